@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any
 
 
-
 class Modality(StrEnum):
     """One kind of evidence about a session."""
 
@@ -28,7 +27,6 @@ class Coordinates:
     topic: str
     partition: int
     offset: int
-
 
 
 @dataclass(frozen=True, slots=True)
