@@ -1,0 +1,124 @@
+"""Runs one source on a thread of its own: open, read, and, for a device that breaks, wait and open again.
+
+A live source is reopened for ever, since cables are pushed back in at any hour; a source with an end that breaks has
+failed, since reading it again would emit its beginning twice. An exception that is not a SourceError is a bug: it is
+logged with its traceback and the source has failed, live or not, while the rest of the service goes on.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from streams.clock import NS_PER_S, Clock
+from streams.records import Item, Record
+from streams.sources.backoff import Backoff
+from streams.sources.base import Emit, Source, SourceError
+from streams.sources.state import SourceState, moved
+from streams.telemetry import NullTelemetry, Telemetry
+
+log = structlog.get_logger(__name__)
+
+_WELL_AFTER_NS = 10 * NS_PER_S  # a source that broke sooner than this after opening keeps its back-off
+
+
+@dataclass
+class SourceRunner:
+    """Owns its source and its thread; `state`, `error` and `last_item_monotonic_ns` may be read from any thread."""
+
+    source: Source
+    emit: Emit
+    clock: Clock
+    telemetry: Telemetry = field(default_factory=NullTelemetry)
+    backoff: Backoff = field(default_factory=Backoff)
+    state: SourceState = field(default=SourceState.CREATED, init=False)
+    error: Exception | None = field(default=None, init=False)
+    """The last fault; None while the source is well."""
+    last_item_monotonic_ns: int | None = field(default=None, init=False)
+    """When the last item was handed on, by the clock's monotonic time."""
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"source-{self.source.name}", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread; once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the source to leave; `join` waits until it has."""
+        self._stop.set()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Waits for the thread; True if it has left (or was never started)."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set() and not self._open_and_read():
+                self._wait()
+            if not self.state.is_final:
+                self._move(SourceState.STOPPED)
+        except Exception as error:
+            log.exception("source failed by a bug", source=self.source.name)
+            self._fail(error)
+
+    def _open_and_read(self) -> bool:
+        """One life of the source; True where there is not to be another."""
+        self._move(SourceState.OPENING)
+        running_since_ns: int | None = None
+        try:
+            self.source.open()
+            if self._stop.is_set():
+                return True
+            self._move(SourceState.RUNNING)
+            self.error = None
+            running_since_ns = self.clock.monotonic_ns()
+            self.source.read(self._emit_counted, self._stop)
+        except SourceError as error:
+            return self._broken(error, running_since_ns)
+        finally:
+            self.source.close()
+        self._move(SourceState.STOPPED if self._stop.is_set() else SourceState.ENDED)
+        return True
+
+    def _broken(self, error: SourceError, running_since_ns: int | None) -> bool:
+        if self._stop.is_set():
+            return True
+        if not self.source.live:
+            log.error("source failed", source=self.source.name, error=str(error))
+            self._fail(error)
+            return True
+        if running_since_ns is not None and self.clock.monotonic_ns() - running_since_ns >= _WELL_AFTER_NS:
+            self.backoff.reset()
+        self.error = error
+        self._move(SourceState.WAITING)
+        return False
+
+    def _wait(self) -> None:
+        wait_s = self.backoff.next_s()
+        log.warning("source broke; it is opened again", source=self.source.name, error=str(self.error), wait_s=wait_s)
+        if not self.clock.wait(self._stop, wait_s):
+            self.telemetry.reconnect(self.source.name)
+
+    def _emit_counted(self, item: Item) -> None:
+        if isinstance(item, Record):
+            self.telemetry.record(self.source.name, item.modality, _size_bytes(item.payload))
+        self.emit(item)
+        self.last_item_monotonic_ns = self.clock.monotonic_ns()
+
+    def _fail(self, error: Exception) -> None:
+        self.error = error
+        self._move(SourceState.FAILED)
+
+    def _move(self, to: SourceState) -> None:
+        self.state = moved(self.state, to)
+        self.telemetry.source_state(self.source.name, to)
+
+
+def _size_bytes(payload: Any) -> int:
+    """Bytes of an encoded payload or of a camera's array; a PyAV frame, which stays in the decoder's pool, counts 0."""
+    return len(payload) if isinstance(payload, bytes) else int(getattr(payload, "nbytes", 0))
