@@ -1,0 +1,189 @@
+"""What can be configured: every key, its default, its bounds and a sentence about it.
+
+The models are frozen and strict (a number in quotes is an error, an unknown key too), and their descriptions are the
+documentation: `deploy/config/reference.toml` is generated from them. Files, environment and flags are read in
+`daemon.config_source`; nothing here touches the machine.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from daemon.config_endpoints import ChatSettings, ChatSource, Sinks, Sources, StdoutSink
+from daemon.config_values import Address, Section
+from streams.clock import NS_PER_MS, NS_PER_S
+
+
+class Windows(Section):
+    """Event time: how sessions are cut into windows, and how long to wait for what is still under way."""
+
+    size_s: float = Field(default=4.0, gt=0, le=600, description="length of a window")
+    step_s: float = Field(default=1.0, gt=0, le=600, description="from one window's start to the next; at most size_s")
+    disorder_bound_ms: float = Field(
+        default=500,
+        ge=0,
+        le=600_000,
+        description="how far out of order events may arrive; delays every window by as much",
+    )
+    grace_s: float = Field(default=0.0, ge=0, le=600, description="how long a closed window still accepts events")
+    idle_after_s: float = Field(
+        default=3.0, gt=0, le=3600, description="a stream silent for this long no longer holds windows"
+    )
+    session_timeout_s: float = Field(
+        default=60.0, gt=0, le=86_400, description="a session silent for this long is forgotten"
+    )
+
+    @property
+    def size_ns(self) -> int:
+        return round(self.size_s * NS_PER_S)
+
+    @property
+    def step_ns(self) -> int:
+        return round(self.step_s * NS_PER_S)
+
+    @property
+    def disorder_bound_ns(self) -> int:
+        return round(self.disorder_bound_ms * NS_PER_MS)
+
+    @property
+    def grace_ns(self) -> int:
+        return round(self.grace_s * NS_PER_S)
+
+    @property
+    def idle_after_ns(self) -> int:
+        return round(self.idle_after_s * NS_PER_S)
+
+    @property
+    def session_timeout_ns(self) -> int:
+        return round(self.session_timeout_s * NS_PER_S)
+
+
+class Video(Section):
+    """How pictures are sampled and looked at."""
+
+    sample_hz: float = Field(
+        default=5.0, gt=0, le=120, description="pictures scored per second; the others are not decoded"
+    )
+    max_side_px: int = Field(
+        default=640, ge=64, le=4096, description="pictures are scaled down until the longer side fits"
+    )
+    max_pixels: int = Field(default=33_000_000, ge=4096, description="pictures with more pixels than this are refused")
+    face_policy: Literal["largest", "all"] = Field(default="largest", description="whose expression counts")
+    detect_every_s: float = Field(
+        default=1.0, gt=0, le=60, description="faces are searched for this often, and followed in between"
+    )
+
+
+class Audio(Section):
+    """How sound is cut into events."""
+
+    segment_s: float = Field(default=1.0, gt=0, le=30, description="length of the stretch that is encoded as one event")
+
+
+class Text(Section):
+    """What a line of chat may be."""
+
+    max_line_bytes: int = Field(default=65_536, ge=64, le=16_777_216, description="longer lines are set aside")
+
+
+class Model(Section):
+    """What scores the windows, and on what."""
+
+    path: str = Field(default="default", min_length=1, description='"default" is the one shipped; or a model folder')
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto takes the GPU where there is one")
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="CPU threads of one device call; 0 leaves it to the library"
+    )
+    batch_rows: int = Field(
+        default=32, ge=1, le=4096, description="most rows of one device call; raise this before the delay"
+    )
+    max_delay_ms: float = Field(
+        default=20, ge=0, le=10_000, description="how long a row waits for others to fill its batch"
+    )
+
+
+class Privacy(Section):
+    """What the operator has stated and allowed."""
+
+    purpose: str = Field(default="", max_length=128, description="what people are scored for")
+    jurisdiction: str = Field(default="", max_length=64, description="whose law applies")
+    transcript: bool = Field(default=False, description="publish what was said and written, with the prediction")
+
+
+class Http(Section):
+    """Health, metrics, status and events."""
+
+    bind: Address = Field(
+        default="127.0.0.1:9109", description='"host:port"; port 0 takes a free one; empty turns it off'
+    )
+
+
+class Lifecycle(Section):
+    """Starting and stopping."""
+
+    drain_timeout_s: float = Field(
+        default=20.0, ge=0, le=3600, description="how long stopping may finish what has begun"
+    )
+
+
+class Log(Section):
+    """Logs go to stderr, and never hold what was said, written or seen."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is logged")
+    format: Literal["auto", "json", "human"] = Field(
+        default="auto", description="auto is human on a terminal, else json"
+    )
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    windows: Windows = Windows()
+    video: Video = Video()
+    audio: Audio = Audio()
+    text: Text = Text()
+    sources: Sources = Field(default=(), description="where records enter")
+    model: Model = Model()
+    sinks: Sinks = Field(default=(StdoutSink(kind="stdout"),), description="where predictions leave")
+    privacy: Privacy = Privacy()
+    http: Http = Http()
+    lifecycle: Lifecycle = Lifecycle()
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "Config":
+        found = list(_contradictions(self))
+        if found:
+            raise PydanticCustomError("contradiction", "contradicts itself", {"found": found})
+        return self
+
+
+Contradiction = tuple[tuple[str | int, ...], str, Any]
+"""Key path, sentence, and the value that stands there."""
+
+
+def _contradictions(config: Config) -> Iterator[Contradiction]:
+    windows, segment_s = config.windows, config.audio.segment_s
+    if windows.step_s > windows.size_s:
+        yield ("windows", "step_s"), f"must be at most windows.size_s, {windows.size_s}", windows.step_s
+    if segment_s > windows.size_s:
+        yield ("audio", "segment_s"), f"must be at most windows.size_s, {windows.size_s}", segment_s
+    names: set[str] = set()
+    for index, source in enumerate(config.sources):
+        if source.name in names:
+            yield ("sources", index, "name"), "must be unique; another source has this name", source.name
+        names.add(source.name)
+        if isinstance(source, ChatSource):
+            yield from _chat_contradictions(("sources", index, "chat"), source.chat)
+
+
+def _chat_contradictions(at: tuple[str | int, ...], chat: ChatSettings) -> Iterator[Contradiction]:
+    needs_path, needs_address = chat.transport in ("file", "unix"), chat.transport == "tcp"
+    for key, needed in (("path", needs_path), ("address", needs_address), ("session", chat.transport != "http")):
+        value = getattr(chat, key)
+        if needed and not value:
+            yield (*at, key), f"is required with transport {chat.transport}", value
+        elif value and not needed:
+            yield (*at, key), f"has no meaning with transport {chat.transport}", value

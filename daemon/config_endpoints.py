@@ -1,0 +1,125 @@
+"""Where records enter and predictions leave: the `[[sources]]` and `[[sinks]]` of the configuration.
+
+Each has a `kind` and one table of settings of that name, so that every kind is checked by its own rules.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, get_args
+
+from pydantic import BeforeValidator, Field
+
+from daemon.config_values import Address, Device, Moment, Name, Section, SessionId, Speed, as_tuple
+
+
+class CameraSettings(Section):
+    """One camera."""
+
+    device: Device = Field(default=0, description="number, path (/dev/video0) or URL (rtsp://...)")
+    session: SessionId = Field(description="the session its pictures belong to")
+
+
+class MicrophoneSettings(Section):
+    """One microphone."""
+
+    device: Device = Field(
+        default="", description="name or number as `affectd devices` lists it; empty is the system's own"
+    )
+    session: SessionId = Field(description="the session its sound belongs to")
+    rate_hz: int = Field(default=16_000, ge=8000, le=192_000, description="samples per second to capture")
+    channels: int = Field(default=1, ge=1, le=8, description="channels to capture; they are mixed to one")
+
+
+class ChatSettings(Section):
+    """One place that chat lines come from."""
+
+    transport: Literal["stdin", "file", "unix", "tcp", "http"] = Field(
+        description="a followed file, a line socket, or POST /chat/{session} of this daemon"
+    )
+    path: str = Field(default="", description="of the file or of the Unix socket")
+    address: Address = Field(default="", description='"host:port" that the tcp transport listens on')
+    session: str = Field(
+        default="", max_length=256, description="the session its lines belong to; with http the URL says it"
+    )
+
+
+class MediaSettings(Section):
+    """Media files, each a session of its name, with NAME.chat.jsonl beside it where there is chat."""
+
+    paths: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(min_length=1, description="files to play")
+    speed: Speed = Field(default=1.0, description='times real time, or "max"')
+    start: Moment = Field(
+        default=datetime(2000, 1, 1, tzinfo=UTC), description="event time of the first sample (RFC 3339)"
+    )
+
+    @property
+    def start_ns(self) -> int:
+        return (self.start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+
+
+class RecordedSettings(Section):
+    """A recorded session."""
+
+    path: str = Field(min_length=1, description="the session's folder")
+    speed: Speed = Field(default=1.0, description='times real time, or "max"')
+
+
+class CameraSource(Section):
+    kind: Literal["camera"]
+    name: Name = Field(default="camera", description="unique; labels its metrics and logs")
+    camera: CameraSettings
+
+
+class MicrophoneSource(Section):
+    kind: Literal["microphone"]
+    name: Name = Field(default="microphone", description="unique; labels its metrics and logs")
+    microphone: MicrophoneSettings
+
+
+class ChatSource(Section):
+    kind: Literal["chat"]
+    name: Name = Field(default="chat", description="unique; labels its metrics and logs")
+    chat: ChatSettings
+
+
+class MediaSource(Section):
+    kind: Literal["media"]
+    name: Name = Field(default="media", description="unique; labels its metrics and logs")
+    media: MediaSettings
+
+
+class RecordedSource(Section):
+    kind: Literal["recorded"]
+    name: Name = Field(default="recorded", description="unique; labels its metrics and logs")
+    recorded: RecordedSettings
+
+
+SourceConfig = CameraSource | MicrophoneSource | ChatSource | MediaSource | RecordedSource
+
+
+class FileSettings(Section):
+    """A file of predictions, one JSON object per line."""
+
+    path: str = Field(min_length=1, description="appended to; created where it is missing")
+
+
+class StdoutSink(Section):
+    kind: Literal["stdout"]
+
+
+class FileSink(Section):
+    kind: Literal["file"]
+    file: FileSettings
+
+
+SinkConfig = StdoutSink | FileSink
+
+Sources = Annotated[tuple[Annotated[SourceConfig, Field(discriminator="kind")], ...], BeforeValidator(as_tuple)]
+Sinks = Annotated[tuple[Annotated[SinkConfig, Field(discriminator="kind")], ...], BeforeValidator(as_tuple)]
+
+
+def _by_kind(union: object) -> dict[str, type[Section]]:
+    return {get_args(member.model_fields["kind"].annotation)[0]: member for member in get_args(union)}
+
+
+SOURCES_BY_KIND = _by_kind(SourceConfig)
+SINKS_BY_KIND = _by_kind(SinkConfig)

@@ -1,0 +1,118 @@
+"""Says what is wrong with a configuration, all at once, so that a person can act on it.
+
+One line per problem: where it stands (file:line, the environment variable or the flag), the key path, what it must be,
+and what it is: `camera.toml:14 windows.step_s: must be above 0 (is 0)`.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from daemon.config import Config
+from daemon.config_endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
+from daemon.config_values import Section
+
+KeyPath = tuple[str | int, ...]
+Origins = Mapping[KeyPath, str]
+"""Where each key was set: "FILE:LINE", an environment variable or a flag. The empty path is the file itself."""
+
+_UNITS = {"s": "seconds", "ms": "milliseconds", "bytes": "bytes", "hz": "hertz", "px": "pixels"}
+_SHOWN_CHARS = 60
+_ENDPOINTS = {"sources": SOURCES_BY_KIND, "sinks": SINKS_BY_KIND}
+_SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "bool_type": lambda _: "must be true or false",
+    "finite_number": lambda _: "must be a finite number",
+    "float_type": lambda _: "must be a number, without quotes",
+    "greater_than": lambda bound: f"must be above {_bound(bound['gt'])}",
+    "greater_than_equal": lambda bound: f"must be at least {_bound(bound['ge'])}",
+    "int_type": lambda _: "must be a whole number, without quotes",
+    "less_than_equal": lambda bound: f"must be at most {_bound(bound['le'])}",
+    "literal_error": lambda allowed: f"must be {allowed['expected']}",
+    "model_attributes_type": lambda _: "must be a table",
+    "model_type": lambda _: "must be a table",
+    "string_pattern_mismatch": lambda _: "may hold only letters, digits, '.', '_' and '-'",
+    "string_too_long": lambda bound: f"must have at most {bound['max_length']} characters",
+    "string_too_short": lambda _: "must not be empty",
+    "string_type": lambda _: "must be text, in quotes",
+    "too_short": lambda _: "must not be empty",
+    "tuple_type": lambda _: "must be a list",
+    "union_tag_invalid": lambda kinds: f"must be one of {kinds['expected_tags']}",
+    "value_error": lambda raised: str(raised["error"]),
+}
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; `problems` holds one sentence each, complete with its place."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def explain(error: ValidationError, origins: Origins) -> list[str]:
+    """One line per problem that `error` holds."""
+    return [line for details in error.errors(include_url=False) for line in _lines(dict(details), origins)]
+
+
+def at(path: KeyPath, origins: Origins, sentence: str) -> str:
+    """`sentence` with the place of `path`, or of the closest table around it that stands somewhere."""
+    places = (origins[path[:length]] for length in range(len(path), -1, -1) if path[:length] in origins)
+    return " ".join(filter(None, (next(places, ""), f"{dotted(path)}: {sentence}")))
+
+
+def dotted(path: KeyPath) -> str:
+    """The key path as it is spoken of: `sources[1].camera.device`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
+
+
+def _lines(details: dict[str, Any], origins: Origins) -> Iterator[str]:
+    kind, value, context = details["type"], details["input"], details.get("ctx", {})
+    path, table = _place(details["loc"])
+    if kind == "contradiction":
+        for where, sentence, found in context["found"]:
+            yield at(where, origins, f"{sentence} (is {_shown(found)})")
+    elif kind == "extra_forbidden":
+        yield at(path, origins, _unknown_key(str(path[-1]), table))
+    elif kind in ("missing", "union_tag_not_found"):
+        yield at((*path, "kind") if kind != "missing" else path, origins, "is required")
+    elif kind == "union_tag_invalid":
+        yield at((*path, "kind"), origins, f"{_SENTENCES[kind](context)} (is {_shown(context['tag'])})")
+    else:
+        sentence = _SENTENCES[kind](context) if kind in _SENTENCES else details["msg"]
+        yield at(path, origins, f"{sentence} (is {_shown(value)})")
+
+
+def _place(loc: KeyPath) -> tuple[KeyPath, type[Section]]:
+    """The key path without the kinds that pydantic puts into it, and the model of the table that holds the last key."""
+    table: type[Section] = Config
+    path, keys = loc, loc
+    if len(loc) > 2 and loc[0] in _ENDPOINTS:
+        table, path, keys = _ENDPOINTS[str(loc[0])][str(loc[2])], loc[:2] + loc[3:], loc[3:]
+    for key in keys[:-1]:
+        field = table.model_fields.get(str(key))
+        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            table = field.annotation
+    return path, table
+
+
+def _unknown_key(key: str, table: type[Section]) -> str:
+    known = list(table.model_fields)
+    stem = key.rpartition("_")[0] or key
+    for name in known:
+        unit = name.rpartition("_")[2]
+        if unit in _UNITS and name.rpartition("_")[0] in (stem, key):
+            return f"unknown key; it is set in {_UNITS[unit]}, as {name}"
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known here are {', '.join(known)}"
+
+
+def _bound(number: float) -> str:
+    return str(int(number) if number == int(number) else number)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
