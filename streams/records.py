@@ -1,6 +1,7 @@
 """What sources hand on: records as received, and what a source knows about the time it has covered.
 
-A record is one picture, one stretch of sound or one line of text, still in the form it arrived in. Nothing here decodes.
+A record is one picture, one stretch of sound or one line of text, still in the form it arrived in. Nothing here
+decodes.
 """
 
 from dataclasses import dataclass
@@ -33,8 +34,9 @@ class Coordinates:
 class Record:
     """One record as received.
 
-    `payload` is bytes for every content type but RAW_PICTURE, whose payload is a (height, width, 3) BGR uint8 array or a
-    PyAV VideoFrame (converted only if a window uses it). `event_time_ns` is when it happened (sound: its first sample).
+    `payload` is bytes for every content type but RAW_PICTURE, whose payload is a (height, width, 3) BGR uint8 array
+    or a PyAV VideoFrame (converted only if a window uses it). `event_time_ns` is when it happened (sound: its first
+    sample).
     """
 
     session: str

@@ -1,7 +1,8 @@
 """What every source is: something that opens, yields items until it ends or breaks, and closes.
 
 Reconnecting, back-off, state and counting are the runner's (`streams.sources.runner`), so that a source says only how
-its own device or file is read. `SourceError` carries a sentence a person can act on and names the device, codec or file.
+its own device or file is read. `SourceError` carries a sentence a person can act on and names the device, codec or
+file.
 """
 
 import threading
@@ -24,8 +25,9 @@ class Source(Protocol):
     name: str
     modalities: frozenset[Modality]
     live: bool
-    """Paced by the world (a device): reopened when it breaks. Otherwise it has an end, and reading waits for the rest of
-    the service."""
+    """Paced by the world (a device): reopened when it breaks. Otherwise it has an end, and reading waits for the rest
+    of the service.
+    """
 
     def open(self) -> None:
         """Opens the device or file; SourceError if it cannot be."""

@@ -1,0 +1,153 @@
+"""From events to the units that are encoded once: sampled pictures, fixed segments of sound, single lines.
+
+An assembler holds events back only until the watermark makes its choice final, so that the units are the same whatever
+the order events arrived in. It leaves encoding, windows and lateness to the timeline.
+"""
+
+from typing import Protocol
+
+from streams.clock import NS_PER_S
+from streams.events import Event, Line, Picture, Sound, SoundPieces, Unit
+from streams.records import Modality
+from streams.telemetry import Telemetry
+
+
+class Assembler(Protocol):
+    """One modality of one session. Owned by the timeline thread; no lock."""
+
+    def add(self, event: Event) -> None:
+        """Takes one event, in any order."""
+        ...
+
+    def release(self, watermark_ns: int) -> list[Unit]:
+        """The units that are final at the watermark and were not released before (or were changed by a late event)."""
+        ...
+
+    def forget(self, before_ns: int) -> None:
+        """Frees what no window after `before_ns` needs."""
+        ...
+
+
+class Lines:
+    """Every line is a unit, released at once: nothing that comes later changes it."""
+
+    def __init__(self) -> None:
+        self._new: list[Unit] = []
+
+    def add(self, event: Event) -> None:
+        line = event.payload
+        if not isinstance(line, Line):
+            raise TypeError(f"a text event holds a Line, not {type(line).__name__}")
+        self._new.append(_instant(event, line.text))
+
+    def release(self, watermark_ns: int) -> list[Unit]:
+        new, self._new = self._new, []
+        return new
+
+    def forget(self, before_ns: int) -> None:
+        return
+
+
+class FrameSampler:
+    """Chooses the earliest picture of every cell of 1 / sample_hz seconds; the others are dropped undecoded.
+
+    A choice is final once the watermark has passed the picture, since an earlier one cannot come any more.
+    """
+
+    def __init__(self, sample_hz: float, telemetry: Telemetry) -> None:
+        self._cell_ns = round(NS_PER_S / sample_hz)
+        self._telemetry = telemetry
+        self._waiting: dict[int, Event] = {}
+        self._taken: set[int] = set()
+
+    def add(self, event: Event) -> None:
+        cell = event.time_ns // self._cell_ns
+        rival = self._waiting.get(cell)
+        if cell in self._taken:
+            self._telemetry.dropped(Modality.VIDEO, "sampled_out")
+            return
+        if rival is not None:
+            self._telemetry.dropped(Modality.VIDEO, "sampled_out")
+            if (rival.time_ns, rival.sequence) <= (event.time_ns, event.sequence):
+                return
+        self._waiting[cell] = event
+
+    def release(self, watermark_ns: int) -> list[Unit]:
+        final = sorted(cell for cell, event in self._waiting.items() if event.time_ns < watermark_ns)
+        self._taken.update(final)
+        return [_instant(self._waiting.pop(cell)) for cell in final]
+
+    def forget(self, before_ns: int) -> None:
+        first = before_ns // self._cell_ns
+        self._taken = {cell for cell in self._taken if cell >= first}
+
+
+class SoundSegmenter:
+    """Cuts sound into segments of fixed length on the event-time grid; what is missing in a segment stays missing.
+
+    A sound that arrives after its segment was released changes it: the segment is released again, to be encoded anew.
+    """
+
+    def __init__(self, segment_ns: int) -> None:
+        self._segment_ns = segment_ns
+        self._sounds: dict[int, list[Event]] = {}
+        self._dirty: set[int] = set()
+
+    def add(self, event: Event) -> None:
+        first = event.time_ns // self._segment_ns
+        last = max(event.time_ns, event.time_ns + event.duration_ns - 1) // self._segment_ns
+        for segment in range(first, last + 1):
+            self._sounds.setdefault(segment, []).append(event)
+            self._dirty.add(segment)
+
+    def release(self, watermark_ns: int) -> list[Unit]:
+        final = sorted(s for s in self._dirty if (s + 1) * self._segment_ns <= watermark_ns)
+        self._dirty.difference_update(final)
+        return [self._unit(segment) for segment in final]
+
+    def forget(self, before_ns: int) -> None:
+        first = before_ns // self._segment_ns
+        for segment in [s for s in self._sounds if s < first]:
+            del self._sounds[segment]
+            self._dirty.discard(segment)
+
+    def _unit(self, segment: int) -> Unit:
+        start_ns = segment * self._segment_ns
+        end_ns = start_ns + self._segment_ns
+        events = sorted(self._sounds[segment], key=lambda e: (e.time_ns, e.sequence))
+        pieces = tuple((e.time_ns, e.payload) for e in events if isinstance(e.payload, Sound))
+        return Unit(
+            session=events[0].session,
+            modality=Modality.AUDIO,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            received_ns=max(e.received_ns for e in events),
+            payload=SoundPieces(pieces),
+            order=(start_ns, 0, ""),
+            received_fraction=_covered(events, start_ns, end_ns) / self._segment_ns,
+        )
+
+
+def _covered(events: list[Event], start_ns: int, end_ns: int) -> int:
+    """How much of [start, end) the events cover together; they are sorted by time."""
+    covered, reached = 0, start_ns
+    for event in events:
+        until = min(end_ns, event.time_ns + event.duration_ns)
+        covered += max(0, until - max(reached, event.time_ns))
+        reached = max(reached, until)
+    return covered
+
+
+def _instant(event: Event, content: str = "") -> Unit:
+    if isinstance(event.payload, Sound):
+        raise TypeError("sound lasts: it is cut into segments, not taken as an instant")
+    payload: Picture | Line = event.payload
+    return Unit(
+        session=event.session,
+        modality=event.modality,
+        start_ns=event.time_ns,
+        end_ns=event.time_ns,
+        received_ns=event.received_ns,
+        payload=payload,
+        order=(event.time_ns, event.sequence, content),
+    )

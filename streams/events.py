@@ -1,0 +1,76 @@
+"""Events: decoded, timed units of one modality, and the units of encoding they are assembled into."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.records import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture, still compressed (or not yet converted), its header already checked."""
+
+    content_type: str
+    payload: Any
+    """Bytes, a (height, width, 3) BGR uint8 array, or a PyAV VideoFrame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A stretch of sound: samples (n,) float32 mono in -1..1 at `rate_hz`."""
+
+    samples: NDArray[np.float32]
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of chat."""
+
+    text: str
+    author: str | None = None
+    lang: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One decoded, timed unit of one modality: `time_ns` UTC, lasting `duration_ns` (0 for a picture or a line)."""
+
+    session: str
+    modality: Modality
+    time_ns: int
+    duration_ns: int
+    received_ns: int
+    payload: Picture | Sound | Line
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPieces:
+    """The sounds that overlap one segment of the timeline, in event-time order, each with its start time."""
+
+    pieces: tuple[tuple[int, Sound], ...]
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """What is encoded once: a sampled picture, a segment of sound, or a line, over [start_ns, end_ns).
+
+    `result` is the engine's, set when `done`; a unit that could not be encoded is done without a result.
+    """
+
+    session: str
+    modality: Modality
+    start_ns: int
+    end_ns: int
+    received_ns: int
+    payload: Picture | SoundPieces | Line
+    order: tuple[int, int, str]
+    """Where it stands among units of its modality: by time, then sequence, then content, never by arrival."""
+    received_fraction: float = 1.0
+    """How much of the span was received, 0..1."""
+    result: Any = None
+    done: bool = False

@@ -1,0 +1,95 @@
+"""Pictures are kept compressed until a window uses them: here their header is checked, and later they are decoded.
+
+The header tells the size without decoding, so that a picture too large to hold is refused before it costs anything.
+Decoding is done at the smallest scale the codec offers that still keeps the longest side at `max_side_px`.
+"""
+
+import io
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from streams.events import Picture
+from streams.records import RAW_PICTURE
+
+FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
+"""Content types of compressed pictures, with Pillow's name of the format."""
+
+_REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
+
+
+class BadPicture(Exception):
+    """A picture that cannot be used; `reason` is a bounded word for counting."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def check_header(content_type: str, payload: Any, max_pixels: int) -> tuple[int, int]:
+    """Width and height of a picture, from its header alone; BadPicture if it is none, or has over `max_pixels`."""
+    if content_type == RAW_PICTURE:
+        width, height = _raw_size(payload)
+    else:
+        width, height = _compressed_size(content_type, payload)
+    if width * height > max_pixels:
+        raise BadPicture("oversized", f"picture of {width}x{height} pixels; the limit is {max_pixels} pixels")
+    return width, height
+
+
+def decode(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
+    """The picture as (height, width, 3) BGR, its longest side at most `max_side_px`; BadPicture if it is corrupt."""
+    if isinstance(picture.payload, bytes):
+        pixels: NDArray[np.uint8] = _decompress(picture.payload, max_side_px)
+    elif isinstance(picture.payload, av.VideoFrame):
+        return _convert(picture.payload, max_side_px)
+    else:
+        pixels = picture.payload
+    scale = max_side_px / max(pixels.shape[:2])
+    if scale < 1:
+        size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+        return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return pixels
+
+
+def _raw_size(payload: Any) -> tuple[int, int]:
+    if isinstance(payload, av.VideoFrame):
+        return payload.width, payload.height
+    if isinstance(payload, np.ndarray) and payload.ndim == 3 and payload.shape[2] == 3 and payload.dtype == np.uint8:
+        return payload.shape[1], payload.shape[0]
+    raise BadPicture("corrupt", f"a raw picture is a (height, width, 3) uint8 array or a frame, not {type(payload)}")
+
+
+def _compressed_size(content_type: str, payload: bytes) -> tuple[int, int]:
+    if not payload:
+        raise BadPicture("empty", "picture of 0 bytes")
+    try:
+        with Image.open(io.BytesIO(payload), formats=[FORMATS[content_type]]) as header:
+            return header.size
+    except Image.DecompressionBombError as error:
+        raise BadPicture("oversized", str(error)) from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise BadPicture("corrupt", f"not a picture of type {content_type}: {error}") from error
+
+
+def _decompress(payload: bytes, max_side_px: int) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(payload)) as header:
+        longest = max(header.size)
+    flag = next((_REDUCED[n] for n in (8, 4, 2) if longest // n >= max_side_px), cv2.IMREAD_COLOR)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(payload, np.uint8), flag)
+    except cv2.error as error:
+        raise BadPicture("corrupt", f"picture cannot be decoded: {error.err}") from error
+    if pixels is None:
+        raise BadPicture("corrupt", "picture cannot be decoded: its data is damaged")
+    return np.asarray(pixels, np.uint8)
+
+
+def _convert(frame: av.VideoFrame, max_side_px: int) -> NDArray[np.uint8]:
+    scale = min(1.0, max_side_px / max(frame.width, frame.height))
+    width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
+    return np.asarray(frame.to_ndarray(format="bgr24", width=width, height=height), np.uint8)

@@ -1,0 +1,94 @@
+"""Sound from bytes to samples, and from pieces of sound to one evenly sampled segment.
+
+Decoding and resampling are the libraries' (libsndfile, soxr). Ours is only where the pieces lie in the segment.
+"""
+
+import io
+from email.message import Message
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from streams.clock import NS_PER_MS, NS_PER_S
+from streams.events import Sound, SoundPieces
+
+RATE_HZ = 16_000
+"""What every model of speech here hears."""
+
+CONTAINERS = frozenset({"audio/wav", "audio/x-wav", "audio/flac", "audio/ogg"})
+
+_SNAP_NS = 20 * NS_PER_MS  # time stamps jitter by less than this; a real gap is longer
+_RATES_HZ = range(4_000, 384_001)
+
+
+class BadSound(Exception):
+    """Sound that cannot be used; `reason` is a bounded word for counting."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def decode(content_type: str, payload: bytes) -> Sound:
+    """Mono float32 sound at its own rate from PCM (`audio/L16`, s16le) or a whole WAV, FLAC or OGG file."""
+    header = Message()
+    header["content-type"] = content_type
+    if header.get_content_type() in CONTAINERS:
+        return _decode_container(content_type, payload)
+    rate_hz, channels = _parameter(header, "rate", 16_000), _parameter(header, "channels", 1)
+    if rate_hz not in _RATES_HZ or not 1 <= channels <= 64:
+        raise BadSound("content_type", f"{content_type}: the rate must be 4000 to 384000 Hz, the channels 1 to 64")
+    if not payload:
+        raise BadSound("empty", "sound of 0 bytes")
+    if len(payload) % (2 * channels):
+        raise BadSound("corrupt", f"{len(payload)} bytes are no whole number of {channels}-channel 16-bit samples")
+    samples = np.frombuffer(payload, "<i2").reshape(-1, channels)
+    return Sound(samples.mean(axis=1, dtype=np.float32) / np.float32(32_768), rate_hz)
+
+
+def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float32]:
+    """One segment as samples (n,) float32 mono at RATE_HZ, silent where nothing was received.
+
+    Pieces of one rate are laid end to end where their times agree to within jitter, and resampled as one.
+    """
+    segment = np.zeros(round((end_ns - start_ns) * RATE_HZ / NS_PER_S), np.float32)
+    runs: dict[int, NDArray[np.float32]] = {}
+    cursors: dict[int, int] = {}
+    for time_ns, sound in pieces.pieces:
+        length = round((end_ns - start_ns) * sound.rate_hz / NS_PER_S)
+        run = runs.setdefault(sound.rate_hz, np.zeros(length, np.float32))
+        at = round((time_ns - start_ns) * sound.rate_hz / NS_PER_S)
+        expected = cursors.get(sound.rate_hz, 0)
+        if abs(at - expected) * NS_PER_S <= _SNAP_NS * sound.rate_hz:
+            at = expected
+        first, last = max(0, at), min(length, at + len(sound.samples))
+        if first < last:
+            run[first:last] = sound.samples[first - at : last - at]
+        cursors[sound.rate_hz] = at + len(sound.samples)
+    for rate_hz, run in runs.items():
+        resampled = run if rate_hz == RATE_HZ else soxr.resample(run, rate_hz, RATE_HZ)
+        length = min(len(segment), len(resampled))
+        segment[:length] += resampled[:length]
+    return segment
+
+
+def _decode_container(content_type: str, payload: bytes) -> Sound:
+    if not payload:
+        raise BadSound("empty", "sound of 0 bytes")
+    try:
+        samples, rate_hz = soundfile.read(io.BytesIO(payload), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise BadSound("corrupt", f"{content_type} cannot be decoded: {error.error_string}") from error
+    if not len(samples):
+        raise BadSound("empty", f"{content_type} without samples")
+    return Sound(np.asarray(samples.mean(axis=1), np.float32), rate_hz)
+
+
+def _parameter(header: Message, name: str, default: int) -> int:
+    text = header.get_param(name, str(default))
+    try:
+        return int(str(text))
+    except ValueError as error:
+        raise BadSound("content_type", f"content type parameter {name}={text!r} is no whole number") from error

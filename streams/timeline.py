@@ -1,0 +1,229 @@
+"""One session in event time: units waiting to be encoded, windows waiting to be complete.
+
+The rule: a window exists if at least one unit lies in it, closes once when the watermark reaches its end, and is
+handed on when every unit in it is encoded, in the order windows closed. A unit that lies in closed windows only is
+late; within `grace` those windows are revised instead. Lateness is decided per window: a late unit still joins the
+windows that are open.
+
+There is no I/O and no clock here: monotonic time is handed in. Many sessions, and when one is over, are
+`streams.sessions`.
+"""
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from streams.assembly import Assembler, FrameSampler, Lines, SoundSegmenter
+from streams.events import Event, Unit
+from streams.records import Modality
+from streams.telemetry import Telemetry
+from streams.watermark import NEVER_NS, Watermark, WatermarkConfig
+from streams.windows import WindowGrid
+
+FOREVER_NS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineConfig:
+    """What decides which windows there are and what is in them."""
+
+    grid: WindowGrid
+    watermark: WatermarkConfig
+    grace_ns: int = 0
+    sample_hz: float = 5.0
+    segment_ns: int = 1_000_000_000
+
+    def assemblers(self, telemetry: Telemetry) -> dict[Modality, Assembler]:
+        """One assembler for each modality of a new session."""
+        return {
+            Modality.VIDEO: FrameSampler(self.sample_hz, telemetry),
+            Modality.AUDIO: SoundSegmenter(self.segment_ns),
+            Modality.TEXT: Lines(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedWindow:
+    """A window whose time has come, with the units in it; scored when all of them are done."""
+
+    session: str
+    start_ns: int
+    end_ns: int
+    closed_by: str
+    """`watermark`, `idle`, `end` or `drain`."""
+    revision: int
+    units: dict[Modality, tuple[Unit, ...]]
+    received_fraction: dict[Modality, float]
+    """How much of the window was received, 0..1, whatever it held; for text, whether there was a line."""
+    watermark_lag_ns: int
+    """How far the session's event time was ahead of the watermark when the window closed."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every unit is encoded (or known to be unusable)."""
+        return all(unit.done for units in self.units.values() for unit in units)
+
+
+@dataclass(slots=True)
+class SessionTimeline:
+    """State of one session. Owned by the timeline thread; no lock."""
+
+    session: str
+    config: TimelineConfig
+    telemetry: Telemetry
+    open_from: int | None = None
+    """Windows before this one are closed; None until the first closes."""
+    watermark: Watermark = field(init=False)
+    assemblers: dict[Modality, Assembler] = field(init=False)
+    units: dict[Modality, list[Unit]] = field(init=False)
+    closed: deque[ClosedWindow] = field(default_factory=deque)
+    revisions: dict[int, int] = field(default_factory=dict)
+    """Windows closed and still in grace, with their last revision."""
+    newest_ns: int = NEVER_NS
+
+    def __post_init__(self) -> None:
+        self.watermark = Watermark(self.config.watermark)
+        self.assemblers = self.config.assemblers(self.telemetry)
+        self.units = {modality: [] for modality in Modality}
+
+    def add(self, event: Event, source: str, now_ns: int, caught_up: bool) -> None:
+        """Takes one event from `source`; one that only closed windows contain is counted and dropped."""
+        until_ns = event.time_ns + event.duration_ns
+        self.watermark.event((source, event.modality), until_ns, now_ns, caught_up)
+        self.newest_ns = max(self.newest_ns, until_ns)
+        accepts_from = self._accepts_from()
+        if accepts_from is not None and self.config.grid.first_containing(event.time_ns, event.time_ns) < accepts_from:
+            self.telemetry.late(event.modality)
+            if self.config.grid.last_containing(max(event.time_ns, until_ns - 1)) < accepts_from:
+                self.telemetry.dropped(event.modality, "late")
+                return
+        self.telemetry.event(event.modality)
+        self.assemblers[event.modality].add(event)
+
+    def advance(self, now_ns: int, end_by: str | None = None) -> list[Unit]:
+        """Moves the watermark, closes what is complete, and returns the units to encode.
+
+        With `end_by` (`end`, `idle` or `drain`) the session is over: everything in it is released and closed.
+        """
+        reached_ns = self.watermark.advance(now_ns) if end_by is None else FOREVER_NS
+        closed_by = end_by or ("idle" if self.watermark.by_idleness else "watermark")
+        new = [unit for assembler in self.assemblers.values() for unit in assembler.release(reached_ns)]
+        for unit in new:
+            self._place(unit)
+        self._revise(new, closed_by)
+        self._close(reached_ns, closed_by)
+        if self.open_from is not None:
+            self._forget()
+        return new
+
+    def take_ready(self) -> Iterator[ClosedWindow]:
+        """Closed windows whose units are all done, in closing order."""
+        while self.closed and self.closed[0].ready:
+            yield self.closed.popleft()
+
+    def open_windows(self) -> int:
+        """How many windows hold units and are not closed yet."""
+        last = [self.config.grid.last_containing(placed[-1].start_ns) for placed in self.units.values() if placed]
+        first = self._next_with_units(self.open_from)
+        return 0 if first is None else max(last) - first + 1
+
+    def _accepts_from(self) -> int | None:
+        """The first window that still takes events: open, or closed and in grace."""
+        if self.open_from is None or not self.config.grace_ns:
+            return self.open_from
+        return min(self.open_from, self.config.grid.first_open(self.watermark.time_ns - self.config.grace_ns))
+
+    def _place(self, unit: Unit) -> None:
+        placed = self.units[unit.modality]
+        at = bisect_left(placed, unit.order, key=_order)
+        changed_segment = unit.modality is Modality.AUDIO and at < len(placed) and placed[at].order == unit.order
+        if changed_segment:
+            placed[at] = unit
+        else:
+            insort(placed, unit, key=_order)
+
+    def _close(self, reached_ns: int, closed_by: str) -> None:
+        complete_before = self.config.grid.first_open(reached_ns)
+        index = self._next_with_units(self.open_from)
+        while index is not None and index < complete_before:
+            self._emit(index, closed_by)
+            self.open_from = index + 1
+            index = self._next_with_units(self.open_from)
+        if reached_ns not in (FOREVER_NS, NEVER_NS):
+            self.open_from = complete_before if self.open_from is None else max(self.open_from, complete_before)
+
+    def _revise(self, new: list[Unit], closed_by: str) -> None:
+        """Hands closed windows in grace on again when a new unit lies in them."""
+        accepts_from = self._accepts_from()
+        if accepts_from is None or self.open_from is None:
+            return
+        grid, changed = self.config.grid, set[int]()
+        for unit in new:
+            first = max(accepts_from, grid.first_containing(unit.start_ns, unit.end_ns))
+            changed.update(range(first, min(self.open_from, grid.last_containing(unit.start_ns) + 1)))
+        for index in sorted(changed):
+            self._emit(index, closed_by)
+
+    def _next_with_units(self, index: int | None) -> int | None:
+        """The first window from `index` on that a unit lies in."""
+        grid, found = self.config.grid, list[int]()
+        for placed in self.units.values():
+            at = 0 if index is None else bisect_left(placed, grid.start_ns(index), key=_start_ns)
+            for unit in islice(placed, at, None):
+                first = grid.first_containing(unit.start_ns, unit.end_ns)
+                if first <= grid.last_containing(unit.start_ns):
+                    found.append(first if index is None else max(first, index))
+                    break
+        return min(found, default=None)
+
+    def _emit(self, index: int, closed_by: str) -> None:
+        grid = self.config.grid
+        start_ns, end_ns = grid.start_ns(index), grid.end_ns(index)
+        units = {modality: self._within(placed, start_ns, end_ns) for modality, placed in self.units.items()}
+        received = self._received(units)
+        revision = self.revisions.get(index, -1) + 1
+        if self.config.grace_ns:
+            self.revisions[index] = revision
+        lag_ns = max(0, self.newest_ns - max(self.watermark.time_ns, end_ns))
+        self.closed.append(
+            ClosedWindow(self.session, start_ns, end_ns, closed_by, revision, units, received, lag_ns),
+        )
+        self.telemetry.window_closed(closed_by, received)
+
+    def _within(self, placed: list[Unit], start_ns: int, end_ns: int) -> tuple[Unit, ...]:
+        first = bisect_left(placed, start_ns, key=_start_ns)
+        last = bisect_left(placed, end_ns, key=_start_ns)
+        return tuple(unit for unit in placed[first:last] if unit.end_ns <= end_ns)
+
+    def _received(self, units: dict[Modality, tuple[Unit, ...]]) -> dict[Modality, float]:
+        size_ns = self.config.grid.size_ns
+        pictures = len(units[Modality.VIDEO]) * 1e9 / (self.config.sample_hz * size_ns)
+        sound = sum(unit.received_fraction * (unit.end_ns - unit.start_ns) for unit in units[Modality.AUDIO]) / size_ns
+        return {
+            Modality.VIDEO: min(1.0, pictures),
+            Modality.AUDIO: min(1.0, sound),
+            Modality.TEXT: float(bool(units[Modality.TEXT])),
+        }
+
+    def _forget(self) -> None:
+        """Frees what no window that still accepts events can need."""
+        accepts_from = self._accepts_from()
+        if accepts_from is None:
+            return
+        before_ns = self.config.grid.start_ns(accepts_from)
+        for placed in self.units.values():
+            del placed[: bisect_left(placed, before_ns, key=_start_ns)]
+        for assembler in self.assemblers.values():
+            assembler.forget(before_ns)
+        for index in [i for i in self.revisions if i < accepts_from]:
+            del self.revisions[index]
+
+
+def _order(unit: Unit) -> tuple[int, int, str]:
+    return unit.order
+
+
+def _start_ns(unit: Unit) -> int:
+    return unit.start_ns

@@ -1,0 +1,96 @@
+"""How far a session's event time is known to be complete.
+
+The watermark is the time before which nothing more is expected. Each feed (one source's stream of one modality) bears
+witness in two ways: an event proves that time has come to it, less the disorder bound; progress is the source's own
+promise and needs no bound. The session's watermark is the least of its feeds' testimony, over the feeds that are not
+idle.
+
+A feed is idle when it is caught up (a device, or a log read to its end) and silent for `idle_after`; it then leaves the
+minimum, so that a silent modality stalls nothing. When every feed is idle the watermark runs on with the clock. A
+feed that still has a backlog (a file, a log being read) is never idle: the clock does not move the watermark of a
+replay.
+
+The watermark never moves back, not even when an idle feed wakes up with older events: those are late.
+"""
+
+from dataclasses import dataclass, field
+
+NEVER_NS = -(2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkConfig:
+    """How far out of order events may be, and how long silence lasts before a feed is idle."""
+
+    disorder_bound_ns: int
+    idle_after_ns: int
+
+
+@dataclass(slots=True)
+class Feed:
+    """What one source has told of one modality of a session."""
+
+    caught_up: bool
+    witnessed_ns: int = NEVER_NS
+    heard_ns: int = 0
+    ended: bool = False
+
+    def idle(self, now_ns: int, idle_after_ns: int) -> bool:
+        """Whether the feed no longer holds the watermark; `now_ns` is monotonic."""
+        return self.ended or (self.caught_up and now_ns - self.heard_ns >= idle_after_ns)
+
+
+@dataclass(slots=True)
+class Watermark:
+    """The watermark of one session. Owned by the timeline thread; no lock."""
+
+    config: WatermarkConfig
+    feeds: dict[tuple[str, str], Feed] = field(default_factory=dict)
+    time_ns: int = NEVER_NS
+    by_idleness: bool = False
+    """Whether the clock, not a record, moved it last."""
+
+    def event(self, feed: tuple[str, str], until_ns: int, now_ns: int, caught_up: bool) -> None:
+        """`feed` delivered an event that reaches to `until_ns`; `now_ns` is monotonic."""
+        self._witness(feed, until_ns - self.config.disorder_bound_ns, now_ns, caught_up)
+
+    def progress(self, feed: tuple[str, str], through_ns: int, now_ns: int, caught_up: bool) -> None:
+        """`feed` promises nothing more before `through_ns`."""
+        self._witness(feed, through_ns, now_ns, caught_up)
+
+    def end(self, source: str) -> None:
+        """`source` has no more for this session."""
+        for (name, _), state in self.feeds.items():
+            if name == source:
+                state.ended = True
+
+    @property
+    def ended(self) -> bool:
+        """Whether every feed has ended."""
+        return all(feed.ended for feed in self.feeds.values())
+
+    def advance(self, now_ns: int) -> int:
+        """Moves the watermark as far as the feeds allow at monotonic `now_ns`, and returns it."""
+        awake = [f.witnessed_ns for f in self.feeds.values() if not f.idle(now_ns, self.config.idle_after_ns)]
+        if awake:
+            reached = min(awake)
+        else:
+            running = [f.witnessed_ns + now_ns - f.heard_ns for f in self.feeds.values() if not f.ended]
+            reached = max(running, default=NEVER_NS)
+        if reached > self.time_ns:
+            self.time_ns = reached
+            self.by_idleness = not awake
+        return self.time_ns
+
+    def idle(self, now_ns: int) -> bool:
+        """Whether every feed is idle at monotonic `now_ns`."""
+        return all(f.idle(now_ns, self.config.idle_after_ns) for f in self.feeds.values())
+
+    def _witness(self, key: tuple[str, str], time_ns: int, now_ns: int, caught_up: bool) -> None:
+        feed = self.feeds.get(key)
+        if feed is None:
+            feed = self.feeds[key] = Feed(caught_up)
+        feed.witnessed_ns = max(feed.witnessed_ns, time_ns)
+        feed.heard_ns = now_ns
+        feed.caught_up = caught_up
+        feed.ended = False
