@@ -1,10 +1,10 @@
 """Reads the acted-speech corpora RAVDESS and EMO-DB as clips with one emotion and one speaker each.
 
-Problem: the two corpora name their emotions and speakers in their own ways. Rule: every clip gets a *state*, the finest
-label kept (`STATES`: the seven emotions, and the corpora's calm and boredom, which `EMOTION_OF` counts as neutral), and a
-speaker name that no other corpus has. Left out: RAVDESS's song, intensity and statement; splits other than by speaker.
-Sources: RAVDESS, Livingstone and Russo (2018), folds by actor as in Luna-Jiménez et al. (2022); EMO-DB, Burkhardt et al.
-(2005).
+Problem: the two corpora name their emotions and speakers in their own ways. Rule: every clip gets the state it
+shows (`models.speech.network.STATES`) and a speaker name that no other corpus has.
+Left out: RAVDESS's song, intensity and statement; splits other than by speaker.
+Sources: RAVDESS, Livingstone and Russo (2018), folds by actor as in Luna-Jiménez et al. (2022); EMO-DB, Burkhardt
+et al. (2005).
 """
 
 import csv
@@ -16,14 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from models.labels import EMOTIONS
+from models.speech.network import EMOTION_OF, STATES
 from models.speech.whisper import SAMPLE_RATE_HZ
-
-STATES = (*EMOTIONS, "calm", "boredom")
-"""Order of the states: the seven emotions first."""
-
-EMOTION_OF = {**{emotion: emotion for emotion in EMOTIONS}, "calm": "neutral", "boredom": "neutral"}
-"""The emotion each state counts as."""
 
 _RAVDESS_STATES = {
     "neutral": "neutral",

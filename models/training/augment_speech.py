@@ -1,0 +1,97 @@
+"""Changes the waveform of training speech the way rooms, voices, lines and codecs do.
+
+Problem: two studio corpora with thirty speakers; the daemon hears other voices through other microphones, telephone
+lines and codecs. Rule: each change is drawn independently, in the order in which sound travels: voice (speed and
+pitch), room (reverberation, noise), line (band), level, codec (AAC). The same generator state gives the same sound.
+Left out: changes of the encoded frames, which training draws anew each epoch. Sources: speed, Ko et al. (2015); a room
+as decaying noise, Lebart et al. (2001).
+"""
+
+from dataclasses import dataclass
+
+import av
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from models.speech.whisper import SAMPLE_RATE_HZ
+
+Pcm = npt.NDArray[np.float32]
+_AAC_FRAME = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechAugmentation:
+    """How likely each change is (0..1) and how far it goes (lowest, highest)."""
+
+    speed: float = 0.7
+    speed_factor: tuple[float, float] = (0.88, 1.14)
+    reverberation: float = 0.2
+    decay_s: tuple[float, float] = (0.1, 0.5)
+    noise: float = 0.6
+    snr_db: tuple[float, float] = (8.0, 40.0)
+    telephone: float = 0.1
+    gain_db: tuple[float, float] = (-12.0, 12.0)
+    aac: float = 0.3
+    aac_bits_per_s: tuple[int, int] = (32_000, 128_000)
+
+
+def augment(pcm: Pcm, change: SpeechAugmentation, rng: np.random.Generator) -> Pcm:
+    """Returns the changed sound, (samples,) float32 in -1..1 at 16 kHz; speed changes its length."""
+    if rng.random() < change.speed:
+        pcm = soxr.resample(pcm, SAMPLE_RATE_HZ * rng.uniform(*change.speed_factor), SAMPLE_RATE_HZ)
+    if rng.random() < change.reverberation:
+        pcm = reverberated(pcm, rng.uniform(*change.decay_s), rng)
+    if rng.random() < change.noise:
+        pcm = noisy(pcm, rng.uniform(*change.snr_db), rng)
+    if rng.random() < change.telephone:
+        pcm = band_limited(pcm, 300, 3400)
+    pcm = np.clip(pcm * 10 ** (rng.uniform(*change.gain_db) / 20), -1, 1).astype(np.float32)
+    if rng.random() < change.aac:
+        pcm = aac_coded(pcm, int(rng.integers(*change.aac_bits_per_s)))
+    return pcm
+
+
+def noisy(pcm: Pcm, snr_db: float, rng: np.random.Generator) -> Pcm:
+    """Adds noise whose spectrum falls by a random slope between white (0) and brown (power over squared frequency)."""
+    spectrum = np.fft.rfft(rng.normal(size=pcm.size))
+    frequency = np.maximum(np.fft.rfftfreq(pcm.size), 50 / SAMPLE_RATE_HZ)
+    noise = np.fft.irfft(spectrum * frequency ** -rng.uniform(0, 1), pcm.size)
+    loudest = np.quantile(np.square(pcm), 0.9)  # the power of the speech, not of the pauses
+    noise *= np.sqrt(max(loudest, 1e-12) / np.mean(np.square(noise)) / 10 ** (snr_db / 10))
+    return (pcm + noise).astype(np.float32)
+
+
+def reverberated(pcm: Pcm, decay_s: float, rng: np.random.Generator) -> Pcm:
+    """Convolves with a room: the direct sound and noise that decays by 60 dB in `decay_s`, half as strong."""
+    time_s = np.arange(int(decay_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    tail = rng.normal(size=time_s.size) * 10 ** (-3 * time_s / decay_s)
+    room = tail * np.sqrt(0.5 / np.sum(np.square(tail)))
+    room[0] = 1.0
+    size = pcm.size + room.size - 1
+    return np.fft.irfft(np.fft.rfft(pcm, size) * np.fft.rfft(room, size), size)[: pcm.size].astype(np.float32)
+
+
+def band_limited(pcm: Pcm, low_hz: float, high_hz: float) -> Pcm:
+    """Keeps the band of a telephone line or another; what lies outside falls by 48 dB an octave."""
+    frequency_hz = np.maximum(np.fft.rfftfreq(pcm.size, 1 / SAMPLE_RATE_HZ), 1.0)
+    response = 1 / np.sqrt((1 + (low_hz / frequency_hz) ** 16) * (1 + (frequency_hz / high_hz) ** 16))
+    return np.fft.irfft(np.fft.rfft(pcm) * response, pcm.size).astype(np.float32)
+
+
+def aac_coded(pcm: Pcm, bits_per_s: int) -> Pcm:
+    """Returns what is left after AAC; the coder's delay is cut, so that the sound stays where it was."""
+    coder = av.CodecContext.create("aac", "w")
+    coder.sample_rate, coder.layout, coder.format, coder.bit_rate = SAMPLE_RATE_HZ, "mono", "fltp", bits_per_s
+    decoder = av.CodecContext.create("aac", "r")
+    packets = []
+    for start in range(0, pcm.size, _AAC_FRAME):
+        frame = av.AudioFrame.from_ndarray(pcm[None, start : start + _AAC_FRAME], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, start
+        packets += coder.encode(frame)
+    packets += coder.encode(None)
+    decoder.extradata = coder.extradata
+    decoder.sample_rate, decoder.layout = SAMPLE_RATE_HZ, "mono"
+    decoded = [frame.to_ndarray()[0] for packet in [*packets, None] for frame in decoder.decode(packet)]
+    sound = np.concatenate(decoded)[_AAC_FRAME:][: pcm.size]
+    return np.pad(sound, (0, pcm.size - sound.size)).astype(np.float32)
