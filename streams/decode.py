@@ -59,13 +59,13 @@ def decode(record: Record, limits: Limits, live: bool) -> Event:
 def _check_time(record: Record, limits: Limits, live: bool) -> None:
     time_ns = record.event_time_ns
     if not _EARLIEST_NS <= time_ns < _LATEST_NS:
-        shown = rfc3339.format(time_ns) if 0 <= time_ns < 2**63 else f"{time_ns} ns"
+        shown = rfc3339.format_ns(time_ns) if 0 <= time_ns < 2**63 else f"{time_ns} ns"
         raise BadRecord("absurd_time", f"event time {shown} is before 1990 or after 2099")
     ahead_ns = time_ns - record.received_ns
     if live and not -limits.max_age_ns <= ahead_ns <= limits.max_ahead_ns:
         raise BadRecord(
             "absurd_time",
-            f"event time {rfc3339.format(time_ns)} is {ahead_ns / NS_PER_S:+.1f} s from the time it was received",
+            f"event time {rfc3339.format_ns(time_ns)} is {ahead_ns / NS_PER_S:+.1f} s from the time it was received",
         )
 
 
