@@ -1,0 +1,66 @@
+"""Structured logs on stderr: JSON for machines, colours for a person at a terminal.
+
+Everything goes through one formatter, the loggers of other packages too. Call sites log what happened
+and where, with counts and names as fields; payloads (pictures, sound, lines of chat, transcripts) are never fields, and
+those keys are removed here should one ever be.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+PAYLOAD_KEYS = frozenset({"payload", "text", "line", "transcript", "author", "picture", "samples"})
+_QUIET = ("uvicorn.access", "httpx", "httpcore", "PIL", "matplotlib", "faster_whisper")
+
+
+def configure(level: str, form: Literal["auto", "json", "human"], stream: TextIO | None = None) -> None:
+    """Sends all logs of at least `level` to `stream` (stderr by default); may be called again."""
+    out = stream or sys.stderr
+    human = form == "human" or (form == "auto" and out.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=not human),
+        structlog.processors.CallsiteParameterAdder({structlog.processors.CallsiteParameter.THREAD_NAME}),
+        _without_payload,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared], processors=_render(human, out)
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+
+
+def _render(human: bool, out: TextIO) -> list[Processor]:
+    drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if human:
+        return [drop, structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=0)]
+    return [drop, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+
+
+def _without_payload(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in PAYLOAD_KEYS & event.keys():
+        event[key] = "(removed)"
+    return event

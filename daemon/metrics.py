@@ -1,0 +1,229 @@
+"""Every metric, in one place, called by what happened.
+
+Names carry the prefix `affectd_` and base units. Labels take their values from code and configuration, never from a
+session, so the number of series is known beforehand. Values that can be asked for (depths, ages, memory) are read when
+somebody scrapes; nothing here has a thread of its own.
+"""
+
+import threading
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.exposition import choose_encoder
+
+from streams.records import Modality
+
+Read = Callable[[], float]
+"""Asked by the HTTP thread at every scrape: must be quick and safe from any thread."""
+
+# One picture or one second of sound: a small JPEG takes 1 ms, a large one at full scale 50 ms; more is a fault.
+_DECODE_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+# Waits are of the order of the batching delay (20 ms) when all is well, and of seconds when scoring falls behind.
+_WAIT_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+# From fusion of one window (below 1 ms) to a full batch of sound on a CPU (seconds).
+_INFERENCE_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+# A window waits for the disorder bound (half a second) and for idle streams (3 s) before anything is computed.
+_END_TO_END_S = (0.1, 0.2, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
+_COVERAGE = tuple(tenth / 10 for tenth in range(11))
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def package_version() -> str:
+    """The installed version of affectd; "unknown" in a source tree that is not installed."""
+    try:
+        return version("affectd")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class Metrics:
+    """Implements `streams.telemetry.Telemetry`, and what only the daemon sees. Callable from any thread."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._states_lock = threading.Lock()
+        self._source_states: dict[str, str] = {}
+        self._register_input()
+        self._register_windows()
+        self._register_inference()
+        self._register_output()
+        self._register_life()
+
+    def _register_input(self) -> None:
+        self._records = self._counter("source_records", "Records received", "source", "modality")
+        self._bytes = self._counter("source_bytes", "Bytes of records received", "source", "modality")
+        self._source_state = self._gauge("source_state", "1 for the state a source is in", "source", "state")
+        self._reconnects = self._counter("source_reconnects", "Times a source was opened again", "source")
+        self._events = self._counter("events", "Events that entered a timeline", "modality")
+        self._dropped = self._counter("events_dropped", "Events left out by a policy", "modality", "reason")
+        self._decode = self._histogram("decode_seconds", "Decoding of one record", _DECODE_S, "modality")
+        self._dead_letters = self._counter("dead_letters", "Records set aside as unusable", "reason")
+
+    def _register_windows(self) -> None:
+        self._watermark_lag = self._gauge("watermark_lag_seconds", "Wall clock minus the oldest session's watermark")
+        self._sessions = self._gauge("sessions_active", "Sessions held in memory")
+        self._idle = self._gauge("streams_idle", "Streams that no longer hold up their session's windows")
+        self._open = self._gauge("windows_open", "Windows that are not closed yet")
+        self._closed = self._counter("windows_closed", "Windows closed, by what closed them", "closed_by")
+        self._late = self._counter("late_events", "Events that missed a window", "modality")
+        self._coverage = self._histogram(
+            "window_coverage_ratio", "Share of a closed window that its events cover", _COVERAGE, "modality"
+        )
+        self._depth = self._gauge("channel_depth", "Items that lie in a channel", "stage")
+        self._channel_wait = self._histogram("channel_wait_seconds", "Time an item lay in a channel", _WAIT_S, "stage")
+
+    def _register_inference(self) -> None:
+        self._rows = self._histogram("batch_rows", "Rows of one device call", _ROWS, "lane")
+        self._batch_wait = self._histogram(
+            "batch_wait_seconds", "Time the oldest row of a batch waited for it", _WAIT_S, "lane"
+        )
+        self._inference = self._histogram(
+            "inference_seconds", "One batch, by phase: prepare, encode, fuse", _INFERENCE_S, "lane", "phase"
+        )
+        self._failures = self._counter("inference_failures", "Batches that failed", "reason")
+        self._memory = self._gauge("device_memory_bytes", "Memory of the accelerator", "kind")
+
+    def _register_output(self) -> None:
+        self._predictions = self._counter("predictions", "Predictions delivered")
+        self._abstentions = self._counter("abstentions", "Predictions that refuse to name an emotion", "reason")
+        self._risk = self._counter("risk_level", "Predictions by risk level", "level")
+        self._end_to_end = self._histogram("end_to_end_seconds", "Window end to delivered", _END_TO_END_S)
+        self._processing = self._histogram(
+            "processing_seconds", "Last needed event received, to delivered", _END_TO_END_S
+        )
+        self._publish = self._histogram("publish_seconds", "One prediction through all sinks", _DECODE_S)
+        self._publish_errors = self._counter("publish_errors", "Predictions a sink refused")
+
+    def _register_life(self) -> None:
+        self._lifecycle = self._gauge("lifecycle_state", "1 for the state the daemon is in", "state")
+        self._heartbeat = self._gauge(
+            "worker_heartbeat_age_seconds", "Time since a thread last made progress", "worker"
+        )
+        self._model = Info("affectd_model", "The model that scores", registry=self.registry)
+        build = Info("affectd_build", "The running version", registry=self.registry)
+        build.info({"version": package_version()})
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(f"affectd_{name}", about, labels, registry=self.registry)
+
+    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(f"affectd_{name}", about, labels, registry=self.registry)
+
+    def _histogram(self, name: str, about: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"affectd_{name}", about, labels, buckets=buckets, registry=self.registry)
+
+    def record(self, source: str, modality: Modality, size_bytes: int) -> None:
+        """A source received one record."""
+        self._records.labels(source, modality).inc()
+        self._bytes.labels(source, modality).inc(size_bytes)
+
+    def source_state(self, source: str, state: str) -> None:
+        """A source moved to `state`."""
+        with self._states_lock:
+            previous = self._source_states.get(source)
+            if previous is not None:
+                self._source_state.labels(source, previous).set(0)
+            self._source_state.labels(source, state).set(1)
+            self._source_states[source] = state
+
+    def reconnect(self, source: str) -> None:
+        """A live source is opened again after a fault."""
+        self._reconnects.labels(source).inc()
+
+    def event(self, modality: Modality) -> None:
+        """A record became a valid event and entered the timeline."""
+        self._events.labels(modality).inc()
+
+    def decoded(self, modality: Modality, seconds: float) -> None:
+        """A record was decoded, or refused, in `seconds`."""
+        self._decode.labels(modality).observe(seconds)
+
+    def dropped(self, modality: Modality, reason: str, count: int = 1) -> None:
+        """Events or records left out by a named policy."""
+        self._dropped.labels(modality, reason).inc(count)
+
+    def dead_letter(self, reason: str) -> None:
+        """A record was set aside as unusable."""
+        self._dead_letters.labels(reason).inc()
+
+    def late(self, modality: Modality) -> None:
+        """An event missed at least one window that contains its time."""
+        self._late.labels(modality).inc()
+
+    def window_closed(self, closed_by: str, coverage: dict[Modality, float]) -> None:
+        """A window closed; `coverage` in 0..1 per modality."""
+        self._closed.labels(closed_by).inc()
+        for modality, ratio in coverage.items():
+            self._coverage.labels(modality).observe(ratio)
+
+    def channel_wait(self, stage: str, seconds: float) -> None:
+        """An item lay in a channel for `seconds`."""
+        self._channel_wait.labels(stage).observe(seconds)
+
+    def batch(self, lane: str, rows: int, waited_s: float) -> None:
+        """A lane handed over `rows` rows, of which the oldest had waited for `waited_s`."""
+        self._rows.labels(lane).observe(rows)
+        self._batch_wait.labels(lane).observe(waited_s)
+
+    def inference(self, lane: str, phase: str, seconds: float) -> None:
+        """A batch passed `phase`: prepare, encode or fuse."""
+        self._inference.labels(lane, phase).observe(seconds)
+
+    def inference_failed(self, reason: str) -> None:
+        """A batch could not be computed."""
+        self._failures.labels(reason).inc()
+
+    def prediction(self, risk_level: str, abstention: str | None) -> None:
+        """A prediction was delivered; `abstention` is its reason, if it abstained."""
+        self._predictions.inc()
+        self._risk.labels(risk_level).inc()
+        if abstention is not None:
+            self._abstentions.labels(abstention).inc()
+
+    def delivered(self, end_to_end_s: float, processing_s: float) -> None:
+        """How late a prediction was: since its window's end, and since its last event was received."""
+        self._end_to_end.observe(end_to_end_s)
+        self._processing.observe(processing_s)
+
+    def published(self, seconds: float) -> None:
+        """A prediction passed all sinks."""
+        self._publish.observe(seconds)
+
+    def publish_failed(self) -> None:
+        """A sink refused a prediction."""
+        self._publish_errors.inc()
+
+    def lifecycle(self, state: str) -> None:
+        """The daemon moved to `state`."""
+        with self._states_lock:
+            self._lifecycle.clear()
+            self._lifecycle.labels(state).set(1)
+
+    def model(self, name: str, version: str, digest: str, device: str) -> None:
+        """The model that is loaded, and what it runs on."""
+        self._model.info({"name": name, "version": version, "digest": digest, "device": device})
+
+    def watch_timeline(self, *, watermark_lag_s: Read, sessions: Read, idle_streams: Read, open_windows: Read) -> None:
+        """What the timeline thread holds, to be read at every scrape."""
+        self._watermark_lag.set_function(watermark_lag_s)
+        self._sessions.set_function(sessions)
+        self._idle.set_function(idle_streams)
+        self._open.set_function(open_windows)
+
+    def watch_channel(self, stage: str, depth: Read) -> None:
+        """The number of items in a channel."""
+        self._depth.labels(stage).set_function(depth)
+
+    def watch_worker(self, worker: str, age_s: Read) -> None:
+        """The time since a thread last made progress."""
+        self._heartbeat.labels(worker).set_function(age_s)
+
+    def watch_device_memory(self, kind: str, size_bytes: Read) -> None:
+        """Memory of the accelerator: allocated, reserved."""
+        self._memory.labels(kind).set_function(size_bytes)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type: Prometheus text, or OpenMetrics for those who accept it."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type

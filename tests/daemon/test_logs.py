@@ -1,0 +1,84 @@
+"""Logs: one JSON object per line for machines, a line for people, and never what was said."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from daemon import logs
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+
+
+def test_json_lines_carry_the_fields_the_level_the_time_and_the_thread() -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    structlog.get_logger("streams.sources").info("source opened", source="front")
+    entry = json.loads(out.getvalue())
+    assert entry["event"] == "source opened"
+    assert (entry["source"], entry["level"], entry["logger"]) == ("front", "info", "streams.sources")
+    assert entry["thread_name"] == "MainThread"
+    assert entry["timestamp"].endswith("Z")
+
+
+def test_loggers_of_other_packages_are_written_in_the_same_form() -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    logging.getLogger("elsewhere").warning("%d frames lost", 3)
+    entry = json.loads(out.getvalue())
+    assert (entry["event"], entry["level"], entry["logger"]) == ("3 frames lost", "warning", "elsewhere")
+
+
+def test_an_exception_is_part_of_its_entry() -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    try:
+        raise OSError("camera gone")
+    except OSError:
+        structlog.get_logger("x").exception("source broke")
+    assert "camera gone" in json.loads(out.getvalue())["exception"]
+
+
+def test_what_is_below_the_level_is_left_out() -> None:
+    out = io.StringIO()
+    logs.configure("warning", "json", out)
+    structlog.get_logger("x").info("quiet")
+    logging.getLogger("y").info("quiet")
+    assert out.getvalue() == ""
+
+
+def test_auto_is_json_where_nobody_looks_and_human_is_one_readable_line() -> None:
+    out = io.StringIO()
+    logs.configure("info", "auto", out)
+    structlog.get_logger("x").info("first")
+    logs.configure("info", "human", out)
+    structlog.get_logger("x").info("second", source="front")
+    first, second = out.getvalue().splitlines()
+    assert json.loads(first)["event"] == "first"
+    assert "second" in second
+    assert "source=front" in second
+
+
+@pytest.mark.parametrize("key", sorted(logs.PAYLOAD_KEYS))
+@pytest.mark.parametrize("form", ["json", "human"])
+def test_payload_never_reaches_the_log(key: str, form: str) -> None:
+    out = io.StringIO()
+    logs.configure("info", form, out)  # type: ignore[arg-type]
+    structlog.get_logger("x").info("chat line refused", **{key: "what was said"})
+    logging.getLogger("y").info("chat line refused", extra={key: "what was said"})
+    assert "what was said" not in out.getvalue()
+    assert "(removed)" in out.getvalue()
