@@ -1,0 +1,167 @@
+"""What is published for a window: the prediction, as `affectd.prediction/1`.
+
+The models are the contract; `streams/schemas/prediction-1.json` is generated from them and a test holds the two equal.
+Evolution is additive. An id names a window of a session as scored by one model: the same input gives the same id.
+"""
+
+import json
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "affectd.prediction/1"
+CE_TYPE = "io.affectd.prediction.v1"
+
+_NAMESPACE = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 4122, names that are URLs
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Signed = Annotated[float, Field(ge=-1, le=1)]
+Level = Literal["none", "low", "medium", "high", "critical"]
+ClosedBy = Literal["watermark", "idle", "end", "drain"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Window(_Part):
+    """The span that was scored, RFC 3339, half-open, and why it closed."""
+
+    start: str
+    end: str
+    closed_by: ClosedBy
+
+
+class EmotionProbabilities(_Part):
+    """Calibrated; they add up to 1."""
+
+    neutral: Probability
+    happiness: Probability
+    surprise: Probability
+    sadness: Probability
+    anger: Probability
+    disgust: Probability
+    fear: Probability
+
+
+class Emotion(_Part):
+    """The label is null where the model abstains; entropy is in nats."""
+
+    label: str | None
+    probabilities: EmotionProbabilities
+    valence: Signed
+    arousal: Signed
+    entropy: Annotated[float, Field(ge=0)]
+
+
+class RiskCategories(_Part):
+    """What the words of the window speak of; 0 where there were none."""
+
+    distress: Probability
+    self_harm: Probability
+    abuse: Probability
+
+
+class Reason(_Part):
+    """One thing that raised the risk."""
+
+    code: str
+    modality: str
+    weight: float
+
+
+class Risk(_Part):
+    """How much a person should look at this window, and why."""
+
+    score: Probability
+    level: Level
+    categories: RiskCategories
+    reasons: tuple[Reason, ...]
+
+
+class Abstained(_Part):
+    """Why no label is given."""
+
+    reason: str
+
+
+class ModalityReport(_Part):
+    """What one modality gave: whether it was there, how much of it, how good, and how much it moved the answer.
+
+    `coverage` is the part of the window with evidence (a face, a voice, a line). `contribution` is the evidence for the
+    window's most probable emotion in nats, 0 where the modality is absent.
+    """
+
+    present: bool
+    coverage: Probability
+    events: Annotated[int, Field(ge=0)]
+    quality: dict[str, float | None]
+    contribution: float
+    probabilities: EmotionProbabilities | None
+
+
+class Modalities(_Part):
+    """A report for each modality, present or not."""
+
+    video: ModalityReport
+    audio: ModalityReport
+    text: ModalityReport
+
+
+class Alignment(_Part):
+    """The offset of sound against picture, where it is known, and how far event time was ahead of the watermark."""
+
+    audio_video_offset_ms: float | None
+    watermark_lag_ms: float
+
+
+class ModelRef(_Part):
+    """Which model scored."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class Timing(_Part):
+    """Milliseconds: from the last event received to published; waiting; in the encoders; in the fusion."""
+
+    processing_ms: float
+    queue_ms: float
+    encode_ms: float
+    fuse_ms: float
+
+
+class Prediction(_Part):
+    """The result for one window of one session."""
+
+    schema_: Annotated[Literal["affectd.prediction/1"], Field(alias="schema")] = SCHEMA
+    id: str
+    revision: Annotated[int, Field(ge=0)]
+    session: str
+    window: Window
+    emotion: Emotion
+    risk: Risk
+    abstained: Literal[False] | Abstained
+    modalities: Modalities
+    alignment: Alignment
+    transcript: str | None
+    model: ModelRef
+    profile: str
+    timing: Timing
+
+    def json_line(self) -> bytes:
+        """One line of JSON, without its line break."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+def prediction_id(session: str, start: str, end: str, model_digest: str) -> str:
+    """The id of a window's prediction; the same for every revision, instance and replay."""
+    return str(uuid5(_NAMESPACE, json.dumps([session, start, end, model_digest])))
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a prediction as it is published."""
+    schema = Prediction.model_json_schema(by_alias=True, mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:affectd:prediction:1", **schema}
