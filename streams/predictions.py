@@ -5,12 +5,12 @@ Evolution is additive. An id names a window of a session as scored by one model:
 """
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = "affectd.prediction/1"
+SCHEMA: Final = "affectd.prediction/1"
 CE_TYPE = "io.affectd.prediction.v1"
 
 _NAMESPACE = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 4122, names that are URLs
