@@ -1,0 +1,81 @@
+"""Chat that lies beside a recording: `NAME.chat.jsonl`, one `{"at_s": 1.5, "text": "...", "author"?, "lang"?}` a line.
+
+A line that is no such object is a dead letter, reported with its file and line, and the rest goes on.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from streams.clock import NS_PER_S
+from streams.sources.base import SourceError
+from streams.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+LINE_LIMIT_BYTES = 64 * 1024
+"""A longer chat line is a mistake or an attack: the longest message of the large chat services is a tenth of it."""
+
+_LATEST_S = 366 * 86_400  # a session longer than a year is a mistaken unit
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptLine:
+    """One chat line: `at_ns` from the start of the session, `payload` the JSON of a text record."""
+
+    at_ns: int
+    payload: bytes
+
+
+class BadLine(ValueError):
+    """A line that cannot be used; `reason` is its dead-letter label."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def read_script(path: Path, telemetry: Telemetry) -> list[ScriptLine]:
+    """The lines of `path` in time order (those at the same time as they stand); SourceError if it cannot be read."""
+    lines: list[ScriptLine] = []
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    lines.append(_script_line(line))
+                except BadLine as error:
+                    telemetry.dead_letter(error.reason)
+                    log.warning("chat line left out", at=f"{path}:{number}", reason=error.reason, error=str(error))
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from error
+    lines.sort(key=lambda line: line.at_ns)
+    return lines
+
+
+def _script_line(line: bytes) -> ScriptLine:
+    if len(line) > LINE_LIMIT_BYTES:
+        raise BadLine("oversized", f"a line of {len(line)} bytes (at most {LINE_LIMIT_BYTES})")
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadLine("invalid_utf8", str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise BadLine("invalid_json", str(error)) from None
+    if not isinstance(value, dict):
+        raise BadLine("invalid_json", "not an object")
+    message = {key: value[key] for key in ("text", "author", "lang") if value.get(key) is not None}
+    if "text" not in message or not all(isinstance(part, str) for part in message.values()):
+        raise BadLine("invalid_chat_line", "text (needed), author and lang must be strings")
+    return ScriptLine(_at_ns(value.get("at_s")), json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _at_ns(at_s: object) -> int:
+    if isinstance(at_s, bool) or not isinstance(at_s, int | float):
+        raise BadLine("invalid_chat_line", "at_s must be a number of seconds from the start")
+    if not 0 <= at_s <= _LATEST_S:  # refuses NaN too
+        raise BadLine("invalid_chat_line", f"at_s must be 0 to {_LATEST_S} seconds (is {at_s})")
+    return round(at_s * NS_PER_S)

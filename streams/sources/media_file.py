@@ -1,0 +1,233 @@
+"""Reads the picture or the sound of one media file, in presentation order and with true presentation times.
+
+Each stream is read through a container of its own: files interleave their streams as they please (all pictures before
+all sound is legal), and with two readers neither ever holds back more than one frame for the other.
+Pictures stay PyAV frames, not converted: most of them no window uses. Sound changes its sample format only (s16le), at
+its own rate and channels. Faults end a stream, never the reader: what came before them has been yielded.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.audio.frame
+import av.audio.resampler
+import av.container
+import av.error
+import av.stream
+import av.video.frame
+import structlog
+
+from streams.clock import NS_PER_MS, NS_PER_S
+from streams.sources.base import SourceError
+from streams.sources.presentation import PresentationTime
+from streams.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+_SOUND_CHUNK_NS = 200 * NS_PER_MS
+_SOUND_BREAK_NS = 20 * NS_PER_MS  # containers that count in ms round each stamp; a true break is longer than a frame
+_MAX_START_NS = 3600 * NS_PER_S  # a first stamp beyond an hour is an arbitrary origin, not an hour without anything
+_LEAP_NS = 3600 * NS_PER_S
+_DISCONTINUOUS_LEAP_NS = 10 * NS_PER_S  # what ffmpeg takes for a discontinuity in a format that allows them
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: MPEG-TS, MPEG-PS, Ogg: arbitrary origins, and jumps are no fault
+_MEASURED_DURATION = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "wav", "flac", "avi"}  # others only estimate it
+_CUT_SHORT_NS = NS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A stretch of interleaved s16le samples, from `at_ns` (of its first sample, since the start) on."""
+
+    at_ns: int
+    rate_hz: int
+    channels: int
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture, at `at_ns` since the start."""
+
+    at_ns: int
+    frame: av.video.frame.VideoFrame
+
+
+@dataclass
+class StreamReader:
+    """Reads one stream ("video" or "audio") of `path`. Owned by one thread."""
+
+    path: Path
+    kind: str
+    telemetry: Telemetry
+    faults: list[str] = field(default_factory=list, init=False)
+    """What could not be read; complete once the stream is exhausted."""
+    undecodable: int = field(default=0, init=False)
+    """Packets that the decoder refused."""
+    end_ns: int = field(default=0, init=False)
+    """Where the last frame read ends, since the start."""
+
+    def open(self) -> bool:
+        """False if the file has no such stream; SourceError if the file or its codec cannot be read."""
+        self._container = open_container(self.path)
+        stream = next((s for s in self._container.streams if s.type == self.kind and not _is_cover_art(s)), None)
+        if stream is None:
+            self.close()
+            return False
+        if stream.codec_context is None:
+            self.close()
+            raise SourceError(f"{self.path}: there is no decoder for its {self.kind}")
+        self._stream: Any = stream
+        discontinuous = bool(self._container.format.flags & _TS_DISCONT)
+        start_ns = (self._container.start_time or 0) * NS_PER_S // av.time_base
+        arbitrary = discontinuous or not 0 <= start_ns <= _MAX_START_NS
+        self._time = PresentationTime(
+            start_ns if arbitrary else 0, _DISCONTINUOUS_LEAP_NS if discontinuous else _LEAP_NS
+        )
+        return True
+
+    @property
+    def declared_end_ns(self) -> int | None:
+        """How long the file says it is, where its format knows rather than estimates; None otherwise."""
+        duration = self._container.duration
+        if duration is None or self._container.format.name not in _MEASURED_DURATION:
+            return None
+        return int(duration) * NS_PER_S // av.time_base
+
+    def pictures(self) -> Iterator[Picture]:
+        """Every picture of a video stream."""
+        rate = self._stream.guessed_rate or Fraction(25)
+        duration_ns = round(NS_PER_S / rate)
+        for frame in self._frames():
+            yield Picture(self._time.at(frame.pts, frame.time_base, duration_ns), frame)
+
+    def sound(self) -> Iterator[Sound]:
+        """The sound of an audio stream, in chunks of a fifth of a second that break where the sound does."""
+        chunk: _SoundChunk | None = None
+        for frame in self._frames():
+            at_ns = self._time.at(frame.pts, frame.time_base, frame.samples * NS_PER_S // frame.sample_rate)
+            if chunk is None or not chunk.continues(at_ns, frame):
+                if chunk is not None:
+                    yield chunk.sound()
+                chunk = _SoundChunk(at_ns, frame)
+            chunk.add(frame)
+            if chunk.duration_ns >= _SOUND_CHUNK_NS:
+                yield chunk.sound()
+                chunk = None
+        if chunk is not None:
+            yield chunk.sound()
+
+    def close(self) -> None:
+        """Safe at any time."""
+        if hasattr(self, "_container"):
+            self._container.close()
+
+    def _frames(self) -> Iterator[Any]:
+        decoded = 0
+        try:
+            for packet in self._container.demux(self._stream):
+                for frame in self._decoded(packet):
+                    decoded += 1
+                    yield frame
+                    self.end_ns = self._time.end_ns
+        except (av.error.FFmpegError, OSError) as error:
+            self.faults.append(f"{self.path}: its {self.kind} breaks off at {_seconds(self.end_ns)}: {_reason(error)}")
+        if self._time.jumps:
+            log.warning(
+                "time stamps jump; read as continuous", file=str(self.path), stream=self.kind, jumps=self._time.jumps
+            )
+        if self.undecodable:
+            self.faults.append(f"{self.path}: {self.undecodable} packets of its {self.kind} could not be decoded")
+        if not decoded:
+            self.faults.append(f"{self.path}: its {self.kind} stream holds nothing that can be decoded")
+
+    def _decoded(self, packet: Any) -> list[Any]:
+        """The frames of one packet; none, and counted, if the decoder refuses it."""
+        try:
+            return list(packet.decode())
+        except av.error.EOFError:
+            return []
+        except av.error.FFmpegError:
+            self.undecodable += 1
+            self.telemetry.dead_letter("undecodable")
+            return []
+
+
+class _SoundChunk:
+    """Collects the frames of one chunk, converted to s16le."""
+
+    def __init__(self, at_ns: int, first: av.audio.frame.AudioFrame) -> None:
+        self._at_ns = at_ns
+        self._form = _form(first)
+        self._rate_hz = first.sample_rate
+        self._channels = len(first.layout.channels)
+        self._samples = 0
+        self._pcm: list[bytes] = []
+        self._to_s16 = av.audio.resampler.AudioResampler("s16", first.layout, first.sample_rate)
+
+    @property
+    def duration_ns(self) -> int:
+        return self._samples * NS_PER_S // self._rate_hz
+
+    def continues(self, at_ns: int, frame: av.audio.frame.AudioFrame) -> bool:
+        return abs(at_ns - self._at_ns - self.duration_ns) <= _SOUND_BREAK_NS and _form(frame) == self._form
+
+    def add(self, frame: av.audio.frame.AudioFrame) -> None:
+        self._samples += frame.samples
+        frame.pts = None  # the chunk keeps the time; the resampler would refuse stamps that jump
+        self._pcm += [part.to_ndarray().astype("<i2", copy=False).tobytes() for part in self._to_s16.resample(frame)]
+
+    def sound(self) -> Sound:
+        return Sound(self._at_ns, self._rate_hz, self._channels, b"".join(self._pcm))
+
+
+def open_container(path: Path) -> av.container.InputContainer:
+    """SourceError naming the file and the reason."""
+    try:
+        if path.stat().st_size == 0:
+            raise SourceError(f"{path}: is empty")
+        return av.open(str(path), metadata_errors="replace")
+    except OSError as error:  # the base of PyAV's errors too, but not of all
+        raise SourceError(f"{path}: {_reason(error)}") from error
+    except av.error.FFmpegError as error:
+        raise SourceError(f"{path}: not a readable media file, or cut short: {_reason(error)}") from error
+
+
+def cut_short(readers: list[StreamReader]) -> str | None:
+    """A fault if a file ends before it says it does; to be asked when its streams have been read to their ends."""
+    path = readers[0].path
+    if (missing_bytes := _riff_bytes_missing(path)) > 0:
+        return f"{path}: cut short: {missing_bytes} bytes are missing at its end"
+    declared_ns = max((reader.declared_end_ns or 0 for reader in readers), default=0)
+    end_ns = max((reader.end_ns for reader in readers), default=0)
+    if declared_ns - end_ns < _CUT_SHORT_NS:
+        return None
+    return f"{path}: cut short: ends at {_seconds(end_ns)} of {_seconds(declared_ns)}"
+
+
+def _riff_bytes_missing(path: Path) -> int:
+    """What a WAV or AVI file lacks of the size in its header (which FFmpeg passes over); 0 for any other file."""
+    with path.open("rb") as file:
+        form, size = file.read(4), int.from_bytes(file.read(4), "little")
+    if form != b"RIFF" or size in (0, 2**32 - 1):  # the two ways a live writer says that it does not know
+        return 0
+    return max(0, 8 + size - path.stat().st_size)
+
+
+def _is_cover_art(stream: av.stream.Stream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _form(frame: av.audio.frame.AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _seconds(ns: int) -> str:
+    return f"{ns / NS_PER_S:.2f} s"

@@ -1,0 +1,82 @@
+"""A session that was recorded (`streams.recording`), read back in event-time order with the times it had.
+
+Records may have been written out of order, as they arrived; the index is small, so it is sorted whole and payloads are
+read as they are played. A line that cannot be read is a dead letter with its file and line; a torn last line is what a
+crash leaves, and is passed over.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from streams.recording import PAYLOADS_FILE, RECORDS_FILE, RecordingError, StoredRecord, read_header, read_line
+from streams.records import Modality, Record
+from streams.sources.base import SourceError
+from streams.telemetry import NullTelemetry, Telemetry
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class RecordedSession:
+    """A stored session (see `streams.sources.playback`). Owned by the thread that plays it."""
+
+    folder: Path
+    telemetry: Telemetry = field(default_factory=NullTelemetry)
+    session: str = field(default="", init=False)
+    """Known once the header is read, which is when this object is made."""
+    modalities: frozenset[Modality] = field(default=frozenset(), init=False)
+    faults: list[str] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        """SourceError if the folder is no recording."""
+        self._index: list[StoredRecord] = []
+        try:
+            self.session = read_header(self.folder).session
+        except RecordingError as error:
+            raise SourceError(str(error)) from error
+
+    def open(self) -> None:
+        try:
+            payloads_bytes = (self.folder / PAYLOADS_FILE).stat().st_size
+            with (self.folder / RECORDS_FILE).open("rb") as file:
+                for number, line in enumerate(file, start=1):
+                    if line.endswith(b"\n"):
+                        self._read_line(number, line, payloads_bytes)
+        except OSError as error:
+            raise SourceError(f"{self.folder}: {error.filename}: {error.strerror or error}") from error
+        self._index.sort(key=lambda stored: stored.event_time_ns)
+        self.modalities = frozenset(stored.modality for stored in self._index)
+        if not self._index:
+            raise SourceError(f"{self.folder}: holds no records")
+
+    def records(self) -> Iterator[Record]:
+        try:
+            with (self.folder / PAYLOADS_FILE).open("rb") as payloads:
+                for stored in self._index:
+                    payloads.seek(stored.offset)
+                    payload = payloads.read(stored.length)
+                    yield Record(
+                        self.session,
+                        stored.modality,
+                        stored.content_type,
+                        payload,
+                        stored.event_time_ns,
+                        received_ns=0,
+                        sequence=stored.sequence,
+                    )
+        except OSError as error:
+            self.faults.append(f"{self.folder / PAYLOADS_FILE}: {error.strerror or error}")
+
+    def close(self) -> None:
+        self._index = []
+
+    def _read_line(self, number: int, line: bytes, payloads_bytes: int) -> None:
+        try:
+            self._index.append(read_line(line, payloads_bytes))
+        except ValueError as error:
+            self.telemetry.dead_letter("invalid_record")
+            at = f"{self.folder / RECORDS_FILE}:{number}"
+            log.warning("recorded line left out", at=at, error=str(error))

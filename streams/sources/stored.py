@@ -1,0 +1,84 @@
+"""Finds the sessions that a list of paths names, for replay: media files, chat scripts, recordings, folders of them.
+
+`NAME.mp4` and `NAME.chat.jsonl` beside it are one session, whichever of the two is named. A path that does not exist is
+a session that cannot be opened, so that it is reported with the other faults and the rest is played; two inputs that
+claim the same session are refused at once, since their records could not be told apart.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streams.recording import is_recording
+from streams.sources.base import SourceError
+from streams.sources.media import START_NS, MediaSession
+from streams.sources.playback import StoredSession
+from streams.sources.recorded import RecordedSession
+from streams.telemetry import NullTelemetry, Telemetry
+
+CHAT_SUFFIX = ".chat.jsonl"
+MEDIA_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".flv"}
+    | {".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus"}
+)
+"""What counts as media when a folder is named; a file that is named itself is tried whatever it is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOptions:
+    """How media become sessions: see `MediaSession`."""
+
+    start_ns: int = START_NS
+    sample_hz: float | None = None
+    telemetry: Telemetry = field(default_factory=NullTelemetry)
+
+
+def stored_sessions(paths: Iterable[Path], options: StoredOptions | None = None) -> list[StoredSession]:
+    """The sessions in `paths`, each once, in the order they are met; SourceError where two claim one name."""
+    options = options or StoredOptions()
+    found: dict[str, tuple[Path, StoredSession]] = {}
+    for path in (inner for outer in paths for inner in _expanded(outer)):
+        session, origin = _session(path, options)
+        name = session.session
+        if name in found and found[name][0] != origin:
+            raise SourceError(f"{path}: session {name!r} is also that of {found[name][0]}; rename one of them")
+        found.setdefault(name, (origin, session))
+    return [session for _, session in found.values()]
+
+
+def _expanded(path: Path) -> list[Path]:
+    """A folder as the sessions in it, anything else as itself."""
+    if not path.is_dir() or is_recording(path):
+        return [path]
+    inside = sorted(path.iterdir())
+    sessions = [each for each in inside if _is_session(each)]
+    if not sessions:
+        raise SourceError(f"{path}: a folder with neither media, nor chat (*{CHAT_SUFFIX}), nor a recording")
+    return sessions
+
+
+def _is_session(path: Path) -> bool:
+    if path.is_dir():
+        return is_recording(path)
+    return path.name.endswith(CHAT_SUFFIX) or path.suffix.lower() in MEDIA_SUFFIXES
+
+
+def _session(path: Path, options: StoredOptions) -> tuple[StoredSession, Path]:
+    """The session of one path, and the path it is known by."""
+    if path.is_dir():
+        return RecordedSession(path, options.telemetry), path
+    if path.name.endswith(CHAT_SUFFIX):
+        name, media, chat = path.name.removesuffix(CHAT_SUFFIX), _media_beside(path), path
+    else:
+        name, media, chat = path.stem, path, path.with_name(path.stem + CHAT_SUFFIX)
+        if not chat.exists():
+            chat = None
+    session = MediaSession(name, media, chat, options.start_ns, options.sample_hz, options.telemetry)
+    return session, media or path
+
+
+def _media_beside(chat: Path) -> Path | None:
+    """The media file that `chat` lies beside, if there is one."""
+    name = chat.name.removesuffix(CHAT_SUFFIX)
+    beside = [chat.with_name(name + suffix) for suffix in sorted(MEDIA_SUFFIXES)]
+    return next((path for path in beside if path.exists()), None)

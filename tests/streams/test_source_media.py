@@ -1,0 +1,393 @@
+import threading
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
+from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
+from streams.sources.base import SourceError
+from streams.sources.media import START_NS
+from streams.sources.playback import Playback
+from streams.sources.presentation import PresentationTime
+from streams.sources.stored import StoredOptions, stored_sessions
+from streams.telemetry import NullTelemetry
+
+pytestmark = pytest.mark.unit
+
+FPS, RATE_HZ = 10, 16_000
+
+
+def write_media(
+    path: Path,
+    *,
+    seconds: float = 2.0,
+    picture: bool = True,
+    sound: bool = True,
+    first_pts: int = 0,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Grey pictures at 10 Hz whose brightness counts up, and a 440 Hz tone."""
+    with av.open(str(path), "w", options=options or {}) as box:
+        lossless = path.suffix in (".wav", ".mkv")
+        video = box.add_stream("mpeg4", rate=FPS) if picture else None
+        audio = box.add_stream("pcm_s16le" if lossless else "aac", rate=RATE_HZ, layout="mono") if sound else None
+        if video is not None:
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            for i in range(round(seconds * FPS)):
+                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), i * 10 % 250, np.uint8), format="bgr24")
+                frame.pts, frame.time_base = first_pts + i, Fraction(1, FPS)
+                box.mux(video.encode(frame))
+            box.mux(video.encode(None))
+        if audio is not None:
+            t = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+            pcm = (np.sin(2 * np.pi * 440 * t) * 20_000).astype(np.int16)
+            for at in range(0, len(pcm), 1024):
+                block = av.AudioFrame.from_ndarray(pcm[None, at : at + 1024], format="s16", layout="mono")
+                block.sample_rate, block.pts = RATE_HZ, at
+                box.mux(audio.encode(block))
+            box.mux(audio.encode(None))
+    return path
+
+
+class DeadLetters(NullTelemetry):
+    def __init__(self) -> None:
+        self.reasons: Counter[str] = Counter()
+
+    def dead_letter(self, reason: str) -> None:
+        self.reasons[reason] += 1
+
+
+def play(*paths: Path, options: StoredOptions | None = None, speed: float | None = None) -> tuple[list[Item], str]:
+    """Everything emitted, and the faults raised at the end ("" if none)."""
+    playback = Playback(stored_sessions(paths, options), ManualClock(), speed=speed)
+    items: list[Item] = []
+    fault = ""
+    playback.open()
+    try:
+        playback.read(items.append, threading.Event())
+    except SourceError as error:
+        fault = str(error)
+    finally:
+        playback.close()
+    return items, fault
+
+
+def records(items: list[Item], modality: Modality) -> list[Record]:
+    return [item for item in items if isinstance(item, Record) and item.modality is modality]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_pictures_and_sound_come_at_their_true_presentation_times(tmp_path: Path, suffix: str) -> None:
+    items, fault = play(write_media(tmp_path / f"room{suffix}"))
+    assert fault == ""
+    pictures, sound = records(items, Modality.VIDEO), records(items, Modality.AUDIO)
+    # a transport stream counts from an arbitrary origin and may begin with either stream
+    first_ms = round((pictures[0].event_time_ns - START_NS) / NS_PER_MS)
+    assert 0 <= first_ms <= (100 if suffix == ".ts" else 0)
+    assert [round((p.event_time_ns - START_NS) / NS_PER_MS) - first_ms for p in pictures] == list(range(0, 2000, 100))
+    samples = sum(len(s.payload) for s in sound) // 2
+    assert abs(samples - 2 * RATE_HZ) <= 2048
+    assert abs(sound[0].event_time_ns - START_NS) <= 200 * NS_PER_MS
+    assert {s.content_type for s in sound} == {"audio/L16;rate=16000;channels=1"}
+
+
+def test_a_picture_is_the_frame_itself_not_converted(tmp_path: Path) -> None:
+    items, _ = play(write_media(tmp_path / "room.mp4"))
+    third = records(items, Modality.VIDEO)[2]
+    assert third.content_type == RAW_PICTURE
+    assert isinstance(third.payload, av.VideoFrame)
+    assert abs(int(third.payload.to_ndarray(format="bgr24").mean()) - 20) <= 5
+
+
+def test_uncompressed_sound_arrives_sample_for_sample_in_order(tmp_path: Path) -> None:
+    items, _ = play(write_media(tmp_path / "room.wav", picture=False))
+    sound = records(items, Modality.AUDIO)
+    pcm = np.frombuffer(b"".join(s.payload for s in sound), "<i2")
+    t = np.arange(2 * RATE_HZ) / RATE_HZ
+    np.testing.assert_array_equal(pcm, (np.sin(2 * np.pi * 440 * t) * 20_000).astype(np.int16))
+    at = 0
+    for chunk in sound:
+        assert chunk.event_time_ns == START_NS + at * NS_PER_S // RATE_HZ
+        at += len(chunk.payload) // 2
+
+
+def test_stereo_at_an_odd_rate_keeps_its_rate_and_channels(tmp_path: Path) -> None:
+    path = tmp_path / "room.wav"
+    with av.open(str(path), "w") as box:
+        stream = box.add_stream("pcm_f32le", rate=22_050, layout="stereo")
+        block = av.AudioFrame.from_ndarray(np.array([[0.5, -0.5] * 4410], np.float32), format="flt", layout="stereo")
+        block.sample_rate = 22_050
+        box.mux([*stream.encode(block), *stream.encode(None)])
+    items, _ = play(path)
+    sound = records(items, Modality.AUDIO)[0]
+    assert sound.content_type == "audio/L16;rate=22050;channels=2"
+    assert np.frombuffer(sound.payload, "<i2")[:4].tolist() == [16384, -16384, 16384, -16384]
+
+
+def test_a_rate_limits_pictures_to_the_first_of_each_slot(tmp_path: Path) -> None:
+    items, _ = play(write_media(tmp_path / "room.mp4"), options=StoredOptions(sample_hz=5))
+    times_ms = [(p.event_time_ns - START_NS) // NS_PER_MS for p in records(items, Modality.VIDEO)]
+    assert times_ms == list(range(0, 2000, 200))
+
+
+def test_pictures_that_start_late_stay_late(tmp_path: Path) -> None:
+    items, _ = play(write_media(tmp_path / "room.mp4", sound=False, first_pts=30))
+    assert records(items, Modality.VIDEO)[0].event_time_ns == START_NS + 3 * NS_PER_S
+
+
+def test_chat_beside_a_file_is_merged_in_time_order(tmp_path: Path) -> None:
+    chat = tmp_path / "room.chat.jsonl"
+    chat.write_text('{"at_s": 1.55, "text": "二", "lang": "zh"}\n{"at_s": 0.25, "text": "one", "author": "ann"}\n')
+    items, _ = play(write_media(tmp_path / "room.mp4"))
+    times = [item.event_time_ns for item in items if isinstance(item, Record)]
+    assert times == sorted(times)
+    assert [
+        (t.event_time_ns - START_NS, t.payload.decode(), t.content_type) for t in records(items, Modality.TEXT)
+    ] == [
+        (250 * NS_PER_MS, '{"text": "one", "author": "ann"}', "application/json"),
+        (1550 * NS_PER_MS, '{"text": "二", "lang": "zh"}', "application/json"),
+    ]
+
+
+def test_chat_alone_is_a_session_and_lines_at_the_same_time_keep_their_order(tmp_path: Path) -> None:
+    chat = tmp_path / "room.chat.jsonl"
+    chat.write_text("".join(f'{{"at_s": 1, "text": "{i}"}}\n' for i in range(5)))
+    items, fault = play(chat)
+    assert fault == ""
+    assert [r.payload for r in records(items, Modality.TEXT)] == [f'{{"text": "{i}"}}'.encode() for i in range(5)]
+    assert items[-1] == EndOfSession("room")
+
+
+def test_bad_chat_lines_are_counted_by_reason_and_the_rest_goes_on(tmp_path: Path) -> None:
+    chat = tmp_path / "room.chat.jsonl"
+    bad: dict[bytes, str] = {
+        b'{"at_s": 1, "text": "\xff"}': "invalid_utf8",
+        b'{"at_s": 1, "text": ': "invalid_json",
+        b"[" * 50_000: "invalid_json",
+        b"[1]": "invalid_json",
+        b'{"at_s": ' + b"9" * 5000 + b', "text": "x"}': "invalid_json",
+        b'{"at_s": -1, "text": "x"}': "invalid_chat_line",
+        b'{"at_s": NaN, "text": "x"}': "invalid_chat_line",
+        b'{"at_s": 1e400, "text": "x"}': "invalid_chat_line",
+        b'{"at_s": true, "text": "x"}': "invalid_chat_line",
+        b'{"at_s": "1", "text": "x"}': "invalid_chat_line",
+        b'{"text": "x"}': "invalid_chat_line",
+        b'{"at_s": 1}': "invalid_chat_line",
+        b'{"at_s": 1, "text": 7}': "invalid_chat_line",
+        b'{"at_s": 1, "text": "' + b"x" * 1_000_000 + b'"}': "oversized",
+    }
+    chat.write_bytes(b"\n".join([*bad, b"", b'{"at_s": 2, "text": "good"}']))
+    telemetry = DeadLetters()
+    items, fault = play(chat, options=StoredOptions(telemetry=telemetry))
+    assert fault == ""
+    assert [r.payload for r in records(items, Modality.TEXT)] == [b'{"text": "good"}']
+    assert telemetry.reasons == Counter(bad.values())
+
+
+def test_several_files_are_several_sessions_interleaved_in_event_time(tmp_path: Path) -> None:
+    items, _ = play(write_media(tmp_path / "a.mkv"), write_media(tmp_path / "b.wav", picture=False, seconds=1.0))
+    times = [item.event_time_ns for item in items if isinstance(item, Record)]
+    assert times == sorted(times)
+    ends = [item for item in items if isinstance(item, EndOfSession)]
+    assert ends == [EndOfSession("b"), EndOfSession("a")]
+    after = items[items.index(EndOfSession("b")) + 1 :]
+    assert {item.session for item in after} == {"a"}
+
+
+def test_more_sessions_than_play_together_play_in_groups(tmp_path: Path) -> None:
+    paths = [write_media(tmp_path / f"{name}.wav", picture=False, seconds=0.4) for name in "abcde"]
+    playback = Playback(stored_sessions(paths), ManualClock(), together=2)
+    items: list[Item] = []
+    playback.read(items.append, threading.Event())
+    assert [item.session for item in items if isinstance(item, EndOfSession)] == list("abcde")
+
+
+def test_every_stream_makes_progress_while_another_has_something_to_say(tmp_path: Path) -> None:
+    (tmp_path / "room.chat.jsonl").write_text('{"at_s": 0, "text": "hello"}\n')
+    items, _ = play(write_media(tmp_path / "room.mp4", sound=False))
+    progress = [item for item in items if isinstance(item, Progress)]
+    assert {p.modality for p in progress} == {Modality.VIDEO, Modality.TEXT}
+    text_ms = [(p.through_ns - START_NS) // NS_PER_MS for p in progress if p.modality is Modality.TEXT]
+    assert text_ms == list(range(200, 2000, 200))
+
+
+def test_progress_is_a_promise_that_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "b.chat.jsonl").write_text('{"at_s": 0.1, "text": "x"}\n{"at_s": 1.7, "text": "y"}\n')
+    items, _ = play(write_media(tmp_path / "a.mp4"), tmp_path / "b.chat.jsonl")
+    through: dict[tuple[str, Modality], int] = {}
+    for item in items:
+        if isinstance(item, Progress):
+            through[item.session, item.modality] = item.through_ns
+        elif isinstance(item, Record):
+            assert item.event_time_ns >= through.get((item.session, item.modality), 0)
+
+
+def test_the_same_records_come_in_the_same_order_paced_or_not(tmp_path: Path) -> None:
+    write_media(tmp_path / "a.mkv")
+    (tmp_path / "b.chat.jsonl").write_text('{"at_s": 0.2, "text": "x"}\n{"at_s": 9, "text": "y"}\n')
+
+    def order(speed: float | None) -> list[tuple[str, Modality, int] | EndOfSession]:
+        items, _ = play(tmp_path, speed=speed)
+        return [
+            (item.session, item.modality, item.event_time_ns) if isinstance(item, Record) else item
+            for item in items
+            if not isinstance(item, Progress)
+        ]
+
+    assert order(None) == order(1.0) == order(3.0)
+
+
+@pytest.mark.parametrize(("speed", "lasts_s"), [(1.0, 8.0), (4.0, 2.0), (None, 0.0)])
+def test_playback_is_paced_by_its_speed(tmp_path: Path, speed: float | None, lasts_s: float) -> None:
+    chat = tmp_path / "room.chat.jsonl"
+    chat.write_text('{"at_s": 2, "text": "x"}\n{"at_s": 10, "text": "y"}\n')
+    clock = ManualClock()
+    Playback(stored_sessions([chat]), clock, speed=speed).read(lambda item: None, threading.Event())
+    assert clock.monotonic_ns() == lasts_s * NS_PER_S
+
+
+def test_a_record_is_received_when_it_is_played(tmp_path: Path) -> None:
+    chat = tmp_path / "room.chat.jsonl"
+    chat.write_text('{"at_s": 0, "text": "x"}\n{"at_s": 10, "text": "y"}\n')
+    items, _ = play(chat, speed=1.0)
+    first, second = records(items, Modality.TEXT)
+    assert second.received_ns - first.received_ns == 10 * NS_PER_S
+
+
+def test_a_paced_playback_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    stop = threading.Event()
+    items: list[Item] = []
+
+    def stops_at_the_fifth(item: Item) -> None:
+        items.append(item)
+        if len(items) == 5:
+            stop.set()
+
+    Playback(stored_sessions([write_media(tmp_path / "a.mp4")]), ManualClock(), speed=1.0).read(
+        stops_at_the_fifth, stop
+    )
+    assert 5 <= len(items) <= 8
+    assert not any(isinstance(item, EndOfSession) for item in items)
+
+
+def cut(path: Path, keep: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    return path
+
+
+def test_an_mp4_without_its_index_is_named_as_cut_short(tmp_path: Path) -> None:
+    items, fault = play(cut(write_media(tmp_path / "room.mp4"), 0.5))
+    assert items == []
+    assert "room.mp4: not a readable media file, or cut short" in fault
+
+
+@pytest.mark.parametrize("name", ["room.mp4", "room.wav", "room.mkv"])
+def test_what_comes_before_the_cut_is_played_and_the_cut_reported(tmp_path: Path, name: str) -> None:
+    options = {"movflags": "faststart"} if name.endswith("mp4") else {}
+    path = write_media(tmp_path / name, seconds=6, picture=not name.endswith("wav"), options=options)
+    items, fault = play(cut(path, 0.5))
+    last_ns = max(item.event_time_ns for item in items if isinstance(item, Record)) - START_NS
+    assert 1 * NS_PER_S < last_ns < 5 * NS_PER_S
+    assert f"{name}: " in fault
+    assert "cut short: " in fault or "breaks off at" in fault
+    assert items[-1] == EndOfSession("room")
+
+
+def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
+    bad = cut(write_media(tmp_path / "bad.mp4"), 0.5)
+    empty = tmp_path / "empty.wav"
+    empty.touch()
+    items, fault = play(bad, empty, tmp_path / "missing.mp4", write_media(tmp_path / "good.wav", picture=False))
+    assert items[-1] == EndOfSession("good")
+    assert sum(len(sound.payload) for sound in records(items, Modality.AUDIO)) == 2 * 2 * RATE_HZ
+    assert "bad.mp4" in fault
+    assert "empty.wav: is empty" in fault
+    assert "missing.mp4: No such file or directory" in fault
+
+
+def test_a_wav_without_samples_is_named(tmp_path: Path) -> None:
+    items, fault = play(write_media(tmp_path / "room.wav", picture=False, seconds=0))
+    assert records(items, Modality.AUDIO) == []
+    assert "room.wav: " in fault
+
+
+def test_a_file_that_is_no_media_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "notes.mp4"
+    path.write_text("these are notes\n" * 100)
+    _, fault = play(path)
+    assert "notes.mp4: not a readable media file" in fault
+
+
+def test_a_codec_that_nobody_decodes_is_named(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "room.mkv", sound=False)
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/ASP", b"V_NOSUCH/XXX/YY"))
+    _, fault = play(path)
+    assert "room.mkv: there is no decoder for its video" in fault
+
+
+def test_sound_is_played_though_the_pictures_have_no_decoder(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "room.mkv")
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/ASP", b"V_NOSUCH/XXX/YY"))
+    items, fault = play(path)
+    assert "no decoder for its video" in fault
+    assert records(items, Modality.AUDIO)
+
+
+def test_damaged_packets_are_counted_and_what_is_whole_is_played(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "room.mkv", sound=False, seconds=4)
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as box:
+        tenth = [packet for packet in box.demux(video=0) if packet.size][10]
+    at = data.find(bytes(tenth))
+    data[at : at + tenth.size] = b"\xff" * tenth.size
+    path.write_bytes(bytes(data))
+    telemetry = DeadLetters()
+    items, _ = play(path, options=StoredOptions(telemetry=telemetry))
+    assert len(records(items, Modality.VIDEO)) >= 30
+    assert items[-1] == EndOfSession("room")
+
+
+def test_two_inputs_that_claim_one_session_are_refused(tmp_path: Path) -> None:
+    paths = [write_media(tmp_path / name, picture=False) for name in ("room.wav", "room.mkv")]
+    with pytest.raises(SourceError, match=r"room\.mkv: session 'room' is also that of .*room\.wav"):
+        stored_sessions(paths)
+
+
+def test_a_file_and_its_chat_named_both_are_one_session(tmp_path: Path) -> None:
+    chat = tmp_path / "room.chat.jsonl"
+    chat.write_text('{"at_s": 0, "text": "x"}\n')
+    media = write_media(tmp_path / "room.mp4")
+    for paths in ([media, chat], [chat, media], [tmp_path]):
+        assert [session.session for session in stored_sessions(paths)] == ["room"]
+
+
+def test_a_folder_with_nothing_to_play_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="neither media, nor chat"):
+        stored_sessions([tmp_path])
+
+
+TIME_BASE = Fraction(1, 1000)
+
+
+@pytest.mark.parametrize(
+    ("stamps_ms", "times_ms"),
+    [
+        pytest.param([0, 100, 200], [0, 100, 200], id="as stamped"),
+        pytest.param([0, None, 200], [0, 100, 200], id="a missing stamp follows on"),
+        pytest.param([0, 100, 0, 100], [0, 100, 200, 300], id="stamps that start again follow on"),
+        pytest.param([0, 100, -9_000_000, -8_999_900], [0, 100, 200, 300], id="a counter that wraps follows on"),
+        pytest.param([0, 100, 50_000, 50_100], [0, 100, 200, 300], id="a leap follows on"),
+        pytest.param([0, 100, 5_000], [0, 100, 5_000], id="a pause is a pause"),
+        pytest.param([-50, 50, 150], [0, 100, 200], id="nothing comes before the start"),
+        pytest.param([2**62, 2**62 + 100], [0, 100], id="absurd stamps count from the first"),
+    ],
+)
+def test_stamps_that_jump_do_not_move_the_session(stamps_ms: list[int | None], times_ms: list[int]) -> None:
+    time = PresentationTime(origin_ns=0, leap_ns=10 * NS_PER_S)
+    at = [time.at(stamp, TIME_BASE, 100 * NS_PER_MS) for stamp in stamps_ms]
+    assert at == [ms * NS_PER_MS for ms in times_ms]
