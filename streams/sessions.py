@@ -9,13 +9,27 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from streams.clock import Clock
+from streams.clock import NS_PER_S, Clock
 from streams.events import Event, Unit
 from streams.records import Modality
 from streams.telemetry import Telemetry
 from streams.timeline import ClosedWindow, SessionTimeline, TimelineConfig
+from streams.watermark import NEVER_NS
 
 _REMEMBERED_SESSIONS = 100_000  # at about 100 bytes each: 10 MB at most
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsState:
+    """How the sessions stand: what the gauges show.
+
+    watermark_lag_s: wall clock minus the oldest watermark; 0 without sessions.
+    """
+
+    sessions: int
+    idle_streams: int
+    open_windows: int
+    watermark_lag_s: float
 
 
 @dataclass(slots=True)
@@ -90,15 +104,23 @@ class Sessions:
         over, self._over = self._over, []
         return over
 
-    def idle_feeds(self) -> int:
-        """How many feeds of live sessions are idle now."""
-        now_ns = self.clock.monotonic_ns()
-        idle_after_ns = self.config.watermark.idle_after_ns
-        return sum(f.idle(now_ns, idle_after_ns) for t in self._live.values() for f in t.watermark.feeds.values())
+    def waiting(self) -> int:
+        """How many windows are closed and wait for units to be encoded."""
+        return sum(len(timeline.closed) for timeline in self._live.values())
 
-    def windows_open(self) -> int:
-        """How many windows are closed and waiting for their units, or hold units and are not closed yet."""
-        return sum(len(timeline.closed) + timeline.open_windows() for timeline in self._live.values())
+    def state(self) -> "SessionsState":
+        """A picture of all sessions as they are now."""
+        now_ns, wall_ns = self.clock.monotonic_ns(), self.clock.wall_ns()
+        idle_after_ns = self.config.watermark.idle_after_ns
+        timelines = self._live.values()
+        feeds = [feed for timeline in timelines for feed in timeline.watermark.feeds.values()]
+        watermarks = [t.watermark.time_ns for t in timelines if t.watermark.time_ns != NEVER_NS]
+        return SessionsState(
+            sessions=len(timelines),
+            idle_streams=sum(feed.idle(now_ns, idle_after_ns) for feed in feeds),
+            open_windows=sum(len(timeline.closed) + timeline.open_windows() for timeline in timelines),
+            watermark_lag_s=(wall_ns - min(watermarks)) / NS_PER_S if watermarks else 0.0,
+        )
 
     def _timeline(self, session: str) -> SessionTimeline:
         timeline = self._live.get(session)

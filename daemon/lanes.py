@@ -1,0 +1,161 @@
+"""Batching: rows of one kind wait in a lane until a batch is full or the oldest has waited long enough.
+
+The trade-off: a larger batch costs less per row, a longer wait costs every row its delay. So a batch runs as soon as it
+is full, and when it is not, `max_delay` after its oldest row came. One device thread serves all lanes, first the one
+listed first, so that the accelerator is touched by nobody else and work of one kind cannot starve the last step.
+
+A batch that fails is run again row by row, so that one bad row costs only itself. When nothing can be computed any
+more, several batches in a row, the device is broken: a poisoned accelerator context is cured only by a new process.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from daemon.instruments import Instruments
+from streams.clock import NS_PER_S
+
+log = structlog.get_logger(__name__)
+
+_BROKEN_AFTER = 3  # batches in a row of which no row could be computed
+_NAP_S = 1.0  # how often an idle device thread shows that it is alive
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One entry of a lane: what to compute, how many rows it counts for, and who is told.
+
+    `done` is called on the device thread with the result (None if it could not be computed) and the seconds the device
+    call took.
+    """
+
+    payload: Any
+    rows: int
+    done: Callable[[Any, float], None]
+
+
+@dataclass(slots=True)
+class Lane:
+    """A queue that feeds one kind of device call; `compute` returns one result for each payload."""
+
+    name: str
+    phase: str
+    compute: Callable[[Sequence[Any]], Sequence[Any]]
+    max_rows: int
+    max_delay_s: float
+    waiting: deque[tuple[int, Work]] = field(default_factory=deque)
+    rows: int = 0
+
+    def depth(self) -> float:
+        """Rows that wait."""
+        return self.rows
+
+    def due_in_s(self, now_ns: int) -> float | None:
+        """Seconds until a batch should run: 0 when it is due, None when the lane is empty."""
+        if not self.waiting:
+            return None
+        if self.rows >= self.max_rows:
+            return 0.0
+        return max(0.0, self.max_delay_s - (now_ns - self.waiting[0][0]) / NS_PER_S)
+
+    def take_batch(self) -> list[Work]:
+        """The oldest entries, up to `max_rows` rows, at least one entry."""
+        batch, rows = [self.waiting.popleft()[1]], 0
+        rows = batch[0].rows
+        while self.waiting and rows + self.waiting[0][1].rows <= self.max_rows:
+            batch.append(self.waiting.popleft()[1])
+            rows += batch[-1].rows
+        self.rows -= rows
+        return batch
+
+
+class DeviceThread:
+    """The only thread that touches the accelerator."""
+
+    def __init__(self, lanes: Sequence[Lane], instruments: Instruments) -> None:
+        self._lanes = {lane.name: lane for lane in lanes}
+        self._clock = instruments.clock
+        self._metrics = instruments.metrics
+        self._heartbeats = instruments.heartbeats
+        self._beat = self._heartbeats.worker("device")
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._failed_in_a_row = 0
+        self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+        for lane in lanes:
+            self._metrics.watch_channel(f"lane.{lane.name}", lane.depth)
+
+    def start(self) -> None:
+        """Begins to serve the lanes."""
+        self._thread.start()
+
+    @property
+    def broken(self) -> bool:
+        """Whether the device computes nothing any more."""
+        return self._failed_in_a_row >= _BROKEN_AFTER
+
+    def submit(self, lane: str, work: Work) -> None:
+        """Adds one entry to a lane; never blocks, and may be called from any thread."""
+        with self._changed:
+            self._lanes[lane].waiting.append((self._clock.monotonic_ns(), work))
+            self._lanes[lane].rows += work.rows
+            self._changed.notify()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Ends the thread after the batch under way; what waits in the lanes is not computed."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (due := self._next()) is not None:
+            self._compute(*due)
+            self._beat()
+        self._heartbeats.retire("device")
+
+    def _next(self) -> tuple[Lane, list[Work]] | None:
+        with self._changed:
+            while not self._stopping:
+                self._beat()
+                now_ns = self._clock.monotonic_ns()
+                soonest_s = _NAP_S
+                for lane in self._lanes.values():
+                    due_in_s = lane.due_in_s(now_ns)
+                    if due_in_s == 0.0:
+                        waited_s = (now_ns - lane.waiting[0][0]) / NS_PER_S
+                        batch = lane.take_batch()
+                        self._metrics.batch(lane.name, sum(work.rows for work in batch), waited_s)
+                        return lane, batch
+                    soonest_s = min(soonest_s, _NAP_S if due_in_s is None else due_in_s)
+                self._changed.wait(soonest_s)
+        return None
+
+    def _compute(self, lane: Lane, batch: list[Work]) -> None:
+        began_ns = self._clock.monotonic_ns()
+        try:
+            results: Sequence[Any] = lane.compute([work.payload for work in batch])
+        except Exception as error:  # whatever a model raises, the service goes on
+            results = self._one_by_one(lane, batch, error)
+        seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
+        self._metrics.inference(lane.name, lane.phase, seconds)
+        self._failed_in_a_row = self._failed_in_a_row + 1 if all(result is None for result in results) else 0
+        for work, result in zip(batch, results, strict=True):
+            work.done(result, seconds)
+
+    def _one_by_one(self, lane: Lane, batch: list[Work], error: Exception) -> list[Any]:
+        self._metrics.inference_failed(type(error).__name__)
+        log.error("a batch failed; its rows are computed one by one", lane=lane.name, rows=len(batch), error=str(error))
+        results: list[Any] = []
+        for work in batch:
+            try:
+                results += lane.compute([work.payload])
+            except Exception as row_error:  # the row is given up, counted and named
+                self._metrics.inference_failed(type(row_error).__name__)
+                log.error("a row could not be computed", lane=lane.name, error=str(row_error))
+                results.append(None)
+        return results

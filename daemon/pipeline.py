@@ -1,0 +1,189 @@
+"""The timeline thread: items in, units to be encoded and windows to be scored out.
+
+It waits in one place, the inlet, for messages from the engine (a unit is encoded, a window is published) and for items
+from the sources. While too much is under way it takes messages only: channels fill up, and each source does what its
+policy says. This is all the back-pressure there is.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from daemon.instruments import Instruments
+from streams.channel import Delivery, Inlet
+from streams.clock import NS_PER_MS, NS_PER_S
+from streams.decode import BadRecord, Limits, decode
+from streams.events import Unit
+from streams.records import EndOfSession, Progress, Record
+from streams.sessions import Sessions
+from streams.timeline import ClosedWindow
+
+log = structlog.get_logger(__name__)
+
+_TICK_NS = 100 * NS_PER_MS  # a tenth of the usual step: what idleness adds to a window's delay
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The engine is done with a unit."""
+
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A window has left through the sinks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Finish what is queued, close every window, and end."""
+
+
+Message = Encoded | Published | Drain
+
+
+class Engine(Protocol):
+    """What encodes units and scores windows, somewhere else; it answers with messages to the inlet."""
+
+    def encode(self, unit: Unit) -> None:
+        """Begins to encode one unit; never blocks."""
+        ...
+
+    def score(self, window: ClosedWindow) -> None:
+        """Begins to score one window; never blocks."""
+        ...
+
+    def forget(self, session: str) -> None:
+        """The session is over."""
+        ...
+
+
+class Pipeline:
+    """Owns all session state, on its own thread; only `drain`, `finished` and `state` are for others.
+
+    state: a picture of the sessions, taken at every tick and replaced whole.
+    """
+
+    def __init__(
+        self,
+        inlet: Inlet[Message],
+        sessions: Sessions,
+        engine: Engine,
+        limits: Limits,
+        max_under_way: int,
+        instruments: Instruments,
+    ) -> None:
+        """max_under_way: units and windows in the engine at once, beyond which no more items are taken."""
+        self.finished = threading.Event()
+        self._inlet = inlet
+        self._sessions = sessions
+        self._engine = engine
+        self._limits = limits
+        self._max_under_way = max_under_way
+        self._clock = instruments.clock
+        self._metrics = instruments.metrics
+        self._heartbeats = instruments.heartbeats
+        self._beat = self._heartbeats.worker("timeline")
+        self._under_way = 0
+        self._draining = False
+        self._drained = False
+        self._ticked_ns = 0
+        self._thread = threading.Thread(target=self._run, name="timeline", daemon=True)
+        self.state = sessions.state()
+        self._metrics.watch_channel("engine", lambda: self._under_way)
+        self._metrics.watch_timeline(
+            watermark_lag_s=lambda: self.state.watermark_lag_s,
+            sessions=lambda: self.state.sessions,
+            idle_streams=lambda: self.state.idle_streams,
+            open_windows=lambda: self.state.open_windows,
+        )
+
+    def start(self) -> None:
+        """Begins to take items."""
+        self._thread.start()
+
+    def drain(self) -> None:
+        """Finishes what is queued, closes every window and sets `finished` when the last is published."""
+        self._inlet.post(Drain())
+
+    def _run(self) -> None:
+        while not (self._drained and self._under_way == 0 and self._sessions.waiting() == 0):
+            self._beat()
+            taken = self._inlet.take(_TICK_NS / NS_PER_S, items=self._under_way < self._max_under_way)
+            if taken is not None:
+                self._take(taken)
+            self._pass_time()
+            if self._draining and not self._drained and self._inlet.empty():
+                self._drained = True
+                self._encode(self._sessions.drain())
+                self._score(self._sessions.take_ready())
+        self._heartbeats.retire("timeline")
+        self.finished.set()
+
+    def _take(self, taken: Message | Delivery) -> None:
+        match taken:
+            case Delivery(item=Record() as record, channel=channel):
+                self._add(record, channel.name, channel.live)
+            case Delivery(item=Progress() as progress, channel=channel):
+                self._encode(
+                    self._sessions.progress(
+                        progress.session, progress.modality, progress.through_ns, channel.name, channel.live
+                    )
+                )
+                self._score(self._sessions.take_ready(progress.session))
+            case Delivery(item=EndOfSession(session=session), channel=channel):
+                self._encode(self._sessions.end(session, channel.name))
+                self._score(self._sessions.take_ready(session))
+            case Encoded(unit=unit):
+                self._under_way -= 1
+                unit.done = True
+                self._score(self._sessions.take_ready(unit.session))
+            case Published():
+                self._under_way -= 1
+            case Drain():
+                self._draining = True
+
+    def _add(self, record: Record, source: str, live: bool) -> None:
+        began_ns = self._clock.monotonic_ns()
+        try:
+            event = decode(record, self._limits, live)
+        except BadRecord as error:
+            self._metrics.dead_letter(error.reason)
+            log.warning(
+                "a record is set aside",
+                source=source,
+                session=record.session,
+                modality=record.modality,
+                reason=error.reason,
+                why=str(error),
+            )
+            return
+        finally:
+            self._metrics.decoded(record.modality, (self._clock.monotonic_ns() - began_ns) / NS_PER_S)
+        self._encode(self._sessions.add(event, source, live))
+        self._score(self._sessions.take_ready(event.session))
+
+    def _pass_time(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._ticked_ns < _TICK_NS:
+            return
+        self._ticked_ns = now_ns
+        self._encode(self._sessions.tick())
+        self._score(self._sessions.take_ready())
+        for session in self._sessions.take_over():
+            self._engine.forget(session)
+        self.state = self._sessions.state()
+
+    def _encode(self, units: Iterable[Unit]) -> None:
+        for unit in units:
+            self._under_way += 1
+            self._engine.encode(unit)
+
+    def _score(self, windows: Iterable[ClosedWindow]) -> None:
+        for window in windows:
+            self._under_way += 1
+            self._engine.score(window)
