@@ -15,7 +15,7 @@ class CameraSettings(Section):
     """One camera."""
 
     device: Device = Field(default=0, description="number, path (/dev/video0) or URL (rtsp://...)")
-    session: SessionId = Field(description="the session its pictures belong to")
+    session: SessionId = Field(examples=["room-1"], description="the session its pictures belong to")
 
 
 class MicrophoneSettings(Section):
@@ -24,7 +24,7 @@ class MicrophoneSettings(Section):
     device: Device = Field(
         default="", description="name or number as `affectd devices` lists it; empty is the system's own"
     )
-    session: SessionId = Field(description="the session its sound belongs to")
+    session: SessionId = Field(examples=["room-1"], description="the session its sound belongs to")
     rate_hz: int = Field(default=16_000, ge=8000, le=192_000, description="samples per second to capture")
     channels: int = Field(default=1, ge=1, le=8, description="channels to capture; they are mixed to one")
 
@@ -33,7 +33,7 @@ class ChatSettings(Section):
     """One place that chat lines come from."""
 
     transport: Literal["stdin", "file", "unix", "tcp", "http"] = Field(
-        description="a followed file, a line socket, or POST /chat/{session} of this daemon"
+        examples=["http"], description="a followed file, a line socket, or POST /chat/{session} of this daemon"
     )
     path: str = Field(default="", description="of the file or of the Unix socket")
     address: Address = Field(default="", description='"host:port" that the tcp transport listens on')
@@ -45,7 +45,9 @@ class ChatSettings(Section):
 class MediaSettings(Section):
     """Media files, each a session of its name, with NAME.chat.jsonl beside it where there is chat."""
 
-    paths: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(min_length=1, description="files to play")
+    paths: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
+        min_length=1, examples=[["session.mp4"]], description="files to play"
+    )
     speed: Speed = Field(default=1.0, description='times real time, or "max"')
     start: Moment = Field(
         default=datetime(2000, 1, 1, tzinfo=UTC), description="event time of the first sample (RFC 3339)"
@@ -59,7 +61,7 @@ class MediaSettings(Section):
 class RecordedSettings(Section):
     """A recorded session."""
 
-    path: str = Field(min_length=1, description="the session's folder")
+    path: str = Field(min_length=1, examples=["recorded/room-1"], description="the session's folder")
     speed: Speed = Field(default=1.0, description='times real time, or "max"')
 
 
@@ -99,7 +101,9 @@ SourceConfig = CameraSource | MicrophoneSource | ChatSource | MediaSource | Reco
 class FileSettings(Section):
     """A file of predictions, one JSON object per line."""
 
-    path: str = Field(min_length=1, description="appended to; created where it is missing")
+    path: str = Field(
+        min_length=1, examples=["predictions.jsonl"], description="appended to; created where it is missing"
+    )
 
 
 class StdoutSink(Section):

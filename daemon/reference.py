@@ -1,0 +1,82 @@
+"""Writes the reference configuration from the models: every key, its default, its bounds and a sentence.
+
+`python -m daemon.reference > deploy/config/reference.toml`. What has no default (sources, other sinks) is written as
+comments, so that the file as it stands is the default configuration.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from daemon.config import Config
+from daemon.config_endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
+from daemon.config_values import Section
+
+_HEAD = """\
+# Every key of affectd's configuration, with its default. Generated: python -m daemon.reference
+# Flags (--set section.key=value) are stronger than the environment (AFFECTD__SECTION__KEY=value), and that is stronger
+# than this file. Unknown keys are errors. What is written as a comment has no default.
+"""
+_BOUNDS = {"gt": "above", "ge": "at least", "le": "at most"}
+
+
+def reference() -> str:
+    """The text of the reference configuration (TOML)."""
+    return "\n".join((_HEAD, *_tables())).rstrip() + "\n"
+
+
+def _tables() -> Iterator[str]:
+    for name, field in Config.model_fields.items():
+        if name == "sources":
+            yield from _kinds(name, field, SOURCES_BY_KIND, default="")
+        elif name == "sinks":
+            yield from _kinds(name, field, SINKS_BY_KIND, default="stdout")
+        else:
+            section: type[Section] = field.annotation  # type: ignore[assignment]
+            yield "\n".join((f"# {section.__doc__}", f"[{name}]", *_keys(section), ""))
+
+
+def _kinds(name: str, field: FieldInfo, kinds: dict[str, type[Section]], default: str) -> Iterator[str]:
+    yield f"# {_capital(field.description or '')}: {', '.join(kinds)}.\n"
+    for kind, model in kinds.items():
+        lines = [f"[[{name}]]", f'kind = "{kind}"', *_keys(model)]
+        if kind in model.model_fields:
+            settings: type[Section] = model.model_fields[kind].annotation  # type: ignore[assignment]
+            lines += [f"[{name}.{kind}]  # {settings.__doc__}", *_keys(settings)]
+        yield "\n".join((*(lines if kind == default else (f"# {line}" for line in lines)), ""))
+
+
+def _keys(section: type[Section]) -> Iterator[str]:
+    for key, field in section.model_fields.items():
+        if field.description:
+            value = field.default if field.default is not PydanticUndefined else field.examples[0]  # type: ignore[index]
+            yield f"{key} = {_toml(value)}  # {field.description}{_allowed(field)}"
+
+
+def _allowed(field: FieldInfo) -> str:
+    """In brackets: whether the key must be there, and what its type and bounds allow."""
+    bounds = {name: getattr(limit, name) for limit in field.metadata for name in _BOUNDS if hasattr(limit, name)}
+    words = ["required"] if field.is_required() else []
+    words += [f"{_BOUNDS[name]} {bounds[name]:_}" for name in _BOUNDS if name in bounds]
+    if get_origin(field.annotation) is Literal:
+        words.append(f"one of {', '.join(get_args(field.annotation))}")
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return f"{value:_}" if type(value) is int else json.dumps(value, ensure_ascii=False)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
