@@ -21,9 +21,7 @@ class CameraSettings(Section):
 class MicrophoneSettings(Section):
     """One microphone."""
 
-    device: Device = Field(
-        default="", description="name or number as `affectd devices` lists it; empty is the system's own"
-    )
+    device: Device = Field(default="default", description="name or number, as `affectd devices` lists them")
     session: SessionId = Field(examples=["room-1"], description="the session its sound belongs to")
     rate_hz: int = Field(default=16_000, ge=8000, le=192_000, description="samples per second to capture")
     channels: int = Field(default=1, ge=1, le=8, description="channels to capture; they are mixed to one")
@@ -54,6 +52,11 @@ class MediaSettings(Section):
     )
 
     @property
+    def factor(self) -> float | None:
+        """Times real time; None for as fast as it is taken."""
+        return None if self.speed == "max" else self.speed
+
+    @property
     def start_ns(self) -> int:
         return (self.start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
@@ -63,6 +66,11 @@ class RecordedSettings(Section):
 
     path: str = Field(min_length=1, examples=["recorded/room-1"], description="the session's folder")
     speed: Speed = Field(default=1.0, description='times real time, or "max"')
+
+    @property
+    def factor(self) -> float | None:
+        """Times real time; None for as fast as it is taken."""
+        return None if self.speed == "max" else self.speed
 
 
 class CameraSource(Section):

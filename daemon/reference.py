@@ -1,7 +1,7 @@
-"""Writes the reference configuration from the models: every key, its default, its bounds and a sentence.
+"""Writes configurations as TOML: the effective one, and the reference with every key, its default and a sentence.
 
-`python -m daemon.reference > deploy/config/reference.toml`. What has no default (sources, other sinks) is written as
-comments, so that the file as it stands is the default configuration.
+`python -m daemon.reference > deploy/config/reference.toml` makes the reference. What has no default there (sources,
+other sinks) is written as comments, so that the file as it stands is the default configuration.
 """
 
 import json
@@ -28,6 +28,27 @@ _BOUNDS = {"gt": "above", "ge": "at least", "le": "at most"}
 def reference() -> str:
     """The text of the reference configuration (TOML)."""
     return "\n".join((_HEAD, *_tables())).rstrip() + "\n"
+
+
+def effective(config: Config) -> str:
+    """`config` as TOML that `load` reads back; secrets are masked."""
+    values = config.model_dump(mode="json")
+    empty = [f"{name} = []\n" for name, value in values.items() if value == []]
+    return "\n".join((*empty, *(table for name, value in values.items() for table in _written(name, value))))
+
+
+def _written(name: str, value: dict[str, Any] | list[dict[str, Any]]) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield _table(f"[{name}]", value)
+        return
+    for entry in value:
+        settings = {key: inner for key, inner in entry.items() if isinstance(inner, dict)}
+        yield _table(f"[[{name}]]", {key: inner for key, inner in entry.items() if key not in settings})
+        yield from (_table(f"[{name}.{key}]", inner) for key, inner in settings.items())
+
+
+def _table(header: str, values: dict[str, Any]) -> str:
+    return "\n".join((header, *(f"{key} = {_toml(value)}" for key, value in values.items()), ""))
 
 
 def _tables() -> Iterator[str]:

@@ -1,0 +1,248 @@
+"""The command `affectd`: parses what was typed, calls what does it, and says how it ended.
+
+Results go to stdout, everything for people to stderr. What a command needs is imported when it runs, since torch takes
+seconds to import and `--help` should not.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import structlog
+
+from daemon import logs
+from daemon.config import Config
+from daemon.config_errors import ConfigurationError
+from daemon.config_source import load
+from daemon.exit_codes import ExitCode, exit_code
+from daemon.metrics import package_version
+from daemon.reference import effective
+from streams import rfc3339
+
+log = structlog.get_logger(__name__)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_SIGPIPE_STATUS = 141  # what a shell shows for a command whose reader left
+_INTERRUPTED_STATUS = 130
+_BENCHMARKS = ("align", "encode", "fuse")
+
+
+class _Speed(click.ParamType[float | None]):
+    """A number above 0, or "max" (None: as fast as it goes)."""
+
+    name = "N|max"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        try:
+            speed = None if value == "max" else float(value)
+        except ValueError:
+            speed = 0.0
+        if speed is not None and not 0 < speed < float("inf"):
+            self.fail(f'{value!r} is neither "max" nor a number above 0', param, ctx)
+        return speed
+
+
+class _Moment(click.ParamType[int]):
+    """An RFC 3339 time, as nanoseconds since the Unix epoch."""
+
+    name = "RFC3339"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return rfc3339.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _configured(command: Command) -> Command:
+    """Adds the two ways to configure a command."""
+    command = click.option(
+        "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides one key; may be repeated."
+    )(command)
+    return click.option(
+        "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Configuration file (TOML)."
+    )(command)
+
+
+def _load(file: Path | None, settings: Sequence[str]) -> Config:
+    config = load(file, os.environ, settings)
+    logs.configure(config.log.level, config.log.format)
+    return config
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_version(), prog_name="affectd")
+def cli() -> None:
+    """Emotion and risk from camera, microphone and chat, per session, as it happens."""
+
+
+@cli.command()
+@_configured
+def run(file: Path | None, settings: tuple[str, ...]) -> int:
+    """Runs the daemon until it is told to stop.
+
+    SIGTERM or Ctrl-C finishes what has begun; a second one stops at once.
+    """
+    config = _load(file, settings)
+    if not config.sources:
+        raise ConfigurationError(["sources: none is configured; give at least one [[sources]] table"])
+    from daemon import service
+
+    return service.run(config)
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True, metavar="DIR")
+@click.option("--speed", type=_Speed(), default=1.0, show_default=True, help="Times real time.")
+def demo(out: Path, speed: float | None) -> int:
+    """Plays the sample session, and draws what was found."""
+    from daemon.demo import demo
+
+    return demo(out, speed)
+
+
+@cli.command()
+@_configured
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--speed", type=_Speed(), default="max", show_default=True, help="Times real time.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Predictions (JSON lines); else stdout.")
+@click.option(
+    "--start", "start_ns", type=_Moment(), default="2000-01-01T00:00:00Z", show_default=True, help="First event time."
+)
+def replay(
+    file: Path | None,
+    settings: tuple[str, ...],
+    paths: tuple[Path, ...],
+    speed: float | None,
+    out: Path | None,
+    start_ns: int,
+) -> int:
+    """Scores media files, chat (.jsonl) and recorded sessions."""
+    config = _load(file, settings)
+    from daemon.replay import replay
+
+    return replay(config, paths, speed, out, start_ns)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides one key.")
+def check_config(file: Path, settings: tuple[str, ...]) -> None:
+    """Says all that is wrong with a configuration file."""
+    load(file, os.environ, settings)
+    click.echo(f"{file}: good", err=True)
+
+
+@cli.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides one key.")
+def show_config(file: Path | None, settings: tuple[str, ...]) -> None:
+    """Prints the effective configuration.
+
+    From flags, environment, file and defaults, as TOML.
+    """
+    click.echo(effective(load(file, os.environ, settings)), nl=False)
+
+
+@cli.command()
+@_configured
+def doctor(file: Path | None, settings: tuple[str, ...]) -> int:
+    """Says what works here, and what to do about the rest."""
+    config = _load(file, settings)
+    from daemon.doctor import Verdict, diagnose
+
+    colours = {Verdict.GOOD: "green", Verdict.NOTE: "yellow", Verdict.BAD: "red"}
+    verdicts = set()
+    for finding in diagnose(config):
+        verdicts.add(finding.verdict)
+        mark = click.style(f"{finding.verdict:<5}", fg=colours[finding.verdict])
+        click.echo(f"{mark} {finding.subject}: {finding.sentence}")
+    return ExitCode.UNAVAILABLE if Verdict.BAD in verdicts else ExitCode.OK
+
+
+@cli.command()
+def devices() -> None:
+    """Lists the cameras and microphones that can be opened."""
+    from daemon.doctor import list_devices
+
+    found = list(list_devices())
+    for line in found:
+        click.echo(line)
+    if not found:
+        click.echo("no camera and no microphone was found", err=True)
+
+
+@cli.command()
+@click.option("--model", default="default", show_default=True, metavar="DIR|default")
+@click.option("--corpus", required=True, metavar="NAME")
+@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the corpora.")
+@click.option("--split", required=True, metavar="SPLIT")
+@click.option("--task", metavar="NAME", help="For corpora that have several.")
+@click.option("--drop", type=click.Choice(["video", "audio", "text"]), help="Leaves one modality out.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def evaluate(
+    model: str, corpus: str, data: Path, split: str, task: str | None, drop: str | None, as_json: bool
+) -> None:
+    """Measures a model on a labelled corpus."""
+    from models.evaluation.command import evaluate
+
+    figures = evaluate(model, corpus, data, split, task, drop)
+    if as_json:
+        click.echo(json.dumps(figures, ensure_ascii=False))
+        return
+    for name, figure in figures.items():
+        if not isinstance(figure, dict | list):
+            click.echo(f"{name:>16}  {figure}", err=True)
+
+
+@cli.command()
+@click.argument("names", nargs=-1, type=click.Choice(_BENCHMARKS))
+def bench(names: tuple[str, ...]) -> None:
+    """Measures speed (JSON on stdout, a table on stderr)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from daemon.bench import bench
+
+    figures = []
+    for figure in bench(names or _BENCHMARKS):
+        figures.append(figure)
+        click.echo(json.dumps(figure, ensure_ascii=False))
+    columns = list(dict.fromkeys(name for figure in figures for name in figure))
+    table = Table(*columns)
+    for figure in figures:
+        table.add_row(*(str(figure.get(name, "")) for name in columns))
+    Console(stderr=True).print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    logs.configure("info", "auto")
+    try:
+        status = cli.main(args=arguments, prog_name="affectd", standalone_mode=False)
+        sys.stdout.flush()
+        return int(status or ExitCode.OK)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return _INTERRUPTED_STATUS
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it exits
+        return _SIGPIPE_STATUS
+    except Exception as error:
+        return _explain(error)
+
+
+def _explain(error: Exception) -> ExitCode:
+    code = exit_code(error)
+    if code is ExitCode.BUG:
+        click.echo(f"affectd: a bug: {type(error).__name__}: {error} (log.level=debug shows where)", err=True)
+        log.debug("bug", exc_info=error)
+    else:
+        click.echo(str(error), err=True)
+    return code

@@ -1,0 +1,152 @@
+"""Says what works on this machine, and what to do about what does not.
+
+Each check looks at one thing and yields findings; a check that breaks is itself a finding, so that one fault never
+hides the next. Nothing is changed: no device is opened for longer than a look, no file is written.
+"""
+
+import importlib
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from daemon.config import Config
+from daemon.config_endpoints import ChatSource, FileSink, MediaSource, MicrophoneSource, RecordedSource
+from daemon.config_values import split_address
+from streams.sources.base import SourceError
+
+_LIBRARIES = {
+    "torch": "scores the windows",
+    "onnxruntime": "finds faces and reads text",
+    "faster_whisper": "reads speech",
+    "cv2": "reads cameras and pictures (a missing libGL.so.1 or libgthread is Debian's libgl1 or libglib2.0-0)",
+    "av": "reads media files",
+    "soundfile": "reads sound",
+    "soxr": "resamples sound",
+}
+_LEAST_FREE_BYTES = 2**30
+
+
+class Verdict(StrEnum):
+    """How a finding is meant."""
+
+    GOOD = "good"
+    NOTE = "note"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; the sentence of one that is not good says what to do."""
+
+    verdict: Verdict
+    subject: str
+    sentence: str
+
+
+Check = Callable[[Config], Iterator[Finding]]
+
+
+def diagnose(config: Config) -> Iterator[Finding]:
+    """Looks at everything `config` needs, one finding after the other."""
+    for check in (_libraries, _accelerator, _model, _microphones, _files, _listening, _sinks):
+        try:
+            yield from check(config)
+        except Exception as error:
+            yield Finding(Verdict.BAD, check.__name__.strip("_"), f"cannot be checked: {type(error).__name__}: {error}")
+
+
+def _libraries(_: Config) -> Iterator[Finding]:
+    for name, use in _LIBRARIES.items():
+        try:
+            module = importlib.import_module(name)
+        except (ImportError, OSError) as error:
+            yield Finding(Verdict.BAD, name, f"cannot be imported, and {use}: {error}")
+        else:
+            yield Finding(Verdict.GOOD, name, str(getattr(module, "__version__", "present")))
+
+
+def _accelerator(config: Config) -> Iterator[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        free_bytes, total_bytes = torch.cuda.mem_get_info()
+        memory = f"{free_bytes / 2**30:.1f} of {total_bytes / 2**30:.1f} GiB free"
+        yield Finding(Verdict.GOOD, "gpu", f"{torch.cuda.get_device_name()}, {memory}")
+    elif config.model.device == "cuda":
+        yield Finding(Verdict.BAD, "gpu", "none can be used, but model.device is cuda; install its driver, or set auto")
+    else:
+        cores = len(os.sched_getaffinity(0))
+        yield Finding(Verdict.NOTE, "gpu", f"none can be used; windows are scored on {cores} CPU cores")
+
+
+def _model(config: Config) -> Iterator[Finding]:
+    from models.artifact import SHIPPED, ModelError, read_model_folder
+
+    path = SHIPPED if config.model.path == "default" else Path(config.model.path)
+    try:
+        manifest = read_model_folder(path).manifest
+    except ModelError as error:
+        yield Finding(Verdict.BAD, "model", f"{error}; set model.path to a whole model folder")
+    else:
+        yield Finding(Verdict.GOOD, "model", f"{manifest.name} {manifest.version} in {path}")
+
+
+def _microphones(config: Config) -> Iterator[Finding]:
+    from streams.sources import portaudio
+
+    wanted = [source for source in config.sources if isinstance(source, MicrophoneSource)]
+    try:
+        portaudio.sounddevice()
+    except SourceError as error:
+        yield Finding(Verdict.BAD if wanted else Verdict.NOTE, "microphones", str(error))
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    for source in config.sources:
+        paths = source.media.paths if isinstance(source, MediaSource) else ()
+        paths = (source.recorded.path,) if isinstance(source, RecordedSource) else paths
+        for path in paths:
+            if os.access(path, os.R_OK):
+                yield Finding(Verdict.GOOD, source.name, f"{path} can be read")
+            else:
+                yield Finding(Verdict.BAD, source.name, f"{path} is missing or may not be read")
+
+
+def _listening(config: Config) -> Iterator[Finding]:
+    addresses = {"http": config.http.bind} if config.http.bind else {}
+    chats = [source for source in config.sources if isinstance(source, ChatSource)]
+    addresses |= {chat.name: chat.chat.address for chat in chats if chat.chat.address}
+    for subject, address in addresses.items():
+        host, port = split_address(address)
+        try:
+            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        except OSError as error:
+            yield Finding(
+                Verdict.BAD, subject, f"cannot listen on {address}: {error.strerror or error}; choose another"
+            )
+        else:
+            yield Finding(Verdict.GOOD, subject, f"can listen on {address}")
+    for chat in chats:
+        if chat.chat.transport in ("unix", "file"):
+            yield _writable(chat.name, Path(chat.chat.path).absolute().parent)
+
+
+def _sinks(config: Config) -> Iterator[Finding]:
+    for sink in config.sinks:
+        if isinstance(sink, FileSink):
+            folder = Path(sink.file.path).absolute().parent
+            yield _writable("sink", folder)
+            if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _LEAST_FREE_BYTES:
+                yield Finding(Verdict.NOTE, "disk", f"{free / 2**20:.0f} MiB free for {folder}; make room")
+
+
+def _writable(subject: str, folder: Path) -> Finding:
+    if os.access(folder, os.W_OK | os.X_OK):
+        return Finding(Verdict.GOOD, subject, f"{folder} can be written")
+    return Finding(
+        Verdict.BAD, subject, f"{folder} is missing or may not be written; create it, or let this user write"
+    )
