@@ -11,12 +11,19 @@ from streams.events import Event, Line, Picture, Sound, SoundPieces, Unit
 from streams.records import Modality
 from streams.telemetry import Telemetry
 
+FOREVER_NS = 2**63 - 1
+"""The watermark of a session that is over."""
+
 
 class Assembler(Protocol):
     """One modality of one session. Owned by the timeline thread; no lock."""
 
     def add(self, event: Event) -> None:
         """Takes one event, in any order."""
+        ...
+
+    def last_start_ns(self, event: Event) -> int:
+        """Where the last of the units that the event becomes part of starts."""
         ...
 
     def release(self, watermark_ns: int) -> list[Unit]:
@@ -38,9 +45,14 @@ class Lines:
         line = event.payload
         if not isinstance(line, Line):
             raise TypeError(f"a text event holds a Line, not {type(line).__name__}")
-        self._new.append(_instant(event, line.text))
+        self._new.append(_instant(event, "\0".join((line.text, line.author or "", line.lang or ""))))
+
+    def last_start_ns(self, event: Event) -> int:
+        return event.time_ns
 
     def release(self, watermark_ns: int) -> list[Unit]:
+        if not self._new:
+            return []
         new, self._new = self._new, []
         return new
 
@@ -58,6 +70,8 @@ class FrameSampler:
         self._cell_ns = round(NS_PER_S / sample_hz)
         self._telemetry = telemetry
         self._waiting: dict[int, Event] = {}
+        self._earliest_ns = FOREVER_NS
+        """No waiting picture is before this."""
         self._taken: set[int] = set()
 
     def add(self, event: Event) -> None:
@@ -68,14 +82,22 @@ class FrameSampler:
             return
         if rival is not None:
             self._telemetry.dropped(Modality.VIDEO, "sampled_out")
-            if (rival.time_ns, rival.sequence) <= (event.time_ns, event.sequence):
+            if not _precedes(event, rival):
                 return
         self._waiting[cell] = event
+        self._earliest_ns = min(self._earliest_ns, event.time_ns)
+
+    def last_start_ns(self, event: Event) -> int:
+        return event.time_ns
 
     def release(self, watermark_ns: int) -> list[Unit]:
+        if watermark_ns <= self._earliest_ns:
+            return []
         final = sorted(cell for cell, event in self._waiting.items() if event.time_ns < watermark_ns)
         self._taken.update(final)
-        return [_instant(self._waiting.pop(cell)) for cell in final]
+        units = [_instant(self._waiting.pop(cell)) for cell in final]
+        self._earliest_ns = min((event.time_ns for event in self._waiting.values()), default=FOREVER_NS)
+        return units
 
     def forget(self, before_ns: int) -> None:
         first = before_ns // self._cell_ns
@@ -94,11 +116,12 @@ class SoundSegmenter:
         self._dirty: set[int] = set()
 
     def add(self, event: Event) -> None:
-        first = event.time_ns // self._segment_ns
-        last = max(event.time_ns, event.time_ns + event.duration_ns - 1) // self._segment_ns
-        for segment in range(first, last + 1):
+        for segment in range(event.time_ns // self._segment_ns, self._last(event) + 1):
             self._sounds.setdefault(segment, []).append(event)
             self._dirty.add(segment)
+
+    def last_start_ns(self, event: Event) -> int:
+        return self._last(event) * self._segment_ns
 
     def release(self, watermark_ns: int) -> list[Unit]:
         final = sorted(s for s in self._dirty if (s + 1) * self._segment_ns <= watermark_ns)
@@ -111,10 +134,13 @@ class SoundSegmenter:
             del self._sounds[segment]
             self._dirty.discard(segment)
 
+    def _last(self, event: Event) -> int:
+        return max(event.time_ns, event.time_ns + event.duration_ns - 1) // self._segment_ns
+
     def _unit(self, segment: int) -> Unit:
         start_ns = segment * self._segment_ns
         end_ns = start_ns + self._segment_ns
-        events = sorted(self._sounds[segment], key=lambda e: (e.time_ns, e.sequence))
+        events = sorted(self._sounds[segment], key=lambda e: (e.time_ns, e.sequence, _content(e)))
         pieces = tuple((e.time_ns, e.payload) for e in events if isinstance(e.payload, Sound))
         return Unit(
             session=events[0].session,
@@ -126,6 +152,23 @@ class SoundSegmenter:
             order=(start_ns, 0, ""),
             received_fraction=_covered(events, start_ns, end_ns) / self._segment_ns,
         )
+
+
+def _precedes(event: Event, rival: Event) -> bool:
+    if (event.time_ns, event.sequence) != (rival.time_ns, rival.sequence):
+        return (event.time_ns, event.sequence) < (rival.time_ns, rival.sequence)
+    return _content(event) < _content(rival)
+
+
+def _content(event: Event) -> bytes:
+    """What settles a tie of time and sequence, so that arrival does not; frames of one stream need no such thing."""
+    match event.payload:
+        case Sound(samples=samples):
+            return samples.tobytes()
+        case Picture(payload=bytes() as content):
+            return content
+        case _:
+            return b""
 
 
 def _covered(events: list[Event], start_ns: int, end_ns: int) -> int:

@@ -13,16 +13,13 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
-from streams.assembly import Assembler, FrameSampler, Lines, SoundSegmenter
+from streams.assembly import FOREVER_NS, Assembler, FrameSampler, Lines, SoundSegmenter
 from streams.events import Event, Unit
 from streams.records import Modality
 from streams.telemetry import Telemetry
 from streams.watermark import NEVER_NS, Watermark, WatermarkConfig
 from streams.windows import WindowGrid
-
-FOREVER_NS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,12 @@ class TimelineConfig:
     grace_ns: int = 0
     sample_hz: float = 5.0
     segment_ns: int = 1_000_000_000
+
+    def __post_init__(self) -> None:
+        if self.grace_ns < 0 or self.sample_hz <= 0:
+            raise ValueError(f"grace and sampling rate are not below 0 ({self.grace_ns} ns, {self.sample_hz} Hz)")
+        if not self.grid.contains_every(self.segment_ns):
+            raise ValueError(f"some segments of sound of {self.segment_ns} ns lie in no window of {self.grid}")
 
     def assemblers(self, telemetry: Telemetry) -> dict[Modality, Assembler]:
         """One assembler for each modality of a new session."""
@@ -74,7 +77,7 @@ class SessionTimeline:
     config: TimelineConfig
     telemetry: Telemetry
     open_from: int | None = None
-    """Windows before this one are closed; None until the first closes."""
+    """Windows before this one are closed; None until the watermark is known. Given for a session that comes back."""
     watermark: Watermark = field(init=False)
     assemblers: dict[Modality, Assembler] = field(init=False)
     units: dict[Modality, list[Unit]] = field(init=False)
@@ -82,8 +85,11 @@ class SessionTimeline:
     revisions: dict[int, int] = field(default_factory=dict)
     """Windows closed and still in grace, with their last revision."""
     newest_ns: int = NEVER_NS
+    never_before: int | None = field(init=False)
+    """Windows before this one were handed on when the session was here last: they are not revised."""
 
     def __post_init__(self) -> None:
+        self.never_before = self.open_from
         self.watermark = Watermark(self.config.watermark)
         self.assemblers = self.config.assemblers(self.telemetry)
         self.units = {modality: [] for modality in Modality}
@@ -93,29 +99,32 @@ class SessionTimeline:
         until_ns = event.time_ns + event.duration_ns
         self.watermark.event((source, event.modality), until_ns, now_ns, caught_up)
         self.newest_ns = max(self.newest_ns, until_ns)
-        accepts_from = self._accepts_from()
-        if accepts_from is not None and self.config.grid.first_containing(event.time_ns, event.time_ns) < accepts_from:
+        grid, accepts_from = self.config.grid, self._accepts_from()
+        assembler = self.assemblers[event.modality]
+        if accepts_from is not None and grid.first_containing(event.time_ns, event.time_ns) < accepts_from:
             self.telemetry.late(event.modality)
-            if self.config.grid.last_containing(max(event.time_ns, until_ns - 1)) < accepts_from:
+            if grid.last_containing(assembler.last_start_ns(event)) < accepts_from:
                 self.telemetry.dropped(event.modality, "late")
                 return
         self.telemetry.event(event.modality)
-        self.assemblers[event.modality].add(event)
+        assembler.add(event)
 
     def advance(self, now_ns: int, end_by: str | None = None) -> list[Unit]:
         """Moves the watermark, closes what is complete, and returns the units to encode.
 
         With `end_by` (`end`, `idle` or `drain`) the session is over: everything in it is released and closed.
         """
+        accepts_from = self._accepts_from()  # as it was when the events came in
         reached_ns = self.watermark.advance(now_ns) if end_by is None else FOREVER_NS
         closed_by = end_by or ("idle" if self.watermark.by_idleness else "watermark")
         new = [unit for assembler in self.assemblers.values() for unit in assembler.release(reached_ns)]
+        if accepts_from is not None and new:
+            new = [unit for unit in new if self.config.grid.last_containing(unit.start_ns) >= accepts_from]
         for unit in new:
             self._place(unit)
-        self._revise(new, closed_by)
+        if accepts_from is not None and new:
+            self._revise(new, accepts_from, closed_by)
         self._close(reached_ns, closed_by)
-        if self.open_from is not None:
-            self._forget()
         return new
 
     def take_ready(self) -> Iterator[ClosedWindow]:
@@ -133,7 +142,8 @@ class SessionTimeline:
         """The first window that still takes events: open, or closed and in grace."""
         if self.open_from is None or not self.config.grace_ns:
             return self.open_from
-        return min(self.open_from, self.config.grid.first_open(self.watermark.time_ns - self.config.grace_ns))
+        in_grace = self.config.grid.first_open(self.watermark.time_ns - self.config.grace_ns)
+        return min(self.open_from, in_grace if self.never_before is None else max(in_grace, self.never_before))
 
     def _place(self, unit: Unit) -> None:
         placed = self.units[unit.modality]
@@ -146,18 +156,20 @@ class SessionTimeline:
 
     def _close(self, reached_ns: int, closed_by: str) -> None:
         complete_before = self.config.grid.first_open(reached_ns)
+        if self.open_from is not None and complete_before <= self.open_from:
+            return
         index = self._next_with_units(self.open_from)
         while index is not None and index < complete_before:
             self._emit(index, closed_by)
             self.open_from = index + 1
             index = self._next_with_units(self.open_from)
         if reached_ns not in (FOREVER_NS, NEVER_NS):
-            self.open_from = complete_before if self.open_from is None else max(self.open_from, complete_before)
+            self.open_from = complete_before
+        self._forget()
 
-    def _revise(self, new: list[Unit], closed_by: str) -> None:
+    def _revise(self, new: list[Unit], accepts_from: int, closed_by: str) -> None:
         """Hands closed windows in grace on again when a new unit lies in them."""
-        accepts_from = self._accepts_from()
-        if accepts_from is None or self.open_from is None:
+        if self.open_from is None or accepts_from == self.open_from:
             return
         grid, changed = self.config.grid, set[int]()
         for unit in new:
@@ -171,11 +183,9 @@ class SessionTimeline:
         grid, found = self.config.grid, list[int]()
         for placed in self.units.values():
             at = 0 if index is None else bisect_left(placed, grid.start_ns(index), key=_start_ns)
-            for unit in islice(placed, at, None):
-                first = grid.first_containing(unit.start_ns, unit.end_ns)
-                if first <= grid.last_containing(unit.start_ns):
-                    found.append(first if index is None else max(first, index))
-                    break
+            if at < len(placed):
+                first = grid.first_containing(placed[at].start_ns, placed[at].end_ns)
+                found.append(first if index is None else max(first, index))
         return min(found, default=None)
 
     def _emit(self, index: int, closed_by: str) -> None:

@@ -4,6 +4,7 @@ Window k is the half-open span [k * step, k * step + size) of event time, counte
 instance of the service and every replay cuts the same windows. There is no state here.
 """
 
+import math
 from dataclasses import dataclass
 
 
@@ -39,6 +40,11 @@ class WindowGrid:
         A span longer than a window is in none: then the last is before the first.
         """
         return start_ns // self.step_ns
+
+    def contains_every(self, segment_ns: int) -> bool:
+        """Whether each span [n * segment, (n + 1) * segment) lies whole in some window, so that no sound is missed."""
+        furthest_ns = self.step_ns - math.gcd(self.step_ns, segment_ns)  # from a window's start to a segment's
+        return 0 < segment_ns <= self.size_ns - furthest_ns
 
     def first_open(self, watermark_ns: int) -> int:
         """The first window that is not complete at the watermark: its end is after it."""
