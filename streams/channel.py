@@ -2,14 +2,15 @@
 
 A source writes to a channel of its own; the timeline thread reads whatever is there through the `Inlet`. Policies:
 `block` holds the source back (files, logs, chat: nothing is dropped); `drop_oldest` lets the newest in and counts
-what it drops (cameras, microphones: the present matters). Progress is never dropped, and a newer one replaces an
-older of its stream.
+what it drops (cameras, microphones: the present matters). Progress is never dropped; where no record lies between two
+promises of one stream, the further one stands for both, so that promises cannot pile up. A channel keeps its order.
 """
 
 import threading
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 from streams.clock import NS_PER_S, Clock
@@ -38,6 +39,8 @@ class Channel:
     """One source's way in. Any thread may put; only the inlet takes."""
 
     def __init__(self, name: str, policy: Policy, capacity: int, live: bool, inlet: "Inlet[object]") -> None:
+        if capacity < 1:
+            raise ValueError(f"channel {name}: the capacity must be at least 1 (is {capacity})")
         self.name = name
         self.live = live
         self.policy = policy
@@ -52,17 +55,17 @@ class Channel:
         with self._inlet.changed:
             if isinstance(item, Record):
                 self._make_room()
-                if self._closed:
-                    self._inlet.telemetry.dropped(item.modality, "stopped")
-                    return
-                self._records += 1
-            elif isinstance(item, Progress) and self._items and _same_stream(self._items[-1][1], item):
-                self._items.pop()
+            if self._closed:
+                self._count_dropped(item, "stopped")
+                return
+            if isinstance(item, Progress) and self._merge(item):
+                return
+            self._records += isinstance(item, Record)
             self._items.append((self._inlet.clock.monotonic_ns(), item))
             self._inlet.changed.notify_all()
 
     def close(self) -> None:
-        """Refuses further records; a blocked `put` returns. What is queued can still be taken."""
+        """Refuses further items; a blocked `put` returns. What is queued can still be taken."""
         with self._inlet.changed:
             self._closed = True
             self._inlet.changed.notify_all()
@@ -84,15 +87,37 @@ class Channel:
         return item
 
     def _make_room(self) -> None:
-        if self.policy is Policy.DROP_OLDEST and self._records >= self.capacity:
-            at = next(i for i, (_, queued) in enumerate(self._items) if isinstance(queued, Record))
-            _, oldest = self._items[at]
-            del self._items[at]
-            self._records -= 1
-            if isinstance(oldest, Record):
-                self._inlet.telemetry.dropped(oldest.modality, "overrun")
+        if self.policy is Policy.DROP_OLDEST and self._records >= self.capacity and not self._closed:
+            self._drop_oldest()
         while self._records >= self.capacity and not self._closed:
             self._inlet.changed.wait()
+
+    def _drop_oldest(self) -> None:
+        """Takes out the oldest record; of the promises now side by side the earlier ones go, if the later say more."""
+        before: list[tuple[int, Item]] = []
+        while not isinstance(self._items[0][1], Record):
+            before.append(self._items.popleft())
+        self._count_dropped(self._items.popleft()[1], "overrun")
+        self._records -= 1
+        after = list(takewhile(lambda entry: isinstance(entry[1], Progress), self._items))
+        kept = [entry for entry in before if not any(_says_more(later, entry[1]) for _, later in after)]
+        self._items.extendleft(reversed(kept))
+
+    def _merge(self, progress: Progress) -> bool:
+        """Lets a promise stand for an earlier one that no record or end separates from it."""
+        for at in range(len(self._items) - 1, -1, -1):
+            put_ns, queued = self._items[at]
+            if not isinstance(queued, Progress):
+                return False
+            if (queued.session, queued.modality) == (progress.session, progress.modality):
+                if _says_more(progress, queued):
+                    self._items[at] = put_ns, progress
+                return True
+        return False
+
+    def _count_dropped(self, item: Item, reason: str) -> None:
+        if isinstance(item, Record):
+            self._inlet.telemetry.dropped(item.modality, reason)
 
 
 class Inlet(Generic[Message]):
@@ -149,5 +174,10 @@ class Inlet(Generic[Message]):
         return None
 
 
-def _same_stream(earlier: Item, later: Progress) -> bool:
-    return isinstance(earlier, Progress) and (earlier.session, earlier.modality) == (later.session, later.modality)
+def _says_more(later: Item, earlier: Item) -> bool:
+    """Whether a promise covers that of the same stream before it."""
+    if not (isinstance(later, Progress) and isinstance(earlier, Progress)):
+        return False
+    return (later.session, later.modality) == (earlier.session, earlier.modality) and (
+        later.through_ns >= earlier.through_ns
+    )

@@ -14,6 +14,7 @@ from streams.events import Event, Line, Picture, Sound
 from streams.records import RAW_PICTURE, Modality, Record
 
 _EARLIEST_NS = 631_152_000 * NS_PER_S  # 1990-01-01: before it, a clock was never set
+_SHOWN_CHARACTERS = 64  # of a content type in messages; the longest that is read has 16
 _LATEST_NS = 4_102_444_800 * NS_PER_S  # 2100-01-01
 
 
@@ -32,6 +33,8 @@ class Limits:
     max_pixels: int = 33_000_000
     max_record_bytes: int = 16 * 2**20
     max_line_bytes: int = 65_536
+    max_samples: int = 2**25
+    """Of one sound, over its channels: 128 MiB as float32, half an hour of speech."""
     max_age_ns: int = 24 * 3600 * NS_PER_S
     max_ahead_ns: int = 60 * NS_PER_S
 
@@ -70,17 +73,18 @@ def _check_time(record: Record, limits: Limits, live: bool) -> None:
 
 
 def _picture(record: Record, limits: Limits) -> Picture:
-    if record.content_type != RAW_PICTURE and record.content_type not in pictures.FORMATS:
-        raise BadRecord("content_type", f"video of type {record.content_type!r}; {sorted(pictures.FORMATS)} are read")
-    pictures.check_header(record.content_type, record.payload, limits.max_pixels)
-    return Picture(record.content_type, record.payload)
+    kind = _kind(record)
+    if kind != RAW_PICTURE and kind not in pictures.FORMATS:
+        raise BadRecord("content_type", f"video of type {kind!r}; {', '.join(pictures.FORMATS)} are read")
+    pictures.check_header(kind, record.payload, limits.max_pixels)
+    return Picture(kind, record.payload)
 
 
 def _sound(record: Record, limits: Limits) -> Sound:
-    kind = record.content_type.partition(";")[0].strip().lower()
+    kind = _kind(record)
     if kind != "audio/l16" and kind not in sound.CONTAINERS:
-        raise BadRecord("content_type", f"audio of type {record.content_type!r}; L16, wav, flac and ogg are read")
-    return sound.decode(record.content_type, record.payload)
+        raise BadRecord("content_type", f"audio of type {kind!r}; L16, wav, flac and ogg are read")
+    return sound.decode(record.content_type, record.payload, limits.max_samples)
 
 
 def _line(record: Record, limits: Limits) -> Line:
@@ -90,17 +94,21 @@ def _line(record: Record, limits: Limits) -> Line:
         text = record.payload.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadRecord("invalid_utf8", f"byte {error.start} of {len(record.payload)} is not UTF-8") from error
-    kind = record.content_type.partition(";")[0].strip().lower()
-    match kind:
+    match _kind(record):
         case "text/plain":
             line = Line(text)
         case "application/json":
             line = _json_line(text)
-        case _:
+        case kind:
             raise BadRecord("content_type", f"text of type {kind!r}; text/plain and application/json are read")
     if not line.text.strip():
         raise BadRecord("empty", "a line without text")
     return line
+
+
+def _kind(record: Record) -> str:
+    """The content type without its parameters, as it is compared and shown."""
+    return record.content_type.partition(";")[0].strip().lower()[:_SHOWN_CHARACTERS]
 
 
 def _json_line(text: str) -> Line:
@@ -110,11 +118,16 @@ def _json_line(text: str) -> Line:
         raise BadRecord("invalid_json", f"not JSON: {error}") from error
     if not isinstance(value, dict):
         raise BadRecord("invalid_json", f"a JSON object with a text is needed, not {type(value).__name__}")
-    fields = {key: value.get(key) for key in ("text", "author", "lang")}
-    wrong = [key for key, field in fields.items() if not (isinstance(field, str) or (field is None and key != "text"))]
-    if wrong:
-        raise BadRecord("invalid_json", f"{', '.join(wrong)}: a string is needed")
-    return Line(str(fields["text"]), fields["author"], fields["lang"])
+    fields = {key: value[key] for key in ("text", "author", "lang") if value.get(key) is not None}
+    wrong = [key for key, field in fields.items() if not isinstance(field, str)]
+    if wrong or "text" not in fields:
+        raise BadRecord("invalid_json", f"{', '.join(wrong) or 'text'}: a string is needed")
+    return Line(**{key: _well_formed(field) for key, field in fields.items()})
+
+
+def _well_formed(text: str) -> str:
+    """Text that can be written as UTF-8: JSON may spell half a character (`\\ud83d`), which becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 _PAYLOADS: dict[Modality, Callable[[Record, Limits], Picture | Sound | Line]] = {

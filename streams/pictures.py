@@ -44,7 +44,7 @@ def check_header(content_type: str, payload: Any, max_pixels: int) -> tuple[int,
 def decode(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
     """The picture as (height, width, 3) BGR, its longest side at most `max_side_px`; BadPicture if it is corrupt."""
     if isinstance(picture.payload, bytes):
-        pixels: NDArray[np.uint8] = _decompress(picture.payload, max_side_px)
+        pixels: NDArray[np.uint8] = _decompress(picture, max_side_px)
     elif isinstance(picture.payload, av.VideoFrame):
         return _convert(picture.payload, max_side_px)
     else:
@@ -64,24 +64,25 @@ def _raw_size(payload: Any) -> tuple[int, int]:
     raise BadPicture("corrupt", f"a raw picture is a (height, width, 3) uint8 array or a frame, not {type(payload)}")
 
 
-def _compressed_size(content_type: str, payload: bytes) -> tuple[int, int]:
+def _compressed_size(content_type: str, payload: Any) -> tuple[int, int]:
+    if not isinstance(payload, bytes):
+        raise BadPicture("corrupt", f"a picture of type {content_type} is bytes, not {type(payload)}")
     if not payload:
         raise BadPicture("empty", "picture of 0 bytes")
     try:
         with Image.open(io.BytesIO(payload), formats=[FORMATS[content_type]]) as header:
             return header.size
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # the warning where warnings raise
         raise BadPicture("oversized", str(error)) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise BadPicture("corrupt", f"not a picture of type {content_type}: {error}") from error
 
 
-def _decompress(payload: bytes, max_side_px: int) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(payload)) as header:
-        longest = max(header.size)
+def _decompress(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
+    longest = max(_compressed_size(picture.content_type, picture.payload))
     flag = next((_REDUCED[n] for n in (8, 4, 2) if longest // n >= max_side_px), cv2.IMREAD_COLOR)
     try:
-        pixels = cv2.imdecode(np.frombuffer(payload, np.uint8), flag)
+        pixels = cv2.imdecode(np.frombuffer(picture.payload, np.uint8), flag)
     except cv2.error as error:
         raise BadPicture("corrupt", f"picture cannot be decoded: {error.err}") from error
     if pixels is None:

@@ -31,17 +31,23 @@ class BadSound(Exception):
         self.reason = reason
 
 
-def decode(content_type: str, payload: bytes) -> Sound:
-    """Mono float32 sound at its own rate from PCM (`audio/L16`, s16le) or a whole WAV, FLAC or OGG file."""
+def decode(content_type: str, payload: bytes, max_samples: int) -> Sound:
+    """Mono float32 sound at its own rate from PCM (`audio/L16`, s16le) or a whole WAV, FLAC or OGG file.
+
+    BadSound if it is none, or has over `max_samples` (counted over its channels). Of a file cut short, what is there is
+    taken: its length tells how much was received.
+    """
     header = Message()
     header["content-type"] = content_type
     if header.get_content_type() in CONTAINERS:
-        return _decode_container(content_type, payload)
+        return _decode_container(header.get_content_type(), payload, max_samples)
     rate_hz, channels = _parameter(header, "rate", 16_000), _parameter(header, "channels", 1)
     if rate_hz not in _RATES_HZ or not 1 <= channels <= 64:
-        raise BadSound("content_type", f"{content_type}: the rate must be 4000 to 384000 Hz, the channels 1 to 64")
+        raise BadSound("content_type", f"PCM at {rate_hz} Hz, {channels} channels; 4000 to 384000 Hz, 1 to 64 are read")
     if not payload:
         raise BadSound("empty", "sound of 0 bytes")
+    if len(payload) > 2 * max_samples:
+        raise BadSound("oversized", f"{len(payload) // 2} samples; the limit is {max_samples}")
     if len(payload) % (2 * channels):
         raise BadSound("corrupt", f"{len(payload)} bytes are no whole number of {channels}-channel 16-bit samples")
     samples = np.frombuffer(payload, "<i2").reshape(-1, channels)
@@ -60,8 +66,8 @@ def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float3
         length = round((end_ns - start_ns) * sound.rate_hz / NS_PER_S)
         run = runs.setdefault(sound.rate_hz, np.zeros(length, np.float32))
         at = round((time_ns - start_ns) * sound.rate_hz / NS_PER_S)
-        expected = cursors.get(sound.rate_hz, 0)
-        if abs(at - expected) * NS_PER_S <= _SNAP_NS * sound.rate_hz:
+        expected = cursors.get(sound.rate_hz)
+        if expected is not None and abs(at - expected) * NS_PER_S <= _SNAP_NS * sound.rate_hz:
             at = expected
         first, last = max(0, at), min(length, at + len(sound.samples))
         if first < last:
@@ -74,21 +80,28 @@ def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float3
     return segment
 
 
-def _decode_container(content_type: str, payload: bytes) -> Sound:
+def _decode_container(content_type: str, payload: bytes, max_samples: int) -> Sound:
     if not payload:
         raise BadSound("empty", "sound of 0 bytes")
     try:
-        samples, rate_hz = soundfile.read(io.BytesIO(payload), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise BadSound("corrupt", f"{content_type} cannot be decoded: {error.error_string}") from error
+        with soundfile.SoundFile(io.BytesIO(payload)) as file:
+            rate_hz = file.samplerate
+            if file.frames * file.channels > max_samples:  # as its header has it, which may lie
+                raise BadSound("oversized", f"{file.frames} samples a channel; the limit is {max_samples} in all")
+            samples = file.read(dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise BadSound("corrupt", f"{content_type} cannot be decoded: {error}") from error
+    if rate_hz not in _RATES_HZ:
+        raise BadSound("corrupt", f"{content_type} at {rate_hz} Hz; 4000 to 384000 Hz are read")
     if not len(samples):
         raise BadSound("empty", f"{content_type} without samples")
-    return Sound(np.asarray(samples.mean(axis=1), np.float32), rate_hz)
+    if not np.isfinite(samples).all():
+        raise BadSound("corrupt", f"{content_type} with samples that are no numbers")
+    return Sound(np.clip(samples.mean(axis=1), -1, 1), rate_hz)
 
 
 def _parameter(header: Message, name: str, default: int) -> int:
-    text = header.get_param(name, str(default))
-    try:
-        return int(str(text))
-    except ValueError as error:
-        raise BadSound("content_type", f"content type parameter {name}={text!r} is no whole number") from error
+    text = str(header.get_param(name, str(default)))
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise BadSound("content_type", f"content type parameter {name}={text[:16]!r} is no whole number")
+    return int(text)
