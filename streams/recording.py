@@ -56,7 +56,7 @@ def folder_name(session: str) -> str:
     if len(name) > _LONGEST_NAME:
         digest = hashlib.sha256(session.encode("utf-8", "replace")).hexdigest()
         name = f"{name[: _LONGEST_NAME - 17]}~{digest[:16]}"
-    return name.replace(".", "%2E") if name.startswith(".") else name
+    return "%2E" + name[1:] if name.startswith(".") else name
 
 
 class RecordingWriter:

@@ -11,12 +11,10 @@ import structlog
 
 from streams.clock import NS_PER_S
 from streams.sources.base import SourceError
+from streams.sources.lines import LINE_LIMIT_BYTES
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
-
-LINE_LIMIT_BYTES = 64 * 1024
-"""A longer chat line is a mistake or an attack: the longest message of the large chat services is a tenth of it."""
 
 _LATEST_S = 366 * 86_400  # a session longer than a year is a mistaken unit
 

@@ -1,0 +1,146 @@
+"""A camera read through OpenCV: a device number, a `/dev/video*` path, or an RTSP or HTTP address.
+
+Problem: drivers and network streams queue frames, so a reader that pauses gets pictures that are seconds old.
+Rule: frames are grabbed as fast as the camera gives them and only those that are due are retrieved, so the queue stays
+empty and the newest frame wins. A picture is stamped when it is grabbed. A camera that gives nothing for
+`read_timeout_s` is gone.
+Left out: the sound of a network camera, and the capture time that an RTSP sender reports (OpenCV does not pass it on).
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+
+from streams.clock import Clock
+from streams.records import RAW_PICTURE, Modality, Progress, Record
+from streams.sources.base import Emit, SourceError
+from streams.sources.sampler import Sampler
+
+_PROGRESS_HZ = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraConfig:
+    """`device`: "0" or "/dev/video0" for a local camera, else an address with a scheme (rtsp://, http://, ...)."""
+
+    session: str
+    device: str
+    sample_hz: float = 5.0
+    open_timeout_s: float = 5.0
+    read_timeout_s: float = 3.0
+    """Of network cameras; OpenCV gives local ones ten seconds, but reports one that is pulled out at once."""
+
+    @property
+    def is_network(self) -> bool:
+        return "://" in self.device
+
+
+class Capture(Protocol):
+    """The part of `cv2.VideoCapture` that is used."""
+
+    def isOpened(self) -> bool: ...
+    def grab(self) -> bool: ...
+    def retrieve(self) -> tuple[bool, Any]: ...
+    def release(self) -> None: ...
+
+
+def open_capture(config: CameraConfig) -> Capture:
+    """A `cv2.VideoCapture`, which may turn out not to be open."""
+    if config.is_network:
+        timeouts = [
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+            round(config.open_timeout_s * 1000),
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+            round(config.read_timeout_s * 1000),
+        ]
+        return cv2.VideoCapture(config.device, cv2.CAP_FFMPEG, timeouts)
+    capture = cv2.VideoCapture(str(_device_path(config.device)), cv2.CAP_V4L2)
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return capture
+
+
+class Camera:
+    """A live source of one session's pictures: (height, width, 3) BGR uint8 arrays. Owned by its runner's thread."""
+
+    live = True
+    modalities = frozenset({Modality.VIDEO})
+
+    def __init__(
+        self, config: CameraConfig, clock: Clock, open_capture: Callable[[CameraConfig], Capture] = open_capture
+    ) -> None:
+        self.name = f"camera {without_password(config.device)}"
+        self._config = config
+        self._clock = clock
+        self._open_capture = open_capture
+        self._capture: Capture | None = None
+
+    def open(self) -> None:
+        if not self._config.is_network and not _device_path(self._config.device).exists():
+            there = ", ".join(map(str, local_cameras())) or "there are none"
+            raise SourceError(f"{self.name}: there is no such device; cameras: {there}")
+        try:
+            self._capture = self._open_capture(self._config)
+        except cv2.error as error:
+            raise SourceError(f"{self.name}: cannot be opened: {error}") from error
+        if not self._capture.isOpened():
+            raise SourceError(f"{self.name}: cannot be opened; {self._advice()}")
+
+    def read(self, emit: Emit, stop: threading.Event) -> None:
+        sampler = Sampler(self._config.sample_hz)
+        progress = Sampler(_PROGRESS_HZ)
+        while not stop.is_set():
+            now_ns = self._grab()
+            if sampler.takes(now_ns):
+                emit(self._retrieved(now_ns))
+            if progress.takes(now_ns):
+                emit(Progress(self._config.session, Modality.VIDEO, now_ns))
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def _grab(self) -> int:
+        """Waits for the next frame; when it came."""
+        try:
+            if self._capture is None or not self._capture.grab():
+                raise SourceError(f"{self.name}: gives no more pictures")
+        except cv2.error as error:
+            raise SourceError(f"{self.name}: breaks off: {error}") from error
+        return self._clock.wall_ns()
+
+    def _retrieved(self, now_ns: int) -> Record:
+        if self._capture is None:
+            raise SourceError(f"{self.name}: is closed")
+        try:
+            retrieved, picture = self._capture.retrieve()
+        except cv2.error as error:
+            raise SourceError(f"{self.name}: breaks off: {error}") from error
+        if not retrieved or picture is None:
+            raise SourceError(f"{self.name}: gives a picture that cannot be decoded")
+        return Record(self._config.session, Modality.VIDEO, RAW_PICTURE, picture, now_ns, received_ns=now_ns)
+
+    def _advice(self) -> str:
+        if self._config.is_network:
+            return f"nothing answered there within {self._config.open_timeout_s:g} s, or it speaks no known codec"
+        return "it is no camera, in use by another program, or this user may not open it (group video)"
+
+
+def local_cameras() -> list[Path]:
+    """The video device files of this machine, by number."""
+    devices = (path for path in Path("/dev").glob("video*") if path.name.removeprefix("video").isdigit())
+    return sorted(devices, key=lambda path: int(path.name.removeprefix("video")))
+
+
+def without_password(address: str) -> str:
+    """An address fit for logs and metrics: its password, and whatever follows "?", are left out."""
+    return re.sub(r"\?.*$", "?...", re.sub(r"(?<=://)[^/]*@", "...@", address))
+
+
+def _device_path(device: str) -> Path:
+    return Path(f"/dev/video{device}" if device.isdigit() else device)

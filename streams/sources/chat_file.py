@@ -1,0 +1,99 @@
+"""Chat from a file that another program appends to, one message a line; followed through rotation and truncation.
+
+Reading begins at the end of the file as it is found, since what was said before was not said now; a file that takes its
+place, or is cut to nothing, is read from its beginning, after what is left of the old one. Left out: what a program
+still writes to the old file once its successor has been met.
+"""
+
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from streams.clock import Clock
+from streams.records import Modality
+from streams.sources.base import Emit, SourceError
+from streams.sources.chat import TICK_S, ChatReceiver
+from streams.sources.lines import LineBuffer
+from streams.telemetry import Telemetry
+
+_CHUNK_BYTES = 64 * 1024
+_ABSENT_TICKS = 25  # five seconds: log rotation renames and makes anew within one
+
+
+class TailedChat:
+    """A live source of messages. Owned by its runner's thread."""
+
+    live = True
+    modalities = frozenset({Modality.TEXT})
+
+    def __init__(
+        self, path: Path, session: str, clock: Clock, telemetry: Telemetry, *, from_start: bool = False
+    ) -> None:
+        self.name = f"chat {path}"
+        self._path = path
+        self._clock = clock
+        self._receiver = ChatReceiver(session, clock, telemetry)
+        self._from_start = from_start
+        self._file: BinaryIO | None = None
+
+    def open(self) -> None:
+        self._file = self._opened()
+        if not self._from_start:
+            self._file.seek(0, os.SEEK_END)
+        self._from_start = True  # a file met later has been followed all its life
+
+    def read(self, emit: Emit, stop: threading.Event) -> None:
+        lines = LineBuffer()
+        absent_ticks = 0
+        while not stop.is_set():
+            is_replaced = self._is_replaced()
+            while data := self._read_some():
+                self._emit_lines(lines.feed(data), emit)
+            for progress in self._receiver.silence():
+                emit(progress)
+            if is_replaced:
+                self._emit_lines(lines.flush(), emit)
+                self.close()
+                self._file = self._opened()
+                continue
+            absent_ticks = 0 if self._path.exists() else absent_ticks + 1
+            if absent_ticks > _ABSENT_TICKS:
+                raise SourceError(f"{self.name}: the file is gone")
+            self._clock.wait(stop, TICK_S)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _emit_lines(self, lines: Iterable[bytes | None], emit: Emit) -> None:
+        for line in lines:
+            record = self._receiver.received(line)
+            if record is not None:
+                emit(record)
+
+    def _opened(self) -> BinaryIO:
+        try:
+            return self._path.open("rb", buffering=0)
+        except OSError as error:
+            raise SourceError(f"{self.name}: cannot be read: {error.strerror}") from error
+
+    def _read_some(self) -> bytes:
+        if self._file is None:
+            raise SourceError(f"{self.name}: is closed")
+        try:
+            return self._file.read(_CHUNK_BYTES) or b""
+        except OSError as error:
+            raise SourceError(f"{self.name}: cannot be read: {error.strerror}") from error
+
+    def _is_replaced(self) -> bool:
+        """Whether another file has the name now, or this one was cut to before where we are."""
+        if self._file is None:
+            return False
+        try:
+            there, held = self._path.stat(), os.fstat(self._file.fileno())
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino) or held.st_size < self._file.tell()

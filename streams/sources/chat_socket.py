@@ -1,0 +1,160 @@
+"""Chat over a Unix or TCP socket: many clients at once, one message a line.
+
+One thread serves all clients, since a message is a few bytes. When messages are not taken, none is read, and the
+clients wait in their own `send`: chat is never dropped. Nothing is answered. Left out: TLS and authentication; bind to
+loopback or a Unix socket, whose file mode says who may speak.
+"""
+
+import contextlib
+import os
+import selectors
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import structlog
+
+from streams.clock import Clock
+from streams.records import Modality
+from streams.sources.base import Emit, SourceError
+from streams.sources.chat import TICK_S, ChatReceiver, Ticker
+from streams.sources.lines import LineBuffer
+from streams.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+_CHUNK_BYTES = 64 * 1024
+_MAX_CLIENTS = 256  # file descriptors, of which a service has 1024 unless told otherwise
+
+
+class SocketChat:
+    """A live source of messages. `address`: `unix:/path` or `tcp:host:port`. Owned by its runner's thread."""
+
+    live = True
+    modalities = frozenset({Modality.TEXT})
+
+    def __init__(self, address: str, session: str, clock: Clock, telemetry: Telemetry) -> None:
+        """ValueError if the address is neither."""
+        self.name = f"chat {address}"
+        self._address = _parsed(address)
+        self._clock = clock
+        self._receiver = ChatReceiver(session, clock, telemetry)
+        self._ticker = Ticker(clock)
+        self._selector: selectors.BaseSelector | None = None
+        self._server: socket.socket | None = None
+        self._clients: dict[socket.socket, LineBuffer] = {}
+
+    @property
+    def port(self) -> int | None:
+        """The TCP port that is listened on; None if it is a Unix socket, or not open."""
+        bound = self._server.getsockname() if self._server is not None else None
+        return bound[1] if isinstance(bound, tuple) else None
+
+    def open(self) -> None:
+        try:
+            self._server = _listening(self._address)
+        except OSError as error:
+            raise SourceError(f"{self.name}: cannot be listened on: {error.strerror or error}") from error
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._server, selectors.EVENT_READ)
+
+    def read(self, emit: Emit, stop: threading.Event) -> None:
+        server, selector = self._server, self._selector
+        if server is None or selector is None:
+            raise SourceError(f"{self.name}: is closed")
+        while not stop.is_set():
+            for key, _ in selector.select(TICK_S):
+                if key.fileobj is server:
+                    if not self._accept(server, selector):
+                        self._clock.wait(stop, TICK_S)  # the selector would report the same client again at once
+                else:
+                    self._receive(key.fileobj, emit)  # type: ignore[arg-type]  # only sockets are registered
+            if self._ticker.is_due():
+                for progress in self._receiver.silence():
+                    emit(progress)
+
+    def close(self) -> None:
+        for client in list(self._clients):
+            self._leave(client)
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            if isinstance(self._address, Path):
+                self._address.unlink(missing_ok=True)
+        if self._selector is not None:
+            self._selector.close()
+            self._selector = None
+
+    def _accept(self, server: socket.socket, selector: selectors.BaseSelector) -> bool:
+        """False where a client cannot be accepted now, though it may be waiting."""
+        try:
+            client, _ = server.accept()
+        except OSError as error:  # it left before we looked, or file descriptors ran out
+            log.warning("chat client not accepted", source=self.name, error=str(error))
+            return False
+        if len(self._clients) >= _MAX_CLIENTS:
+            log.warning("chat client refused: too many", source=self.name, clients=len(self._clients))
+            client.close()
+            return True
+        client.setblocking(False)
+        self._clients[client] = LineBuffer()
+        selector.register(client, selectors.EVENT_READ)
+        return True
+
+    def _receive(self, client: socket.socket, emit: Emit) -> None:
+        try:
+            data = client.recv(_CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:  # reset by the client: what it said before stays said
+            data = b""
+        lines = self._clients[client]
+        for line in lines.feed(data) if data else lines.flush():
+            record = self._receiver.received(line)
+            if record is not None:
+                emit(record)
+        if not data:
+            self._leave(client)
+
+    def _leave(self, client: socket.socket) -> None:
+        del self._clients[client]
+        if self._selector is not None:
+            self._selector.unregister(client)
+        client.close()
+
+
+def _parsed(address: str) -> Path | tuple[str, int]:
+    kind, _, rest = address.partition(":")
+    if kind == "unix" and rest:
+        return Path(rest)
+    host, _, port = rest.rpartition(":")
+    if kind == "tcp" and host and port.isdigit() and int(port) < 2**16:
+        return host.strip("[]"), int(port)
+    raise ValueError(f"a chat socket is unix:/path or tcp:host:port, not {address!r}")
+
+
+def _listening(address: Path | tuple[str, int]) -> socket.socket:
+    if isinstance(address, tuple):
+        return socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_abandoned(address)
+        server.bind(str(address))
+        server.listen()
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes the socket file that a killed service left behind; OSError if something still listens on it."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return  # some other file: bind says that the name is taken
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()

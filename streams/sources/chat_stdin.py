@@ -1,0 +1,61 @@
+"""Chat from standard input, one message a line, until it ends."""
+
+import os
+import select
+import threading
+
+from streams.clock import Clock
+from streams.records import Modality
+from streams.sources.base import Emit, SourceError
+from streams.sources.chat import TICK_S, ChatReceiver, Ticker
+from streams.sources.lines import LineBuffer
+from streams.telemetry import Telemetry
+
+_CHUNK_BYTES = 64 * 1024
+
+
+class StdinChat:
+    """Messages from a file descriptor; the sessions that spoke end when it does. Owned by its runner's thread."""
+
+    live = False
+    modalities = frozenset({Modality.TEXT})
+
+    def __init__(self, session: str, clock: Clock, telemetry: Telemetry, fd: int = 0) -> None:
+        self.name = "chat stdin"
+        self._receiver = ChatReceiver(session, clock, telemetry)
+        self._ticker = Ticker(clock)
+        self._fd = fd
+
+    def open(self) -> None:
+        try:
+            os.fstat(self._fd)
+        except OSError as error:
+            raise SourceError(f"{self.name}: is closed") from error
+
+    def read(self, emit: Emit, stop: threading.Event) -> None:
+        lines = LineBuffer()
+        ended = False
+        while not ended and not stop.is_set():
+            data = self._read_some()
+            ended = data == b""
+            for line in lines.flush() if ended else lines.feed(data or b""):
+                record = self._receiver.received(line)
+                if record is not None:
+                    emit(record)
+            if self._ticker.is_due():
+                for progress in self._receiver.silence():
+                    emit(progress)
+        if ended:
+            for end in self._receiver.ends():
+                emit(end)
+
+    def close(self) -> None:
+        """Leaves standard input as it is: it is not ours."""
+
+    def _read_some(self) -> bytes | None:
+        """What there is; None if there is nothing yet; b"" at the end."""
+        try:
+            ready, _, _ = select.select([self._fd], [], [], TICK_S)
+            return os.read(self._fd, _CHUNK_BYTES) if ready else None
+        except OSError as error:
+            raise SourceError(f"{self.name}: {error.strerror}") from error
