@@ -28,9 +28,14 @@ _LEAST_VARIANCE = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class SpeechNetworkConfig:
-    """Sizes of the network. dropout: share of values dropped while training, before each linear layer."""
+    """Sizes of the network.
+
+    joined_frames: neighbouring Whisper frames averaged into one step of the GRU, a divisor of a segment's 50 frames.
+    dropout: share of values dropped while training, before each linear layer.
+    """
 
     projection: int = 128
+    joined_frames: int = 2
     hidden: int = 96
     width: int = 192
     dropout: float = 0.4
@@ -57,7 +62,11 @@ class SpeechNetwork(nn.Module):
 
         Rows without a voiced frame are finite and mean nothing.
         """
-        projected = functional.gelu(self.projection(self.dropout(self.frame_norm(frames))))
+        joined = self.config.joined_frames
+        batch, time, width = frames.shape
+        steps = self.frame_norm(frames).reshape(batch, time // joined, joined, width).mean(dim=2)
+        voiced = voiced.reshape(batch, time // joined, joined).any(dim=2)
+        projected = functional.gelu(self.projection(self.dropout(steps)))
         recurrent, _ = self.recurrent(projected)
         read = self.dropout(torch.cat([projected, recurrent], dim=-1))
         scores = self.attention(read).squeeze(-1).masked_fill(~voiced, -1e4)
