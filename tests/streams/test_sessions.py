@@ -1,0 +1,164 @@
+import pytest
+
+import streams.sessions
+from streams.records import Modality
+from streams.sessions import Sessions
+from tests.streams.making import Stage, config, line, picture, sound, starts_of
+
+pytestmark = pytest.mark.unit
+
+TUMBLING = config(size_s=4, step_s=4)
+
+
+def state_size(sessions: Sessions) -> int:
+    """Everything that is kept for the live sessions, counted."""
+    size = 0
+    for timeline in sessions._live.values():
+        size += sum(map(len, timeline.units.values())) + len(timeline.closed) + len(timeline.revisions)
+        size += len(timeline.watermark.feeds)
+        for assembler in timeline.assemblers.values():
+            kept = [value for value in vars(assembler).values() if isinstance(value, dict | set | list)]
+            size += sum(map(len, kept))
+            size += sum(len(v) for k in kept if isinstance(k, dict) for v in k.values() if isinstance(v, list))
+    return size
+
+
+def test_sessions_do_not_move_each_other() -> None:
+    stage = Stage(TUMBLING)
+    stage.stored(line(0, session="a"), line(0, session="b"), line(9, session="b"))
+    assert [(window.session, start) for window, start in zip(stage.windows, stage.starts(), strict=True)] == [("b", 0)]
+
+
+def test_a_session_whose_sources_have_ended_is_freed_once_its_windows_are_scored() -> None:
+    stage = Stage(TUMBLING, encodes=False)
+    stage.stored(line(0))
+    stage.end()
+    stage.wait(0.2)
+    assert len(stage.sessions) == 1
+    for unit in stage.units:
+        unit.done = True
+    stage.take()
+    stage.wait(0.2)
+    assert len(stage.sessions) == 0
+    assert stage.sessions.take_over() == ["room"]
+    assert stage.sessions.take_over() == []
+
+
+def test_a_session_that_is_silent_for_the_timeout_is_closed_and_freed() -> None:
+    stage = Stage(TUMBLING, timeout_s=60)
+    stage.live(picture(0), sound(1, 0.5), line(2))
+    stage.wait(62.8)  # idle after 3 s, and then 60 s
+    assert len(stage.sessions) == 1
+    stage.wait(0.6)
+    assert len(stage.sessions) == 0
+    assert state_size(stage.sessions) == 0
+    assert stage.starts() == [0]
+
+
+@pytest.mark.parametrize("grace_s", [0, 30])
+def test_a_session_that_returns_gets_no_window_twice(grace_s: float) -> None:
+    stage = Stage(config(grace_s=grace_s))
+    stage.stored(picture(10))
+    stage.end()
+    stage.wait(0.2)
+    assert len(stage.sessions) == 0
+    assert stage.starts() == [7, 8, 9, 10]
+    stage.stored(picture(10.4))
+    assert stage.counts.of["late", Modality.VIDEO] == 1
+    stage.stored(picture(13.6))  # also in [10, 14), which is published
+    stage.end()
+    assert stage.starts() == [7, 8, 9, 10, 11, 12, 13]
+    assert {window.revision for window in stage.windows} == {0}
+
+
+def test_a_session_that_was_timed_out_and_returns_goes_on_where_it_is() -> None:
+    stage = Stage(timeout_s=60)
+    stage.live(picture(0))
+    stage.wait(64)
+    stage.live(picture(64))
+    stage.wait(64)
+    assert stage.starts() == [-3, -2, -1, 0, 61, 62, 63, 64]
+    assert stage.counts.of["missed a window", Modality.VIDEO] == 0
+    assert stage.sessions.take_over() == ["room", "room"]
+
+
+def test_a_session_that_returns_while_its_last_windows_are_encoded_goes_on() -> None:
+    stage = Stage(TUMBLING, timeout_s=60, encodes=False)
+    stage.live(line(0))
+    stage.wait(64)
+    stage.live(line(64))
+    for unit in stage.units:
+        unit.done = True
+    stage.wait(1)
+    assert len(stage.sessions) == 1
+    stage.drain()
+    assert stage.starts() == [0, 64]
+
+
+def test_what_is_remembered_of_ended_sessions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams.sessions, "_REMEMBERED_SESSIONS", 3)
+    stage = Stage(TUMBLING)
+    for number in range(10):
+        stage.stored(line(0, session=f"s{number}"))
+        stage.end(session=f"s{number}")
+    stage.wait(0.2)
+    assert list(stage.sessions._ended) == ["s7", "s8", "s9"]
+
+
+def test_the_promise_of_a_device_opens_no_session_and_that_of_a_file_does() -> None:
+    stage = Stage()
+    stage.promise(Modality.TEXT, 0, source="chat")
+    assert len(stage.sessions) == 0
+    stage.promise(Modality.TEXT, 0, source="file")
+    assert len(stage.sessions) == 1
+
+
+def test_the_end_of_an_unknown_session_is_nothing() -> None:
+    stage = Stage()
+    stage.end(session="nobody")
+    assert len(stage.sessions) == 0
+
+
+def test_ready_windows_can_be_taken_of_one_session() -> None:
+    stage = Stage(TUMBLING, encodes=False)
+    stage.stored(line(0, session="a"), line(0, session="b"))
+    stage.end(session="a")
+    stage.end(session="b")
+    for unit in stage.units:
+        unit.done = True
+    assert [window.session for window in stage.sessions.take_ready("b")] == ["b"]
+    assert [window.session for window in stage.sessions.take_ready()] == ["a"]
+
+
+def test_the_state_of_all_sessions_can_be_looked_at() -> None:
+    stage = Stage(TUMBLING, encodes=False)
+    stage.live(line(0, session="a"), picture(1, session="a"), line(2, session="b"))
+    state = stage.sessions.state()
+    assert (state.sessions, state.idle_streams, state.open_windows) == (2, 0, 2)
+    stage.clock.advance(5)
+    state = stage.sessions.state()
+    assert state.idle_streams == 3
+    assert state.watermark_lag_s == pytest.approx(5 + 0.5)
+
+
+@pytest.mark.parametrize("grace_s", [0, 5])
+def test_a_long_session_keeps_only_the_last_seconds(grace_s: float) -> None:
+    stage = Stage(config(step_s=0.4, grace_s=grace_s))
+    sizes = []
+    for second in range(300):
+        for tenth in range(10):
+            at_s = second + tenth / 10
+            stage.live(picture(at_s), sound(at_s), source="device")
+            stage.wait(0.1, tick_s=0.1)
+        stage.live(line(second))
+        stage.windows.clear()
+        sizes.append(state_size(stage.sessions))
+    assert max(sizes[200:]) == max(sizes[50:150]) < 300
+
+
+def test_every_window_of_a_day_long_gap_costs_nothing() -> None:
+    stage = Stage(config(step_s=0.1))
+    stage.stored(line(0), line(86_400))
+    stage.end()
+    assert len(stage.windows) == 80
+    assert {tuple(starts_of(window.units[Modality.TEXT])) for window in stage.windows} == {(0.0,), (86_400.0,)}
