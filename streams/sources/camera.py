@@ -2,8 +2,9 @@
 
 Problem: drivers and network streams queue frames, so a reader that pauses gets pictures that are seconds old.
 Rule: frames are grabbed as fast as the camera gives them and only those that are due are retrieved, so the queue stays
-empty and the newest frame wins. A picture is stamped when it is grabbed. A camera that gives nothing for
-`read_timeout_s` is gone.
+empty and the newest frame wins. A picture is stamped when it is grabbed. What has queued up while the camera was being
+opened, or while pictures were not taken, is passed over. A camera that gives nothing for `read_timeout_s` is gone, even
+if OpenCV then finds a last frame in its decoder.
 Left out: the sound of a network camera, and the capture time that an RTSP sender reports (OpenCV does not pass it on).
 """
 
@@ -16,12 +17,15 @@ from typing import Any, Protocol
 
 import cv2
 
-from streams.clock import Clock
+from streams.clock import NS_PER_S, Clock
 from streams.records import RAW_PICTURE, Modality, Progress, Record
 from streams.sources.base import Emit, SourceError
 from streams.sources.sampler import Sampler
 
 _PROGRESS_HZ = 5.0
+_QUEUED_GRAB_S = 0.010  # a frame that took less was waiting for us: cameras give at most 60 a second
+_SLOW_EMIT_S = 0.1
+_QUEUE_LIMIT_S = 1.0  # a sender that never makes us wait is read all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class CameraConfig:
     sample_hz: float = 5.0
     open_timeout_s: float = 5.0
     read_timeout_s: float = 3.0
-    """Of network cameras; OpenCV gives local ones ten seconds, but reports one that is pulled out at once."""
+    """Local cameras answer at once when they are pulled out; one that hangs is noticed after ten seconds at most."""
 
     @property
     def is_network(self) -> bool:
@@ -57,6 +61,8 @@ def open_capture(config: CameraConfig) -> Capture:
             round(config.open_timeout_s * 1000),
             cv2.CAP_PROP_READ_TIMEOUT_MSEC,
             round(config.read_timeout_s * 1000),
+            cv2.CAP_PROP_N_THREADS,
+            1,  # each further decoding thread holds back one frame more
         ]
         return cv2.VideoCapture(config.device, cv2.CAP_FFMPEG, timeouts)
     capture = cv2.VideoCapture(str(_device_path(config.device)), cv2.CAP_V4L2)
@@ -93,25 +99,42 @@ class Camera:
     def read(self, emit: Emit, stop: threading.Event) -> None:
         sampler = Sampler(self._config.sample_hz)
         progress = Sampler(_PROGRESS_HZ)
+        self._pass_over_queue()
         while not stop.is_set():
             now_ns = self._grab()
+            grabbed_ns = self._clock.monotonic_ns()
             if sampler.takes(now_ns):
                 emit(self._retrieved(now_ns))
             if progress.takes(now_ns):
                 emit(Progress(self._config.session, Modality.VIDEO, now_ns))
+            if self._clock.monotonic_ns() - grabbed_ns > _SLOW_EMIT_S * NS_PER_S:
+                self._pass_over_queue()
 
     def close(self) -> None:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
 
+    def _pass_over_queue(self) -> None:
+        """Grabs until two frames running have had to be waited for: one alone may be the machine's own delay."""
+        begun_ns = now_ns = self._clock.monotonic_ns()
+        waits = 0
+        while waits < 2 and now_ns - begun_ns < _QUEUE_LIMIT_S * NS_PER_S:
+            asked_ns = now_ns
+            self._grab()
+            now_ns = self._clock.monotonic_ns()
+            waits = waits + 1 if now_ns - asked_ns >= _QUEUED_GRAB_S * NS_PER_S else 0
+
     def _grab(self) -> int:
         """Waits for the next frame; when it came."""
+        asked_ns = self._clock.monotonic_ns()
         try:
             if self._capture is None or not self._capture.grab():
                 raise SourceError(f"{self.name}: gives no more pictures")
         except cv2.error as error:
             raise SourceError(f"{self.name}: breaks off: {error}") from error
+        if self._clock.monotonic_ns() - asked_ns >= self._config.read_timeout_s * NS_PER_S:
+            raise SourceError(f"{self.name}: gave no picture for {self._config.read_timeout_s:g} s")
         return self._clock.wall_ns()
 
     def _retrieved(self, now_ns: int) -> Record:
@@ -127,7 +150,9 @@ class Camera:
 
     def _advice(self) -> str:
         if self._config.is_network:
-            return f"nothing answered there within {self._config.open_timeout_s:g} s, or it speaks no known codec"
+            return (
+                f"no video came within {self._config.open_timeout_s:g} s: check the address and that it is switched on"
+            )
         return "it is no camera, in use by another program, or this user may not open it (group video)"
 
 

@@ -26,6 +26,7 @@ class FakeCapture:
         self.grabbed = 0
         self.retrieved = 0
         self.fault: Exception | None = None
+        self.delays_s: list[float] = []
 
     def isOpened(self) -> bool:
         return self.is_open
@@ -33,14 +34,14 @@ class FakeCapture:
     def grab(self) -> bool:
         if self.fault is not None:
             raise self.fault
-        self.clock.advance(1 / 30)
+        self.clock.advance(self.delays_s.pop(0) if self.delays_s else 1 / 30)
         self.left -= 1
         self.grabbed += 1
         return self.left >= 0
 
     def retrieve(self) -> tuple[bool, Any]:
         self.retrieved += 1
-        return True, np.full((4, 6, 3), self.grabbed, np.uint8)
+        return True, np.full((4, 6, 3), self.grabbed % 256, np.uint8)
 
     def release(self) -> None:
         self.is_open = False
@@ -97,6 +98,49 @@ def test_progress_never_passes_a_picture_that_is_still_to_come() -> None:
             assert item.event_time_ns >= through_ns
 
 
+def test_frames_that_queued_up_while_opening_are_passed_over() -> None:
+    clock = ManualClock()
+    capture = FakeCapture(clock)
+    capture.delays_s = [0.001] * 40
+    items = read_all(capture, clock, sample_hz=30)
+    assert isinstance(items[0], Record)
+    assert int(items[0].payload[0, 0, 0]) == 43  # the 41st and 42nd were the first to be waited for
+
+
+def test_frames_that_queued_up_while_pictures_were_not_taken_are_passed_over() -> None:
+    clock = ManualClock()
+    capture = FakeCapture(clock, frames=60)
+    items: list[Item] = []
+
+    def is_slow_once(item: Item) -> None:
+        if not items:
+            clock.advance(1.0)
+            capture.delays_s = [0.001] * 30  # what queued up meanwhile
+        items.append(item)
+
+    with pytest.raises(SourceError):
+        opened(capture, clock, sample_hz=30).read(is_slow_once, threading.Event())
+    grabbed = [int(item.payload[0, 0, 0]) for item in items if isinstance(item, Record)]
+    assert grabbed[:2] == [3, 36]
+
+
+def test_a_sender_that_never_makes_us_wait_is_read_all_the_same() -> None:
+    clock = ManualClock()
+    capture = FakeCapture(clock, frames=3000)
+    capture.delays_s = [0.001] * 3000
+    assert any(isinstance(item, Record) for item in read_all(capture, clock))
+
+
+def test_a_last_frame_from_the_decoder_of_a_camera_that_is_gone_is_no_picture() -> None:
+    clock = ManualClock()
+    capture = FakeCapture(clock)
+    capture.delays_s = [0.033, 0.033, 0.033, 3.001]
+    items: list[Item] = []
+    with pytest.raises(SourceError, match="gave no picture for 3 s"):
+        opened(capture, clock).read(items.append, threading.Event())
+    assert len([item for item in items if isinstance(item, Record)]) == 1
+
+
 def test_a_camera_that_fails_in_opencv_is_a_fault_naming_it() -> None:
     clock = ManualClock()
     capture = FakeCapture(clock)
@@ -107,7 +151,7 @@ def test_a_camera_that_fails_in_opencv_is_a_fault_naming_it() -> None:
 
 def test_a_camera_that_does_not_open_says_what_to_look_at() -> None:
     clock = ManualClock()
-    with pytest.raises(SourceError, match=r"camera rtsp://10\.0\.0\.9/cam: cannot be opened; nothing answered"):
+    with pytest.raises(SourceError, match=r"camera rtsp://10\.0\.0\.9/cam: cannot be opened; no video came"):
         opened(FakeCapture(clock, is_open=False), clock)
 
 
