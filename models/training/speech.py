@@ -8,6 +8,7 @@ for as many epochs. Left out: choosing an epoch by a validation score; there is 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.data.speech_corpora import read_emodb, read_ravdess
 from models.labels import EMOTIONS
+from models.speech.encoder import save_network
 from models.speech.network import EMOTION_OF, STATES, SpeechNetwork, SpeechNetworkConfig
 from models.training.loop import FitConfig, fit
-from models.training.speech_streams import Segments
+from models.training.speech_streams import Segments, encoded_passes
 
 EMOTION_OF_STATE = np.array([EMOTIONS.index(EMOTION_OF[state]) for state in STATES])
 """Index in `EMOTIONS` of each of `STATES`."""
@@ -30,10 +33,13 @@ _LONGEST_S = 5
 class SpeechTraining:
     """How to train.
 
+    whisper_layers: Whisper's layers that are run. augmented_passes: passes over the corpora beside the clean one.
     emodb_share: of the windows drawn, 0..1. masked_frames: longest run of Whisper frames hidden in a segment.
     """
 
     network: SpeechNetworkConfig = field(default_factory=SpeechNetworkConfig)
+    whisper_layers: int = 2
+    augmented_passes: int = 3
     epochs: int = 20
     windows_per_epoch: int = 1536
     batch_windows: int = 32
@@ -147,6 +153,19 @@ def _mask_frames(voiced: torch.Tensor, longest: int, rng: np.random.Generator) -
         start, length = int(rng.integers(len(row))), int(rng.integers(longest + 1))
         if row[:start].any() or row[start + length :].any():
             row[start : start + length] = False
+
+
+def train_speech(data_dir: Path, out_dir: Path, training: SpeechTraining | None = None, seed: int = 0) -> SpeechNetwork:
+    """Trains on every speaker of RAVDESS and EMO-DB and writes `speech.safetensors`; returns the network.
+
+    data_dir: the folder that holds `speech/`. out_dir: also keeps the encoded passes (some 200 MB each).
+    """
+    training = training or SpeechTraining()
+    clips = read_ravdess(data_dir) + read_emodb(data_dir)
+    passes = list(encoded_passes(clips, out_dir / "passes", training.whisper_layers, training.augmented_passes))
+    network = train_network(passes, {clip.speaker for clip in clips}, training, seed)
+    save_network(out_dir / "speech.safetensors", network, training.whisper_layers)
+    return network
 
 
 def train_network(

@@ -6,7 +6,7 @@ by clip and in sliding windows at a random phase of the grid, as the daemon woul
 Left out: other corpora, and choosing among settings (compare the figures of two runs).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from models.data.speech_corpora import Clip
 from models.speech.network import SpeechNetwork, emotion_logits
-from models.training.speech import EMOTION_OF_STATE, state_logits, window_batch
+from models.training.speech import EMOTION_OF_STATE, SpeechTraining, state_logits, train_network, window_batch
 from models.training.speech_streams import Segments
 
 LEAST_VOICE_S = 0.25
@@ -72,6 +72,26 @@ def held_out_speakers(clips: Sequence[Clip]) -> list[set[str]]:
         (folds[index] if index < len(folds) else set()) | set(alone[index : index + 1])
         for index in range(max(len(folds), len(alone)))
     ]
+
+
+def cross_validated(
+    clips: Sequence[Clip],
+    passes: Sequence[Segments],
+    questions: Mapping[str, tuple[Segments, int | None]],
+    training: SpeechTraining,
+    seed: int = 0,
+) -> dict[str, Answers]:
+    """Trains a network per fold on the passes and returns, by question, the answers for all speakers once held out.
+
+    questions: by name, the streams to ask about and the windows' size as in `answers`.
+    """
+    everyone = {clip.speaker for clip in clips}
+    found: dict[str, list[Answers]] = {name: [] for name in questions}
+    for held_out in held_out_speakers(clips):
+        network = train_network(passes, everyone - held_out, training, seed)
+        for name, (segments, size_s) in questions.items():
+            found[name].append(answers(network, segments, held_out, size_s))
+    return {name: joined(parts) for name, parts in found.items()}
 
 
 def answers(network: SpeechNetwork, segments: Segments, speakers: set[str], size_s: int | None) -> Answers:

@@ -7,8 +7,9 @@ Left out: unvoiced segments (they weigh nothing), and streams of several speaker
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,12 @@ from models.speech import whisper
 from models.speech.activity import VoiceActivity
 from models.speech.encoder import SEGMENT_SAMPLES, prepare_segment
 from models.speech.network import STATES
-from models.training.augment_speech import Pcm
+from models.training.augment_speech import Pcm, SpeechAugmentation, augment
 
 _PAUSE_S = 0.4
 _ROOM = 1e-4  # amplitude of the noise under everything, -80 dBFS
 _BATCH = 16
+_SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,20 @@ class Segments:
     position: npt.NDArray[np.int64]
     speaker: npt.NDArray[np.str_]
     state: npt.NDArray[np.int64]
+
+
+def encoded_passes(clips: Sequence[Clip], folder: Path, whisper_layers: int, changed: int) -> Iterator[Segments]:
+    """Yields a pass over the clips as they are, then `changed` augmented ones; made once, then read from the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    change = SpeechAugmentation()
+    for number in range(changed + 1):
+        path = folder / f"speech-{whisper_layers}-{number}.npz"
+        if not path.exists():
+            rng = np.random.default_rng([_SEED, number])
+            streams = streams_of(clips, rng)
+            as_heard = partial(augment, change=change, rng=rng) if number else np.asarray
+            save_segments(path, encode_streams(streams, whisper.load_whisper(whisper_layers), as_heard, rng))
+        yield load_segments(path)
 
 
 def streams_of(clips: Sequence[Clip], rng: np.random.Generator) -> list[list[Clip]]:
