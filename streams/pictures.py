@@ -36,6 +36,8 @@ def check_header(content_type: str, payload: Any, max_pixels: int) -> tuple[int,
         width, height = _raw_size(payload)
     else:
         width, height = _compressed_size(content_type, payload)
+    if not width * height:
+        raise BadPicture("empty", f"picture of {width}x{height} pixels")
     if width * height > max_pixels:
         raise BadPicture("oversized", f"picture of {width}x{height} pixels; the limit is {max_pixels} pixels")
     return width, height

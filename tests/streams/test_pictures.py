@@ -1,0 +1,112 @@
+import io
+import struct
+import warnings
+import zlib
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from streams.events import Picture
+from streams.pictures import FORMATS, BadPicture, check_header, decode
+from streams.records import RAW_PICTURE
+
+pytestmark = pytest.mark.unit
+
+LIMIT = 33_000_000
+SCENE: NDArray[np.uint8] = np.asarray(
+    cv2.resize(np.random.default_rng(5).integers(0, 255, (6, 8, 3), dtype=np.uint8), (640, 480)), np.uint8
+)
+
+
+def compressed(content_type: str, scene: NDArray[np.uint8] = SCENE) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(scene[..., ::-1]).save(file, FORMATS[content_type], quality=95)
+    return file.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says how large it is, and holds nothing."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("content_type", FORMATS)
+def test_the_header_tells_the_size(content_type: str) -> None:
+    assert check_header(content_type, compressed(content_type), LIMIT) == (640, 480)
+
+
+def test_raw_pictures_tell_their_size() -> None:
+    assert check_header(RAW_PICTURE, SCENE, LIMIT) == (640, 480)
+    assert check_header(RAW_PICTURE, av.VideoFrame.from_ndarray(SCENE, format="bgr24"), LIMIT) == (640, 480)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "payload", "reason"),
+    [
+        pytest.param("image/jpeg", b"", "empty", id="nothing"),
+        pytest.param("image/jpeg", b"hello", "corrupt", id="text"),
+        pytest.param("image/jpeg", compressed("image/png"), "corrupt", id="a png that is called a jpeg"),
+        pytest.param("image/jpeg", compressed("image/jpeg")[:100], "corrupt", id="a jpeg cut in its header"),
+        pytest.param("image/webp", compressed("image/webp")[:100], "corrupt", id="a webp cut short"),
+        pytest.param("image/png", png_header(8_000, 5_000), "oversized", id="40 megapixels"),
+        pytest.param("image/png", png_header(40_000, 3_000), "oversized", id="120 megapixels: Pillow warns"),
+        pytest.param("image/png", png_header(60_000, 60_000), "oversized", id="3,600 megapixels: Pillow refuses"),
+        pytest.param("image/jpeg", "text", "corrupt", id="no bytes"),
+        pytest.param(RAW_PICTURE, b"raw", "corrupt", id="bytes that are called raw"),
+        pytest.param(RAW_PICTURE, SCENE[..., 0], "corrupt", id="raw without colours"),
+        pytest.param(RAW_PICTURE, SCENE.astype(np.float32), "corrupt", id="raw in floats"),
+        pytest.param(RAW_PICTURE, np.zeros((0, 5, 3), np.uint8), "empty", id="raw without pixels"),
+    ],
+)
+@pytest.mark.parametrize("action", ["default", "error"])
+def test_a_picture_that_cannot_be_used_is_refused_by_its_header(
+    content_type: str, payload: object, reason: str, action: str
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if action == "error" else "ignore")
+        with pytest.raises(BadPicture) as refused:
+            check_header(content_type, payload, LIMIT)
+    assert refused.value.reason == reason
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("content_type", FORMATS)
+def test_a_picture_is_decoded_to_bgr(content_type: str) -> None:
+    pixels = decode(Picture(content_type, compressed(content_type)), 640)
+    assert pixels.shape == (480, 640, 3)
+    assert np.abs(pixels.astype(int) - SCENE).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("max_side_px", "shape"),
+    [(1_000, (480, 640, 3)), (640, (480, 640, 3)), (320, (240, 320, 3)), (300, (225, 300, 3)), (50, (38, 50, 3))],
+)
+def test_the_longest_side_is_bounded_and_never_enlarged(max_side_px: int, shape: tuple[int, int, int]) -> None:
+    frame = av.VideoFrame.from_ndarray(SCENE, format="bgr24")
+    pictures = [Picture(kind, compressed(kind)) for kind in FORMATS]
+    pictures += [Picture(RAW_PICTURE, SCENE), Picture(RAW_PICTURE, frame)]
+    for picture in pictures:
+        pixels = decode(picture, max_side_px)
+        assert pixels.shape == shape, picture.content_type
+        assert np.abs(pixels.mean(axis=(0, 1)) - SCENE.mean(axis=(0, 1))).max() < 4
+
+
+def test_a_line_of_pixels_keeps_at_least_one() -> None:
+    assert decode(Picture(RAW_PICTURE, np.zeros((1, 1_000, 3), np.uint8)), 100).shape == (1, 100, 3)
+
+
+@pytest.mark.parametrize("content_type", FORMATS)
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.9])
+def test_a_picture_cut_short_is_refused_and_not_half_shown(content_type: str, kept: float) -> None:
+    whole = compressed(content_type)
+    with pytest.raises(BadPicture) as refused:
+        decode(Picture(content_type, whole[: int(len(whole) * kept)]), 640)
+    assert refused.value.reason == "corrupt"
