@@ -1,0 +1,75 @@
+"""Faces as one of the daemon's modalities: crops of one face each in, embeddings and their weights out.
+
+Problem: the engine encodes each picture's faces once, in batches of any size, and pools windows of any number of them.
+Rule: a crop and its mirror image are embedded and averaged; a face weighs its detection score; a window's answer is the
+head's on the weighted mean embedding. FER+'s contempt is left out of the answer, which is as if the face were known not
+to show it. Left out: detection and following (`models.face.follow`), and calibration, which belongs to fusion.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from models.encoding import Encoded, Pooled
+from models.face.crop import Face
+from models.face.network import EMBEDDING_WIDTH, ExpressionNet, NetworkConfig
+from models.labels import EMOTIONS
+
+
+class FaceEncoder:
+    """Implements `models.encoding.Encoder`; a prepared event is a `Face`. Owned by the device thread; no lock."""
+
+    width = EMBEDDING_WIDTH
+
+    def __init__(self, network: ExpressionNet, device: torch.device | str = "cpu") -> None:
+        """The network is moved to the device and put in evaluation mode."""
+        self._device = torch.device(device)
+        self._network = network.to(self._device).eval()
+
+    @torch.inference_mode()
+    def encode(self, prepared: Sequence[Face]) -> Encoded:
+        """Encodes at least one face: embedding (faces, 64), weight (faces,) the detection score."""
+        crops = torch.from_numpy(np.stack([face.crop for face in prepared])).to(self._device)
+        both = self._network.embed(torch.cat([crops, crops.flip(-1)]))
+        embedding = (both[: len(crops)] + both[len(crops) :]) / 2
+        return Encoded(embedding.cpu(), torch.tensor([face.score for face in prepared], dtype=torch.float32))
+
+    @torch.inference_mode()
+    def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
+        """embedding: (windows, faces, 64); weight: (windows, faces), 0 where padded. Logits are for equal priors."""
+        share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-6)
+        mean = (embedding * share.unsqueeze(-1)).sum(dim=1).to(self._device)
+        return Pooled(self._network.head(mean)[:, : len(EMOTIONS)])
+
+
+def save_network(path: Path, network: ExpressionNet) -> None:
+    """Writes the weights as float16, with the network's sizes in the file's metadata."""
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
+    save_file(tensors, path, metadata={"face": json.dumps(asdict(network.config))})
+
+
+def load_network(path: Path) -> ExpressionNet:
+    """Reads what `save_network` wrote.
+
+    Raises FileNotFoundError for a missing file, ValueError for one that is not an expression network.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            sizes = json.loads((file.metadata() or {})["face"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        network = ExpressionNet(NetworkConfig(**sizes))
+        network.load_state_dict(tensors)
+    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not an expression network: {error}") from error
+    return network.eval()
