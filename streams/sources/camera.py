@@ -38,6 +38,8 @@ class CameraConfig:
     open_timeout_s: float = 5.0
     read_timeout_s: float = 3.0
     """Local cameras answer at once when they are pulled out; one that hangs is noticed after ten seconds at most."""
+    name: str = "camera"
+    """Of the source, in metrics and logs; faults name the device too."""
 
     @property
     def is_network(self) -> bool:
@@ -79,7 +81,8 @@ class Camera:
     def __init__(
         self, config: CameraConfig, clock: Clock, open_capture: Callable[[CameraConfig], Capture] = open_capture
     ) -> None:
-        self.name = f"camera {without_password(config.device)}"
+        self.name = config.name
+        self._device = f"camera {without_password(config.device)}"
         self._config = config
         self._clock = clock
         self._open_capture = open_capture
@@ -88,13 +91,13 @@ class Camera:
     def open(self) -> None:
         if not self._config.is_network and not _device_path(self._config.device).exists():
             there = ", ".join(map(str, local_cameras())) or "there are none"
-            raise SourceError(f"{self.name}: there is no such device; cameras: {there}")
+            raise SourceError(f"{self._device}: there is no such device; cameras: {there}")
         try:
             self._capture = self._open_capture(self._config)
         except cv2.error as error:
-            raise SourceError(f"{self.name}: cannot be opened: {error}") from error
+            raise SourceError(f"{self._device}: cannot be opened: {error}") from error
         if not self._capture.isOpened():
-            raise SourceError(f"{self.name}: cannot be opened; {self._advice()}")
+            raise SourceError(f"{self._device}: cannot be opened; {self._advice()}")
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
         sampler = Sampler(self._config.sample_hz)
@@ -130,22 +133,22 @@ class Camera:
         asked_ns = self._clock.monotonic_ns()
         try:
             if self._capture is None or not self._capture.grab():
-                raise SourceError(f"{self.name}: gives no more pictures")
+                raise SourceError(f"{self._device}: gives no more pictures")
         except cv2.error as error:
-            raise SourceError(f"{self.name}: breaks off: {error}") from error
+            raise SourceError(f"{self._device}: breaks off: {error}") from error
         if self._clock.monotonic_ns() - asked_ns >= self._config.read_timeout_s * NS_PER_S:
-            raise SourceError(f"{self.name}: gave no picture for {self._config.read_timeout_s:g} s")
+            raise SourceError(f"{self._device}: gave no picture for {self._config.read_timeout_s:g} s")
         return self._clock.wall_ns()
 
     def _retrieved(self, now_ns: int) -> Record:
         if self._capture is None:
-            raise SourceError(f"{self.name}: is closed")
+            raise SourceError(f"{self._device}: is closed")
         try:
             retrieved, picture = self._capture.retrieve()
         except cv2.error as error:
-            raise SourceError(f"{self.name}: breaks off: {error}") from error
+            raise SourceError(f"{self._device}: breaks off: {error}") from error
         if not retrieved or picture is None:
-            raise SourceError(f"{self.name}: gives a picture that cannot be decoded")
+            raise SourceError(f"{self._device}: gives a picture that cannot be decoded")
         return Record(self._config.session, Modality.VIDEO, RAW_PICTURE, picture, now_ns, received_ns=now_ns)
 
     def _advice(self) -> str:

@@ -29,9 +29,16 @@ class TailedChat:
     modalities = frozenset({Modality.TEXT})
 
     def __init__(
-        self, path: Path, session: str, clock: Clock, telemetry: Telemetry, *, from_start: bool = False
+        self,
+        path: Path,
+        session: str,
+        clock: Clock,
+        telemetry: Telemetry,
+        *,
+        from_start: bool = False,
+        name: str = "chat",
     ) -> None:
-        self.name = f"chat {path}"
+        self.name = name
         self._path = path
         self._clock = clock
         self._receiver = ChatReceiver(session, clock, telemetry)
@@ -60,7 +67,7 @@ class TailedChat:
                 continue
             absent_ticks = 0 if self._path.exists() else absent_ticks + 1
             if absent_ticks > _ABSENT_TICKS:
-                raise SourceError(f"{self.name}: the file is gone")
+                raise SourceError(f"{self._path}: the file is gone")
             self._clock.wait(stop, TICK_S)
 
     def close(self) -> None:
@@ -78,15 +85,15 @@ class TailedChat:
         try:
             return self._path.open("rb", buffering=0)
         except OSError as error:
-            raise SourceError(f"{self.name}: cannot be read: {error.strerror}") from error
+            raise SourceError(f"{self._path}: cannot be read: {error.strerror}") from error
 
     def _read_some(self) -> bytes:
         if self._file is None:
-            raise SourceError(f"{self.name}: is closed")
+            raise SourceError(f"{self._path}: is closed")
         try:
             return self._file.read(_CHUNK_BYTES) or b""
         except OSError as error:
-            raise SourceError(f"{self.name}: cannot be read: {error.strerror}") from error
+            raise SourceError(f"{self._path}: cannot be read: {error.strerror}") from error
 
     def _is_replaced(self) -> bool:
         """Whether another file has the name now, or this one was cut to before where we are."""

@@ -35,8 +35,10 @@ class PostedChat:
     live = True
     modalities = frozenset({Modality.TEXT})
 
-    def __init__(self, clock: Clock, telemetry: Telemetry, capacity_messages: int = _QUEUED_MESSAGES) -> None:
-        self.name = "chat http"
+    def __init__(
+        self, clock: Clock, telemetry: Telemetry, *, capacity_messages: int = _QUEUED_MESSAGES, name: str = "chat"
+    ) -> None:
+        self.name = name
         self._clock = clock
         self._receiver = ChatReceiver("", clock, telemetry)
         self._ticker = Ticker(clock)

@@ -34,9 +34,10 @@ class SocketChat:
     live = True
     modalities = frozenset({Modality.TEXT})
 
-    def __init__(self, address: str, session: str, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, address: str, session: str, clock: Clock, telemetry: Telemetry, *, name: str = "chat") -> None:
         """ValueError if the address is neither."""
-        self.name = f"chat {address}"
+        self.name = name
+        self._title = f"chat socket {address}"
         self._address = _parsed(address)
         self._clock = clock
         self._receiver = ChatReceiver(session, clock, telemetry)
@@ -55,14 +56,14 @@ class SocketChat:
         try:
             self._server = _listening(self._address)
         except OSError as error:
-            raise SourceError(f"{self.name}: cannot be listened on: {error.strerror or error}") from error
+            raise SourceError(f"{self._title}: cannot be listened on: {error.strerror or error}") from error
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._server, selectors.EVENT_READ)
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
         server, selector = self._server, self._selector
         if server is None or selector is None:
-            raise SourceError(f"{self.name}: is closed")
+            raise SourceError(f"{self._title}: is closed")
         while not stop.is_set():
             for key, _ in selector.select(TICK_S):
                 if key.fileobj is server:

@@ -15,13 +15,16 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class StdinChat:
-    """Messages from a file descriptor; the sessions that spoke end when it does. Owned by its runner's thread."""
+    """Messages from a file descriptor, said when they are read; the sessions that spoke lately end when it does.
 
-    live = False
+    Owned by its runner's thread.
+    """
+
+    live = True
     modalities = frozenset({Modality.TEXT})
 
-    def __init__(self, session: str, clock: Clock, telemetry: Telemetry, fd: int = 0) -> None:
-        self.name = "chat stdin"
+    def __init__(self, session: str, clock: Clock, telemetry: Telemetry, *, fd: int = 0, name: str = "chat") -> None:
+        self.name = name
         self._receiver = ChatReceiver(session, clock, telemetry)
         self._ticker = Ticker(clock)
         self._fd = fd
@@ -30,7 +33,7 @@ class StdinChat:
         try:
             os.fstat(self._fd)
         except OSError as error:
-            raise SourceError(f"{self.name}: is closed") from error
+            raise SourceError("standard input is closed") from error
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
         lines = LineBuffer()
@@ -58,4 +61,4 @@ class StdinChat:
             ready, _, _ = select.select([self._fd], [], [], TICK_S)
             return os.read(self._fd, _CHUNK_BYTES) if ready else None
         except OSError as error:
-            raise SourceError(f"{self.name}: {error.strerror}") from error
+            raise SourceError(f"standard input: {error.strerror}") from error

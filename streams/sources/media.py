@@ -26,8 +26,8 @@ START_NS = 946_684_800 * NS_PER_S
 class MediaSession:
     """A stored session (see `streams.sources.playback`). Owned by the thread that plays it.
 
-    `sample_hz` limits the pictures handed on (the first in each 1/sample_hz s); None hands on all. `received_ns` of its
-    records is left 0 for the playback to fill.
+    `sample_hz` limits the pictures handed on (the first in each 1/sample_hz s of event time); None hands on all.
+    `received_ns` of its records is left 0 for the playback to fill.
     """
 
     session: str
@@ -91,7 +91,7 @@ class MediaSession:
             return
         sampler = Sampler(self.sample_hz)
         for picture in self._picture.pictures():
-            if sampler.takes(picture.at_ns):
+            if sampler.takes(self.start_ns + picture.at_ns):
                 yield self._record(Modality.VIDEO, RAW_PICTURE, picture.frame, picture.at_ns)
 
     def _sounds(self) -> Iterator[Record]:

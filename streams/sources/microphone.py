@@ -35,6 +35,8 @@ class MicrophoneConfig:
     device: str = "default"
     rate_hz: int | None = None
     channels: int = 1
+    name: str = "microphone"
+    """Of the source, in metrics and logs; faults name the device too."""
 
 
 class _Block(NamedTuple):
@@ -81,7 +83,8 @@ class Microphone:
     modalities = frozenset({Modality.AUDIO})
 
     def __init__(self, config: MicrophoneConfig, clock: Clock, telemetry: Telemetry) -> None:
-        self.name = f"microphone {config.device}"
+        self.name = config.name
+        self._device = f"microphone {config.device}"
         self._config = config
         self._clock = clock
         self._telemetry = telemetry
@@ -107,7 +110,7 @@ class Microphone:
                 self._stream.start()
             except (sounddevice.PortAudioError, ValueError) as error:
                 form = f"{self._rate_hz} Hz, {self._config.channels} channels"
-                raise SourceError(f"{self.name}: cannot be opened at {form}: {error}") from error
+                raise SourceError(f"{self._device}: cannot be opened at {form}: {error}") from error
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
         times = SampleClock(self._rate_hz)
@@ -145,7 +148,7 @@ class Microphone:
             waited_s += _BLOCK_S * 2
         if stop.is_set():
             return None
-        raise SourceError(f"{self.name}: gives no more sound")
+        raise SourceError(f"{self._device}: gives no more sound")
 
     def _record(self, block: _Block, first_ns: int) -> Record:
         content_type = f"audio/L16;rate={self._rate_hz};channels={self._config.channels}"
@@ -162,5 +165,5 @@ class Microphone:
         except (sounddevice.PortAudioError, ValueError) as error:
             named = [f"{d['index']} {d['name']}" for d in sounddevice.query_devices() if d["max_input_channels"] > 0]
             there = ", ".join(named) or "there are none"
-            raise SourceError(f"{self.name}: there is no such device ({error}); microphones: {there}") from error
+            raise SourceError(f"{self._device}: there is no such device ({error}); microphones: {there}") from error
         return device

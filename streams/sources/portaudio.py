@@ -16,21 +16,24 @@ _lock = threading.RLock()
 _open_streams = 0
 
 
-@contextmanager
-def listed_anew() -> Iterator[Any]:
-    """The `sounddevice` module, listing devices as they are now; nobody else opens one meanwhile.
-
-    SourceError if the library is missing.
-    """
+def sounddevice() -> Any:
+    """The `sounddevice` module; SourceError if the library is missing."""
     try:
-        import sounddevice
+        import sounddevice as module
     except OSError as error:
         raise SourceError(f"microphones need the PortAudio library (Debian: libportaudio2): {error}") from error
+    return module
+
+
+@contextmanager
+def listed_anew() -> Iterator[Any]:
+    """The `sounddevice` module, listing devices as they are now; nobody else opens one meanwhile."""
+    module = sounddevice()
     with _lock:
         if _open_streams == 0:
-            sounddevice._terminate()
-            sounddevice._initialize()
-        yield sounddevice
+            module._terminate()
+            module._initialize()
+        yield module
 
 
 def stream_opened() -> None:

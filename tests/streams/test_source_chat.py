@@ -187,7 +187,7 @@ def test_a_file_as_standard_input_is_read_too(tmp_path: Path) -> None:
     path = tmp_path / "chat.txt"
     path.write_bytes(b"one\n" + b"x" * 1_000_000 + b"\ntwo\n")
     telemetry = DeadLetters()
-    with path.open("rb") as file, Reading(StdinChat("room", SystemClock(), telemetry, file.fileno())) as reading:
+    with path.open("rb") as file, Reading(StdinChat("room", SystemClock(), telemetry, fd=file.fileno())) as reading:
         reading.wait_for_the_end()
     assert [record.payload for record in reading.records] == [b"one", b"two"]
     assert telemetry.reasons == {"oversized": 1}
@@ -334,7 +334,7 @@ def test_a_file_that_is_no_socket_is_not_removed(tmp_path: Path) -> None:
 def test_a_port_that_is_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"tcp:127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(SourceError, match=f"chat {address}: cannot be listened on: .*in use"):
+        with pytest.raises(SourceError, match=f"chat socket {address}: cannot be listened on: .*in use"):
             socket_chat(address).open()
 
 
