@@ -67,10 +67,17 @@ class Unit:
     start_ns: int
     end_ns: int
     received_ns: int
-    payload: Picture | SoundPieces | Line
+    payload: Picture | SoundPieces | Line | None
+    """What to encode; a picture or a sound is let go when done, since pixels would be most of what a session holds."""
     order: tuple[int, int, str]
     """Where it stands among units of its modality: by time, then sequence, then content, never by arrival."""
     received_fraction: float = 1.0
     """How much of the span was received, 0..1."""
     result: Any = None
     done: bool = False
+
+    def finish(self) -> None:
+        """It is encoded, or cannot be: windows need its `result` only, and the text of a line."""
+        self.done = True
+        if not isinstance(self.payload, Line):
+            self.payload = None

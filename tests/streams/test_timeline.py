@@ -1,6 +1,6 @@
 import pytest
 
-from streams.events import Event
+from streams.events import Event, Line
 from streams.records import Modality
 from streams.timeline import TimelineConfig
 from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, starts_of
@@ -292,6 +292,17 @@ def test_a_unit_that_cannot_be_encoded_stalls_nothing() -> None:
         unit.done, unit.result = True, None
     stage.take()
     assert stage.starts() == [0]
+
+
+def test_once_encoded_a_picture_and_a_sound_are_let_go_and_a_line_is_kept() -> None:
+    stage = Stage(TUMBLING, encodes=False)
+    stage.stored(picture(0), sound(0), line(0))
+    stage.end()
+    for unit in stage.units:
+        unit.finish()
+    stage.take()
+    (window,) = stage.windows
+    assert [window.units[modality][0].payload for modality in Modality] == [None, None, Line("hello")]
 
 
 def test_a_unit_is_encoded_once_however_many_windows_overlap_it() -> None:
