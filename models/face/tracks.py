@@ -19,10 +19,11 @@ _CLEARLY_SMALLER = 1 / 1.4  # of the longest side; what is nearer in size than t
 
 @dataclass(slots=True)
 class Track:
-    """A person as last seen."""
+    """A person as last seen; `first_ns` and `seen_ns` are the event times of the first and the last sight."""
 
     number: int
     box: Box
+    first_ns: int
     seen_ns: int
 
 
@@ -54,7 +55,7 @@ class Tracks:
         for detection, number in zip(detections, self.find([d.box for d in detections]), strict=True):
             if number is None:
                 number, self._next = self._next, self._next + 1
-                self._tracks.append(Track(number, detection.box, time_ns))
+                self._tracks.append(Track(number, detection.box, time_ns, time_ns))
             numbers.append(number)
             self.move(number, detection.box, time_ns)
         self._choose(numbers)
@@ -67,15 +68,24 @@ class Tracks:
 
     @property
     def largest(self) -> int | None:
-        """The track that the session is about: the largest when chosen, until forgotten or clearly smaller."""
+        """The track that the session is about: the largest when chosen, until gone or clearly smaller."""
         return self._largest
 
     def _choose(self, seen: Sequence[int]) -> None:
-        """A chosen face that is out of sight for a moment keeps its place; nobody else is taken for it."""
-        sides = {track.number: longest_side(track.box) for track in self._tracks}
-        if self._largest in sides and self._largest not in seen:
-            return
-        biggest = max(seen, key=sides.__getitem__, default=None)
-        kept = sides.get(self._largest, 0.0) if self._largest is not None else 0.0
-        if biggest is None or kept < _CLEARLY_SMALLER * sides[biggest]:
-            self._largest = biggest
+        """A chosen face that is out of sight for a moment keeps its place against everyone who was there with it.
+
+        A newcomer takes it: that may be the same person, who moved further than boxes can be paired.
+        """
+        known = {track.number: track for track in self._tracks}
+        chosen = known.get(self._largest) if self._largest is not None else None
+        rivals = [known[number] for number in seen]
+        if chosen is not None and chosen.number not in seen:
+            rivals = [track for track in rivals if track.first_ns > chosen.seen_ns]
+            if not rivals:
+                return
+            chosen = None
+        biggest = max(rivals, key=lambda track: longest_side(track.box), default=None)
+        if chosen is None:
+            self._largest = biggest.number if biggest is not None else None
+        elif biggest is not None and longest_side(chosen.box) < _CLEARLY_SMALLER * longest_side(biggest.box):
+            self._largest = biggest.number
