@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -132,6 +133,20 @@ def test_every_event_is_in_a_unit_or_counted_as_sampled_out(found: list[Event], 
         for at in range(event.time_ns // span_ns(1), (event.time_ns + event.duration_ns - 1) // span_ns(1) + 1)
     }
     assert [unit.start_ns // span_ns(1) for unit in units[AUDIO]] == sorted(segments)
+
+
+@given(timelines, timelines, grids)
+def test_a_session_is_cut_the_same_whatever_else_goes_on(
+    found: list[Event], others: list[Event], grid: tuple[float, float]
+) -> None:
+    stage = Stage(settings(grid))
+    elsewhere = [replace(event, session="other") for event in others]
+    stage.stored(*sorted(found + elsewhere, key=lambda event: event.received_ns))
+    stage.end()
+    stage.end(session="other")
+    for session, alone in (("room", found), ("other", others)):
+        windows = [window for window in stage.windows if window.session == session]
+        assert held(windows) == held(played(alone, settings(grid)).windows)
 
 
 sources = st.sampled_from(["camera", "phone"])
