@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from streams.clock import NS_PER_S, Clock
 from streams.records import Item, Progress, Record
@@ -160,6 +160,12 @@ class Inlet(Generic[Message]):
         with self.changed:
             return not any(channel._items for channel in self._channels)
 
+    def taken_until_ns(self) -> int:
+        """Monotonic time until which everything that sources handed on has been taken; never goes back."""
+        with self.changed:
+            waiting = [channel._items[0][0] for channel in self._channels if channel._items]
+            return min(waiting, default=self.clock.monotonic_ns())
+
     def _waiting(self, items: bool) -> bool:
         return bool(self._messages) or (items and any(channel._items for channel in self._channels))
 
@@ -172,6 +178,24 @@ class Inlet(Generic[Message]):
                 self.changed.notify_all()
                 return Delivery(item, channel)
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class InletClock:
+    """The clock by which silence is judged: it stands still while an item waits, so that no source that was not
+    listened to counts as silent. Wall time is the clock's own.
+    """
+
+    inlet: Inlet[Any]
+
+    def wall_ns(self) -> int:
+        return self.inlet.clock.wall_ns()
+
+    def monotonic_ns(self) -> int:
+        return self.inlet.taken_until_ns()
+
+    def wait(self, event: threading.Event, timeout_s: float) -> bool:
+        return self.inlet.clock.wait(event, timeout_s)
 
 
 def _says_more(later: Item, earlier: Item) -> bool:

@@ -3,8 +3,8 @@ from collections import Counter
 
 import pytest
 
-from streams.channel import Channel, Delivery, Inlet, Policy
-from streams.clock import ManualClock
+from streams.channel import Channel, Delivery, Inlet, InletClock, Policy
+from streams.clock import NS_PER_S, ManualClock
 from streams.records import EndOfSession, Item, Modality, Progress, Record
 from tests.streams.making import Counts
 
@@ -227,6 +227,27 @@ def test_channels_take_turns_so_that_a_flood_starves_nobody(inlet: Inlet[str]) -
         quiet.put(record(number, "chat"))
     names = [delivery.channel.name for _ in range(6) if isinstance(delivery := inlet.take(0), Delivery)]
     assert names == ["flood", "quiet"] * 3
+
+
+def test_time_stands_still_while_an_item_waits(inlet: Inlet[str]) -> None:
+    camera = inlet.channel("camera", Policy.BLOCK, 5, live=True)
+    chat = inlet.channel("chat", Policy.BLOCK, 5, live=True)
+    clock = inlet.clock
+    assert isinstance(clock, ManualClock)
+    by_inlet = InletClock(inlet)
+    found = []
+    for channel in (camera, chat, camera):
+        clock.advance(1)
+        channel.put(record(0))
+    clock.advance(7)
+    found.append(by_inlet.monotonic_ns())
+    for _ in range(3):
+        inlet.take(0)
+        found.append(by_inlet.monotonic_ns())
+    clock.advance(1)
+    found.append(by_inlet.monotonic_ns())
+    assert [time_ns // NS_PER_S for time_ns in found] == [1, 2, 3, 10, 11]
+    assert by_inlet.wall_ns() == clock.wall_ns()
 
 
 def test_a_channel_without_room_is_refused(inlet: Inlet[str]) -> None:

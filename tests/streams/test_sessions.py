@@ -1,9 +1,12 @@
 import pytest
 
 import streams.sessions
-from streams.records import Modality
+from streams.channel import Delivery, Inlet, InletClock, Policy
+from streams.clock import ManualClock
+from streams.decode import Limits, decode
+from streams.records import Modality, Record
 from streams.sessions import Sessions
-from tests.streams.making import Stage, config, line, picture, sound, starts_of
+from tests.streams.making import Counts, Stage, config, line, ns, picture, sound, span_ns, starts_of
 
 pytestmark = pytest.mark.unit
 
@@ -111,6 +114,28 @@ def test_the_promise_of_a_device_opens_no_session_and_that_of_a_file_does() -> N
     assert len(stage.sessions) == 0
     stage.promise(Modality.TEXT, 0, source="file")
     assert len(stage.sessions) == 1
+
+
+def test_a_source_that_was_not_listened_to_is_not_silent() -> None:
+    clock, counts = ManualClock(), Counts()
+    inlet: Inlet[str] = Inlet(clock, counts)
+    microphone = inlet.channel("microphone", Policy.DROP_OLDEST, 100, live=True)
+    sessions = Sessions(config(), span_ns(60), InletClock(inlet), counts)
+
+    def listen() -> None:
+        while isinstance(delivery := inlet.take(0), Delivery):
+            assert isinstance(delivery.item, Record)
+            sessions.add(decode(delivery.item, Limits(), live=True), "microphone", caught_up=True)
+
+    for tenth in range(100):
+        clock.advance(0.1)
+        microphone.put(Record("room", Modality.AUDIO, "audio/L16", b"\0\0" * 1_600, ns(tenth / 10), ns(tenth / 10)))
+        sessions.tick()
+        if tenth == 9:
+            listen()  # and then, for nine seconds, no more
+    listen()
+    assert counts.of["event", Modality.AUDIO] == 100
+    assert counts.of["missed a window", Modality.AUDIO] == 0
 
 
 def test_the_end_of_an_unknown_session_is_nothing() -> None:
