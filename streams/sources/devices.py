@@ -71,7 +71,8 @@ def _camera(path: Path) -> CameraDevice | None:
     try:
         device = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     except OSError as error:
-        return CameraDevice(path, name, f"{error.strerror} (is this user in the group video?)")
+        advice = " (is this user in the group video?)" if isinstance(error, PermissionError) else ""
+        return CameraDevice(path, name, f"{error.strerror}{advice}")
     try:
         answer = fcntl.ioctl(device, _VIDIOC_QUERYCAP, bytes(_CAPABILITY.size))
     except OSError as error:

@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -8,9 +9,9 @@ import pytest
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
 from streams.records import RAW_PICTURE, Item, Modality, Progress, Record
 from streams.sources import camera as camera_module
+from streams.sources import devices
 from streams.sources.base import SourceError
 from streams.sources.camera import Camera, CameraConfig, without_password
-from streams.sources.devices import cameras
 from streams.sources.sampler import Sampler
 
 pytestmark = pytest.mark.unit
@@ -214,5 +215,22 @@ def test_a_rate_must_be_above_zero() -> None:
         Sampler(0)
 
 
-def test_listing_cameras_answers_even_where_there_are_none() -> None:
-    assert all(camera.name for camera in cameras())
+def test_a_device_file_that_is_no_camera_is_listed_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "local_cameras", lambda: [Path("/dev/null"), Path("/dev/none")])
+    null, none = devices.cameras()
+    assert (null.path, null.name) == (Path("/dev/null"), "null")
+    assert null.problem is not None
+    assert "is no Video4Linux device" in null.problem
+    assert none.problem == "No such file or directory"
+
+
+@pytest.mark.parametrize(("device_caps", "is_listed"), [(0x04200001, True), (0x04A00000, False)])
+def test_of_a_cameras_device_files_the_one_with_pictures_is_listed(
+    monkeypatch: pytest.MonkeyPatch, device_caps: int, is_listed: bool
+) -> None:
+    def answers(device: int, request: int, buffer: bytes) -> bytes:
+        return buffer[:88] + device_caps.to_bytes(4, "little") + buffer[92:]
+
+    monkeypatch.setattr(devices, "local_cameras", lambda: [Path("/dev/null")])
+    monkeypatch.setattr("fcntl.ioctl", answers)
+    assert [camera.problem for camera in devices.cameras()] == ([None] if is_listed else [])

@@ -1,3 +1,5 @@
+import json
+import tempfile
 import threading
 from collections import Counter
 from fractions import Fraction
@@ -6,6 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
 from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
@@ -369,6 +373,43 @@ def test_a_file_and_its_chat_named_both_are_one_session(tmp_path: Path) -> None:
 def test_a_folder_with_nothing_to_play_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="neither media, nor chat"):
         stored_sessions([tmp_path])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.binary(max_size=60).map(lambda line: line.replace(b"\n", b"")), max_size=8))
+def test_no_chat_file_stops_the_lines_that_are_good(lines: list[bytes]) -> None:
+    good = b'{"at_s": 1, "text": "good"}'
+    with tempfile.TemporaryDirectory() as folder:
+        chat = Path(folder, "room.chat.jsonl")
+        chat.write_bytes(b"\n".join([*lines, good]))
+        items, fault = play(chat)
+    assert fault == ""
+    assert b'{"text": "good"}' in [record.payload for record in records(items, Modality.TEXT)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 3000), min_size=1, max_size=6), min_size=1, max_size=5), st.floats(0.5, 20))
+def test_any_sessions_play_every_record_once_in_time_order_at_any_speed(
+    times_ms: list[list[int]], speed: float
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, session in enumerate(times_ms):
+            lines = [json.dumps({"at_s": ms / 1000, "text": str(i)}) for i, ms in enumerate(session)]
+            Path(folder, f"{name}.chat.jsonl").write_text("\n".join(lines))
+        played = {each: play(Path(folder), speed=each)[0] for each in (speed, None)}
+    for items in played.values():
+        texts = records(items, Modality.TEXT)
+        at_ms = [(text.event_time_ns - START_NS) // NS_PER_MS for text in texts]
+        assert at_ms == sorted(ms for session in times_ms for ms in session)
+        ends = {item.session: at for at, item in enumerate(items) if isinstance(item, EndOfSession)}
+        assert len(ends) == len(times_ms)
+        assert all(at <= ends[item.session] for at, item in enumerate(items))
+    fast, paced = ([i for i in items if not isinstance(i, Progress)] for items in played.values())
+    assert [_when(item) for item in fast] == [_when(item) for item in paced]
+
+
+def _when(item: Item) -> tuple[str, int | None]:
+    return item.session, item.event_time_ns if isinstance(item, Record) else None
 
 
 TIME_BASE = Fraction(1, 1000)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
 from streams.records import Item, Modality, Progress, Record
+from streams.sources import devices
 from streams.sources.base import SourceError
+from streams.sources.devices import MicrophoneDevice
 from streams.sources.microphone import BlockQueue, Microphone, MicrophoneConfig
 from streams.sources.sample_clock import SampleClock
 from streams.telemetry import NullTelemetry
@@ -157,6 +159,8 @@ def fake_sounddevice(monkeypatch: pytest.MonkeyPatch, deliver: Any = None, vanis
         module.listings += 1
 
     module.query_devices, module.RawInputStream = query_devices, open_stream
+    module.default = SimpleNamespace(device=(3, 4))
+    module.query_hostapis = lambda: [{"name": "ALSA"}]
     module._initialize, module._terminate = initialize, lambda: None
     monkeypatch.setitem(sys.modules, "sounddevice", module)
     return module
@@ -270,6 +274,11 @@ def test_devices_are_listed_anew_only_while_no_stream_is_open(monkeypatch: pytes
     first.open()
     first.close()
     assert module.listings == 2
+
+
+def test_microphones_are_listed_with_their_form_and_without_the_speakers(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_sounddevice(monkeypatch)
+    assert devices.microphones() == [MicrophoneDevice(3, "USB mic", "ALSA", 2, 44_100, is_default=True)]
 
 
 def test_a_missing_portaudio_says_which_package_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
