@@ -34,7 +34,10 @@ class SessionsState:
 
 @dataclass(slots=True)
 class Sessions:
-    """Every session's timeline. Owned by the timeline thread; no lock."""
+    """Every session's timeline. Owned by the timeline thread; no lock.
+
+    clock: what silence is measured by; where items wait in channels, a `streams.channel.InletClock`.
+    """
 
     config: TimelineConfig
     session_timeout_ns: int

@@ -93,7 +93,7 @@ def test_promises_and_the_clock_change_nothing_in_a_replay(
             for modality in Modality:
                 stage.promise(modality, min(seconds(later.time_ns) for later in arrived[at:]))
         stage.clock.advance(wait_s)
-        stage._took(stage.sessions.tick())
+        stage.tick()
         stage.stored(event)
     stage.end()
     assert held(stage.windows) == held(played(in_order, settings(grid)).windows)
@@ -168,7 +168,7 @@ def happens(stage: Stage, move: tuple[str, Any, str]) -> None:
             stage.live(event, source=source)
         case ("wait", for_s, _):
             stage.clock.advance(for_s)
-            stage._took(stage.sessions.tick())
+            stage.tick()
         case ("promise", through_s, modality):
             stage.promise(Modality(modality), through_s, source="camera")
         case ("end", _, source):

@@ -119,7 +119,10 @@ class Stage:
         """Lets time pass, ticking as the timeline thread does."""
         for _ in range(round(for_s / tick_s)):
             self.clock.advance(tick_s)
-            self._took(self.sessions.tick())
+            self.tick()
+
+    def tick(self) -> None:
+        self._took(self.sessions.tick())
 
     def spans(self) -> list[tuple[float, float]]:
         """The windows handed on so far, in seconds."""

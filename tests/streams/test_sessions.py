@@ -1,12 +1,17 @@
+import threading
+from collections.abc import Iterator
+
+import numpy as np
 import pytest
 
 import streams.sessions
 from streams.channel import Delivery, Inlet, InletClock, Policy
 from streams.clock import ManualClock
 from streams.decode import Limits, decode
-from streams.records import Modality, Record
+from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
 from streams.sessions import Sessions
-from tests.streams.making import Counts, Stage, config, line, ns, picture, sound, span_ns, starts_of
+from streams.sources.playback import Playback
+from tests.streams.making import Counts, Stage, config, line, ns, picture, seconds, sound, span_ns, starts_of
 
 pytestmark = pytest.mark.unit
 
@@ -136,6 +141,54 @@ def test_a_source_that_was_not_listened_to_is_not_silent() -> None:
     listen()
     assert counts.of["event", Modality.AUDIO] == 100
     assert counts.of["missed a window", Modality.AUDIO] == 0
+
+
+class Stored:
+    """Three seconds of sound, a picture every tenth of a second, and two lines of chat far apart."""
+
+    modalities = frozenset(Modality)
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+        self.faults: list[str] = []
+
+    def open(self) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+    def records(self) -> Iterator[Record]:
+        sounds = [(i / 10, Modality.AUDIO, "audio/L16", b"\0\0" * 1_600) for i in range(30)]
+        pictures = [(i / 10, Modality.VIDEO, RAW_PICTURE, np.zeros((2, 2, 3), np.uint8)) for i in range(120)]
+        lines = [(at_s, Modality.TEXT, "text/plain", b"hello") for at_s in (0.5, 11.5)]
+        for at_s, modality, content_type, payload in sorted([*sounds, *pictures, *lines], key=lambda found: found[:2]):
+            yield Record(self.session, modality, content_type, payload, ns(at_s), 0)
+
+
+@pytest.mark.parametrize("speed", [None, 0.5, 1, 10])
+def test_a_recording_is_cut_the_same_at_every_speed(speed: float | None) -> None:
+    stage = Stage()
+
+    def emit(item: Item) -> None:
+        stage.tick()
+        match item:
+            case Record():
+                stage.stored(decode(item, Limits(), live=False))
+            case Progress(session=session, modality=modality, through_ns=through_ns):
+                stage.promise(modality, seconds(through_ns), session)
+            case EndOfSession(session=session):
+                stage.end(session=session)
+
+    Playback([Stored("a"), Stored("b")], stage.clock, speed=speed).read(emit, threading.Event())
+    assert not any(stage.counts.of["missed a window", modality] for modality in Modality)
+    for session in ("a", "b"):
+        windows = [window for window in stage.windows if window.session == session]
+        assert [seconds(window.start_ns) for window in windows] == list(range(-3, 12))
+        assert [window.closed_by for window in windows] == ["watermark"] * 11 + ["end"] * 4
+        assert [len(window.units[Modality.VIDEO]) for window in windows] == [5, 10, 15] + [20] * 9 + [15, 10, 5]
+        assert [len(window.units[Modality.AUDIO]) for window in windows] == [1, 2, 3, 3, 2, 1] + [0] * 9
+        assert [len(window.units[Modality.TEXT]) for window in windows] == [1] * 4 + [0] * 7 + [1] * 4
 
 
 def test_the_end_of_an_unknown_session_is_nothing() -> None:
