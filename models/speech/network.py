@@ -38,7 +38,7 @@ class SpeechNetworkConfig:
     joined_frames: int = 2
     hidden: int = 96
     width: int = 192
-    dropout: float = 0.4
+    dropout: float = 0.3
 
 
 class SpeechNetwork(nn.Module):
@@ -66,12 +66,19 @@ class SpeechNetwork(nn.Module):
         batch, time, width = frames.shape
         steps = self.frame_norm(frames).reshape(batch, time // joined, joined, width).mean(dim=2)
         voiced = voiced.reshape(batch, time // joined, joined).any(dim=2)
-        projected = functional.gelu(self.projection(self.dropout(steps)))
+        projected = functional.gelu(self.projection(self._dropped(steps)))
         recurrent, _ = self.recurrent(projected)
-        read = self.dropout(torch.cat([projected, recurrent], dim=-1))
+        read = self._dropped(torch.cat([projected, recurrent], dim=-1))
         scores = self.attention(read).squeeze(-1).masked_fill(~voiced, -1e4)
         embedding: torch.Tensor = self.embedding(_mean_and_spread(read, scores.softmax(dim=-1)))
         return embedding
+
+    def _dropped(self, steps: torch.Tensor) -> torch.Tensor:
+        """Drops the same values in all steps of a segment (Gal and Ghahramani, 2016): pooling would average others."""
+        if not self.training:
+            return steps
+        kept: torch.Tensor = self.dropout(torch.ones_like(steps[:, :1]))
+        return steps * kept
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """embedding: (windows, segments, width); weight: (windows, segments), 0 where padded or unvoiced.
