@@ -118,7 +118,7 @@ class SessionTimeline:
         reached_ns = self.watermark.advance(now_ns) if end_by is None else FOREVER_NS
         closed_by = end_by or ("idle" if self.watermark.by_idleness else "watermark")
         new = [unit for assembler in self.assemblers.values() for unit in assembler.release(reached_ns)]
-        if accepts_from is not None and new:
+        if accepts_from is not None and new:  # late sound may change segments that only closed windows hold
             new = [unit for unit in new if self.config.grid.last_containing(unit.start_ns) >= accepts_from]
         for unit in new:
             self._place(unit)
