@@ -78,7 +78,7 @@ class FaceFollower:
         faces = None
         if before is not None and before.faces and self._same_cell(before.time_ns, time_ns):
             faces = self._follow(before, grey, small, scale, time_ns)
-        if before is None or faces is None:
+        if faces is None:
             detections = self._detector.detect(picture)
             numbers = self._tracks.see(detections, time_ns)
             faces = [cut_face(grey, d, number) for d, number in zip(detections, numbers, strict=True)]

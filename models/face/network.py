@@ -19,10 +19,9 @@ EMBEDDING_WIDTH = 64
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """widths: channels at 24x24, 12x12 and 6x6 pixels. residual: shortcuts, or a plain stack as in VGG."""
+    """widths: channels at 24x24, 12x12 and 6x6 pixels. dropout: of the features, while training."""
 
     widths: Sequence[int] = (32, 96, 224)
-    residual: bool = True
     dropout: float = 0.4
 
 
@@ -36,7 +35,7 @@ class ExpressionNet(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(1, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(True))
         stages: list[nn.Module] = []
         for index, channels in enumerate(config.widths):
-            stages += [_Stage(width, channels, config.residual)]
+            stages += [_Stage(width, channels)]
             if index + 1 < len(config.widths):
                 stages += [nn.MaxPool2d(2)]
             width = channels
@@ -61,18 +60,16 @@ class ExpressionNet(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Three convolutions at one resolution; the last two lie on a residual branch where there are shortcuts."""
+    """Three convolutions at one resolution, the last two on a residual branch."""
 
-    def __init__(self, width: int, channels: int, residual: bool) -> None:
+    def __init__(self, width: int, channels: int) -> None:
         super().__init__()
-        self.residual = residual
         self.entry = nn.Sequential(*_convolution(width, channels), nn.ReLU(True))
         self.branch = nn.Sequential(*_convolution(channels, channels), nn.ReLU(True), *_convolution(channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         entered = self.entry(x)
-        branch = self.branch(entered)
-        return torch.relu(entered + branch if self.residual else branch)
+        return torch.relu(entered + self.branch(entered))
 
 
 def _convolution(width: int, channels: int) -> tuple[nn.Module, nn.Module]:

@@ -12,10 +12,10 @@ from models.data.ferplus import Faces, read_ferplus, with_repeats_merged, withou
 from models.face.detector import FaceDetector
 from models.face.encoder import FaceEncoder, load_network
 from models.face.expressions import EXPRESSIONS
-from models.face.network import NetworkConfig
+from models.face.network import ExpressionNet, NetworkConfig
 from models.training.augment_face import augment_faces
 from models.training.face import DrawnFaces, FaceTraining, train_face
-from models.training.measure_face import detector_figures, expression_figures, in_a_room
+from models.training.measure_face import detector_figures, expression_figures, expression_logits, in_a_room
 
 pytestmark = pytest.mark.unit
 
@@ -135,6 +135,13 @@ def test_training_writes_a_network_and_its_figures_and_goes_on_where_it_stopped(
     assert told == [0, 1]
     with pytest.raises(ValueError, match="other settings"):
         train_face(tmp_path, tmp_path / "out", replace(training, learning_rate=1.0))
+
+
+def test_validation_reads_pictures_as_they_are() -> None:
+    network = ExpressionNet(NetworkConfig(widths=(4, 8, 8))).eval()
+    images = _images(5)
+    expected = network(torch.from_numpy(images))
+    torch.testing.assert_close(expression_logits(network, images), expected, rtol=0, atol=1e-5)
 
 
 def test_figures_leave_contempt_out_of_the_seven_and_use_frequencies_where_they_say_so() -> None:
