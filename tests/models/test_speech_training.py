@@ -102,8 +102,8 @@ def _segments(streams: int = 12, seconds: int = 6) -> Segments:
 
 _SMALL = SpeechTraining(
     network=SpeechNetworkConfig(projection=16, hidden=8, width=16, dropout=0.0),
-    epochs=3,
-    windows_per_epoch=160,
+    epochs=2,
+    windows_per_epoch=128,
     batch_windows=16,
     learning_rate=1e-2,
     masked_frames=4,
