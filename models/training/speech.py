@@ -40,7 +40,7 @@ class SpeechTraining:
     network: SpeechNetworkConfig = field(default_factory=SpeechNetworkConfig)
     whisper_layers: int = 2
     augmented_passes: int = 3
-    epochs: int = 20
+    epochs: int = 14
     windows_per_epoch: int = 1536
     batch_windows: int = 32
     learning_rate: float = 1.5e-3
