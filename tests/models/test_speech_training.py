@@ -19,7 +19,7 @@ from models.training.augment_speech import (
     reverberated,
 )
 from models.training.speech import DrawnWindows, SpeechTraining, state_logits, train_network, window_batch
-from models.training.speech_protocols import Answers, answers, held_out_speakers, scores
+from models.training.speech_protocols import Answers, answers, cross_validated, held_out_speakers, scores
 from models.training.speech_streams import Segments, laid_out, load_segments, save_segments, streams_of
 from tests.models.test_speech_activity import vowel
 
@@ -153,6 +153,17 @@ def test_training_learns_what_can_be_heard_and_carries_it_to_unseen_speakers() -
 def test_training_without_a_speaker_is_refused() -> None:
     with pytest.raises(ValueError, match="no stream of the speakers nobody"):
         train_network([_segments()], {"nobody"}, _SMALL)
+
+
+def test_cross_validation_answers_for_every_speaker_once() -> None:
+    segments = _segments(streams=8)
+    folds = {"emodb-a": None, "ravdess-b": 0, "ravdess-c": 1, "ravdess-d": 0}
+    clips = [Clip(Path(speaker), speaker.split("-")[0], speaker, "anger", fold) for speaker, fold in folds.items()]
+    quick = replace(_SMALL, epochs=1, windows_per_epoch=16)
+    found = cross_validated(clips, [segments], {"whole": (segments, None), "4 s": (segments, 4)}, quick)
+    assert sorted(found["whole"].speaker) == sorted(segments.speaker)
+    assert len(found["4 s"].state) == 8 * 9
+    assert set(found["whole"].only("emodb").speaker) == {"emodb-a"}
 
 
 def test_sliding_windows_move_by_a_second_and_a_stream_as_a_whole_is_one() -> None:
