@@ -36,7 +36,7 @@ class FaceTraining:
     """How to train. bf16 autocast halves the time of an epoch on a CPU that has bfloat16 units."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    epochs: int = 24
+    epochs: int = 44
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     ema_decay: float = 0.998
