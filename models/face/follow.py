@@ -121,7 +121,9 @@ class FaceFollower:
     def _by_policy(self, faces: list[Face]) -> list[Face]:
         if self.config.policy == "all":
             return faces
-        return [face for face in faces if face.track is not None and face.track == self._tracks.largest]
+        if self._tracks.largest is None:  # nobody has been seen in order yet
+            return sorted(faces, key=lambda face: -face.size_px)[:1]
+        return [face for face in faces if face.track == self._tracks.largest]
 
 
 def _reduced(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:

@@ -144,6 +144,12 @@ def test_a_picture_out_of_order_is_detected_on_and_changes_nothing(detector: _Co
     assert rest(disturbed) == rest(undisturbed)
 
 
+def test_a_late_picture_shows_its_face_even_when_none_was_seen_since() -> None:
+    follower = FaceFollower(_Told([], [_face_at(200, 80, 1.0)]))
+    assert follower.faces(_room(), _START) == []
+    assert [face.track for face in follower.faces(_room(), _START - 1)] == [None]
+
+
 def _sides(policy: str, *answers: Iterable[Box]) -> list[list[float]]:
     follower = FaceFollower(_Told(*answers), FollowConfig(policy=policy))  # type: ignore[arg-type]
     picture = _room()
