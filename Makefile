@@ -1,0 +1,70 @@
+# `make` lists what can be done. Everything is installed into .venv; nothing else on the machine is changed, but for
+# Debian packages that are missing, and those only when run as root.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench clean system-packages test-packages
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed-$(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# OpenCV's wheel links to these; a desktop has them.
+OPENCV_PACKAGES := libgl1 libglib2.0-0
+# Real devices for the tests, without hardware: a sound server, a camera server, and systemd.
+TEST_PACKAGES := libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins ffmpeg rtsp-server-perl systemd
+
+# $(call install,PACKAGES) installs the Debian packages that are missing; fails, saying which, where that cannot be done.
+define install
+	missing=(); for package in $(1); do \
+	  dpkg-query -W -f='$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$$package"); done; \
+	[[ $${#missing[@]} -eq 0 ]] || { \
+	  echo "missing system packages: $${missing[*]}" >&2; \
+	  [[ $$(id -u) -eq 0 ]] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; }
+endef
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+run: $(STAMP) ## Plays the sample session through the daemon's pipeline: out/demo
+	@$(BIN)/affectd demo --out out/demo
+
+test: $(STAMP) test-packages lint ## Everything that is checked: style, types and all tests
+	$(BIN)/pytest
+
+lint: $(STAMP) ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## Formats the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measures speed: JSON on stdout, a table on stderr
+	@$(BIN)/affectd bench
+
+clean: ## Removes everything that was made here, .venv too
+	rm -rf .venv out build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find daemon streams models tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@[[ -x $(BIN)/python ]] || $(PYTHON) -m venv .venv || { \
+	  echo "the venv module is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(MAKE) --no-print-directory system-packages
+	@rm -f .venv/installed-* && touch $@
+
+system-packages:
+	@$(call install,$(OPENCV_PACKAGES)) || { \
+	  echo "OpenCV needs them; as root: apt-get install $(OPENCV_PACKAGES)" >&2; exit 1; }
+	@$(BIN)/python -c 'import cv2'
+
+test-packages:
+	@$(call install,$(TEST_PACKAGES)) || \
+	  echo "tests that need them are skipped; as root: apt-get install $(TEST_PACKAGES)" >&2
