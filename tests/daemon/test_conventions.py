@@ -1,0 +1,77 @@
+"""Conventions that nobody should have to remember: import directions, names, sizes, time and pickle."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("daemon", "streams", "models")
+FORBIDDEN = {"streams": {"daemon", "models", "torch"}, "models": {"daemon", "streams", "kafka"}, "daemon": set[str]()}
+BANNED_NAMES = re.compile(r"Manager|Helper|Util|Handler|^_*process_")
+READS_TIME = {("time", name) for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep")}
+READS_TIME |= {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
+LONGEST_LINES = 400
+
+MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_from_the_daemon_to_streams_and_models_and_nowhere_else(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    tops = {module.partition(".")[0] for module in imported(ast.parse(path.read_text(encoding="utf-8")))}
+    assert not tops & FORBIDDEN[package]
+    assert "tests" not in tops
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_is_pickled(path: Path) -> None:
+    tops = {module.partition(".")[0] for module in imported(ast.parse(path.read_text(encoding="utf-8")))}
+    assert not tops & {"pickle", "dill", "cloudpickle", "joblib", "shelve"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_names_say_what_a_thing_is(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert not {name for name in names if BANNED_NAMES.search(name)}
+    assert path.stem not in {"utils", "helpers", "common", "misc"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_can_be_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_LINES
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if name_of(path) != "streams/clock.py"], ids=name_of)
+def test_only_the_clock_reads_time(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {
+        (node.func.value.id, node.func.attr)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name)
+    }
+    assert not called & READS_TIME
+    assert not any(isinstance(node, ast.ImportFrom) and node.module == "time" for node in ast.walk(tree))
+
+
+def test_the_guards_look_at_real_modules() -> None:
+    assert {"streams/clock.py", "daemon/cli.py", "models/labels.py"} <= {name_of(path) for path in MODULES}
