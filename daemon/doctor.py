@@ -16,6 +16,7 @@ from pathlib import Path
 from daemon.config import Config
 from daemon.config_endpoints import ChatSource, FileSink, MediaSource, MicrophoneSource, RecordedSource
 from daemon.config_values import split_address
+from streams.sources import devices
 from streams.sources.base import SourceError
 
 _LIBRARIES = {
@@ -52,7 +53,7 @@ Check = Callable[[Config], Iterator[Finding]]
 
 def diagnose(config: Config) -> Iterator[Finding]:
     """Looks at everything `config` needs, one finding after the other."""
-    for check in (_libraries, _accelerator, _model, _microphones, _files, _listening, _sinks):
+    for check in (_libraries, _accelerator, _model, _devices, _files, _listening, _sinks):
         try:
             yield from check(config)
         except Exception as error:
@@ -95,14 +96,27 @@ def _model(config: Config) -> Iterator[Finding]:
         yield Finding(Verdict.GOOD, "model", f"{manifest.name} {manifest.version} in {path}")
 
 
-def _microphones(config: Config) -> Iterator[Finding]:
-    from streams.sources import portaudio
-
-    wanted = [source for source in config.sources if isinstance(source, MicrophoneSource)]
+def _devices(config: Config) -> Iterator[Finding]:
+    for camera in devices.cameras():
+        verdict = Verdict.GOOD if camera.problem is None else Verdict.NOTE
+        yield Finding(verdict, f"camera {camera.path}", camera.problem or camera.name)
     try:
-        portaudio.sounddevice()
+        microphones = devices.microphones()
     except SourceError as error:
+        wanted = any(isinstance(source, MicrophoneSource) for source in config.sources)
         yield Finding(Verdict.BAD if wanted else Verdict.NOTE, "microphones", str(error))
+        return
+    for microphone in microphones:
+        yield Finding(Verdict.GOOD, f"microphone {microphone.index}", microphone.name)
+
+
+def list_devices() -> Iterator[str]:
+    """One line per camera and microphone: kind, what `device` is set to, and what it is, between tabs."""
+    for camera in devices.cameras():
+        yield f"camera\t{camera.path}\t{camera.name}{f' ({camera.problem})' if camera.problem else ''}"
+    for microphone in devices.microphones():
+        facts = f"{microphone.system}, {microphone.channels} channels, {microphone.rate_hz} Hz"
+        yield f"microphone\t{microphone.index}\t{microphone.name} ({facts}{', default' * microphone.is_default})"
 
 
 def _files(config: Config) -> Iterator[Finding]:

@@ -1,0 +1,93 @@
+"""The command line: what it prints where, and the exit status of each kind of end."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from daemon.cli import main
+from daemon.config_errors import ConfigurationError
+from daemon.config_source import load
+from daemon.exit_codes import ExitCode, exit_code
+from daemon.http import CannotBind
+from streams.sources.base import SourceError
+
+pytestmark = pytest.mark.unit
+
+COMMANDS = ("run", "demo", "replay", "check-config", "show-config", "doctor", "devices", "evaluate", "bench")
+Captured = pytest.CaptureFixture[str]
+
+
+def test_help_lists_every_command_and_torch_is_not_imported_for_it() -> None:
+    code = "import sys; from daemon.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert all(f"  {command}" in done.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["bogus"], ["replay"], ["demo", "--speed", "0"], ["replay", "x", "--start", "a"], ["bench", "x"]],
+)
+def test_what_cannot_be_understood_is_a_usage_error(arguments: list[str], capsys: Captured) -> None:
+    assert main(arguments) == ExitCode.USAGE
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert "Usage: affectd" in heard.err
+
+
+def test_a_bad_configuration_is_reported_whole_on_stderr(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("[windows]\nsize_s = 0\nstep_ms = 1\n")
+    assert main(["check-config", str(file)]) == ExitCode.CONFIGURATION
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert heard.err.splitlines() == [
+        f"{file}:2 windows.size_s: must be above 0 (is 0)",
+        f"{file}:3 windows.step_ms: unknown key; it is set in seconds, as step_s",
+    ]
+
+
+def test_a_good_configuration_is_said_to_be_good(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "good.toml"
+    file.write_text("[windows]\nsize_s = 2\n")
+    assert main(["check-config", str(file)]) == ExitCode.OK
+    assert capsys.readouterr().err == f"{file}: good\n"
+
+
+@pytest.mark.parametrize("name", ["example.toml", "reference.toml"])
+def test_what_show_config_prints_is_a_configuration_that_means_the_same(
+    name: str, tmp_path: Path, capsys: Captured
+) -> None:
+    file = Path(__file__).parents[2] / "deploy" / "config" / name
+    assert main(["show-config", str(file), "--set", "windows.size_s=3"]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert tomllib.loads(shown)["windows"]["size_s"] == 3
+    (tmp_path / "shown.toml").write_text(shown)
+    assert load(tmp_path / "shown.toml", {}) == load(file, {}, ["windows.size_s=3"])
+
+
+def test_running_without_sources_is_a_configuration_error(capsys: Captured) -> None:
+    assert main(["run"]) == ExitCode.CONFIGURATION
+    assert capsys.readouterr().err.startswith("sources: none is configured")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigurationError(["x"]), ExitCode.CONFIGURATION),
+        (SourceError("x"), ExitCode.BAD_DATA),
+        (CannotBind("x"), ExitCode.UNAVAILABLE),
+        (KeyError("x"), ExitCode.BUG),
+    ],
+)
+def test_each_kind_of_error_has_its_status(error: Exception, code: ExitCode) -> None:
+    assert exit_code(error) is code
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly() -> None:
+    command = f"set -o pipefail; for i in 1 2 3; do {sys.executable} -m daemon show-config | true; done"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
