@@ -14,7 +14,7 @@ from streams.clock import NS_PER_S
 from streams.records import RAW_PICTURE, Modality, Record
 from streams.sources.base import SourceError
 from streams.sources.chat_script import ScriptLine, read_script
-from streams.sources.media_file import StreamReader, cut_short
+from streams.sources.media_file import StreamReader, cut_short, open_stream
 from streams.sources.sampler import Sampler
 from streams.telemetry import NullTelemetry, Telemetry
 
@@ -71,9 +71,8 @@ class MediaSession:
                 reader.close()
 
     def _opened(self, path: Path, kind: str) -> StreamReader | None:
-        reader = StreamReader(path, kind, self.telemetry)
         try:
-            return reader if reader.open() else None
+            return open_stream(path, kind, self.telemetry)
         except SourceError as error:
             if str(error) not in self.faults:
                 self.faults.append(str(error))

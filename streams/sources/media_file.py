@@ -7,7 +7,7 @@ its own rate and channels. Faults end a stream, never the reader: what came befo
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -56,38 +56,21 @@ class Picture:
     frame: av.video.frame.VideoFrame
 
 
-@dataclass
 class StreamReader:
-    """Reads one stream ("video" or "audio") of `path`. Owned by one thread."""
+    """Reads one stream ("video" or "audio") of a file, made by `open_stream`. Owned by one thread; read once."""
 
-    path: Path
-    kind: str
-    telemetry: Telemetry
-    faults: list[str] = field(default_factory=list, init=False)
-    """What could not be read; complete once the stream is exhausted."""
-    undecodable: int = field(default=0, init=False)
-    """Packets that the decoder refused."""
-    end_ns: int = field(default=0, init=False)
-    """Where the last frame read ends, since the start."""
-
-    def open(self) -> bool:
-        """False if the file has no such stream; SourceError if the file or its codec cannot be read."""
-        self._container = open_container(self.path)
-        stream = next((s for s in self._container.streams if s.type == self.kind and not _is_cover_art(s)), None)
-        if stream is None:
-            self.close()
-            return False
-        if stream.codec_context is None:
-            self.close()
-            raise SourceError(f"{self.path}: there is no decoder for its {self.kind}")
-        self._stream: Any = stream
-        discontinuous = bool(self._container.format.flags & _TS_DISCONT)
-        start_ns = (self._container.start_time or 0) * NS_PER_S // av.time_base
-        arbitrary = discontinuous or not 0 <= start_ns <= _MAX_START_NS
-        self._time = PresentationTime(
-            start_ns if arbitrary else 0, _DISCONTINUOUS_LEAP_NS if discontinuous else _LEAP_NS
-        )
-        return True
+    def __init__(self, path: Path, container: av.container.InputContainer, stream: Any, telemetry: Telemetry) -> None:
+        self.path = path
+        self.kind: str = stream.type
+        self.faults: list[str] = []
+        """What could not be read; complete once the stream is exhausted."""
+        self.end_ns = 0
+        """Where the last frame read ends, since the start."""
+        self._container = container
+        self._stream = stream
+        self._time = _presentation_time(container)
+        self._telemetry = telemetry
+        self._undecodable = 0
 
     @property
     def declared_end_ns(self) -> int | None:
@@ -113,7 +96,10 @@ class StreamReader:
                 if chunk is not None:
                     yield chunk.sound()
                 chunk = _SoundChunk(at_ns, frame)
-            chunk.add(frame)
+            try:
+                chunk.add(frame)
+            except av.error.FFmpegError:
+                self._count_undecodable()
             if chunk.duration_ns >= _SOUND_CHUNK_NS:
                 yield chunk.sound()
                 chunk = None
@@ -121,9 +107,8 @@ class StreamReader:
             yield chunk.sound()
 
     def close(self) -> None:
-        """Safe at any time."""
-        if hasattr(self, "_container"):
-            self._container.close()
+        """Safe at any time, and more than once."""
+        self._container.close()
 
     def _frames(self) -> Iterator[Any]:
         decoded = 0
@@ -133,14 +118,14 @@ class StreamReader:
                     decoded += 1
                     yield frame
                     self.end_ns = self._time.end_ns
-        except (av.error.FFmpegError, OSError) as error:
+        except (av.error.FFmpegError, OSError, IndexError) as error:  # IndexError: PyAV meets a stream that begins late
             self.faults.append(f"{self.path}: its {self.kind} breaks off at {_seconds(self.end_ns)}: {_reason(error)}")
         if self._time.jumps:
             log.warning(
                 "time stamps jump; read as continuous", file=str(self.path), stream=self.kind, jumps=self._time.jumps
             )
-        if self.undecodable:
-            self.faults.append(f"{self.path}: {self.undecodable} packets of its {self.kind} could not be decoded")
+        if self._undecodable:
+            self.faults.append(f"{self.path}: {self._undecodable} packets of its {self.kind} could not be decoded")
         if not decoded:
             self.faults.append(f"{self.path}: its {self.kind} stream holds nothing that can be decoded")
 
@@ -151,9 +136,12 @@ class StreamReader:
         except av.error.EOFError:
             return []
         except av.error.FFmpegError:
-            self.undecodable += 1
-            self.telemetry.dead_letter("undecodable")
+            self._count_undecodable()
             return []
+
+    def _count_undecodable(self) -> None:
+        self._undecodable += 1
+        self._telemetry.dead_letter("undecodable")
 
 
 class _SoundChunk:
@@ -184,7 +172,19 @@ class _SoundChunk:
         return Sound(self._at_ns, self._rate_hz, self._channels, b"".join(self._pcm))
 
 
-def open_container(path: Path) -> av.container.InputContainer:
+def open_stream(path: Path, kind: str, telemetry: Telemetry) -> StreamReader | None:
+    """A reader of the first stream of `kind`, None if there is none; SourceError if file or codec cannot be read."""
+    container = _open_container(path)
+    stream = next((s for s in container.streams if s.type == kind and not _is_cover_art(s)), None)
+    if stream is not None and stream.codec_context is not None:
+        return StreamReader(path, container, stream, telemetry)
+    container.close()
+    if stream is None:
+        return None
+    raise SourceError(f"{path}: there is no decoder for its {kind}")
+
+
+def _open_container(path: Path) -> av.container.InputContainer:
     """SourceError naming the file and the reason."""
     try:
         if path.stat().st_size == 0:
@@ -206,6 +206,14 @@ def cut_short(readers: list[StreamReader]) -> str | None:
     if declared_ns - end_ns < _CUT_SHORT_NS:
         return None
     return f"{path}: cut short: ends at {_seconds(end_ns)} of {_seconds(declared_ns)}"
+
+
+def _presentation_time(container: av.container.InputContainer) -> PresentationTime:
+    """Counts from the container's own start where that is arbitrary, else from zero: what starts late stays late."""
+    discontinuous = bool(container.format.flags & _TS_DISCONT)
+    start_ns = (container.start_time or 0) * NS_PER_S // av.time_base
+    arbitrary = discontinuous or not 0 <= start_ns <= _MAX_START_NS
+    return PresentationTime(start_ns if arbitrary else 0, _DISCONTINUOUS_LEAP_NS if discontinuous else _LEAP_NS)
 
 
 def _riff_bytes_missing(path: Path) -> int:

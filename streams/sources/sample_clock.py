@@ -4,7 +4,8 @@ Problem: blocks arrive late and in bursts, so arrival times are not evenly space
 the wall clock, and is wrong by the whole gap once samples are lost.
 Rule: the first block anchors the count to the wall clock (its last sample was taken when it arrived). After a gap, or
 when blocks have lagged the count for a second, or by a second, the count is anchored anew. A block that runs ahead of
-the wall clock is refused, since sound from the future is either a device that floods or one that replays.
+the wall clock is refused, since sound from the future is either a device that floods or one that replays; but if the
+wall clock itself was set back, the count follows it.
 """
 
 from streams.clock import NS_PER_MS, NS_PER_S
@@ -12,6 +13,7 @@ from streams.clock import NS_PER_MS, NS_PER_S
 _TOLERANCE_NS = 100 * NS_PER_MS  # above the scheduling delays of a busy machine, below what lip reading notices
 _LAGS_BEFORE_ANCHORING = 10  # blocks of a tenth of a second: a burst after a pause has caught up by then
 _LAG_AT_ONCE_NS = NS_PER_S
+_SET_BACK_NS = 2 * NS_PER_S  # blocks that run ahead are refused long before they are this far ahead
 
 
 class SampleClock:
@@ -25,17 +27,19 @@ class SampleClock:
 
     @property
     def end_ns(self) -> int:
-        """Where the last accepted block ends; no block begins before it."""
+        """Where the last accepted block ends; no block begins before it, unless the wall clock was set back."""
         return 0 if self._anchor_ns is None else self._anchor_ns + self._samples * NS_PER_S // self._rate_hz
 
     def accept(self, samples: int, arrived_ns: int, *, after_gap: bool) -> int | None:
         """When the first of `samples` was taken, for a block that arrived at `arrived_ns`; None if it is refused."""
         duration_ns = samples * NS_PER_S // self._rate_hz
         lag_ns = arrived_ns - self.end_ns - duration_ns
-        if lag_ns < -_TOLERANCE_NS:
+        if lag_ns < -_SET_BACK_NS:
+            self._anchor_ns = None
+        elif lag_ns < -_TOLERANCE_NS:
             return None
         self._lags = self._lags + 1 if lag_ns > _TOLERANCE_NS else 0
-        if after_gap or self._lags >= _LAGS_BEFORE_ANCHORING or lag_ns > _LAG_AT_ONCE_NS:
+        if after_gap or self._anchor_ns is None or self._lags >= _LAGS_BEFORE_ANCHORING or lag_ns > _LAG_AT_ONCE_NS:
             self._anchor_ns = max(self.end_ns, arrived_ns - duration_ns)
             self._samples = 0
             self._lags = 0

@@ -63,6 +63,10 @@ def test_a_count_that_lags_for_a_second_is_anchored_anew() -> None:
     assert stamps[10:13] == [1150, 1250, 1350]
 
 
+def test_a_wall_clock_that_is_set_back_is_followed() -> None:
+    assert stamped_ms([0, 100, -600_000, -599_900]) == [0, 100, -600_000, -599_900]
+
+
 @given(st.lists(st.tuples(st.integers(0, 3000), st.booleans()), min_size=1, max_size=60))
 def test_sound_never_overlaps_and_never_runs_ahead(arrivals: list[tuple[int, bool]]) -> None:
     times = SampleClock(RATE_HZ)
