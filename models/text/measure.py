@@ -6,15 +6,14 @@ cannot be chosen.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
+from torch import nn
 
 from models.labels import EMOTIONS, RISKS
-from models.text.network import TextNetwork
 
 Floats = npt.NDArray[np.float32]
 _LINES_PER_CALL = 64
@@ -22,19 +21,9 @@ _UNUSED = -1e3
 _THRESHOLDS = np.linspace(0.05, 0.8, 76)
 
 
-@dataclass(frozen=True, slots=True)
-class TextLogits:
-    """One corpus's logits and truth. emotion, emotion_truth: (rows, 7); risk, risk_truth: (rows, 3), NaN unlabelled."""
-
-    emotion: Floats
-    emotion_truth: Floats
-    risk: Floats
-    risk_truth: Floats
-
-
 @torch.inference_mode()
-def text_logits(network: TextNetwork, ids: Sequence[list[int]]) -> tuple[Floats, Floats]:
-    """Emotion (rows, 7) and risk (rows, 3) logits of tokenized lines, in their order."""
+def text_logits(network: nn.Module, ids: Sequence[list[int]]) -> tuple[Floats, Floats]:
+    """A `TextNetwork`'s emotion (rows, 7) and risk (rows, 3) logits of tokenized lines, in their order."""
     emotion = np.empty((len(ids), len(EMOTIONS)), np.float32)
     risk = np.empty((len(ids), len(RISKS)), np.float32)
     by_length = np.argsort([len(line) for line in ids], kind="stable")

@@ -1,0 +1,87 @@
+"""Joint training teaches a corpus's own heads only and draws the same rows for the same epoch; weights survive disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.data.text_corpora import TextSample
+from models.text.network import TextNetwork, load_network, save_network
+from models.text.sentence_encoder import SentenceEncoder, SentenceEncoderError
+from models.text.tokens import Tokenizer
+from models.training.augment_text import crop_span, drop_tokens
+from models.training.text import Rows, TextBatch, TextMix, emotion_loss, log_prior, risk_loss, rows_of
+
+pytestmark = pytest.mark.unit
+
+HAPPY = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+ANGRY = (0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def corpora() -> dict[str, Rows]:
+    tokenizer = Tokenizer()
+    moods = [TextSample(str(i), "en", f"mood {i}", str(i), HAPPY if i % 2 else ANGRY) for i in range(200)]
+    risks = [TextSample(str(i), "en", f"post {i}", str(i), None, (None, None, float(i % 2))) for i in range(200)]
+    return {"goemotions": rows_of("goemotions", moods, tokenizer), "cold": rows_of("cold", risks, tokenizer)}
+
+
+def test_calm_lines_are_weak_negatives_and_angry_ones_are_not_for_abuse(corpora: dict[str, Rows]) -> None:
+    angry, happy = corpora["goemotions"].weak[:2]
+    np.testing.assert_array_equal(happy, [0, 0, 0])
+    np.testing.assert_array_equal(angry, [np.nan, 0, np.nan])
+    assert np.isnan(corpora["cold"].weak).all()
+
+
+def test_the_same_epoch_gives_the_same_batches_and_the_next_gives_others(corpora: dict[str, Rows]) -> None:
+    mix = TextMix(corpora, {"goemotions": 150, "cold": 150})
+    first, again, later = (next(iter(mix.batches(epoch))) for epoch in (3, 3, 4))
+    assert first.sentences == again.sentences
+    assert first.sentences != later.sentences
+
+
+def test_a_corpus_teaches_only_the_heads_it_labels(corpora: dict[str, Rows]) -> None:
+    (batch,) = TextMix(corpora, {"cold": 128}).batches(0)
+    assert emotion_loss(torch.ones(128, 7), batch).item() == 0
+    assert (batch.risk_weight[:, :2] == 0).all()
+    assert (batch.risk_weight[:, 2] == 1).all()
+
+
+def test_a_label_that_a_corpus_does_not_use_gets_no_gradient() -> None:
+    emotion = np.array([HAPPY, ANGRY], dtype=np.float32)
+    prior = torch.from_numpy(log_prior(emotion)).expand(2, 7)
+    logits = torch.zeros(2, 7, requires_grad=True)
+    nothing = torch.zeros(2, 3)
+    emotion_loss(logits, TextBatch([], torch.from_numpy(emotion), prior, nothing, nothing)).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert logits.grad[:, [0, 2, 3, 5, 6]].abs().max() == 0
+    assert logits.grad[:, [1, 4]].abs().min() > 0
+
+
+def test_masked_risks_cost_nothing() -> None:
+    batch = TextBatch([], torch.zeros(1, 7), torch.zeros(1, 7), torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 1.0]]))
+    assert risk_loss(torch.tensor([[50.0, 50.0, -50.0]]), batch).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_augmentation_keeps_the_marks_and_some_token() -> None:
+    rng = np.random.default_rng(0)
+    line = [1, *range(10, 60), 2]
+    for ids in (drop_tokens(line, 0.99, rng), crop_span(line, rng), drop_tokens([1, 7, 2], 0.999, rng)):
+        assert (ids[0], ids[-1]) == (1, 2)
+        assert len(ids) >= 3
+
+
+def test_a_saved_network_scores_the_same(tmp_path: Path) -> None:
+    network = TextNetwork(SentenceEncoder.load()).eval()
+    save_network(network, tmp_path / "text.safetensors")
+    read = load_network(tmp_path / "text.safetensors")
+    line = [Tokenizer().ids("the same line")]
+    with torch.inference_mode():
+        torch.testing.assert_close(read(line)[0], network(line)[0], atol=2e-3, rtol=0)
+
+
+def test_other_weights_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_bytes(b"not safetensors at all")
+    with pytest.raises(SentenceEncoderError, match=r"text\.safetensors: not the weights of a text network"):
+        load_network(tmp_path / "text.safetensors")
