@@ -1,0 +1,176 @@
+"""The model folder: weights in safetensors, everything else in `model.json`, and a model card for people.
+
+The rule: a folder is refused as a whole unless its `model.json` is of this schema and every file has the digest written
+there. The model's own digest covers the weights and whatever in `model.json` changes a score, so that a prediction's id
+tells which model made it. Tensor names start with their part (`face.`, `speech.`, `text.`).
+Left out: building encoders from the tensors (`models.parts`). Pickle is never read.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from models.calibration import TemperatureScaling
+from models.fusion import FUSIONS, MODALITIES, LogLinearPool
+from models.labels import EMOTIONS, RISKS
+from models.risk import RiskRule
+
+SCHEMA: Literal["affectd.model/1"] = "affectd.model/1"
+MANIFEST = "model.json"
+WEIGHTS = "weights.safetensors"
+CARD = "MODEL_CARD.md"
+SHIPPED = Path(__file__).parent / "weights" / "default"
+"""The folder of the model named "default"."""
+
+_MAX_FOLDER_BYTES = 40_000_000  # a folder is kept in git
+_DESCRIPTIVE = {"metrics", "data", "licences"}  # fields that change no score
+
+Tensors = dict[str, torch.Tensor]
+
+
+class ModelError(ValueError):
+    """A model folder cannot be used; the message names the file and what is wrong with it."""
+
+
+class Presence(BaseModel):
+    """When a modality counts as present: its events' summed weight is above 0 and at least `least_amount`.
+
+    The amounts are seconds of voice, summed detection scores of faces, and lines.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    least_amount: float = Field(default=0.0, ge=0)
+
+
+class Manifest(BaseModel):
+    """What `model.json` holds.
+
+    parts: per part, the sizes its network is built from. presence, calibration: per modality. least_confidence: a
+    window whose best label is less probable is abstained from. features: what each modality's encoder is given. files:
+    name to SHA-256 in hexadecimal.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    schema_: Literal["affectd.model/1"] = Field(default=SCHEMA, alias="schema")
+    name: str = Field(min_length=1)
+    version: str = Field(min_length=1)
+    emotions: tuple[str, ...] = EMOTIONS
+    risks: tuple[str, ...] = RISKS
+    features: Mapping[str, str]
+    parts: Mapping[str, Mapping[str, Any]]
+    presence: Mapping[str, Presence]
+    calibration: Mapping[str, TemperatureScaling]
+    fusion: LogLinearPool
+    least_confidence: float = Field(ge=0, lt=1)
+    risk: RiskRule
+    metrics: Mapping[str, Any] = Field(default_factory=dict)
+    data: tuple[Mapping[str, Any], ...] = ()
+    licences: str = ""
+    files: Mapping[str, str] = Field(default_factory=dict)
+
+    @field_validator("fusion", mode="before")
+    @classmethod
+    def _known_strategy(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("strategy") not in FUSIONS:
+            raise ValueError(f"strategy {value.get('strategy')!r} is not one of {', '.join(FUSIONS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        named = {"features": self.features, "presence": self.presence, "calibration": self.calibration}
+        for field, values in (*named.items(), ("fusion.weights", self.fusion.weights)):
+            if set(values) != set(MODALITIES):
+                raise ValueError(f"{field} must be given for {', '.join(MODALITIES)} (is for {', '.join(values)})")
+        return self
+
+    def digest(self) -> str:
+        """Returns "sha256:..." of all that changes a score: every field but metrics, data and licence notes."""
+        content = self.model_dump(mode="json", by_alias=True, exclude=_DESCRIPTIVE)
+        return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelFolder:
+    """A folder as read: its manifest, and each part's tensors with the part's prefix taken off."""
+
+    path: Path
+    manifest: Manifest
+    tensors: Mapping[str, Tensors]
+
+
+def read_model_folder(path: Path) -> ModelFolder:
+    """Reads and checks a model folder. Raises ModelError."""
+    manifest = read_manifest(path)
+    tensors: dict[str, Tensors] = {part: {} for part in manifest.parts}
+    for name, digest in manifest.files.items():
+        for key, tensor in _checked(path, name, digest).items():
+            part, _, rest = key.partition(".")
+            if part not in tensors:
+                raise ModelError(f"{path / name}: tensor {key} belongs to no part that {MANIFEST} names")
+            tensors[part][rest] = tensor
+    return ModelFolder(path, manifest, tensors)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Reads `model.json` alone. Raises ModelError."""
+    file = path / MANIFEST
+    if not file.is_file():
+        raise ModelError(f"{file}: no such file; a model folder holds {MANIFEST} and {WEIGHTS}")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as wrong:
+        raise ModelError(f"{file}: not JSON: {wrong}") from wrong
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise ModelError(f"{file}: schema is {schema!r}, this version reads {SCHEMA!r}")
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as wrong:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']}" for e in wrong.errors())
+        raise ModelError(f"{file}: {problems}") from wrong
+    if manifest.emotions != EMOTIONS or manifest.risks != RISKS:
+        raise ModelError(f"{file}: labels are not {EMOTIONS} and {RISKS}")
+    return manifest
+
+
+def write_model_folder(path: Path, manifest: Manifest, tensors: Mapping[str, Tensors], card: str) -> Manifest:
+    """Writes weights, manifest and card, and returns the manifest with its digests.
+
+    Raises ModelError for a folder that would be larger than 40 MB.
+    """
+    flat = {f"{part}.{name}": tensor.contiguous() for part, named in tensors.items() for name, tensor in named.items()}
+    weights = save(flat)
+    if len(weights) > _MAX_FOLDER_BYTES:
+        raise ModelError(f"{path}: {len(weights) / 1e6:.1f} MB of weights; at most {_MAX_FOLDER_BYTES / 1e6:.0f} MB")
+    path.mkdir(parents=True, exist_ok=True)
+    (path / WEIGHTS).write_bytes(weights)
+    complete = manifest.model_copy(update={"files": {WEIGHTS: hashlib.sha256(weights).hexdigest()}})
+    content = complete.model_dump(mode="json", by_alias=True)
+    (path / MANIFEST).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (path / CARD).write_text(card, encoding="utf-8")
+    return complete
+
+
+def _checked(path: Path, name: str, digest: str) -> Tensors:
+    file = path / name
+    if Path(name).name != name or file.suffix != ".safetensors":
+        raise ModelError(f"{path / MANIFEST}: files.{name}: weights are .safetensors files in the folder itself")
+    if not file.is_file():
+        raise ModelError(f"{file}: no such file, though {MANIFEST} names it")
+    content = file.read_bytes()
+    if (found := hashlib.sha256(content).hexdigest()) != digest:
+        raise ModelError(f"{file}: its SHA-256 is {found}, {MANIFEST} says {digest}: changed or damaged")
+    try:
+        return load(content)
+    except SafetensorError as wrong:
+        raise ModelError(f"{file}: {wrong}") from wrong

@@ -1,0 +1,45 @@
+"""From logits to probabilities that mean what they say, for labels taken as equally likely beforehand.
+
+Emotion: one temperature (Guo et al., 2017) and one bias per label (bias-corrected temperature scaling: Alexandari et
+al., 2020). The bias takes out how common each label was in the training data, because how common it is where the
+service runs is not known. Risk: a logistic curve per head (Platt, 1999) fitted for risk and no risk equally likely, and
+moved to the share of alarming lines expected in ordinary chat (Saerens et al., 2002). Left out: fitting, which is
+`models.training.fusion`'s.
+"""
+
+import math
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.labels import EMOTIONS
+
+_LABELS = len(EMOTIONS)
+
+
+class TemperatureScaling(BaseModel):
+    """One modality's emotion calibration; `bias` in the order of EMOTIONS, added after dividing by the temperature."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    bias: tuple[float, ...] = Field(min_length=_LABELS, max_length=_LABELS)
+
+    def log_posterior(self, logits: torch.Tensor) -> torch.Tensor:
+        """logits: (windows, 7). Returns (windows, 7) float64 natural logarithms of calibrated probabilities."""
+        bias = torch.tensor(self.bias, dtype=torch.float64, device=logits.device)
+        return torch.log_softmax(logits.double() / self.temperature + bias, dim=-1)
+
+
+class PlattScaling(BaseModel):
+    """One risk head's calibration, for a prior probability of one half."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slope: float = Field(gt=0, allow_inf_nan=False)
+    intercept: float = Field(allow_inf_nan=False)
+
+    def probability(self, logits: torch.Tensor, prior: float = 0.5) -> torch.Tensor:
+        """logits: any shape. Returns float64 probabilities of the same shape, where risk has the prior `prior`."""
+        shift = math.log(prior / (1 - prior))
+        return torch.sigmoid(logits.double() * self.slope + self.intercept + shift)

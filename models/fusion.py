@@ -1,0 +1,70 @@
+"""Late fusion: one emotion answer from any subset of the modalities.
+
+The strategy shipped is the logarithmic opinion pool (Genest and Zidek, 1986): the fused log posterior is the sum of the
+modalities' log posteriors, each times its learned weight, normalised. Where modalities are independent given the
+emotion and the labels equally likely beforehand, weights of 1 make it Bayes' rule (product of experts: Hinton, 2002).
+The weights are not made to sum to 1, so they carry the pool's temperature too. An absent modality adds nothing, which
+is not the same as adding a flat or a neutral answer. A modality with little evidence (half a second of voice) counts in
+proportion.
+
+Contributions are exact: a modality's evidence for a label is its weighted log posterior less its mean over the labels
+(the centred log-ratio: Aitchison, 1982). The flat answer has none, an absent modality has none, and the modalities'
+evidence adds up to the fused answer's. Left out: what modalities say together beyond what each says alone, and the
+past.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+MODALITIES = ("video", "audio", "text")
+"""Order of every tensor that has a modality axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """posterior: (windows, 7) float64, flat where nothing is present. evidence: (3, windows, 7), sums to the fused."""
+
+    posterior: torch.Tensor
+    evidence: torch.Tensor
+
+
+class Fusion(Protocol):
+    """One way of fusing; immutable, so any thread may call it."""
+
+    def fuse(self, log_posterior: torch.Tensor, amount: torch.Tensor) -> Fused:
+        """log_posterior: (3, windows, 7), finite. amount: (3, windows) evidence of each modality, 0 where absent."""
+        ...
+
+
+class LogLinearPool(BaseModel):
+    """The logarithmic opinion pool.
+
+    weights: per modality. full_amount: the amount of evidence (seconds of voice, summed face scores, lines) from which
+    a modality counts with its whole weight.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: Literal["log_linear_pool"] = "log_linear_pool"
+    weights: Mapping[str, float]
+    full_amount: Mapping[str, float] = Field(default_factory=dict)
+
+    def fuse(self, log_posterior: torch.Tensor, amount: torch.Tensor) -> Fused:
+        """As `Fusion.fuse`; a row's answer does not depend on the other rows."""
+        weight = torch.stack([self._weight(name, amount[i]) for i, name in enumerate(MODALITIES)])
+        centred = log_posterior - log_posterior.mean(dim=-1, keepdim=True)
+        evidence = torch.where(weight[..., None] > 0, weight[..., None] * centred, 0.0)
+        return Fused(torch.softmax(evidence.sum(dim=0), dim=-1), evidence)
+
+    def _weight(self, modality: str, amount: torch.Tensor) -> torch.Tensor:
+        full = self.full_amount.get(modality, 0.0)
+        share = (amount / full).clamp(max=1.0) if full > 0 else (amount > 0).double()
+        return share.double() * self.weights.get(modality, 0.0)
+
+
+FUSIONS: dict[str, type[LogLinearPool]] = {"log_linear_pool": LogLinearPool}
+"""By the name in `model.json`."""

@@ -1,0 +1,196 @@
+"""A loaded model: encoders per modality, and one call that scores a batch of windows from their encoded events.
+
+The rule. A window is scored from whatever modalities are present. Absent is not neutral: with nothing present the
+window is abstained from, its probabilities flat and its label None. Where the best label is not probable enough it is
+abstained from too, but keeps its probabilities. Every probability is for labels equally likely beforehand. Left out:
+preparing events (the encoders' own), windows and sessions (the caller's).
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from models.affect import valence_arousal
+from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
+from models.encoding import Encoded, Encoder
+from models.fusion import MODALITIES, Fused
+from models.labels import EMOTIONS, RISKS
+from models.parts import PARTS, build_encoders
+from models.risk import NO_RISK, RiskScores
+
+
+class DeviceUnavailableError(RuntimeError):
+    """The device asked for is not on this machine."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowFeatures:
+    """The encoded events of one window, by modality ("video", "audio", "text"); absent or of no rows where none."""
+
+    events: Mapping[str, Encoded]
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityScores:
+    """One modality's part in a window's answer.
+
+    contribution: its log-evidence for the fused answer's best label (`models.fusion`); 0 where absent. probabilities:
+    its own calibrated answer, in the order of EMOTIONS, or None where absent.
+    """
+
+    present: bool
+    contribution: float
+    probabilities: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The answer for one window.
+
+    emotion: probabilities in the order of EMOTIONS. entropy: of them, in nats. abstained: "no_evidence",
+    "low_confidence", or None; label is None exactly where it is not None.
+    """
+
+    emotion: tuple[float, ...]
+    label: str | None
+    valence: float
+    arousal: float
+    entropy: float
+    modality: dict[str, ModalityScores]
+    risk: RiskScores
+    abstained: str | None
+
+
+class AffectModel:
+    """Owned by the device thread, apart from the attributes below and each encoder's `prepare`; no lock.
+
+    encoders: by modality, those that the model has. digest: "sha256:..." of all that changes a score.
+    """
+
+    def __init__(self, manifest: Manifest, encoders: Mapping[str, Encoder], device: torch.device) -> None:
+        self.manifest = manifest
+        self.name = manifest.name
+        self.version = manifest.version
+        self.digest = manifest.digest()
+        self.device = device
+        self.encoders = dict(encoders)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto", threads: int = 0) -> Self:
+        """Loads a model folder, or the shipped one by the name "default".
+
+        device: "auto" (the GPU where there is one), "cpu" or "cuda". threads: of the CPU for one device call, 0 leaves
+        it to torch. Raises models.artifact.ModelError naming the file, or DeviceUnavailableError.
+        """
+        chosen = choose_device(device)
+        if threads > 0:
+            torch.set_num_threads(threads)
+        read = read_model_folder(SHIPPED if str(folder) == "default" else Path(folder))
+        return cls.from_folder(read, chosen)
+
+    @classmethod
+    def from_folder(cls, folder: ModelFolder, device: torch.device) -> Self:
+        """Builds the encoders of a folder already read. Raises ModelError."""
+        return cls(folder.manifest, build_encoders(folder, device), device)
+
+    @torch.inference_mode()
+    def fuse(self, windows: Sequence[WindowFeatures]) -> list[Scores]:
+        """Scores windows, in their order; a window's scores do not depend on the others."""
+        if not windows:
+            return []
+        answers = [self._modality(name, windows) for name in MODALITIES]
+        present = torch.stack([answer.amount > 0 for answer in answers])
+        log_posterior = torch.stack([answer.log_posterior for answer in answers])
+        fused = self.manifest.fusion.fuse(log_posterior, torch.stack([answer.amount for answer in answers]))
+        words = torch.stack([answer.words for answer in answers]).amax(dim=0)
+        risks = self.manifest.risk.score(words, fused.posterior, fused.evidence)
+        return self._scores(fused, log_posterior.exp(), present, risks)
+
+    def warm_up(self, rows: int) -> None:
+        """Runs every encoder and the fusion with one row and with `rows`, so that no later call is a first."""
+        for batch in sorted({1, max(1, rows)}):
+            encoded = {
+                modality: encoder.encode([PARTS[modality].example(encoder)] * batch)
+                for modality, encoder in self.encoders.items()
+            }
+            self.fuse([WindowFeatures(encoded)] * batch)
+
+    def _modality(self, name: str, windows: Sequence[WindowFeatures]) -> "_Answers":
+        """Pools and calibrates one modality over all windows in one call; nothing is run where no window has it."""
+        encoder = self.encoders.get(name)
+        events = [window.events.get(name) for window in windows]
+        if encoder is None or not any(event is not None and len(event.weight) for event in events):
+            return _Answers.none(len(windows), self.device)
+        empty = Encoded(torch.zeros(0, encoder.width), torch.zeros(0))
+        found = [event if event is not None else empty for event in events]
+        weight = pad_sequence([event.weight for event in found], batch_first=True)
+        embedding = pad_sequence([event.embedding for event in found], batch_first=True)
+        pooled = encoder.pool(embedding.to(self.device), weight.to(self.device))
+        total = weight.double().sum(dim=1)
+        least = self.manifest.presence[name].least_amount
+        amount = torch.where(total >= least, total, 0.0).to(self.device)
+        log_posterior = self.manifest.calibration[name].log_posterior(pooled.emotion)
+        words = torch.zeros(len(windows), len(RISKS), dtype=torch.float64, device=self.device)
+        if pooled.risk is not None:
+            words = torch.where(amount[:, None] > 0, self.manifest.risk.categories(pooled.risk), words)
+        return _Answers(amount, log_posterior, words)
+
+    def _scores(
+        self, fused: Fused, alone: torch.Tensor, present: torch.Tensor, risks: Sequence[RiskScores]
+    ) -> list[Scores]:
+        """alone: (3, windows, 7) each modality's own probabilities; present: (3, windows)."""
+        posterior, best = fused.posterior, fused.posterior.argmax(dim=-1)
+        entropy = torch.special.entr(posterior).sum(dim=-1).tolist()
+        affect = valence_arousal(posterior).tolist()
+        contribution = fused.evidence.gather(-1, best.expand(len(MODALITIES), -1)[..., None])[..., 0].tolist()
+        rows, labels, there, own = posterior.tolist(), best.tolist(), present.tolist(), alone.tolist()
+        scores = []
+        for i, row in enumerate(rows):
+            modality = {
+                name: ModalityScores(there[m][i], contribution[m][i], tuple(own[m][i]) if there[m][i] else None)
+                for m, name in enumerate(MODALITIES)
+            }
+            abstained = self._abstained(any(scored.present for scored in modality.values()), max(row))
+            label = None if abstained else EMOTIONS[labels[i]]
+            risk = NO_RISK if abstained == "no_evidence" else risks[i]
+            valence, arousal = affect[i]
+            scores.append(Scores(tuple(row), label, valence, arousal, entropy[i], modality, risk, abstained))
+        return scores
+
+    def _abstained(self, any_present: bool, confidence: float) -> str | None:
+        if not any_present:
+            return "no_evidence"
+        return "low_confidence" if confidence < self.manifest.least_confidence else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answers:
+    """One modality of all windows. amount: (windows,), 0 where absent. log_posterior: (windows, 7). words: (windows,
+    3).
+    """
+
+    amount: torch.Tensor
+    log_posterior: torch.Tensor
+    words: torch.Tensor
+
+    @classmethod
+    def none(cls, windows: int, device: torch.device) -> Self:
+        logits = torch.zeros(windows, len(EMOTIONS), dtype=torch.float64, device=device)
+        return cls(logits[:, 0], logits.log_softmax(dim=-1), logits[:, : len(RISKS)])
+
+
+def choose_device(asked: str) -> torch.device:
+    """asked: "auto", "cpu" or "cuda". Raises DeviceUnavailableError for CUDA without a usable GPU."""
+    if asked not in ("auto", "cpu", "cuda"):
+        raise DeviceUnavailableError(f"device {asked!r} is not one of auto, cpu, cuda")
+    usable = torch.cuda.is_available()
+    if asked == "cuda" and not usable:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        seen = "" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})"
+        raise DeviceUnavailableError(f"device cuda: torch {torch.__version__} finds no usable GPU{seen}")
+    return torch.device("cuda" if usable and asked != "cpu" else "cpu")

@@ -1,0 +1,77 @@
+"""Builds each modality's encoder from its part of a model folder, and an example of its input to warm it up with.
+
+The parts are the networks trained here; what they stand on (the face detector, Whisper, the sentence encoder's table)
+comes from its own package, checked against its digest there.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.artifact import ModelError, ModelFolder, Tensors
+from models.encoding import Encoder
+from models.speech import whisper
+from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
+from models.speech.network import SpeechNetwork, SpeechNetworkConfig
+from models.text.encoder import TextEncoder
+from models.text.network import TextNetwork
+from models.text.sentence_encoder import SentenceEncoder
+from models.text.tokens import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How one modality is built and warmed up.
+
+    name: prefix of its tensors. build: from tensors, sizes and device. example: one prepared event of usual size.
+    """
+
+    name: str
+    build: Callable[[Tensors, Mapping[str, Any], torch.device], Encoder]
+    example: Callable[[Any], Any]
+
+
+def build_encoders(folder: ModelFolder, device: torch.device) -> dict[str, Encoder]:
+    """The encoders of the parts that the folder has, by modality. Raises ModelError for weights that do not fit."""
+    encoders = {}
+    for modality, part in PARTS.items():
+        if part.name not in folder.manifest.parts:
+            continue
+        try:
+            encoders[modality] = part.build(folder.tensors[part.name], folder.manifest.parts[part.name], device)
+        except (RuntimeError, TypeError, KeyError) as wrong:
+            raise ModelError(f"{folder.path}: part {part.name}: {wrong}") from wrong
+    return encoders
+
+
+def _build_speech(tensors: Tensors, sizes: Mapping[str, Any], device: torch.device) -> SpeechEncoder:
+    own = dict(sizes)
+    layers = own.pop("whisper_layers")
+    network = SpeechNetwork(SpeechNetworkConfig(**own))
+    network.load_state_dict(tensors)
+    return SpeechEncoder(whisper.load_whisper(layers), network, device)
+
+
+def _speech_example(encoder: SpeechEncoder) -> SpeechSegment:
+    segment = encoder.prepare(np.zeros(SEGMENT_SAMPLES, np.float32))
+    return replace(segment, voiced=np.ones_like(segment.voiced), voiced_fraction=1.0)
+
+
+def _build_text(tensors: Tensors, sizes: Mapping[str, Any], device: torch.device) -> TextEncoder:
+    network = TextNetwork(SentenceEncoder.load(), **sizes)
+    network.load_state_dict(tensors)
+    return TextEncoder(network, Tokenizer(), device)
+
+
+def _text_example(encoder: TextEncoder) -> list[int]:
+    return encoder.prepare("a line of chat, as long as lines of chat usually are")
+
+
+PARTS = {
+    "audio": Part("speech", _build_speech, _speech_example),
+    "text": Part("text", _build_text, _text_example),
+}
+"""By modality."""

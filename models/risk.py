@@ -1,0 +1,102 @@
+"""Risk of one window: what its words say, and a little of how it feels.
+
+The rule. The words decide: each category is the text head's calibrated probability at the prior of ordinary chat, and
+the score is the greatest of them. Without words there is no evidence and every category is 0. Negative affect (sadness,
+anger and fear together, in the fused emotion) beyond `affect_from` can lift the score by itself, but never to `high`: a
+face or a voice is no ground for more than a second look. Levels are thresholds on the score, chosen by how often
+ordinary chat reaches them (the model card gives the figures). Left out: the course of a session over time, which
+belongs to whoever keeps the session.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.calibration import PlattScaling
+from models.fusion import MODALITIES
+from models.labels import EMOTIONS, RISKS
+
+LEVELS = ("low", "medium", "high", "critical")
+"""Rising levels above `none`."""
+
+_NEGATIVE = [EMOTIONS.index(emotion) for emotion in ("sadness", "anger", "fear")]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a score is what it is: a code a person can read, whose evidence it was, and its own score in 0..1."""
+
+    code: str
+    modality: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class RiskScores:
+    """Risk of one window. categories: in the order of RISKS. reasons: greatest first, none when the level is none."""
+
+    score: float
+    level: str
+    categories: dict[str, float]
+    reasons: tuple[Reason, ...] = ()
+
+
+NO_RISK = RiskScores(0.0, "none", dict.fromkeys(RISKS, 0.0))
+"""Of a window without evidence."""
+
+
+class RiskRule(BaseModel):
+    """Immutable. heads, priors: per risk. levels: the least score of each. affect_from: see the module's docstring."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    heads: Mapping[str, PlattScaling]
+    priors: Mapping[str, float]
+    levels: Mapping[str, float]
+    affect_from: float = Field(default=0.7, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if set(self.heads) != set(RISKS) or set(self.priors) != set(RISKS):
+            raise ValueError(f"heads and priors must be given for {', '.join(RISKS)}")
+        if not all(0 < prior < 1 for prior in self.priors.values()):
+            raise ValueError("priors must be between 0 and 1")
+        thresholds = [self.levels.get(level, 0.0) for level in LEVELS]
+        if not 0 < thresholds[0] < thresholds[1] < thresholds[2] < thresholds[3] <= 1:
+            raise ValueError(f"levels must rise from {LEVELS[0]} to {LEVELS[-1]} within 0..1 (are {thresholds})")
+        return self
+
+    def categories(self, logits: torch.Tensor) -> torch.Tensor:
+        """logits: (windows, 3) of the text heads. Returns (windows, 3) float64 probabilities in ordinary chat."""
+        columns = [self.heads[name].probability(logits[:, i], self.priors[name]) for i, name in enumerate(RISKS)]
+        return torch.stack(columns, dim=-1)
+
+    def level(self, score: float) -> str:
+        """The highest level that the score reaches."""
+        return next((level for level in reversed(LEVELS) if score >= self.levels[level]), "none")
+
+    def score(self, words: torch.Tensor, posterior: torch.Tensor, evidence: torch.Tensor) -> list[RiskScores]:
+        """Scores windows that have evidence.
+
+        words: (windows, 3) from `categories`, 0 without text. posterior: (windows, 7). evidence: (3, windows, 7).
+        """
+        negative = posterior[:, _NEGATIVE].sum(dim=-1).tolist()
+        leading = evidence[:, :, _NEGATIVE].sum(dim=-1).argmax(dim=0).tolist()
+        rows = zip(words.tolist(), negative, leading, strict=True)
+        return [self._score(row, share, MODALITIES[modality]) for row, share, modality in rows]
+
+    def _score(self, words: list[float], negative: float, leading: str) -> RiskScores:
+        said = [Reason(f"words_of_{name}", "text", p) for name, p in zip(RISKS, words, strict=True)]
+        felt = Reason("negative_affect", leading, self._affect(negative))
+        ranked = sorted([*said, felt], key=lambda reason: -reason.weight)
+        reasons = tuple(reason for reason in ranked if reason.weight >= self.levels["low"])
+        score = ranked[0].weight
+        return RiskScores(score, self.level(score), dict(zip(RISKS, words, strict=True)), reasons)
+
+    def _affect(self, negative: float) -> float:
+        """Rises in proportion from 0 at `affect_from` to the middle of `medium` at certainty."""
+        ceiling = (self.levels["medium"] + self.levels["high"]) / 2
+        return ceiling * max(0.0, negative - self.affect_from) / (1 - self.affect_from)

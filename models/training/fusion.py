@@ -1,0 +1,164 @@
+"""Fits calibration and fusion weights on answers that the encoders gave to data they were not trained on.
+
+No corpus here has face, voice and text of the same moment, so windows are put together: a label is drawn, every label
+as likely, and for each modality an answer to an example of that label; then a random subset of the modalities is kept.
+What modalities share beyond the label is therefore not in the data, and neither is how often each emotion really
+occurs. Everything is fitted on four folds of the answers and measured on the fifth, for each subset of the modalities;
+what is shipped is fitted on all of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
+from torch.nn import functional
+
+from models.calibration import TemperatureScaling
+from models.evaluation.metrics import classification_figures
+from models.fusion import MODALITIES, LogLinearPool
+from models.labels import EMOTIONS
+from models.training.calibration import equal_label_weight, fit_temperature, minimise
+
+SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]
+_FOLDS = 5
+_WINDOWS = 14_000  # drawn for each fit and for each measurement
+_COVERAGE = 0.9  # share of windows answered at least; the others are abstained from
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """One modality's held-out answers.
+
+    logits: (rows, 7) float32, uncalibrated. labels: (rows,) int64 in EMOTIONS. corpus: (rows,) names.
+    """
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    corpus: NDArray[np.str_]
+
+    def rows(self, chosen: NDArray[np.int64]) -> "Answers":
+        """The chosen rows."""
+        return Answers(self.logits[chosen], self.labels[chosen], self.corpus[chosen])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedFusion:
+    """calibration: per modality. metrics: per subset ("video+audio"), figures with mean and spread over the folds."""
+
+    calibration: dict[str, TemperatureScaling]
+    pool: LogLinearPool
+    least_confidence: float
+    metrics: dict[str, Any]
+
+
+def fit_fusion(answers: Mapping[str, Answers], seed: int = 0) -> FittedFusion:
+    """Fits on all answers, with the figures of a five-fold cross-validation.
+
+    Raises ValueError where a modality has fewer answers for an emotion than there are folds.
+    """
+    for modality, kept in answers.items():
+        counts = np.bincount(kept.labels, minlength=len(EMOTIONS)).tolist()
+        if min(counts) < _FOLDS:
+            raise ValueError(f"{modality}: each emotion needs {_FOLDS} answers or more, has {counts} for {EMOTIONS}")
+    measured = [_measure_fold(answers, fold, seed) for fold in range(_FOLDS)]
+    subsets = {name: _spread([fold.subsets[name] for fold in measured]) for name in measured[0].subsets}
+    confidence = np.concatenate([fold.confidence for fold in measured])
+    correct = np.concatenate([fold.correct for fold in measured])
+    least = float(np.quantile(confidence, 1 - _COVERAGE))
+    calibration, pool = _fit(answers, seed)
+    metrics = {"protocol": __doc__, "folds": _FOLDS, "windows_per_fold": _WINDOWS, "subsets": subsets}
+    metrics["coverage_accuracy"] = _coverage_curve(confidence, correct)
+    return FittedFusion(calibration, pool, round(least, 3), metrics)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fold:
+    subsets: dict[str, dict[str, float]]
+    confidence: NDArray[np.float64]
+    correct: NDArray[np.bool_]
+
+
+def _measure_fold(answers: Mapping[str, Answers], fold: int, seed: int) -> _Fold:
+    parts = {name: _folds(kept, seed)[fold] for name, kept in answers.items()}
+    calibration, pool = _fit({name: kept.rows(parts[name][0]) for name, kept in answers.items()}, seed)
+    held_out = {name: kept.rows(parts[name][1]) for name, kept in answers.items()}
+    labels, drawn, present = _windows(held_out, calibration, np.random.default_rng((seed, fold, 1)))
+    subsets = {}
+    for subset in SUBSETS:
+        kept = torch.tensor([name in subset for name in MODALITIES])[:, None].expand(-1, len(labels))
+        posterior = pool.fuse(drawn, kept.double()).posterior.numpy()
+        figures = classification_figures(posterior, labels, EMOTIONS)
+        subsets["+".join(subset)] = {name: figures[name] for name in ("accuracy", "uar", "macro_f1", "nll", "ece")}
+    posterior = pool.fuse(drawn, present.double()).posterior.numpy()
+    return _Fold(subsets, posterior.max(axis=1), posterior.argmax(axis=1) == labels)
+
+
+def _folds(answers: Answers, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    splitter = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    return list(splitter.split(answers.logits, answers.labels))
+
+
+def _fit(answers: Mapping[str, Answers], seed: int) -> tuple[dict[str, TemperatureScaling], LogLinearPool]:
+    calibration = {
+        name: fit_temperature(kept.logits, kept.labels, equal_label_weight(kept.labels, kept.corpus))
+        for name, kept in answers.items()
+    }
+    labels, drawn, present = _windows(answers, calibration, np.random.default_rng((seed, 0)))
+    truth = torch.from_numpy(labels)
+    log_weight = torch.zeros(len(MODALITIES), dtype=torch.float64, requires_grad=True)
+
+    def loss() -> torch.Tensor:
+        evidence = (torch.exp(log_weight)[:, None] * present)[..., None] * drawn
+        return functional.cross_entropy(evidence.sum(dim=0), truth)
+
+    minimise(loss, [log_weight])
+    weights = dict(zip(MODALITIES, (round(w, 4) for w in log_weight.detach().exp().tolist()), strict=True))
+    return calibration, LogLinearPool(weights=weights)
+
+
+def _windows(
+    answers: Mapping[str, Answers], calibration: Mapping[str, TemperatureScaling], rng: np.random.Generator
+) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
+    """Returns labels (windows,), log posteriors (3, windows, 7), and presence (3, windows) bool, of windows put
+    together.
+    """
+    labels = rng.integers(len(EMOTIONS), size=_WINDOWS)
+    drawn = [calibration[m].log_posterior(torch.from_numpy(_draw(answers[m], labels, rng))) for m in MODALITIES]
+    subset = rng.integers(len(SUBSETS), size=_WINDOWS)
+    there = np.array([[name in kept for kept in SUBSETS] for name in MODALITIES])
+    return labels, torch.stack(drawn), torch.from_numpy(there[:, subset])
+
+
+def _draw(answers: Answers, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
+    """For each label, the logits of one row that has it; the corpora that have the label are as likely."""
+    weight = equal_label_weight(answers.labels, answers.corpus)
+    logits = np.empty((len(labels), len(EMOTIONS)), np.float32)
+    for label in range(len(EMOTIONS)):
+        rows = np.flatnonzero(answers.labels == label)
+        wanted = labels == label
+        share = weight[rows] / weight[rows].sum()
+        logits[wanted] = answers.logits[rng.choice(rows, size=int(wanted.sum()), p=share)]
+    return logits
+
+
+def _spread(folds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    values = {name: np.array([fold[name] for fold in folds]) for name in folds[0]}
+    return {
+        name: {"mean": round(float(v.mean()), 4), "sd": round(float(v.std(ddof=1)), 4)} for name, v in values.items()
+    }
+
+
+def _coverage_curve(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[dict[str, float]]:
+    """Accuracy of the windows answered, at thresholds that leave more and more unanswered."""
+    curve = []
+    for coverage in (1.0, 0.95, 0.9, 0.8, 0.7, 0.5):
+        threshold = float(np.quantile(confidence, 1 - coverage))
+        kept = confidence >= threshold
+        row = {"threshold": threshold, "coverage": kept.mean(), "accuracy": correct[kept].mean()}
+        curve.append({name: round(float(value), 4) for name, value in row.items()})
+    return curve
