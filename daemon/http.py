@@ -23,8 +23,8 @@ from daemon.feed import EventFeed
 from streams.clock import Clock
 from streams.decode import BadRecord, Limits, decode
 from streams.records import Modality, Record
+from streams.sources.chat import is_session_name
 
-_MAX_SESSION_CHARS = 256
 _STOP_S = 2.0  # what open connections get before they are cut
 _INDEX = """affectd
 /livez    progress of every thread and of the device
@@ -142,8 +142,8 @@ def build_app(view: DaemonView, feed: EventFeed, clock: Clock, limits: Limits) -
         if _crosses_sites(request):
             return _refusal(403, "posted by a page of another site")
         session = request.path_params["session"]
-        if len(session) > _MAX_SESSION_CHARS:
-            return _refusal(400, f"a session has at most {_MAX_SESSION_CHARS} characters")
+        if not is_session_name(session):
+            return _refusal(400, "a session is named by 1 to 256 printable characters", "invalid_session")
         try:
             record = _chat_record(session, request, await _body(request, limits.max_line_bytes), clock)
             decode(record, limits, live=True)

@@ -106,6 +106,11 @@ class Pipeline:
         """Begins to take items."""
         self._thread.start()
 
+    @property
+    def under_way(self) -> int:
+        """Units and windows in the engine."""
+        return self._under_way
+
     def drain(self) -> None:
         """Finishes what is queued, closes every window and sets `finished` when the last is published."""
         self._inlet.post(Drain())
@@ -140,7 +145,7 @@ class Pipeline:
                 self._score(self._sessions.take_ready(session))
             case Encoded(unit=unit):
                 self._under_way -= 1
-                unit.done = True
+                unit.finish()
                 self._score(self._sessions.take_ready(unit.session))
             case Published():
                 self._under_way -= 1

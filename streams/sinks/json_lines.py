@@ -21,11 +21,11 @@ class JsonLines:
         return cls("stdout", sys.stdout.buffer)
 
     @classmethod
-    def file(cls, path: Path) -> "JsonLines":
-        """Appends to a file, made with its folder if it is not there; SinkError if it cannot be."""
+    def file(cls, path: Path, *, append: bool = True) -> "JsonLines":
+        """Appends to a file, or replaces it; made with its folder if it is not there. SinkError if it cannot be."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return cls(str(path), path.open("ab"))
+            return cls(str(path), path.open("ab" if append else "wb"))
         except OSError as error:
             raise SinkError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -1,36 +1,31 @@
-"""Chat that is posted to the service's own HTTP port: the application calls `post`, this source hands it on.
+"""Chat that is posted to the service's own HTTP port: the application calls `offer`, this source hands it on.
 
-A message happens when it is posted. When messages are not taken, `post` refuses more, so that the poster is told to
-come again (HTTP 503) instead of holding a connection open.
+A message happens when it is posted. When messages are not taken, `offer` refuses more, so that the poster is told to
+come again (HTTP 429) instead of holding a connection open.
 """
 
-import json
 import queue
 import threading
 from typing import NamedTuple
 
 from streams.clock import Clock
-from streams.records import Modality, Progress
+from streams.records import Modality, Progress, Record
 from streams.sources.base import Emit
-from streams.sources.chat import TICK_S, ChatReceiver, Ticker, is_session_name
-from streams.sources.lines import LINE_LIMIT_BYTES
+from streams.sources.chat import TICK_S, ChatReceiver, Ticker
 from streams.telemetry import Telemetry
 
 _QUEUED_MESSAGES = 1024
 
 
-class ChatFull(RuntimeError):
-    """Messages are not being taken; post again later."""
-
-
 class _Posted(NamedTuple):
     session: str
     payload: bytes
+    content_type: str
     at_ns: int
 
 
 class PostedChat:
-    """A live source of messages. `post` may be called from any thread; the rest is its runner's thread's."""
+    """A live source of messages. `offer` may be called from any thread; the rest is its runner's thread's."""
 
     live = True
     modalities = frozenset({Modality.TEXT})
@@ -45,20 +40,15 @@ class PostedChat:
         self._posted: queue.Queue[_Posted] = queue.Queue(capacity_messages)
         self._stamping = threading.Lock()  # messages are queued in the order of their times
 
-    def post(self, session: str, text: str, author: str | None = None, lang: str | None = None) -> None:
-        """Takes one message; ValueError if it cannot be one, ChatFull if it must be posted again later."""
-        if not is_session_name(session):
-            raise ValueError("a session is named by 1 to 256 printable characters")
-        message = {"text": text, "author": author, "lang": lang}
-        known = {key: value for key, value in message.items() if value is not None}
-        payload = json.dumps(known, ensure_ascii=False).encode("utf-8", "replace")
-        if len(payload) > LINE_LIMIT_BYTES:
-            raise ValueError(f"a message of {len(payload)} bytes (at most {LINE_LIMIT_BYTES})")
+    def offer(self, message: Record) -> bool:
+        """Takes one message, which happens now; False if it must be posted again later."""
         try:
             with self._stamping:
-                self._posted.put_nowait(_Posted(session, payload, self._clock.wall_ns()))
+                now_ns = self._clock.wall_ns()
+                self._posted.put_nowait(_Posted(message.session, message.payload, message.content_type, now_ns))
         except queue.Full:
-            raise ChatFull(f"{self._posted.maxsize} messages are waiting") from None
+            return False
+        return True
 
     def open(self) -> None:
         """Always open: the port is the HTTP server's."""
@@ -70,7 +60,7 @@ class PostedChat:
             except queue.Empty:
                 pass
             else:
-                record = self._receiver.message(posted.session, posted.payload, "application/json", posted.at_ns)
+                record = self._receiver.message(posted.session, posted.payload, posted.content_type, posted.at_ns)
                 if record is not None:
                     emit(record)
             if self._ticker.is_due():

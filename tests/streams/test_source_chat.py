@@ -1,4 +1,3 @@
-import json
 import os
 import socket
 import threading
@@ -15,7 +14,7 @@ from streams.records import EndOfSession, Item, Modality, Progress, Record
 from streams.sources.base import Source, SourceError
 from streams.sources.chat import ChatReceiver, is_session_name
 from streams.sources.chat_file import TailedChat
-from streams.sources.chat_posted import ChatFull, PostedChat
+from streams.sources.chat_posted import PostedChat
 from streams.sources.chat_socket import SocketChat
 from streams.sources.chat_stdin import StdinChat
 from streams.sources.lines import LineBuffer
@@ -395,43 +394,38 @@ def read_until(source: Source, enough: Callable[[list[Item]], bool]) -> list[Ite
     return items
 
 
+def posted(text: str) -> Record:
+    return Record("room", Modality.TEXT, "text/plain", text.encode(), event_time_ns=0, received_ns=0)
+
+
 def test_a_posted_message_happens_when_it_is_posted() -> None:
     clock = ManualClock()
     chat = PostedChat(clock, NullTelemetry())
     posted_ns = clock.wall_ns()
-    chat.post("room", "你好", author="ann", lang="zh")
+    assert chat.offer(posted("你好"))
     clock.advance(1)
     record, *_ = read_until(chat, lambda items: True)
     assert isinstance(record, Record)
     assert (record.session, record.event_time_ns, record.received_ns) == ("room", posted_ns, posted_ns + NS_PER_S)
-    assert json.loads(record.payload) == {"text": "你好", "author": "ann", "lang": "zh"}
+    assert (record.content_type, record.payload) == ("text/plain", "你好".encode())
 
 
 def test_posting_is_refused_while_too_many_messages_wait() -> None:
     chat = PostedChat(ManualClock(), NullTelemetry(), capacity_messages=2)
-    chat.post("room", "one")
-    chat.post("room", "two")
-    with pytest.raises(ChatFull, match="2 messages are waiting"):
-        chat.post("room", "three")
+    assert [chat.offer(posted(text)) for text in ("one", "two", "three")] == [True, True, False]
 
 
 def test_what_was_accepted_is_handed_on_even_when_stopped() -> None:
     chat = PostedChat(SystemClock(), NullTelemetry())
     for i in range(5):
-        chat.post("room", str(i))
+        chat.offer(posted(str(i)))
     items = read_until(chat, lambda items: True)
-    assert [json.loads(i.payload)["text"] for i in items if isinstance(i, Record)] == list("01234")
+    assert [item.payload for item in items if isinstance(item, Record)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
 def test_silence_is_not_told_while_a_message_waits() -> None:
     chat = PostedChat(SystemClock(), NullTelemetry())
     for i in range(5):
-        chat.post("room", str(i))
+        chat.offer(posted(str(i)))
     items = read_until(chat, lambda items: any(isinstance(item, Progress) for item in items))
     assert [type(item) for item in items] == [Record] * 5 + [Progress]
-
-
-@pytest.mark.parametrize(("session", "text"), [("", "x"), ("a\nb", "x"), ("room", "x" * 70_000)])
-def test_a_post_that_cannot_be_a_message_is_refused(session: str, text: str) -> None:
-    with pytest.raises(ValueError, match=r"printable|bytes"):
-        PostedChat(ManualClock(), NullTelemetry()).post(session, text)

@@ -1,0 +1,117 @@
+"""The engine: units are prepared and encoded once, windows are fused from what was encoded, all in batches.
+
+Lanes, in the order they are served: `fuse` (a window is due, and cheap), then `text`, `audio` and `video` (encoders).
+Everything here answers by message: the timeline learns that a unit is encoded, the publisher gets the scored window.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from daemon.instruments import Instruments
+from daemon.lanes import DeviceThread, Lane, Work
+from daemon.preparation import Evidence, PreparationPool, Preparer
+from models.encoding import Encoded, Encoder
+from models.model import AffectModel, Scores, WindowFeatures
+from streams.clock import NS_PER_MS
+from streams.events import Unit
+from streams.records import Modality
+from streams.timeline import ClosedWindow
+
+_FUSE_DELAY_SHARE = 0.25  # of the encoders' delay: fusion is the last step, and windows of a step close together
+_SERVED_FIRST = (Modality.TEXT, Modality.AUDIO, Modality.VIDEO)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A window with its scores (None if it could not be scored), and how long it waited and was computed."""
+
+    window: ClosedWindow
+    scores: Scores | None
+    queue_ms: float
+    fuse_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Most rows of one device call, and how long a row waits for others."""
+
+    max_rows: int
+    max_delay_s: float
+
+
+class ScoringEngine:
+    """Implements `daemon.pipeline.Engine`. Its methods may be called from any thread and never block."""
+
+    def __init__(
+        self,
+        model: AffectModel,
+        workers: Sequence[Mapping[Modality, Preparer]],
+        batching: Batching,
+        encoded: Callable[[Unit], None],
+        scored: Callable[[Scored], None],
+        instruments: Instruments,
+    ) -> None:
+        """workers: the preparers of each worker. encoded, scored: called on engine threads; must not block."""
+        self._model = model
+        self._scored = scored
+        self._clock = instruments.clock
+        fuse = Lane("fuse", "fuse", self._fuse, batching.max_rows, batching.max_delay_s * _FUSE_DELAY_SHARE)
+        lanes = [
+            Lane(modality, "encode", _encode_with(model.encoders[modality]), batching.max_rows, batching.max_delay_s)
+            for modality in _SERVED_FIRST
+        ]
+        self.device = DeviceThread([fuse, *lanes], instruments)
+        self._pool = PreparationPool(workers, self.device, encoded, instruments)
+
+    def start(self) -> None:
+        """Starts the workers and the device thread."""
+        self.device.start()
+        self._pool.start()
+
+    def stop(self) -> None:
+        """Ends them; what is still waiting is not computed."""
+        self._pool.stop()
+        self.device.stop()
+
+    def encode(self, unit: Unit) -> None:
+        self._pool.submit(unit)
+
+    def forget(self, session: str) -> None:
+        self._pool.forget(session)
+
+    def score(self, window: ClosedWindow) -> None:
+        submitted_ns = self._clock.monotonic_ns()
+
+        def done(scores: Scores | None, seconds: float) -> None:
+            waited_ms = (self._clock.monotonic_ns() - submitted_ns) / NS_PER_MS - seconds * 1e3
+            self._scored(Scored(window, scores, max(0.0, waited_ms), seconds * 1e3))
+
+        self.device.submit("fuse", Work(window, 1, done))
+
+    def _fuse(self, windows: Sequence[ClosedWindow]) -> list[Scores]:
+        return self._model.fuse([window_features(window) for window in windows])
+
+
+def window_features(window: ClosedWindow) -> WindowFeatures:
+    """The encoded rows of each modality's units, in event-time order; modalities without rows are left out."""
+    events = {}
+    for modality, units in window.units.items():
+        evidence = [unit.result for unit in units if isinstance(unit.result, Evidence) and len(unit.result.weight)]
+        if evidence:
+            embedding, weight = torch.cat([e.embedding for e in evidence]), torch.cat([e.weight for e in evidence])
+            events[modality.value] = Encoded(embedding, weight)
+    return WindowFeatures(events)
+
+
+def _encode_with(encoder: Encoder) -> Callable[[Sequence[Any]], list[tuple[torch.Tensor, torch.Tensor]]]:
+    """One device call over the rows of several units, split again by unit."""
+
+    def encode(units: Sequence[Sequence[Any]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        encoded = encoder.encode([row for rows in units for row in rows])
+        sizes = [len(rows) for rows in units]
+        return list(zip(torch.split(encoded.embedding, sizes), torch.split(encoded.weight, sizes), strict=True))
+
+    return encode

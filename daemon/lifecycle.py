@@ -1,0 +1,37 @@
+"""The life of the daemon, as states with their legal moves; an illegal move is a bug and raises."""
+
+from enum import StrEnum
+
+
+class LifecycleState(StrEnum):
+    """Where the daemon stands; the value is what metrics, /status and systemd show."""
+
+    STARTING = "starting"
+    WARMING = "warming"
+    """The model is loaded and run on real shapes."""
+    OPENING = "opening"
+    """Warm; not every source has opened yet."""
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+LEGAL_MOVES: dict[LifecycleState, frozenset[LifecycleState]] = {
+    LifecycleState.STARTING: frozenset({LifecycleState.WARMING, LifecycleState.STOPPED}),
+    LifecycleState.WARMING: frozenset({LifecycleState.OPENING, LifecycleState.STOPPED}),
+    LifecycleState.OPENING: frozenset({LifecycleState.RUNNING, LifecycleState.DRAINING}),
+    LifecycleState.RUNNING: frozenset({LifecycleState.OPENING, LifecycleState.DRAINING}),
+    LifecycleState.DRAINING: frozenset({LifecycleState.STOPPED}),
+    LifecycleState.STOPPED: frozenset(),
+}
+
+
+class IllegalMove(RuntimeError):
+    """The daemon was moved to a state that cannot follow its present one."""
+
+
+def moved(current: LifecycleState, to: LifecycleState) -> LifecycleState:
+    """`to`, where it may follow `current`; IllegalMove otherwise."""
+    if to not in LEGAL_MOVES[current]:
+        raise IllegalMove(f"the daemon cannot go from {current} to {to}")
+    return to

@@ -1,0 +1,27 @@
+"""`affectd replay`: stored sessions through the daemon's own pipeline, to the end, without HTTP."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from daemon.config import Config, Http
+from daemon.instruments import Instruments
+from daemon.service import Service
+from daemon.wiring import stored_feed
+from streams.sinks.base import Sink
+from streams.sinks.json_lines import JsonLines
+from streams.sources.stored import StoredOptions
+
+
+def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path | None, start_ns: int) -> int:
+    """Scores the sessions in `paths`; returns the exit status.
+
+    speed: times real time, None for as fast as they are scored. out: the file of predictions, replaced; None is stdout.
+    The configuration's own sources and sinks are not used. SourceError where `paths` name no session, or one twice.
+    """
+    instruments = Instruments()
+    options = StoredOptions(start_ns, config.video.sample_hz, instruments.metrics)
+    feed = stored_feed(paths, speed, options, instruments.clock)
+    sink: Sink = JsonLines.stdout() if out is None else JsonLines.file(out, append=False)
+    service = Service(config.model_copy(update={"http": Http(bind="")}), [feed], [sink], instruments)
+    service.handle_signals()
+    return service.run()

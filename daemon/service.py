@@ -1,0 +1,294 @@
+"""The daemon put together: sources, timeline, engine, publisher and HTTP, from start to drain.
+
+The main thread owns the life of it all: it starts the parts in order (HTTP first, so that probes get an answer while
+the model warms up; sources last), watches them, tells systemd, and drains them in the order the data flows. A service
+whose sources have all ended drains by itself.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from daemon.config import Config
+from daemon.engine import Batching, ScoringEngine
+from daemon.exit_codes import ExitCode
+from daemon.feed import EventFeed
+from daemon.http import Health, HttpServer, Posted, build_app
+from daemon.instruments import Instruments
+from daemon.lifecycle import LifecycleState, moved
+from daemon.pipeline import Encoded, Message, Pipeline, Published
+from daemon.preparers import build_workers
+from daemon.publisher import Publication, Publisher
+from daemon.sdnotify import ServiceNotifier
+from daemon.wiring import SourceFeed, build_sinks, build_sources, limits, timeline_config
+from models.model import AffectModel
+from streams.channel import Inlet, InletClock
+from streams.clock import NS_PER_S
+from streams.predictions import ModelRef, Prediction
+from streams.records import Record
+from streams.sessions import Sessions
+from streams.sinks.base import Sink
+from streams.sources.chat_posted import PostedChat
+from streams.sources.runner import SourceRunner
+from streams.sources.state import SourceState
+
+log = structlog.get_logger(__name__)
+
+_WATCH_S = 0.25
+_SOURCE_STOP_S = 5.0  # a network camera takes its read timeout, 3 s, to notice anything
+_UNDER_WAY_PER_BATCH = 4  # batches in flight: one on the device, one filling in each of three encoder lanes
+
+
+class Service:
+    """One daemon. `run` is called once, by the main thread; the `DaemonView` methods may be called by any."""
+
+    def __init__(
+        self,
+        config: Config,
+        feeds: Sequence[SourceFeed],
+        sinks: Sequence[Sink],
+        instruments: Instruments,
+        watch: Callable[[Prediction], None] = lambda prediction: None,
+    ) -> None:
+        """watch: told of every prediction, on the publish thread."""
+        self._config = config
+        self._sinks = sinks
+        self._instruments = instruments
+        self._watch = watch
+        self._clock = instruments.clock
+        self._metrics = instruments.metrics
+        self._inlet: Inlet[Message] = Inlet(self._clock, self._metrics)
+        self._stop = threading.Event()
+        self._notifier = ServiceNotifier.from_environment()
+        self._feed = EventFeed()
+        self._state = LifecycleState.STARTING
+        self._started_ns = self._clock.monotonic_ns()
+        self._model: AffectModel | None = None
+        self._engine: ScoringEngine | None = None
+        self._pipeline: Pipeline | None = None
+        self._channels = [
+            self._inlet.channel(feed.source.name, feed.policy, feed.capacity, feed.source.live) for feed in feeds
+        ]
+        self._runners = [
+            SourceRunner(feed.source, channel.put, self._clock, self._metrics)
+            for feed, channel in zip(feeds, self._channels, strict=True)
+        ]
+        self._posted_chat = next((feed.source for feed in feeds if isinstance(feed.source, PostedChat)), None)
+        for channel in self._channels:
+            self._metrics.watch_channel(f"source.{channel.name}", channel.depth)
+
+    def run(self) -> int:
+        """Runs until the sources end or a signal says so; returns the exit status."""
+        http = self._start_http()
+        self._move(LifecycleState.WARMING)
+        engine, pipeline, publisher = self._start_scoring()
+        self._move(LifecycleState.OPENING)
+        for runner in self._runners:
+            runner.start()
+        self._watch_over()
+        self._move(LifecycleState.DRAINING)
+        drained = self._drain(pipeline)
+        publisher.stop()
+        engine.stop()
+        self._move(LifecycleState.STOPPED)
+        if http is not None:
+            http.stop()
+        return self._exit_status(drained, publisher.failed)
+
+    def stop(self) -> None:
+        """Asks the service to drain; from any thread or signal handler."""
+        self._stop.set()
+
+    def handle_signals(self) -> None:
+        """SIGTERM and SIGINT drain; a second one stops at once. For the main thread."""
+
+        def received(number: int, frame: FrameType | None) -> None:
+            if self._stop.is_set():
+                os._exit(128 + number)
+            self._stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, received)
+
+    # What HTTP sees (`daemon.http.DaemonView`).
+
+    def live(self) -> Health:
+        reasons = [
+            f"thread {name} has made no progress for {self._instruments.heartbeats.age_s(name):.0f} s"
+            for name in self._instruments.heartbeats.overdue()
+        ]
+        if self._engine is not None and self._engine.device.broken:
+            reasons.append("the device computes nothing any more")
+        return Health(not reasons, tuple(reasons))
+
+    def ready(self) -> Health:
+        reasons = list(self.live().reasons)
+        if self._state not in (LifecycleState.OPENING, LifecycleState.RUNNING):
+            reasons.append(f"the daemon is {self._state}")
+        reasons += [
+            f"source {runner.source.name} is {runner.state}" + (f": {runner.error}" if runner.error else "")
+            for runner in self._runners
+            if runner.state not in (SourceState.RUNNING, SourceState.ENDED)
+        ]
+        return Health(not reasons, tuple(reasons))
+
+    def status(self) -> dict[str, Any]:
+        model, pipeline = self._model, self._pipeline
+        sessions = None if pipeline is None else pipeline.state
+        return {
+            "state": self._state,
+            "uptime_s": (self._clock.monotonic_ns() - self._started_ns) / NS_PER_S,
+            "ready": self.ready().ok,
+            "model": None if model is None else self._model_ref(model).model_dump() | {"device": str(model.device)},
+            "sources": [
+                {
+                    "name": runner.source.name,
+                    "state": runner.state,
+                    "error": str(runner.error) if runner.error else None,
+                }
+                for runner in self._runners
+            ],
+            "sessions": sessions.sessions if sessions else 0,
+            "streams_idle": sessions.idle_streams if sessions else 0,
+            "windows_open": sessions.open_windows if sessions else 0,
+            "channels": {channel.name: channel.depth() for channel in self._channels},
+            "heartbeat_age_s": {name: self._instruments.heartbeats.age_s(name) for name in self._workers()},
+        }
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        return self._metrics.render(accept)
+
+    def post_chat(self, record: Record) -> Posted:
+        if self._posted_chat is None:
+            return Posted.NO_SOURCE
+        return Posted.ACCEPTED if self._posted_chat.offer(record) else Posted.FULL
+
+    # Start.
+
+    def _start_http(self) -> HttpServer | None:
+        if not self._config.http.bind:
+            return None
+        server = HttpServer(
+            self._config.http.bind, build_app(self, self._feed, self._clock, limits(self._config)), self._feed
+        )
+        server.start()
+        log.info("listening", http=f"port {server.port}")
+        return server
+
+    def _start_scoring(self) -> tuple[ScoringEngine, Pipeline, Publisher]:
+        config, settings = self._config, self._config.model
+        model = self._model = AffectModel.load(settings.path, settings.device, settings.threads)
+        model.warm_up(settings.batch_rows)
+        self._metrics.model(model.name, model.version, model.digest, str(model.device))
+        publication = Publication(
+            self._model_ref(model),
+            config.privacy.purpose or "default",
+            config.privacy.transcript,
+            config.video.sample_hz,
+        )
+        publisher = Publisher(publication, self._sinks, self._published, self._instruments)
+        batching = Batching(settings.batch_rows, settings.max_delay_ms / 1e3)
+        engine = self._engine = ScoringEngine(
+            model,
+            build_workers(config, model),
+            batching,
+            lambda unit: self._inlet.post(Encoded(unit)),
+            publisher.submit,
+            self._instruments,
+        )
+        sessions = Sessions(
+            timeline_config(config), config.windows.session_timeout_ns, InletClock(self._inlet), self._metrics
+        )
+        pipeline = self._pipeline = Pipeline(
+            self._inlet,
+            sessions,
+            engine,
+            limits(config),
+            settings.batch_rows * _UNDER_WAY_PER_BATCH,
+            self._instruments,
+        )
+        publisher.start()
+        engine.start()
+        pipeline.start()
+        return engine, pipeline, publisher
+
+    def _published(self, prediction: Prediction | None, line: bytes) -> None:
+        if prediction is not None:
+            self._feed.publish("prediction", prediction.id, line.decode())
+            self._watch(prediction)
+        self._inlet.post(Published())
+
+    # Run.
+
+    def _watch_over(self) -> None:
+        """Until there is a reason to drain."""
+        told_ready = False
+        while not self._stop.wait(_WATCH_S):
+            if all(runner.state.is_final for runner in self._runners):
+                return
+            if self._engine is not None and self._engine.device.broken:
+                return
+            ready = self.ready().ok
+            if ready != (self._state is LifecycleState.RUNNING):
+                self._move(LifecycleState.RUNNING if ready else LifecycleState.OPENING)
+            if ready and not told_ready:
+                self._notifier.ready("scoring")
+                told_ready = True
+            if self.live().ok:
+                self._notifier.alive()
+
+    def _drain(self, pipeline: Pipeline) -> bool:
+        """Whether everything under way was finished within the deadline."""
+        self._notifier.stopping("draining")
+        deadline_ns = self._clock.monotonic_ns() + round(self._config.lifecycle.drain_timeout_s * NS_PER_S)
+        for runner in self._runners:
+            runner.stop()
+        for runner in self._runners:
+            runner.join(min(_SOURCE_STOP_S, self._left_s(deadline_ns)))
+        for channel in self._channels:
+            channel.close()
+        pipeline.drain()
+        while not pipeline.finished.wait(min(_WATCH_S, self._left_s(deadline_ns))):
+            if self._left_s(deadline_ns) == 0 or (self._engine is not None and self._engine.device.broken):
+                log.error("not everything was published before the drain ended", under_way=pipeline.under_way)
+                return False
+            if self.live().ok:
+                self._notifier.alive()
+        return True
+
+    def _left_s(self, deadline_ns: int) -> float:
+        return max(0.0, (deadline_ns - self._clock.monotonic_ns()) / NS_PER_S)
+
+    def _exit_status(self, drained: bool, publish_failed: bool) -> int:
+        if self._engine is not None and self._engine.device.broken:
+            return ExitCode.DEVICE_FAULT
+        if not drained or publish_failed:
+            return ExitCode.UNAVAILABLE
+        failed = any(runner.state is SourceState.FAILED for runner in self._runners)
+        return ExitCode.BAD_DATA if failed else ExitCode.OK
+
+    def _move(self, to: LifecycleState) -> None:
+        self._state = moved(self._state, to)
+        self._metrics.lifecycle(to)
+        self._notifier.status(to)
+        log.info("lifecycle", state=to)
+
+    def _workers(self) -> list[str]:
+        return self._instruments.heartbeats.names()
+
+    @staticmethod
+    def _model_ref(model: AffectModel) -> ModelRef:
+        return ModelRef(name=model.name, version=model.version, digest=model.digest)
+
+
+def run(config: Config) -> int:
+    """The daemon, from configuration to exit status."""
+    instruments = Instruments()
+    service = Service(config, build_sources(config, instruments), build_sinks(config), instruments)
+    service.handle_signals()
+    return service.run()

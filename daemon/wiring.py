@@ -1,0 +1,129 @@
+"""From configuration to parts: which source, sink and limit each table of the configuration stands for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.config import Config
+from daemon.config_endpoints import (
+    CameraSource,
+    ChatSource,
+    FileSink,
+    MediaSource,
+    MicrophoneSource,
+    RecordedSource,
+    SinkConfig,
+    SourceConfig,
+)
+from daemon.instruments import Instruments
+from models.speech.encoder import SEGMENT_SAMPLES
+from streams.channel import Policy
+from streams.clock import NS_PER_S, Clock
+from streams.decode import Limits
+from streams.sinks.base import Sink
+from streams.sinks.json_lines import JsonLines
+from streams.sound import RATE_HZ
+from streams.sources.base import Source
+from streams.sources.camera import Camera, CameraConfig
+from streams.sources.chat_file import TailedChat
+from streams.sources.chat_posted import PostedChat
+from streams.sources.chat_socket import SocketChat
+from streams.sources.chat_stdin import StdinChat
+from streams.sources.microphone import Microphone, MicrophoneConfig
+from streams.sources.playback import Playback
+from streams.sources.stored import StoredOptions, stored_sessions
+from streams.telemetry import Telemetry
+from streams.timeline import TimelineConfig
+from streams.watermark import WatermarkConfig
+from streams.windows import WindowGrid
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFeed:
+    """A source and the channel it feeds: what happens when it is full, and how many records it holds."""
+
+    source: Source
+    policy: Policy
+    capacity: int
+
+
+_CAMERA_PICTURES = 2  # one being taken and the newest: an older one is never worth scoring
+_MICROPHONE_RECORDS = 50  # 100 ms each: five seconds of falling behind before there is a gap
+_CHAT_LINES = 1024
+_STORED_RECORDS = 64  # reading ahead of a file; its pictures are whole frames
+
+
+def timeline_config(config: Config) -> TimelineConfig:
+    """How sessions are cut into windows and units."""
+    windows = config.windows
+    return TimelineConfig(
+        grid=WindowGrid(windows.size_ns, windows.step_ns),
+        watermark=WatermarkConfig(windows.disorder_bound_ns, windows.idle_after_ns),
+        grace_ns=windows.grace_ns,
+        sample_hz=config.video.sample_hz,
+        segment_ns=SEGMENT_SAMPLES * NS_PER_S // RATE_HZ,
+    )
+
+
+def limits(config: Config) -> Limits:
+    """What is too large to be read."""
+    return Limits(max_pixels=config.video.max_pixels, max_line_bytes=config.text.max_line_bytes)
+
+
+def build_sources(config: Config, instruments: Instruments) -> list[SourceFeed]:
+    """A source for each `[[sources]]` table, in order. SourceError where stored sessions contradict each other."""
+    return [_source(source, config, instruments) for source in config.sources]
+
+
+def build_sinks(config: Config) -> list[Sink]:
+    """A sink for each `[[sinks]]` table, in their order. SinkError where a file cannot be written."""
+    return [_sink(sink) for sink in config.sinks]
+
+
+def stored_feed(
+    paths: Sequence[Path], speed: float | None, options: StoredOptions, clock: Clock, name: str = "media"
+) -> SourceFeed:
+    """Stored sessions, played at `speed` times real time (None: as fast as they are taken)."""
+    return SourceFeed(
+        Playback(stored_sessions(paths, options), clock, speed=speed, name=name), Policy.BLOCK, _STORED_RECORDS
+    )
+
+
+def _source(source: SourceConfig, config: Config, instruments: Instruments) -> SourceFeed:
+    clock, telemetry, sample_hz = instruments.clock, instruments.metrics, config.video.sample_hz
+    match source:
+        case CameraSource(name=name, camera=camera):
+            settings = CameraConfig(camera.session, str(camera.device), sample_hz, name=name)
+            return SourceFeed(Camera(settings, clock), Policy.DROP_OLDEST, _CAMERA_PICTURES)
+        case MicrophoneSource(name=name, microphone=microphone):
+            heard = MicrophoneConfig(
+                microphone.session, str(microphone.device), microphone.rate_hz, microphone.channels, name
+            )
+            return SourceFeed(Microphone(heard, clock, telemetry), Policy.DROP_OLDEST, _MICROPHONE_RECORDS)
+        case ChatSource():
+            return SourceFeed(_chat(source, clock, telemetry), Policy.BLOCK, _CHAT_LINES)
+        case MediaSource(name=name, media=media):
+            options = StoredOptions(media.start_ns, sample_hz, telemetry)
+            return stored_feed([Path(path) for path in media.paths], media.factor, options, clock, name)
+        case RecordedSource(name=name, recorded=recorded):
+            options = StoredOptions(sample_hz=sample_hz, telemetry=telemetry)
+            return stored_feed([Path(recorded.path)], recorded.factor, options, clock, name)
+
+
+def _chat(source: ChatSource, clock: Clock, telemetry: Telemetry) -> Source:
+    chat, name = source.chat, source.name
+    match chat.transport:
+        case "stdin":
+            return StdinChat(chat.session, clock, telemetry, name=name)
+        case "file":
+            return TailedChat(Path(chat.path), chat.session, clock, telemetry, name=name)
+        case "unix":
+            return SocketChat(f"unix:{chat.path}", chat.session, clock, telemetry, name=name)
+        case "tcp":
+            return SocketChat(f"tcp:{chat.address}", chat.session, clock, telemetry, name=name)
+        case "http":
+            return PostedChat(clock, telemetry, name=name)
+
+
+def _sink(sink: SinkConfig) -> Sink:
+    return JsonLines.file(Path(sink.file.path)) if isinstance(sink, FileSink) else JsonLines.stdout()
