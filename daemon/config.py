@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 from daemon.config_endpoints import ChatSettings, ChatSource, Sinks, Sources, StdoutSink
 from daemon.config_values import Address, Section
 from streams.clock import NS_PER_MS, NS_PER_S
+from streams.timeline import SEGMENT_NS
+from streams.windows import WindowGrid
 
 
 class Windows(Section):
@@ -76,12 +78,6 @@ class Video(Section):
     )
 
 
-class Audio(Section):
-    """How sound is cut into events."""
-
-    segment_s: float = Field(default=1.0, gt=0, le=30, description="length of the stretch that is encoded as one event")
-
-
 class Text(Section):
     """What a line of chat may be."""
 
@@ -142,7 +138,6 @@ class Config(Section):
 
     windows: Windows = Windows()
     video: Video = Video()
-    audio: Audio = Audio()
     text: Text = Text()
     sources: Sources = Field(default=(), description="where records enter")
     model: Model = Model()
@@ -165,11 +160,14 @@ Contradiction = tuple[tuple[str | int, ...], str, Any]
 
 
 def _contradictions(config: Config) -> Iterator[Contradiction]:
-    windows, segment_s = config.windows, config.audio.segment_s
+    windows = config.windows
     if windows.step_s > windows.size_s:
         yield ("windows", "step_s"), f"must be at most windows.size_s, {windows.size_s}", windows.step_s
-    if segment_s > windows.size_s:
-        yield ("audio", "segment_s"), f"must be at most windows.size_s, {windows.size_s}", segment_s
+    elif not WindowGrid(windows.size_ns, windows.step_ns).contains_every(SEGMENT_NS):
+        sentence = (
+            "leaves seconds of sound that lie whole in no window; take a step of whole seconds, or a longer window"
+        )
+        yield ("windows", "step_s"), sentence, windows.step_s
     names: set[str] = set()
     for index, source in enumerate(config.sources):
         if source.name in names:

@@ -16,13 +16,11 @@ from daemon.config_endpoints import (
     SourceConfig,
 )
 from daemon.instruments import Instruments
-from models.speech.encoder import SEGMENT_SAMPLES
 from streams.channel import Policy
-from streams.clock import NS_PER_S, Clock
+from streams.clock import Clock
 from streams.decode import Limits
 from streams.sinks.base import Sink
 from streams.sinks.json_lines import JsonLines
-from streams.sound import RATE_HZ
 from streams.sources.base import Source
 from streams.sources.camera import Camera, CameraConfig
 from streams.sources.chat_file import TailedChat
@@ -61,7 +59,6 @@ def timeline_config(config: Config) -> TimelineConfig:
         watermark=WatermarkConfig(windows.disorder_bound_ns, windows.idle_after_ns),
         grace_ns=windows.grace_ns,
         sample_hz=config.video.sample_hz,
-        segment_ns=SEGMENT_SAMPLES * NS_PER_S // RATE_HZ,
     )
 
 

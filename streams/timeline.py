@@ -15,11 +15,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from streams.assembly import FOREVER_NS, Assembler, FrameSampler, Lines, SoundSegmenter
+from streams.clock import NS_PER_S
 from streams.events import Event, Unit
 from streams.records import Modality
 from streams.telemetry import Telemetry
 from streams.watermark import NEVER_NS, Watermark, WatermarkConfig
 from streams.windows import WindowGrid
+
+SEGMENT_NS = NS_PER_S
+"""How much sound is encoded as one unit: what the speech encoder was trained to hear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class TimelineConfig:
     watermark: WatermarkConfig
     grace_ns: int = 0
     sample_hz: float = 5.0
-    segment_ns: int = 1_000_000_000
+    segment_ns: int = SEGMENT_NS
 
     def __post_init__(self) -> None:
         if self.grace_ns < 0 or self.sample_hz <= 0:

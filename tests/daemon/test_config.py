@@ -92,7 +92,11 @@ def test_each_kind_of_source_has_a_table_of_its_own(tmp_path: Path) -> None:
         ("[windows]\nsize_s = nan\n", "camera.toml:2 windows.size_s: must be a finite number (is NaN)"),
         ("[text]\nmax_line_bytes = 1\n", "camera.toml:2 text.max_line_bytes: must be at least 64 (is 1)"),
         ("[windows]\nstep_s = 5\n", "camera.toml:2 windows.step_s: must be at most windows.size_s, 4.0 (is 5.0)"),
-        ("[audio]\nsegment_s = 9\n", "camera.toml:2 audio.segment_s: must be at most windows.size_s, 4.0 (is 9.0)"),
+        (
+            "[windows]\nsize_s = 1.5\nstep_s = 1.5\n",
+            "camera.toml:3 windows.step_s: leaves seconds of sound that lie whole in no window; "
+            "take a step of whole seconds, or a longer window (is 1.5)",
+        ),
         ('[privacy]\ntranscript = "yes"\n', 'camera.toml:2 privacy.transcript: must be true or false (is "yes")'),
         ('[model]\ndevice = "gpu"\n', "camera.toml:2 model.device: must be 'auto', 'cpu' or 'cuda' (is \"gpu\")"),
         (
@@ -204,7 +208,7 @@ def test_an_error_in_the_environment_or_in_a_flag_names_it(tmp_path: Path) -> No
         'AFFECTD__WINDOWS__SIZE_S windows.size_s: must be a number, without quotes (is "long")',
         "--set text.max_line_bytes text.max_line_bytes: must be at least 64 (is 0)",
         "AFFECTD__SINKS sinks[0]: must be a table (is 1)",
-        "--set nonsense nonsense: unknown key; known here are windows, video, audio, text, sources, model, sinks, "
+        "--set nonsense nonsense: unknown key; known here are windows, video, text, sources, model, sinks, "
         "privacy, http, lifecycle, log",
     ]
 
