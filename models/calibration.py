@@ -2,12 +2,9 @@
 
 Emotion: one temperature (Guo et al., 2017) and one bias per label (bias-corrected temperature scaling: Alexandari et
 al., 2020). The bias takes out how common each label was in the training data, because how common it is where the
-service runs is not known. Risk: a logistic curve per head (Platt, 1999) fitted for risk and no risk equally likely, and
-moved to the share of alarming lines expected in ordinary chat (Saerens et al., 2002). Left out: fitting, which is
-`models.training.fusion`'s.
+service runs is not known. Risk: a logistic curve per head (Platt, 1999), likewise for risk and no risk equally likely.
+Left out: fitting, which is `models.training.calibration`'s.
 """
-
-import math
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,7 +36,6 @@ class PlattScaling(BaseModel):
     slope: float = Field(gt=0, allow_inf_nan=False)
     intercept: float = Field(allow_inf_nan=False)
 
-    def probability(self, logits: torch.Tensor, prior: float = 0.5) -> torch.Tensor:
-        """logits: any shape. Returns float64 probabilities of the same shape, where risk has the prior `prior`."""
-        shift = math.log(prior / (1 - prior))
-        return torch.sigmoid(logits.double() * self.slope + self.intercept + shift)
+    def probability(self, logits: torch.Tensor) -> torch.Tensor:
+        """logits: any shape. Returns float64 probabilities of the same shape."""
+        return torch.sigmoid(logits.double() * self.slope + self.intercept)

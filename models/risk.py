@@ -1,7 +1,9 @@
 """Risk of one window: what its words say, and a little of how it feels.
 
-The rule. The words decide: each category is the text head's calibrated probability at the prior of ordinary chat, and
-the score is the greatest of them. Without words there is no evidence and every category is 0. Negative affect (sadness,
+The rule. The words decide: each category is the text head's calibrated probability, for risk and no risk equally likely
+beforehand, and the score is the greatest of them. So distress alone can raise the highest level, which is needed: short
+lines of wanting to die are often read as distress and not as self-harm. Without words every category is 0. Negative
+affect (sadness,
 anger and fear together, in the fused emotion) beyond `affect_from` can lift the score by itself, but never to `high`: a
 face or a voice is no ground for more than a second look. Levels are thresholds on the score, chosen by how often
 ordinary chat reaches them (the model card gives the figures). Left out: the course of a session over time, which
@@ -49,29 +51,26 @@ NO_RISK = RiskScores(0.0, "none", dict.fromkeys(RISKS, 0.0))
 
 
 class RiskRule(BaseModel):
-    """Immutable. heads, priors: per risk. levels: the least score of each. affect_from: see the module's docstring."""
+    """Immutable. heads: per risk. levels: the least score of each. affect_from: see the module's docstring."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     heads: Mapping[str, PlattScaling]
-    priors: Mapping[str, float]
     levels: Mapping[str, float]
     affect_from: float = Field(default=0.7, gt=0, lt=1)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if set(self.heads) != set(RISKS) or set(self.priors) != set(RISKS):
-            raise ValueError(f"heads and priors must be given for {', '.join(RISKS)}")
-        if not all(0 < prior < 1 for prior in self.priors.values()):
-            raise ValueError("priors must be between 0 and 1")
+        if set(self.heads) != set(RISKS):
+            raise ValueError(f"heads must be given for {', '.join(RISKS)}")
         thresholds = [self.levels.get(level, 0.0) for level in LEVELS]
         if not 0 < thresholds[0] < thresholds[1] < thresholds[2] < thresholds[3] <= 1:
             raise ValueError(f"levels must rise from {LEVELS[0]} to {LEVELS[-1]} within 0..1 (are {thresholds})")
         return self
 
     def categories(self, logits: torch.Tensor) -> torch.Tensor:
-        """logits: (windows, 3) of the text heads. Returns (windows, 3) float64 probabilities in ordinary chat."""
-        columns = [self.heads[name].probability(logits[:, i], self.priors[name]) for i, name in enumerate(RISKS)]
+        """logits: (windows, 3) of the text heads. Returns (windows, 3) float64 probabilities."""
+        columns = [self.heads[name].probability(logits[:, i]) for i, name in enumerate(RISKS)]
         return torch.stack(columns, dim=-1)
 
     def level(self, score: float) -> str:

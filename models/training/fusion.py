@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold
 from torch.nn import functional
 
 from models.calibration import TemperatureScaling
@@ -27,23 +27,25 @@ from models.training.calibration import equal_label_weight, fit_temperature, min
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]
 _FOLDS = 5
 _WINDOWS = 14_000  # drawn for each fit and for each measurement
-_COVERAGE = 0.9  # share of windows answered at least; the others are abstained from
+_COVERAGE = 0.95  # share of windows answered at least; the others are abstained from
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
     """One modality's held-out answers.
 
-    logits: (rows, 7) float32, uncalibrated. labels: (rows,) int64 in EMOTIONS. corpus: (rows,) names.
+    logits: (rows, 7) float32, uncalibrated. labels: (rows,) int64 in EMOTIONS. corpus: (rows,) names. group: (rows,),
+    what must not be on both sides of a fold (a speaker).
     """
 
     logits: NDArray[np.float32]
     labels: NDArray[np.int64]
     corpus: NDArray[np.str_]
+    group: NDArray[np.str_]
 
     def rows(self, chosen: NDArray[np.int64]) -> "Answers":
         """The chosen rows."""
-        return Answers(self.logits[chosen], self.labels[chosen], self.corpus[chosen])
+        return Answers(self.logits[chosen], self.labels[chosen], self.corpus[chosen], self.group[chosen])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,8 +101,8 @@ def _measure_fold(answers: Mapping[str, Answers], fold: int, seed: int) -> _Fold
 
 
 def _folds(answers: Answers, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    splitter = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-    return list(splitter.split(answers.logits, answers.labels))
+    splitter = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
+    return list(splitter.split(answers.logits, answers.labels, answers.group))
 
 
 def _fit(answers: Mapping[str, Answers], seed: int) -> tuple[dict[str, TemperatureScaling], LogLinearPool]:

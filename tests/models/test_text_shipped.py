@@ -1,18 +1,12 @@
 """The shipped text weights read everyday chat as a person does, in English and Chinese; what they miss is on record."""
 
-from pathlib import Path
-
 import pytest
 
 from models.labels import EMOTIONS, RISKS
+from models.model import AffectModel
 from models.text.encoder import TextEncoder
 
-WEIGHTS = Path(__file__).parents[2] / "models" / "weights" / "default" / "text.safetensors"
-
-pytestmark = [
-    pytest.mark.unit,
-    pytest.mark.skipif(not WEIGHTS.is_file(), reason="models/weights/default has no text.safetensors"),
-]
+pytestmark = pytest.mark.unit
 
 MOODS = [
     ("I got the job!! I'm so happy right now", "happiness"),
@@ -51,7 +45,9 @@ CALM = [
 
 @pytest.fixture(scope="module")
 def encoder() -> TextEncoder:
-    return TextEncoder.load(WEIGHTS)
+    shipped = AffectModel.load("default", device="cpu").encoders["text"]
+    assert isinstance(shipped, TextEncoder)
+    return shipped
 
 
 def risk_of(encoder: TextEncoder, line: str) -> dict[str, float]:

@@ -13,6 +13,7 @@ from models.face.detector import FaceDetector
 from models.face.encoder import FaceEncoder, load_network
 from models.face.expressions import EXPRESSIONS
 from models.face.network import ExpressionNet, NetworkConfig
+from models.model import AffectModel
 from models.training.augment_face import augment_faces
 from models.training.face import DrawnFaces, FaceTraining, train_face
 from models.training.measure_face import detector_figures, expression_figures, expression_logits, in_a_room
@@ -164,9 +165,10 @@ def test_a_room_shows_the_face_and_nothing_else_sharp() -> None:
 @pytest.mark.skipif("AFFECTD_DATA" not in os.environ, reason="AFFECTD_DATA, the folder of labelled data, is not set")
 def test_the_shipped_network_reads_faces_as_well_through_the_detector() -> None:
     valid = read_ferplus(Path(os.environ["AFFECTD_DATA"]), "valid")
-    folder = Path(__file__).parents[2] / "models" / "weights" / "default"
+    encoder = AffectModel.load("default", device="cpu").encoders["video"]
+    assert isinstance(encoder, FaceEncoder)
     rows = np.random.default_rng(0).choice(len(valid), 150, replace=False)
-    figures = detector_figures(FaceEncoder(load_network(folder / "face.safetensors")), FaceDetector(), valid, rows)
+    figures = detector_figures(encoder, FaceDetector(), valid, rows)
     assert figures["detected"] > 0.95
     assert figures["accuracy_direct"] > 0.7
     assert figures["accuracy_through"] > figures["accuracy_direct"] - 0.06
