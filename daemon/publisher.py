@@ -61,7 +61,7 @@ class Publisher:
         self._queue: queue.SimpleQueue[Scored | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
         self.failed = False
-        """Whether a sink has refused a prediction."""
+        """Whether a prediction was refused, by a sink or by the schema."""
         self._metrics.watch_channel("publish", self._queue.qsize)
 
     def start(self) -> None:
@@ -88,32 +88,49 @@ class Publisher:
                 break
             self._publish(scored)
         for sink in self._sinks:
-            sink.flush()
-            sink.close()
+            self._close(sink)
         self._heartbeats.retire("publish")
 
+    def _close(self, sink: Sink) -> None:
+        try:
+            sink.flush()
+            sink.close()
+        except SinkError as error:
+            self._refused(error, sink=sink.name)
+
     def _publish(self, scored: Scored) -> None:
+        """Whatever comes of it, the window is told to be done: the timeline counts on every one."""
+        window, prediction, line = scored.window, None, b""
+        try:
+            if scored.scores is None:
+                log.error("a window could not be scored", session=window.session, start=format_ns(window.start_ns))
+            else:
+                prediction, line = self._deliver(scored, scored.scores)
+        except Exception as error:  # scores that the schema refuses, or a fault of ours: it costs this window only
+            self._refused(error, session=window.session, start=format_ns(window.start_ns))
+        self._published(prediction, line)
+
+    def _deliver(self, scored: Scored, scores: Scores) -> tuple[wire.Prediction, bytes]:
         window = scored.window
-        if scored.scores is None:
-            log.error("a window could not be scored", session=window.session, start=format_ns(window.start_ns))
-            self._published(None, b"")
-            return
         began_ns = self._clock.monotonic_ns()
         last_received_ns = max((u.received_ns for units in window.units.values() for u in units), default=0)
         processing_s = max(0.0, (self._clock.wall_ns() - last_received_ns) / NS_PER_S)
-        prediction = build(scored, scored.scores, self._publication, processing_s)
+        prediction = build(scored, scores, self._publication, processing_s)
         line = prediction.json_line()
         for sink in self._sinks:
             try:
                 sink.publish(prediction, line)
             except SinkError as error:
-                self.failed = True
-                self._metrics.publish_failed()
-                log.error("a prediction was refused", sink=sink.name, id=prediction.id, why=str(error))
+                self._refused(error, sink=sink.name, id=prediction.id)
         self._metrics.published((self._clock.monotonic_ns() - began_ns) / NS_PER_S)
         self._metrics.prediction(prediction.risk.level, prediction.abstained.reason if prediction.abstained else None)
         self._metrics.delivered(max(0.0, (self._clock.wall_ns() - window.end_ns) / NS_PER_S), processing_s)
-        self._published(prediction, line)
+        return prediction, line
+
+    def _refused(self, error: Exception, **what: str) -> None:
+        self.failed = True
+        self._metrics.publish_failed()
+        log.error("a prediction was refused", error=type(error).__name__, why=str(error), **what)
 
 
 def build(scored: Scored, scores: Scores, publication: Publication, processing_s: float) -> wire.Prediction:

@@ -19,9 +19,9 @@ class Sink(Protocol):
         ...
 
     def flush(self) -> None:
-        """Returns when everything published is delivered."""
+        """Returns when everything published is delivered. SinkError if it cannot be."""
         ...
 
     def close(self) -> None:
-        """Releases what the sink holds."""
+        """Releases what the sink holds. SinkError if something in it could not be delivered."""
         ...

@@ -1,6 +1,8 @@
 """Predictions as JSON lines, to standard output or appended to a file."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,15 +32,22 @@ class JsonLines:
             raise SinkError(f"{path}: cannot be written: {error.strerror}") from error
 
     def publish(self, prediction: Prediction, line: bytes) -> None:
-        try:
+        with self._errors_named():
             self._stream.write(line + b"\n")
             self._stream.flush()
-        except OSError as error:
-            raise SinkError(f"{self.name}: cannot be written: {error.strerror}") from error
 
     def flush(self) -> None:
-        self._stream.flush()
+        with self._errors_named():
+            self._stream.flush()
 
     def close(self) -> None:
         if self._stream is not sys.stdout.buffer:
-            self._stream.close()
+            with self._errors_named():
+                self._stream.close()
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SinkError(f"{self.name}: cannot be written: {error.strerror}") from error
