@@ -1,4 +1,3 @@
-# NOTICE to whoever began this part at 00:24 and was cut off: another helper (began 01:57) owns models/** now; stop editing, report. (The helper of 01:57 removes this line.)
 """Builds each modality's encoder from its part of a model folder, and an example of its input to warm it up with.
 
 The parts are the networks trained here; what they stand on (the face detector, Whisper, the sentence encoder's table)

@@ -3,11 +3,10 @@
 The rule. The words decide: each category is the text head's calibrated probability, for risk and no risk equally likely
 beforehand, and the score is the greatest of them. So distress alone can raise the highest level, which is needed: short
 lines of wanting to die are often read as distress and not as self-harm. Without words every category is 0. Negative
-affect (sadness,
-anger and fear together, in the fused emotion) beyond `affect_from` can lift the score by itself, but never to `high`: a
-face or a voice is no ground for more than a second look. Levels are thresholds on the score, chosen by how often
-ordinary chat reaches them (the model card gives the figures). Left out: the course of a session over time, which
-belongs to whoever keeps the session.
+affect (sadness, anger and fear together, in the fused emotion) beyond `affect_from` can lift the score by itself, but
+never to `high`: a face or a voice is no ground for more than a second look. Levels are thresholds on the score, chosen
+by how often ordinary chat reaches them (the model card gives the figures). Left out: the course of a session over time,
+which belongs to whoever keeps the session.
 """
 
 from collections.abc import Mapping

@@ -44,8 +44,14 @@ class FaceEncoder:
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
         """embedding: (windows, faces, 64); weight: (windows, faces), 0 where padded. Logits are for equal priors."""
         share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-6)
-        mean = (embedding * share.unsqueeze(-1)).sum(dim=1).to(self._device)
-        return Pooled(self._network.head(mean)[:, : len(EMOTIONS)])
+        mean = (embedding * share.unsqueeze(-1)).sum(dim=1)
+        return Pooled(self.expressions(mean)[:, : len(EMOTIONS)])
+
+    @torch.inference_mode()
+    def expressions(self, embedding: torch.Tensor) -> torch.Tensor:
+        """embedding: (faces, 64). Returns (faces, 8) logits of all of FER+'s expressions, for equal priors."""
+        logits: torch.Tensor = self._network.head(embedding.to(self._device))
+        return logits
 
 
 def save_network(path: Path, network: ExpressionNet) -> None:

@@ -1,9 +1,8 @@
-# NOTICE to whoever began this part at 00:24 and was cut off: another helper (began 01:57) owns models/** now; stop editing, report. (The helper of 01:57 removes this line.)
 """Makes a model folder of trained networks: calibrates and fuses them, merges their weights, writes manifest and card.
 
-`RUNS` holds a folder per part (`face`, `speech`, `text`), each with the part's weights (`PART.safetensors`), its figures
+RUNS holds a folder per part (`face`, `speech`, `text`), each with the part's weights (`PART.safetensors`), its figures
 (`metrics.json`) and the answers it gave to data it was not trained on (`valid_logits.npz`; `oof_logits.npz` for speech,
-whose answers are out of fold). `DATA` holds the corpora, of which only label frequencies and ordinary lines are read.
+whose answers are out of fold). DATA holds the corpora, of which only label frequencies and ordinary lines are read.
 Left out: training, which is each part's own.
 """
 

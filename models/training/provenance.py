@@ -42,6 +42,6 @@ DATA = (
 )
 
 LICENCES = (
-    "The code's licence does not cover what the data's owners reserve. RAVDESS is non-commercial and several corpora are "
-    "for research or of unverified licence: ask their owners before any commercial use of these weights."
+    "The code's licence does not cover what the data's owners reserve. RAVDESS is non-commercial and several corpora "
+    "are for research, or of a licence not verified: ask their owners before any commercial use of these weights."
 )
