@@ -48,7 +48,7 @@ def main() -> None:
 
 def _person() -> tuple[Picture, Picture]:
     """The portrait, (400, 370, 3) BGR in 0..255, and how much of each pixel is the person, (400, 370, 1) in 0..1."""
-    portrait = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)[:400, :370]
+    portrait = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)[:400, :370]  # type: ignore[no-untyped-call]
     guess = np.full(portrait.shape[:2], cv2.GC_PR_BGD, np.uint8)
     cv2.ellipse(guess, (222, 120), (85, 118), 0, 0, 360, cv2.GC_PR_FGD, -1)  # head and hair
     cv2.ellipse(guess, (210, 400), (190, 205), 0, 0, 360, cv2.GC_PR_FGD, -1)  # suit
@@ -58,7 +58,7 @@ def _person() -> tuple[Picture, Picture]:
     guess[:, :20] = cv2.GC_BGD
     guess[:230, 330:] = cv2.GC_BGD
     cv2.setRNGSeed(1)
-    cv2.grabCut(portrait, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), 6, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(portrait, guess, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 6, cv2.GC_INIT_WITH_MASK)
     mask = ((guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD)).astype(np.float32)
     return portrait.astype(np.float32), cv2.GaussianBlur(mask, (0, 0), 1.5)[..., None]
 
@@ -66,7 +66,7 @@ def _person() -> tuple[Picture, Picture]:
 def _room() -> Picture:
     """A wall with a window and a shelf, and nobody in it: (480, 640, 3) BGR in 0..255."""
     room = np.empty((_HEIGHT, _WIDTH, 3), np.float32)
-    room[:] = np.linspace(205, 165, _HEIGHT, dtype=np.float32)[:, None, None] * np.float32([0.86, 0.95, 1.0])
+    room[:] = np.linspace(205, 165, _HEIGHT, dtype=np.float32)[:, None, None] * np.array([0.86, 0.95, 1.0], np.float32)
     cv2.rectangle(room, (40, 60), (180, 250), (235, 220, 190), -1)
     cv2.rectangle(room, (40, 60), (180, 250), (120, 140, 150), 6)
     cv2.line(room, (110, 60), (110, 250), (120, 140, 150), 4)
@@ -75,7 +75,7 @@ def _room() -> Picture:
         (492, 516, 538, 566), ((90, 60, 50), (60, 110, 70), (60, 70, 140), (110, 100, 60)), strict=True
     ):
         cv2.rectangle(room, (left, 108), (left + 18, 169), colour, -1)
-    return cv2.GaussianBlur(room, (0, 0), 1.2)
+    return np.asarray(cv2.GaussianBlur(room, (0, 0), 1.2), np.float32)
 
 
 def _frames() -> Iterator[npt.NDArray[np.uint8]]:
@@ -86,16 +86,16 @@ def _frames() -> Iterator[npt.NDArray[np.uint8]]:
     for index in range(round(LENGTH_S * _FRAMES_PER_S)):
         at_s = index / _FRAMES_PER_S
         place = _placement(at_s)
-        here = cv2.warpAffine(mask, place, (_WIDTH, _HEIGHT))[..., None]
-        person = cv2.warpAffine(portrait, place, (_WIDTH, _HEIGHT))
-        picture = _light(at_s) * (room * (1 - here) + person * here)
+        here = np.asarray(cv2.warpAffine(mask, place, (_WIDTH, _HEIGHT)), np.float32)[..., None]
+        person = np.asarray(cv2.warpAffine(portrait, place, (_WIDTH, _HEIGHT)), np.float32)
+        picture: Picture = np.float32(_light(at_s)) * (room * (1 - here) + person * here)
         if FACE_COVERED[0] <= at_s < FACE_COVERED[1]:
             _cover(picture, place)
         yield np.clip(picture + grain[index % len(grain)], 0, 255).astype(np.uint8)
 
 
 def _placement(at_s: float) -> npt.NDArray[np.float64]:
-    """Where the portrait is: an affine map, (2, 3). It leaves to the right, so that from NO_FACE's start nobody is seen."""
+    """Where the portrait is: an affine map, (2, 3). It is out of sight during NO_FACE."""
     scale = 1.25 + 0.2 * np.sin(at_s / 5.0) + (0.25 if at_s >= NO_FACE[1] else 0.0)
     turn_degrees = 5.0 * np.sin(at_s / 1.9)
     place = cv2.getRotationMatrix2D((205.0, 200.0), turn_degrees, scale)
