@@ -1,8 +1,8 @@
 """Plays stored sessions as if they happened now: merged in event time, paced or as fast as they are taken.
 
 Rule: the records of the sessions that play together are handed on in event-time order, the same order at every speed.
-As the merged time passes each fifth of a second, every stream of every open session is told so (`Progress`), so that
-chat between two lines never holds a window; after its last record a session ends. A faulty file never stops the
+As it begins, and as the merged time passes each fifth of a second, every stream of every open session is told so
+(`Progress`), so that no window closes before a stream's first record and chat between two lines never holds one; after its last record a session ends. A faulty file never stops the
 others: what can be read of it is played, and its fault is raised when all is done.
 Left out: seeking and looping. Sessions play in groups, since each one that plays holds its own decoders.
 """
@@ -98,12 +98,13 @@ class Playback:
         for time_ns, index, record in heapq.merge(*(_timed(i, session) for i, session in enumerate(sessions))):
             for tick_ns in pace.ticks(time_ns, idle=not playing):
                 for session in playing.values():
-                    for modality in sorted(session.modalities):
-                        emit(Progress(session.session, modality, tick_ns))
+                    _promise(session, tick_ns, emit)
             if stop.is_set():
                 return
             if record is not None:
-                playing[index] = sessions[index]
+                if index not in playing:
+                    playing[index] = sessions[index]
+                    _promise(sessions[index], time_ns, emit)
                 emit(replace(record, received_ns=self._clock.wall_ns()))
                 continue
             playing.pop(index, None)
@@ -143,6 +144,12 @@ class _Pace:
         wait_ns = due_ns - self._clock.monotonic_ns()
         if wait_ns > 0:
             self._clock.wait(self._stop, wait_ns / NS_PER_S)
+
+
+def _promise(session: StoredSession, through_ns: int, emit: Emit) -> None:
+    """Tells of every stream of the session that nothing more comes before `through_ns`; first, that it is there."""
+    for modality in sorted(session.modalities):
+        emit(Progress(session.session, modality, through_ns))
 
 
 def _timed(index: int, session: StoredSession) -> Iterator[tuple[int, int, Record | None]]:
