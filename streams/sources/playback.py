@@ -1,9 +1,10 @@
 """Plays stored sessions as if they happened now: merged in event time, paced or as fast as they are taken.
 
 Rule: the records of the sessions that play together are handed on in event-time order, the same order at every speed.
-As it begins, and as the merged time passes each fifth of a second, every stream of every open session is told so
-(`Progress`), so that no window closes before a stream's first record and chat between two lines never holds one; after its last record a session ends. A faulty file never stops the
-others: what can be read of it is played, and its fault is raised when all is done.
+As a session begins, and whenever another fifth of a second has passed, each of its streams is told so (`Progress`): no
+window closes before a stream's first record, and chat between two lines never holds one. After its last record a
+session ends. A faulty file never stops the others: what can be read of it is played, and its fault is raised when all
+is done.
 Left out: seeking and looping. Sessions play in groups, since each one that plays holds its own decoders.
 """
 
