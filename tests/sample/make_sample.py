@@ -21,7 +21,7 @@ import soundfile
 import soxr
 from skimage import data
 
-from tests.sample.script import CHAT, FACE_COVERED, LENGTH_S, NO_FACE, UTTERANCES, Utterance
+from tests.sample.script import CHAT, FACE_COVERED, LENGTH_S, NO_FACE, SCARF, UTTERANCES, Utterance
 
 OUT = Path(__file__).parents[2] / "daemon" / "sample"
 
@@ -63,6 +63,30 @@ def _person() -> tuple[Picture, Picture]:
     return portrait.astype(np.float32), cv2.GaussianBlur(mask, (0, 0), 1.5)[..., None]
 
 
+def _with_scarf(portrait: Picture) -> Picture:
+    """The portrait with a knitted scarf from below the nose to the collar."""
+    outline = [
+        (172, 134),
+        (196, 131),
+        (222, 136),
+        (250, 134),
+        (272, 138),
+        (276, 176),
+        (258, 202),
+        (186, 200),
+        (172, 176),
+    ]
+    cloth = np.zeros(portrait.shape[:2], np.float32)
+    cv2.fillPoly(cloth, [np.array(outline, np.int32)], 1.0)
+    cover = np.asarray(cv2.GaussianBlur(cloth, (0, 0), 1.0), np.float32)[..., None]
+    rows = np.arange(portrait.shape[0], dtype=np.float32)[:, None, None]
+    columns = np.arange(portrait.shape[1], dtype=np.float32)[None, :, None]
+    folds = 1.0 + 0.16 * np.sin((rows + 0.004 * (columns - 222) ** 2) / 2.2)
+    shade = 1.0 - 0.35 * ((columns - 222) / 55) ** 2
+    wool = np.array([120, 84, 62], np.float32) * folds * np.clip(shade, 0.4, 1.0)
+    return np.asarray(portrait * (1 - cover) + wool * cover, np.float32)
+
+
 def _room() -> Picture:
     """A wall with a window and a shelf, and nobody in it: (480, 640, 3) BGR in 0..255."""
     room = np.empty((_HEIGHT, _WIDTH, 3), np.float32)
@@ -81,13 +105,15 @@ def _room() -> Picture:
 def _frames() -> Iterator[npt.NDArray[np.uint8]]:
     """Every picture of the session, (480, 640, 3) BGR."""
     portrait, mask = _person()
+    wrapped = _with_scarf(portrait)
     room, noise = _room(), np.random.default_rng(1)
     grain = noise.normal(0, 1.5, (4, _HEIGHT, _WIDTH, 1)).astype(np.float32)
     for index in range(round(LENGTH_S * _FRAMES_PER_S)):
         at_s = index / _FRAMES_PER_S
         place = _placement(at_s)
         here = np.asarray(cv2.warpAffine(mask, place, (_WIDTH, _HEIGHT)), np.float32)[..., None]
-        person = np.asarray(cv2.warpAffine(portrait, place, (_WIDTH, _HEIGHT)), np.float32)
+        shown = wrapped if any(start <= at_s < end for start, end in SCARF) else portrait
+        person = np.asarray(cv2.warpAffine(shown, place, (_WIDTH, _HEIGHT)), np.float32)
         picture: Picture = np.float32(_light(at_s)) * (room * (1 - here) + person * here)
         if FACE_COVERED[0] <= at_s < FACE_COVERED[1]:
             _cover(picture, place)

@@ -14,8 +14,11 @@ NO_FACE: Span = (18.0, 26.0)
 NO_VOICE: Span = (26.0, 34.0)
 """In each of these exactly one modality is missing."""
 
-FACE_COVERED: Span = (35.5, 38.0)
+FACE_COVERED: Span = (34.0, 40.0)
 """Someone is there, but nothing of the face can be seen."""
+
+SCARF: tuple[Span, ...] = ((0.0, 3.6), (26.0, 34.0))
+"""The mouth is behind a scarf: the one portrait smiles, and must not smile through bad news."""
 
 HAPPY: Span = (4.0, 10.0)
 SAD: Span = (18.0, 26.0)
