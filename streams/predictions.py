@@ -22,7 +22,7 @@ ClosedBy = Literal["watermark", "idle", "end", "drain"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class Window(_Part):
