@@ -1,0 +1,86 @@
+"""What the tests of the daemon's threads are written in: units and windows of a second-based timeline, and waiting."""
+
+import queue
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from daemon.instruments import Instruments
+from daemon.preparation import Evidence
+from streams.clock import ManualClock
+from streams.events import Line, Picture, SoundPieces, Unit
+from streams.records import Modality
+from streams.timeline import ClosedWindow
+from tests.streams.making import ns
+
+Told_ = TypeVar("Told_")
+_PATIENCE_S = 20.0  # how long a test waits for a thread before it fails
+
+
+class Told(Generic[Told_]):
+    """What threads have told, in the order they told it; `next` waits for it."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Told_] = queue.SimpleQueue()
+
+    def __call__(self, what: Told_) -> None:
+        self._queue.put(what)
+
+    def next(self) -> Told_:
+        return self._queue.get(timeout=_PATIENCE_S)
+
+    def many(self, count: int) -> list[Told_]:
+        return [self.next() for _ in range(count)]
+
+    def nothing_more(self) -> bool:
+        return self._queue.empty()
+
+
+def instruments() -> Instruments:
+    return Instruments(ManualClock())
+
+
+def counted(of: Instruments, name: str, **labels: str) -> float:
+    """The value of one series, 0 where nothing has happened yet."""
+    return of.metrics.registry.get_sample_value(f"affectd_{name}", labels) or 0.0
+
+
+def unit(
+    modality: Modality = Modality.TEXT,
+    at_s: float = 0.0,
+    for_s: float = 0.0,
+    session: str = "room",
+    text: str = "hello",
+    result: Any = None,
+) -> Unit:
+    """A unit of one modality; with a `result`, it has been encoded."""
+    payloads: dict[Modality, Callable[[], Picture | SoundPieces | Line]] = {
+        Modality.VIDEO: lambda: Picture("image/jpeg", b"picture"),
+        Modality.AUDIO: lambda: SoundPieces(()),
+        Modality.TEXT: lambda: Line(text),
+    }
+    start_ns, end_ns = ns(at_s), ns(at_s + for_s)
+    order = (start_ns, 0, text)
+    made = Unit(session, modality, start_ns, end_ns, start_ns, payloads[modality](), order, result=result)
+    made.done = result is not None
+    return made
+
+
+def evidence(*weight: float, width: int = 2, encode_ms: float = 0.0, **quality: float) -> Evidence:
+    """Rows of embedding 0, 1, 2, ... with these weights."""
+    rows = torch.arange(len(weight), dtype=torch.float32)[:, None].expand(-1, width)
+    return Evidence(rows, torch.tensor(weight), quality, encode_ms)
+
+
+def window(*units: Unit, at_s: float = 0.0, size_s: float = 4.0, revision: int = 0) -> ClosedWindow:
+    return ClosedWindow(
+        session=units[0].session if units else "room",
+        start_ns=ns(at_s),
+        end_ns=ns(at_s + size_s),
+        closed_by="watermark",
+        revision=revision,
+        units={m: tuple(u for u in units if u.modality is m) for m in Modality},
+        received_fraction={m: float(any(u.modality is m for u in units)) for m in Modality},
+        watermark_lag_ns=250_000_000,
+    )

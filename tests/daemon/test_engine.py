@@ -1,0 +1,201 @@
+"""Rows of many units in one device call, and windows from what was encoded."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from daemon.engine import Batching, Scored, ScoringEngine, _encode_with, window_features
+from daemon.preparation import Evidence, Prepared
+from models.encoding import Encoded, Pooled
+from models.face.crop import Face, given_face
+from models.face.network import CROP_PX
+from models.labels import RISKS
+from models.model import AffectModel, ModalityScores, Scores, WindowFeatures
+from models.risk import NO_RISK
+from models.speech.encoder import SpeechSegment
+from streams.events import Unit
+from streams.records import Modality
+from tests.daemon.making import Told, counted, evidence, instruments, unit, window
+
+pytestmark = pytest.mark.unit
+
+_DRAWN = np.random.default_rng(7)
+
+
+class FakeEncoder:
+    """Embeds a row as its sum and its length, and weighs it by the sum; counts its calls."""
+
+    width = 2
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def encode(self, prepared: Sequence[Any]) -> Encoded:
+        self.calls.append(len(prepared))
+        content = [_content(row) for row in prepared]
+        embedding = torch.tensor([[float(values.sum()), float(values.size)] for values in content])
+        return Encoded(embedding, embedding[:, 0].sigmoid())
+
+    def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
+        return Pooled(torch.zeros(len(embedding), 7))
+
+
+def _content(row: Any) -> Any:
+    match row:
+        case Face():
+            return row.crop
+        case SpeechSegment():
+            return row.mel
+        case _:
+            return np.asarray(row)
+
+
+def face() -> Face:
+    return given_face(_DRAWN.integers(0, 255, (CROP_PX, CROP_PX), np.uint8))
+
+
+def segment() -> SpeechSegment:
+    mel = _DRAWN.normal(size=(80, 100)).astype(np.float32)
+    return SpeechSegment(mel, np.ones(50, bool), 1.0, -20.0, 30.0)
+
+
+def tokens() -> list[int]:
+    return [int(token) for token in _DRAWN.integers(0, 1000, _DRAWN.integers(1, 20))]
+
+
+@pytest.mark.parametrize("row", [face, segment, tokens])
+def test_the_rows_of_a_unit_are_encoded_in_a_batch_as_alone(row: Any) -> None:
+    units = [[row() for _ in range(rows)] for rows in (1, 3, 1, 2)]
+    encoder = FakeEncoder()
+    together = _encode_with(encoder)(units)
+    assert encoder.calls == [7]
+    for rows, (embedding, weight) in zip(units, together, strict=True):
+        [(alone_embedding, alone_weight)] = _encode_with(FakeEncoder())([rows])
+        assert embedding.shape == (len(rows), 2)
+        torch.testing.assert_close(embedding, alone_embedding, atol=0, rtol=0)
+        torch.testing.assert_close(weight, alone_weight, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("row", [face, segment, tokens])
+def test_a_window_has_the_same_features_whichever_batch_its_units_were_in(row: Any) -> None:
+    units = [[row()], [row(), row()], [row()]]
+
+    def features(encoded: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Encoded:
+        made = [unit(at_s=i, result=Evidence(*rows, {}, 0.0)) for i, rows in enumerate(encoded)]
+        return window_features(window(*made)).events["text"]
+
+    together = features(_encode_with(FakeEncoder())(units))
+    alone = features([_encode_with(FakeEncoder())([rows])[0] for rows in units])
+    torch.testing.assert_close(together.embedding, alone.embedding, atol=0, rtol=0)
+    torch.testing.assert_close(together.weight, alone.weight, atol=0, rtol=0)
+
+
+def test_the_events_of_a_window_keep_their_order() -> None:
+    units = [unit(at_s=at_s, result=evidence(weight)) for at_s, weight in ((0.0, 0.1), (1.0, 0.2), (2.0, 0.3))]
+    assert window_features(window(*units)).events["text"].weight.tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_units_without_rows_or_without_a_result_add_nothing() -> None:
+    heard = unit(Modality.AUDIO, 0, 1, result=evidence(0.5))
+    silent = unit(Modality.AUDIO, 1, 1, result=evidence())
+    lost = unit(Modality.AUDIO, 2, 1)
+    nobody = unit(Modality.VIDEO, result=evidence())
+    features = window_features(window(heard, silent, lost, nobody))
+    assert set(features.events) == {"audio"}
+    assert features.events["audio"].weight.tolist() == [0.5]
+
+
+def test_a_window_in_which_nothing_was_encoded_has_no_events() -> None:
+    assert window_features(window(unit(Modality.VIDEO))).events == {}
+
+
+class FakeModel(AffectModel):
+    """Answers each window with the number of its rows of text, as its entropy."""
+
+    def __init__(self, broken: bool = False) -> None:
+        self.encoders = {modality.value: FakeEncoder() for modality in Modality}
+        self.batches: list[int] = []
+        self._broken = broken
+
+    def fuse(self, windows: Sequence[WindowFeatures]) -> list[Scores]:
+        self.batches.append(len(windows))
+        if self._broken:
+            raise ArithmeticError("cannot be fused")
+        return [scores(len(features.events["text"].weight)) for features in windows]
+
+
+def scores(entropy: float) -> Scores:
+    flat = tuple([1 / 7] * 7)
+    absent = ModalityScores(False, 0.0, None)
+    assert set(NO_RISK.categories) == set(RISKS)
+    return Scores(flat, "fear", 0.0, 0.0, entropy, {m.value: absent for m in Modality}, NO_RISK, None)
+
+
+class Characters:
+    def prepare(self, unit: Unit) -> Prepared:
+        return Prepared([[1, 2], [3]], {})
+
+    def forget(self, session: str) -> None:
+        """Nothing is remembered."""
+
+
+def engine(model: AffectModel, encoded: Told[Unit], scored: Told[Scored]) -> ScoringEngine:
+    of = instruments()
+    return ScoringEngine(model, [{Modality.TEXT: Characters()}], Batching(8, 0.0), encoded, scored, of)
+
+
+def test_a_unit_is_encoded_once_and_the_windows_with_it_are_scored_from_that() -> None:
+    model, encoded, scored = FakeModel(), Told[Unit](), Told[Scored]()
+    made = engine(model, encoded, scored)
+    made.start()
+    made.encode(unit())
+    done = encoded.next()
+    windows = [window(done, at_s=-1.0), window(done, at_s=0.0)]
+    for each in windows:
+        made.score(each)
+    answers = scored.many(2)
+    made.stop()
+    assert [answer.window for answer in answers] == windows
+    assert [answer.scores.entropy for answer in answers if answer.scores] == [2, 2]
+    assert isinstance(text := model.encoders["text"], FakeEncoder)
+    assert text.calls == [2]
+
+
+def test_windows_that_wait_together_are_fused_in_one_call() -> None:
+    model, scored = FakeModel(), Told[Scored]()
+    made = engine(model, Told[Unit](), scored)
+    encoded = unit(result=evidence(1.0))
+    for at_s in range(3):
+        made.score(window(encoded, at_s=at_s))
+    made.start()
+    scored.many(3)
+    made.stop()
+    assert model.batches == [3]
+
+
+def test_a_window_that_cannot_be_fused_is_answered_without_scores() -> None:
+    of, scored = instruments(), Told[Scored]()
+    made = ScoringEngine(FakeModel(broken=True), [{}], Batching(8, 0.0), Told[Unit](), scored, of)
+    made.start()
+    made.score(window(unit(result=evidence(1.0))))
+    assert scored.next().scores is None
+    made.stop()
+    assert counted(of, "inference_failures_total", reason="ArithmeticError") > 0
+
+
+def test_an_ended_session_is_forgotten_by_its_preparers() -> None:
+    forgotten = Told[str]()
+
+    class Remembering(Characters):
+        def forget(self, session: str) -> None:
+            forgotten(session)
+
+    told = (Told[Unit](), Told[Scored]())
+    made = ScoringEngine(FakeModel(), [{Modality.TEXT: Remembering()}], Batching(8, 0.0), *told, instruments())
+    made.start()
+    made.forget("room")
+    assert forgotten.next() == "room"
+    made.stop()

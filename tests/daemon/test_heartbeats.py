@@ -1,0 +1,42 @@
+"""Signs of progress."""
+
+import pytest
+
+from daemon.heartbeats import OVERDUE_S, Heartbeats
+from streams.clock import ManualClock
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_worker_that_does_not_beat_is_overdue_until_it_beats_again() -> None:
+    clock = ManualClock()
+    heartbeats = Heartbeats(clock)
+    beat = heartbeats.worker("device")
+    clock.advance(OVERDUE_S - 1)
+    assert heartbeats.overdue() == []
+    clock.advance(1)
+    assert heartbeats.overdue() == ["device"]
+    assert heartbeats.age_s("device") == OVERDUE_S
+    beat()
+    assert heartbeats.overdue() == []
+
+
+def test_only_the_worker_that_is_stuck_is_named() -> None:
+    clock = ManualClock()
+    heartbeats = Heartbeats(clock)
+    heartbeats.worker("stuck")
+    beat = heartbeats.worker("well")
+    clock.advance(OVERDUE_S)
+    beat()
+    assert heartbeats.overdue() == ["stuck"]
+
+
+def test_nothing_is_expected_of_a_worker_that_has_retired_even_if_it_beats_once_more() -> None:
+    clock = ManualClock()
+    heartbeats = Heartbeats(clock)
+    beat = heartbeats.worker("publish")
+    heartbeats.retire("publish")
+    beat()
+    clock.advance(OVERDUE_S)
+    assert heartbeats.names() == heartbeats.overdue() == []
+    assert heartbeats.age_s("publish") == 0.0

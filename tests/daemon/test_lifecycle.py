@@ -1,0 +1,44 @@
+"""The life of the daemon."""
+
+import pytest
+
+from daemon.lifecycle import LEGAL_MOVES, IllegalMove, LifecycleState, moved
+
+pytestmark = pytest.mark.unit
+
+S = LifecycleState
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        (S.STARTING, S.WARMING, S.OPENING, S.RUNNING, S.DRAINING, S.STOPPED),
+        (S.STARTING, S.WARMING, S.OPENING, S.RUNNING, S.OPENING, S.RUNNING, S.DRAINING, S.STOPPED),
+        (S.STARTING, S.WARMING, S.OPENING, S.DRAINING, S.STOPPED),
+        (S.STARTING, S.WARMING, S.STOPPED),
+        (S.STARTING, S.STOPPED),
+    ],
+    ids=["whole", "a source breaks and comes back", "ends before it ran", "no model", "cannot start"],
+)
+def test_a_life_that_may_be(life: tuple[LifecycleState, ...]) -> None:
+    state = life[0]
+    for to in life[1:]:
+        state = moved(state, to)
+    assert state is S.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("current", "to"),
+    [(S.STARTING, S.RUNNING), (S.WARMING, S.RUNNING), (S.DRAINING, S.RUNNING), (S.RUNNING, S.STOPPED)],
+)
+def test_a_move_that_may_not_be_raises_and_names_both_states(current: LifecycleState, to: LifecycleState) -> None:
+    with pytest.raises(IllegalMove, match=f"from {current} to {to}"):
+        moved(current, to)
+
+
+def test_nothing_follows_the_end_and_everything_can_reach_it() -> None:
+    assert [state for state in S if not LEGAL_MOVES[state]] == [S.STOPPED]
+    reached = {S.STOPPED}
+    for _ in S:
+        reached |= {state for state in S if LEGAL_MOVES[state] & reached}
+    assert reached == set(S)

@@ -1,0 +1,238 @@
+"""The timeline thread, with an engine that answers when the test says so."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from daemon.engine import Scored
+from daemon.instruments import Instruments
+from daemon.pipeline import Encoded, Message, Pipeline, Published
+from daemon.publisher import Publication, Publisher
+from streams.channel import Channel, Inlet, Policy
+from streams.decode import Limits
+from streams.events import Line, Unit
+from streams.predictions import ModelRef
+from streams.records import EndOfSession, Modality, Record
+from streams.sessions import Sessions
+from streams.timeline import ClosedWindow
+from tests.daemon.making import Told, counted, instruments
+from tests.streams.making import config, ns, seconds
+
+pytestmark = pytest.mark.unit
+
+
+@dataclass
+class HeldEngine:
+    """Holds what it is given until the test answers; `at_once` answers without being asked."""
+
+    inlet: Inlet[Message]
+    at_once: bool = False
+    units: Told[Unit] = field(default_factory=Told)
+    windows: Told[ClosedWindow] = field(default_factory=Told)
+    over: Told[str] = field(default_factory=Told)
+    most_held: int = 0
+    _held: list[Message] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def encode(self, unit: Unit) -> None:
+        self._hold(Encoded(unit))
+        self.units(unit)
+
+    def score(self, window: ClosedWindow) -> None:
+        self._hold(Published())
+        self.windows(window)
+
+    def forget(self, session: str) -> None:
+        self.over(session)
+
+    def answer(self, message: Message) -> None:
+        with self._lock:
+            self._held.remove(message)
+        self.inlet.post(message)
+
+    def release(self) -> None:
+        """Answers all that is held, and from now on at once."""
+        with self._lock:
+            self.at_once = True
+            for message in self._held:
+                self.inlet.post(message)
+
+    def _hold(self, message: Message) -> None:
+        with self._lock:
+            if self.at_once:
+                self.inlet.post(message)
+            else:
+                self._held.append(message)
+                self.most_held = max(self.most_held, len(self._held))
+
+
+@dataclass
+class Running:
+    pipeline: Pipeline
+    engine: HeldEngine
+    channel: Channel
+    inlet: Inlet[Message]
+    instruments: Instruments
+
+
+@contextmanager
+def running(at_once: bool = False, max_under_way: int = 100) -> Iterator[Running]:
+    of = instruments()
+    inlet: Inlet[Message] = Inlet(of.clock, of.metrics)
+    channel = inlet.channel("file", Policy.BLOCK, 100, live=False)
+    engine = HeldEngine(inlet, at_once)
+    sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics)
+    pipeline = Pipeline(inlet, sessions, engine, Limits(), max_under_way, of)
+    on = Running(pipeline, engine, channel, inlet, of)
+    pipeline.start()
+    try:
+        yield on
+    finally:
+        engine.release()
+        pipeline.drain()
+        assert pipeline.finished.wait(10)
+
+
+def line(at_s: float, text: str = "hello", session: str = "room") -> Record:
+    return Record(session, Modality.TEXT, "text/plain", text.encode(), ns(at_s), ns(at_s))
+
+
+def text_of(unit: Unit) -> str:
+    assert isinstance(unit.payload, Line)
+    return unit.payload.text
+
+
+def starts(windows: list[ClosedWindow]) -> list[float]:
+    return [seconds(window.start_ns) for window in windows]
+
+
+def test_while_too_much_is_under_way_items_wait_and_messages_go_on() -> None:
+    with running(max_under_way=2) as on:
+        for number in range(6):
+            on.channel.put(line(number / 10, str(number)))
+        under_way = on.engine.units.many(2)
+        for number in range(2, 6):  # one answer, one more item
+            on.engine.answer(Encoded(under_way.pop(0)))
+            under_way.append(on.engine.units.next())
+            assert text_of(under_way[-1]) == str(number)
+            assert on.channel.depth() == 5 - number
+        assert on.engine.most_held == 2
+
+
+def test_a_bad_record_is_counted_and_the_rest_goes_on() -> None:
+    with running() as on:
+        on.channel.put(Record("room", Modality.TEXT, "application/json", b"{", ns(0), ns(0)))
+        on.channel.put(Record("room", Modality.VIDEO, "image/jpeg", b"no picture", ns(0), ns(0)))
+        on.channel.put(line(0.2, "good"))
+        assert text_of(on.engine.units.next()) == "good"
+        series = [
+            sample.value
+            for metric in on.instruments.metrics.registry.collect()
+            for sample in metric.samples
+            if sample.name == "affectd_dead_letters_total"
+        ]
+        assert sum(series) == 2
+
+
+def test_windows_are_scored_in_closing_order_and_only_when_their_units_are_done() -> None:
+    with running() as on:
+        for at_s in (0.1, 1.1, 10.1):
+            on.channel.put(line(at_s))
+        first, second, last = on.engine.units.many(3)
+        on.engine.answer(Encoded(second))
+        on.channel.put(line(10.2))
+        on.engine.answer(Encoded(on.engine.units.next()))  # so the answer before it has been taken
+        assert on.engine.windows.nothing_more()
+        on.engine.answer(Encoded(first))
+        closed = on.engine.windows.many(5)
+        assert starts(closed) == [-3.0, -2.0, -1.0, 0.0, 1.0]
+        assert all(window.ready for window in closed)
+        assert on.engine.windows.nothing_more()
+        assert not last.done
+
+
+def test_a_window_waits_for_no_unit_that_lies_after_it() -> None:
+    with running() as on:
+        on.channel.put(line(0.1))
+        on.channel.put(line(10.1))
+        first, last = on.engine.units.many(2)
+        on.engine.answer(Encoded(first))
+        assert starts(on.engine.windows.many(4)) == [-3.0, -2.0, -1.0, 0.0]
+        assert not last.done
+
+
+def test_draining_finishes_what_is_queued_and_closes_every_window() -> None:
+    with running(max_under_way=1) as on:
+        for number in range(5):
+            on.channel.put(line(number / 10, str(number)))
+        on.pipeline.drain()
+        for number in range(5):
+            unit = on.engine.units.next()
+            assert text_of(unit) == str(number)
+            on.engine.answer(Encoded(unit))
+        windows = on.engine.windows.many(4)
+        assert [window.closed_by for window in windows] == ["drain"] * 4
+        assert {len(window.units[Modality.TEXT]) for window in windows} == {5}
+        for _ in windows[1:]:
+            on.engine.answer(Published())
+        assert not on.pipeline.finished.is_set()
+        on.engine.answer(Published())
+        assert on.pipeline.finished.wait(10)
+    assert on.pipeline.under_way == 0
+    assert on.instruments.heartbeats.names() == []
+
+
+def test_draining_waits_for_units_that_are_still_being_encoded() -> None:
+    with running() as on:
+        on.channel.put(line(0.1))
+        unit = on.engine.units.next()
+        on.pipeline.drain()
+        assert on.engine.windows.nothing_more()
+        on.engine.answer(Encoded(unit))
+        assert len(on.engine.windows.many(4)) == 4
+        for _ in range(4):
+            on.engine.answer(Published())
+        assert on.pipeline.finished.wait(10)
+
+
+def test_draining_with_nothing_to_do_finishes() -> None:
+    with running() as on:
+        on.pipeline.drain()
+        assert on.pipeline.finished.wait(10)
+
+
+def test_a_window_that_cannot_be_scored_still_lets_the_drain_finish() -> None:
+    of = instruments()
+    inlet: Inlet[Message] = Inlet(of.clock, of.metrics)
+    channel = inlet.channel("file", Policy.BLOCK, 100, live=False)
+    publication = Publication(ModelRef(name="m", version="1", digest="sha256:0"), "test", False, 5.0)
+    publisher = Publisher(publication, [], lambda prediction, line: inlet.post(Published()), of)
+
+    @dataclass
+    class FailingEngine(HeldEngine):
+        def score(self, window: ClosedWindow) -> None:
+            publisher.submit(Scored(window, None, 0.0, 0.0))
+
+    sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics)
+    pipeline = Pipeline(inlet, sessions, FailingEngine(inlet, at_once=True), Limits(), 10, of)
+    channel.put(line(0.1))
+    publisher.start()
+    pipeline.start()
+    pipeline.drain()
+    assert pipeline.finished.wait(10)
+    publisher.stop()
+    assert counted(of, "windows_closed_total", closed_by="drain") == 4
+    assert counted(of, "predictions_total") == 0
+
+
+def test_a_session_that_ends_closes_its_windows_and_is_forgotten_at_the_next_tick() -> None:
+    with running(at_once=True) as on:
+        on.channel.put(line(0.1))
+        on.channel.put(EndOfSession("room"))
+        assert [window.closed_by for window in on.engine.windows.many(4)] == ["end"] * 4
+        clock = on.instruments.clock
+        clock.wait(on.pipeline.finished, 1.0)  # virtual: a tick is due
+        assert on.engine.over.next() == "room"

@@ -1,0 +1,165 @@
+"""From units to rows: which worker, in which order, and what a unit that cannot be prepared costs."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+
+from daemon.instruments import Instruments
+from daemon.lanes import DeviceThread, Lane
+from daemon.preparation import Evidence, PreparationPool, Prepared
+from streams.events import Line, Unit
+from streams.pictures import BadPicture
+from streams.records import Modality
+from tests.daemon.making import Told, counted, instruments, unit
+
+pytestmark = pytest.mark.unit
+
+
+@dataclass
+class Lines:
+    """Prepares a line: as many rows as characters. Remembers what it did, and on which thread."""
+
+    log: list[tuple[str, str, str]] = field(default_factory=list)
+    faults: dict[str, Exception] = field(default_factory=dict)
+
+    def prepare(self, unit: Unit) -> Prepared:
+        assert isinstance(unit.payload, Line)
+        text = unit.payload.text
+        self.log.append((unit.session, text, threading.current_thread().name))
+        if text in self.faults:
+            raise self.faults[text]
+        return Prepared(list(text), {"characters": float(len(text))})
+
+    def forget(self, session: str) -> None:
+        self.log.append((session, "forgotten", threading.current_thread().name))
+
+
+def encode(units: Sequence[Sequence[str]]) -> Sequence[Any]:
+    if any("!" in rows for rows in units):
+        raise ArithmeticError("cannot be encoded")
+    return [(torch.tensor([[float(ord(row))] for row in rows]), torch.ones(len(rows))) for rows in units]
+
+
+@dataclass
+class Pool:
+    pool: PreparationPool
+    done: Told[Unit]
+    instruments: Instruments
+    log: list[tuple[str, str, str]]
+
+
+@contextmanager
+def running(workers: int = 1, faults: dict[str, Exception] | None = None) -> Iterator[Pool]:
+    of, done, log = instruments(), Told[Unit](), list[tuple[str, str, str]]()
+    device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of)
+    pool = PreparationPool([{Modality.TEXT: Lines(log, faults or {})} for _ in range(workers)], device, done, of)
+    device.start()
+    pool.start()
+    try:
+        yield Pool(pool, done, of, log)
+    finally:
+        pool.stop()
+        device.stop()
+
+
+def test_a_unit_comes_back_with_its_rows_encoded_and_its_quality() -> None:
+    with running() as on:
+        on.pool.submit(unit(text="ab"))
+        result = on.done.next().result
+    assert isinstance(result, Evidence)
+    assert result.embedding.tolist() == [[97.0], [98.0]]
+    assert result.weight.tolist() == [1.0, 1.0]
+    assert result.quality == {"characters": 2.0}
+
+
+def test_a_unit_without_rows_is_done_at_once_with_no_evidence() -> None:
+    with running() as on:
+        on.pool.submit(unit(text=""))
+        result = on.done.next().result
+    assert isinstance(result, Evidence)
+    assert len(result.weight) == 0
+    assert counted(on.instruments, "batch_rows_count", lane="text") == 0
+
+
+def test_a_session_is_always_prepared_by_the_same_worker_and_in_order() -> None:
+    sessions = [f"room-{number}" for number in range(12)]
+    with running(workers=4) as on:
+        for text in "abcde":
+            for session in sessions:
+                on.pool.submit(unit(session=session, text=text))
+        on.done.many(60)
+    threads = {session: {thread for name, _, thread in on.log if name == session} for session in sessions}
+    assert {len(of_session) for of_session in threads.values()} == {1}
+    assert len(set().union(*threads.values())) > 1
+    for session in sessions:
+        assert [text for name, text, _ in on.log if name == session] == list("abcde")
+
+
+def test_a_session_is_forgotten_after_its_units() -> None:
+    with running() as on:
+        for text in ("a", "b"):
+            on.pool.submit(unit(text=text))
+        on.pool.forget("room")
+        on.pool.submit(unit(text="c"))
+        on.done.many(3)
+    assert [what for _, what, _ in on.log] == ["a", "b", "forgotten", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault", "reason"),
+    [
+        ("torn", BadPicture("corrupt", "the picture ends early"), "corrupt"),
+        ("odd", ZeroDivisionError("nobody thought of it"), "internal"),
+    ],
+)
+def test_a_unit_that_cannot_be_prepared_costs_only_itself_and_is_counted(
+    text: str, fault: Exception, reason: str
+) -> None:
+    with running(faults={text: fault}) as on:
+        for content in ("before", text, "after"):
+            on.pool.submit(unit(text=content))
+        done = {made.payload.text: made.result for made in on.done.many(3) if isinstance(made.payload, Line)}
+    assert done[text] is None
+    assert len(done["before"].weight) == 6
+    assert len(done["after"].weight) == 5
+    assert counted(on.instruments, "dead_letters_total", reason=reason) == 1
+
+
+def test_a_unit_of_a_modality_that_nobody_prepares_is_set_aside() -> None:
+    with running() as on:
+        on.pool.submit(unit(Modality.VIDEO))
+        assert on.done.next().result is None
+    assert counted(on.instruments, "dead_letters_total", reason="internal") == 1
+
+
+def test_a_unit_that_the_device_cannot_encode_is_done_without_a_result() -> None:
+    with running() as on:
+        on.pool.submit(unit(text="no!"))
+        assert on.done.next().result is None
+        on.pool.submit(unit(text="yes"))
+        assert on.done.next().result is not None
+    assert counted(on.instruments, "dead_letters_total", reason="inference") == 1
+
+
+def test_stopping_finishes_what_is_queued_and_ends_the_workers() -> None:
+    with running(workers=2) as on:
+        for number in range(20):
+            on.pool.submit(unit(session=f"room-{number}"))
+        on.pool.stop()
+        assert len(on.log) == 20
+        assert on.instruments.heartbeats.names() == ["device"]
+
+
+def test_depth_is_what_waits_for_all_workers() -> None:
+    of = instruments()
+    device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of)
+    ignore: Callable[[Unit], None] = lambda unit: None  # noqa: E731
+    pool = PreparationPool([{Modality.TEXT: Lines()} for _ in range(3)], device, ignore, of)
+    for number in range(5):
+        pool.submit(unit(session=f"room-{number}"))
+    assert counted(of, "channel_depth", stage="prepare") == 5
