@@ -4,6 +4,7 @@ from enum import IntEnum
 
 from daemon.config_errors import ConfigurationError
 from daemon.http import CannotBind
+from streams.sinks.base import SinkError
 from streams.sources.base import SourceError
 
 
@@ -26,8 +27,21 @@ def exit_code(error: Exception) -> ExitCode:
             return ExitCode.CONFIGURATION
         case SourceError():
             return ExitCode.BAD_DATA
-        case CannotBind():
+        case CannotBind() | SinkError():
             return ExitCode.UNAVAILABLE
-    from models.artifact import ModelError  # brings torch, so it is asked last
+    return _of_a_model(error)
 
-    return ExitCode.CONFIGURATION if isinstance(error, ModelError) else ExitCode.BUG
+
+def _of_a_model(error: Exception) -> ExitCode:
+    from models.artifact import ModelError  # these bring torch, so they are asked last
+    from models.evaluation.command import EvaluationError
+    from models.model import DeviceUnavailableError
+
+    match error:
+        case ModelError():
+            return ExitCode.CONFIGURATION
+        case EvaluationError():
+            return ExitCode.BAD_DATA
+        case DeviceUnavailableError():
+            return ExitCode.UNAVAILABLE
+    return ExitCode.BUG

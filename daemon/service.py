@@ -1,4 +1,4 @@
-"""The daemon put together: sources, timeline, engine, publisher and HTTP, from start to drain.
+"""The daemon put together: sources, scoring and HTTP, from start to drain.
 
 The main thread owns the life of it all: it starts the parts in order (HTTP first, so that probes get an answer while
 the model warms up; sources last), watches them, tells systemd, and drains them in the order the data flows. A service
@@ -15,23 +15,19 @@ from typing import Any
 import structlog
 
 from daemon.config import Config
-from daemon.engine import Batching, ScoringEngine
 from daemon.exit_codes import ExitCode
 from daemon.feed import EventFeed
 from daemon.http import Health, HttpServer, Posted, build_app
 from daemon.instruments import Instruments
 from daemon.lifecycle import LifecycleState, moved
-from daemon.pipeline import Encoded, Message, Pipeline, Published
-from daemon.preparers import build_workers
-from daemon.publisher import Publication, Publisher
+from daemon.pipeline import Message
+from daemon.scoring import Scoring
 from daemon.sdnotify import ServiceNotifier
-from daemon.wiring import SourceFeed, build_sinks, build_sources, limits, timeline_config
-from models.model import AffectModel
-from streams.channel import Inlet, InletClock
+from daemon.wiring import SourceFeed, build_sinks, build_sources, limits
+from streams.channel import Inlet
 from streams.clock import NS_PER_S
-from streams.predictions import ModelRef, Prediction
+from streams.predictions import Prediction
 from streams.records import Record
-from streams.sessions import Sessions
 from streams.sinks.base import Sink
 from streams.sources.chat_posted import PostedChat
 from streams.sources.runner import SourceRunner
@@ -41,7 +37,6 @@ log = structlog.get_logger(__name__)
 
 _WATCH_S = 0.25
 _SOURCE_STOP_S = 5.0  # a network camera takes its read timeout, 3 s, to notice anything
-_UNDER_WAY_PER_BATCH = 4  # batches in flight: one on the device, one filling in each of three encoder lanes
 
 
 class Service:
@@ -68,9 +63,7 @@ class Service:
         self._feed = EventFeed()
         self._state = LifecycleState.STARTING
         self._started_ns = self._clock.monotonic_ns()
-        self._model: AffectModel | None = None
-        self._engine: ScoringEngine | None = None
-        self._pipeline: Pipeline | None = None
+        self._scoring: Scoring | None = None
         self._channels = [
             self._inlet.channel(feed.source.name, feed.policy, feed.capacity, feed.source.live) for feed in feeds
         ]
@@ -86,19 +79,19 @@ class Service:
         """Runs until the sources end or a signal says so; returns the exit status."""
         http = self._start_http()
         self._move(LifecycleState.WARMING)
-        engine, pipeline, publisher = self._start_scoring()
+        scoring = self._scoring = Scoring(self._config, self._inlet, self._sinks, self._published, self._instruments)
+        scoring.start()
         self._move(LifecycleState.OPENING)
         for runner in self._runners:
             runner.start()
-        self._watch_over()
+        self._watch_over(scoring)
         self._move(LifecycleState.DRAINING)
-        drained = self._drain(pipeline)
-        publisher.stop()
-        engine.stop()
+        drained = self._drain(scoring)
+        scoring.stop()
         self._move(LifecycleState.STOPPED)
         if http is not None:
             http.stop()
-        return self._exit_status(drained, publisher.failed)
+        return self._exit_status(scoring, drained)
 
     def stop(self) -> None:
         """Asks the service to drain; from any thread or signal handler."""
@@ -122,7 +115,7 @@ class Service:
             f"thread {name} has made no progress for {self._instruments.heartbeats.age_s(name):.0f} s"
             for name in self._instruments.heartbeats.overdue()
         ]
-        if self._engine is not None and self._engine.device.broken:
+        if self._scoring is not None and self._scoring.broken:
             reasons.append("the device computes nothing any more")
         return Health(not reasons, tuple(reasons))
 
@@ -138,13 +131,14 @@ class Service:
         return Health(not reasons, tuple(reasons))
 
     def status(self) -> dict[str, Any]:
-        model, pipeline = self._model, self._pipeline
-        sessions = None if pipeline is None else pipeline.state
+        scoring = self._scoring
+        model = None if scoring is None else scoring.model_ref.model_dump() | {"device": scoring.device_name}
+        sessions = None if scoring is None else scoring.sessions
         return {
             "state": self._state,
             "uptime_s": (self._clock.monotonic_ns() - self._started_ns) / NS_PER_S,
             "ready": self.ready().ok,
-            "model": None if model is None else self._model_ref(model).model_dump() | {"device": str(model.device)},
+            "model": model,
             "sources": [
                 {
                     "name": runner.source.name,
@@ -157,7 +151,9 @@ class Service:
             "streams_idle": sessions.idle_streams if sessions else 0,
             "windows_open": sessions.open_windows if sessions else 0,
             "channels": {channel.name: channel.depth() for channel in self._channels},
-            "heartbeat_age_s": {name: self._instruments.heartbeats.age_s(name) for name in self._workers()},
+            "heartbeat_age_s": {
+                name: self._instruments.heartbeats.age_s(name) for name in self._instruments.heartbeats.names()
+            },
         }
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
@@ -180,58 +176,19 @@ class Service:
         log.info("listening", http=f"port {server.port}")
         return server
 
-    def _start_scoring(self) -> tuple[ScoringEngine, Pipeline, Publisher]:
-        config, settings = self._config, self._config.model
-        model = self._model = AffectModel.load(settings.path, settings.device, settings.threads)
-        model.warm_up(settings.batch_rows)
-        self._metrics.model(model.name, model.version, model.digest, str(model.device))
-        publication = Publication(
-            self._model_ref(model),
-            config.privacy.purpose or "default",
-            config.privacy.transcript,
-            config.video.sample_hz,
-        )
-        publisher = Publisher(publication, self._sinks, self._published, self._instruments)
-        batching = Batching(settings.batch_rows, settings.max_delay_ms / 1e3)
-        engine = self._engine = ScoringEngine(
-            model,
-            build_workers(config, model),
-            batching,
-            lambda unit: self._inlet.post(Encoded(unit)),
-            publisher.submit,
-            self._instruments,
-        )
-        sessions = Sessions(
-            timeline_config(config), config.windows.session_timeout_ns, InletClock(self._inlet), self._metrics
-        )
-        pipeline = self._pipeline = Pipeline(
-            self._inlet,
-            sessions,
-            engine,
-            limits(config),
-            settings.batch_rows * _UNDER_WAY_PER_BATCH,
-            self._instruments,
-        )
-        publisher.start()
-        engine.start()
-        pipeline.start()
-        return engine, pipeline, publisher
-
-    def _published(self, prediction: Prediction | None, line: bytes) -> None:
-        if prediction is not None:
-            self._feed.publish("prediction", prediction.id, line.decode())
-            self._watch(prediction)
-        self._inlet.post(Published())
+    def _published(self, prediction: Prediction, line: bytes) -> None:
+        self._feed.publish("prediction", prediction.id, line.decode())
+        self._watch(prediction)
 
     # Run.
 
-    def _watch_over(self) -> None:
+    def _watch_over(self, scoring: Scoring) -> None:
         """Until there is a reason to drain."""
         told_ready = False
         while not self._stop.wait(_WATCH_S):
             if all(runner.state.is_final for runner in self._runners):
                 return
-            if self._engine is not None and self._engine.device.broken:
+            if scoring.broken:
                 return
             ready = self.ready().ok
             if ready != (self._state is LifecycleState.RUNNING):
@@ -242,7 +199,7 @@ class Service:
             if self.live().ok:
                 self._notifier.alive()
 
-    def _drain(self, pipeline: Pipeline) -> bool:
+    def _drain(self, scoring: Scoring) -> bool:
         """Whether everything under way was finished within the deadline."""
         self._notifier.stopping("draining")
         deadline_ns = self._clock.monotonic_ns() + round(self._config.lifecycle.drain_timeout_s * NS_PER_S)
@@ -252,10 +209,10 @@ class Service:
             runner.join(min(_SOURCE_STOP_S, self._left_s(deadline_ns)))
         for channel in self._channels:
             channel.close()
-        pipeline.drain()
-        while not pipeline.finished.wait(min(_WATCH_S, self._left_s(deadline_ns))):
-            if self._left_s(deadline_ns) == 0 or (self._engine is not None and self._engine.device.broken):
-                log.error("not everything was published before the drain ended", under_way=pipeline.under_way)
+        scoring.drain()
+        while not scoring.drained(min(_WATCH_S, self._left_s(deadline_ns))):
+            if self._left_s(deadline_ns) == 0 or scoring.broken:
+                log.error("not everything was published before the drain ended", under_way=scoring.under_way)
                 return False
             if self.live().ok:
                 self._notifier.alive()
@@ -264,10 +221,10 @@ class Service:
     def _left_s(self, deadline_ns: int) -> float:
         return max(0.0, (deadline_ns - self._clock.monotonic_ns()) / NS_PER_S)
 
-    def _exit_status(self, drained: bool, publish_failed: bool) -> int:
-        if self._engine is not None and self._engine.device.broken:
+    def _exit_status(self, scoring: Scoring, drained: bool) -> ExitCode:
+        if scoring.broken:
             return ExitCode.DEVICE_FAULT
-        if not drained or publish_failed:
+        if not drained or scoring.refused:
             return ExitCode.UNAVAILABLE
         failed = any(runner.state is SourceState.FAILED for runner in self._runners)
         return ExitCode.BAD_DATA if failed else ExitCode.OK
@@ -277,13 +234,6 @@ class Service:
         self._metrics.lifecycle(to)
         self._notifier.status(to)
         log.info("lifecycle", state=to)
-
-    def _workers(self) -> list[str]:
-        return self._instruments.heartbeats.names()
-
-    @staticmethod
-    def _model_ref(model: AffectModel) -> ModelRef:
-        return ModelRef(name=model.name, version=model.version, digest=model.digest)
 
 
 def run(config: Config) -> int:

@@ -23,7 +23,7 @@ _REMEMBERED_SESSIONS = 100_000  # at about 100 bytes each: 10 MB at most
 class SessionsState:
     """How the sessions stand: what the gauges show.
 
-    watermark_lag_s: wall clock minus the oldest watermark; 0 without sessions.
+    watermark_lag_s: wall clock minus the oldest watermark of sessions that happen now; 0 where there are none.
     """
 
     sessions: int
@@ -117,7 +117,8 @@ class Sessions:
         idle_after_ns = self.config.watermark.idle_after_ns
         timelines = self._live.values()
         feeds = [feed for timeline in timelines for feed in timeline.watermark.feeds.values()]
-        watermarks = [t.watermark.time_ns for t in timelines if t.watermark.time_ns != NEVER_NS]
+        live = (t.watermark for t in timelines if any(feed.caught_up for feed in t.watermark.feeds.values()))
+        watermarks = [watermark.time_ns for watermark in live if watermark.time_ns != NEVER_NS]
         return SessionsState(
             sessions=len(timelines),
             idle_streams=sum(feed.idle(now_ns, idle_after_ns) for feed in feeds),

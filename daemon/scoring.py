@@ -1,0 +1,111 @@
+"""From the timeline to the sinks: the model, the threads that score, and how they are drained."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from daemon.config import Config
+from daemon.engine import Batching, ScoringEngine
+from daemon.instruments import Instruments
+from daemon.pipeline import Encoded, Message, Pipeline, Published
+from daemon.preparers import build_workers
+from daemon.publisher import Publication, Publisher
+from daemon.wiring import limits, timeline_config
+from models.model import AffectModel
+from streams.channel import Inlet, InletClock
+from streams.predictions import ModelRef, Prediction
+from streams.sessions import Sessions, SessionsState
+from streams.sinks.base import Sink
+
+_UNDER_WAY_PER_BATCH = 4  # batches in flight: one on the device, one filling in each of three encoder lanes
+
+
+class Scoring:
+    """The loaded model and the threads around it. Owned by the main thread; what it tells may be read by any."""
+
+    def __init__(
+        self,
+        config: Config,
+        inlet: Inlet[Message],
+        sinks: Sequence[Sink],
+        published: Callable[[Prediction, bytes], None],
+        instruments: Instruments,
+    ) -> None:
+        """Loads the model and warms it up. published: told of each prediction and its JSON, on the publish thread.
+
+        Raises models.artifact.ModelError for a model that cannot be used, DeviceUnavailableError without its device.
+        """
+        settings = config.model
+        model = self._model = AffectModel.load(settings.path, settings.device, settings.threads)
+        model.warm_up(settings.batch_rows)
+        self.model_ref = ModelRef(name=model.name, version=model.version, digest=model.digest)
+        self.device_name = str(model.device)
+        _watch_model(model, instruments)
+
+        def done(prediction: Prediction | None, line: bytes) -> None:
+            if prediction is not None:
+                published(prediction, line)
+            inlet.post(Published())
+
+        profile = config.privacy.purpose or "default"
+        publication = Publication(self.model_ref, profile, config.privacy.transcript, config.video.sample_hz)
+        self._publisher = Publisher(publication, sinks, done, instruments)
+        self._engine = ScoringEngine(
+            model,
+            build_workers(config, model),
+            Batching(settings.batch_rows, settings.max_delay_ms / 1e3),
+            lambda unit: inlet.post(Encoded(unit)),
+            self._publisher.submit,
+            instruments,
+        )
+        timeouts_ns, clock = config.windows.session_timeout_ns, InletClock(inlet)
+        sessions = Sessions(timeline_config(config), timeouts_ns, clock, instruments.metrics)
+        most = settings.batch_rows * _UNDER_WAY_PER_BATCH
+        self._pipeline = Pipeline(inlet, sessions, self._engine, limits(config), most, instruments)
+
+    def start(self) -> None:
+        """Begins to take what comes in, the last step first."""
+        self._publisher.start()
+        self._engine.start()
+        self._pipeline.start()
+
+    def drain(self) -> None:
+        """Begins to finish: what is queued is scored, and every window closed. The sources must have stopped."""
+        self._pipeline.drain()
+
+    def drained(self, timeout_s: float) -> bool:
+        """Waits until the last window is published; whether it is."""
+        return self._pipeline.finished.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Ends the threads and closes the sinks."""
+        self._publisher.stop()
+        self._engine.stop()
+
+    @property
+    def broken(self) -> bool:
+        """Whether the device computes nothing any more."""
+        return self._engine.device.broken
+
+    @property
+    def refused(self) -> bool:
+        """Whether a sink has refused a prediction."""
+        return self._publisher.failed
+
+    @property
+    def under_way(self) -> int:
+        """Units and windows that are being scored."""
+        return self._pipeline.under_way
+
+    @property
+    def sessions(self) -> SessionsState:
+        """A recent picture of the sessions."""
+        return self._pipeline.state
+
+
+def _watch_model(model: AffectModel, instruments: Instruments) -> None:
+    metrics = instruments.metrics
+    metrics.model(model.name, model.version, model.digest, str(model.device))
+    if model.device.type == "cuda":
+        metrics.watch_device_memory("allocated", lambda: float(torch.cuda.memory_allocated(model.device)))
+        metrics.watch_device_memory("reserved", lambda: float(torch.cuda.memory_reserved(model.device)))
