@@ -34,7 +34,7 @@ def exit_code(error: Exception) -> ExitCode:
 
 def _of_a_model(error: Exception) -> ExitCode:
     from models.artifact import ModelError  # these bring torch, so they are asked last
-    from models.evaluation.command import EvaluationError
+    from models.evaluation.rows import EvaluationError
     from models.model import DeviceUnavailableError
 
     match error:
