@@ -1,0 +1,107 @@
+"""Time and windows alone: every event goes through `Sessions`, and every unit counts as encoded at once.
+
+A step of a tenth of the size makes ten times as many windows; what is shown is that events do not cost more for it.
+"""
+
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from daemon.bench_material import START_NS, records
+from daemon.bench_measure import Effort, Figure, figure, timed
+from streams.clock import NS_PER_S, ManualClock
+from streams.decode import Limits, decode
+from streams.events import Event, Sound
+from streams.sessions import Sessions
+from streams.telemetry import NullTelemetry
+from streams.timeline import TimelineConfig
+from streams.watermark import WatermarkConfig
+from streams.windows import WindowGrid
+
+SIZE_NS = 4 * NS_PER_S
+_IDLE_AFTER_S = 3
+_ACTIVE_S = 6  # longer than a window and the disorder bound: from then on, a session holds the same amount
+
+
+def align(effort: Effort) -> Iterator[Figure]:
+    """Events per second at both steps, and the memory of sessions."""
+    events = [decode(record, Limits(), live=False) for record in records(effort.stream_s)]
+    steps_ns = (SIZE_NS, SIZE_NS // 10)
+    (few, whole_s), (many, tenth_s) = timed(
+        [partial(pass_through, timeline_config(step_ns), events) for step_ns in steps_ns], effort.rounds
+    )
+    count = len(events)
+    yield figure("align", "events, step = size", count / whole_s, "events/s", events=count, windows=few)
+    yield figure(
+        "align",
+        "events, step = size / 10",
+        count / tenth_s,
+        "events/s",
+        ratio=tenth_s / whole_s,
+        against="cost of an event at step = size",
+        events=count,
+        windows=many,
+    )
+    yield from _memory(effort.sessions)
+
+
+def timeline_config(step_ns: int) -> TimelineConfig:
+    """Windows of 4 s; otherwise as configured by default."""
+    return TimelineConfig(WindowGrid(SIZE_NS, step_ns), WatermarkConfig(NS_PER_S // 2, _IDLE_AFTER_S * NS_PER_S))
+
+
+def pass_through(config: TimelineConfig, events: Sequence[Event]) -> int:
+    """Puts one stored session's events in order; returns how many windows there were."""
+    sessions = _sessions(config, ManualClock(START_NS))
+    windows = 0
+    for event in events:
+        _add(sessions, event, caught_up=False)
+        windows += sum(1 for _ in sessions.take_ready(event.session))
+    for unit in sessions.drain():
+        unit.finish()
+    return windows + sum(1 for _ in sessions.take_ready())
+
+
+def _memory(count: int) -> Iterator[Figure]:
+    """Of sessions as a camera, a microphone and chat feed them, and of the same ones when they have fallen silent."""
+    clock = ManualClock(START_NS)
+    events = [decode(record, Limits(), live=False) for record in records(_ACTIVE_S)]
+    tracemalloc.start()
+    try:
+        sessions = _sessions(timeline_config(NS_PER_S), clock)
+        before_bytes, _ = tracemalloc.get_traced_memory()
+        for number in range(count):
+            for event in events:
+                _add(sessions, _own(event, f"room-{number}"), caught_up=True)
+            for _ in sessions.take_ready():
+                pass
+        active_bytes, _ = tracemalloc.get_traced_memory()
+        clock.advance(_IDLE_AFTER_S + SIZE_NS / NS_PER_S + 1)
+        for unit in sessions.tick():
+            unit.finish()
+        for _ in sessions.take_ready():
+            pass
+        idle_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    for name, held_bytes in (("active", active_bytes), ("idle", idle_bytes)):
+        each_kib = (held_bytes - before_bytes) / count / 1024
+        yield figure("align", f"memory of an {name} session", each_kib, "KiB", sessions=len(sessions))
+
+
+def _sessions(config: TimelineConfig, clock: ManualClock) -> Sessions:
+    return Sessions(config, session_timeout_ns=60 * NS_PER_S, clock=clock, telemetry=NullTelemetry())
+
+
+def _add(sessions: Sessions, event: Event, caught_up: bool) -> None:
+    for unit in sessions.add(event, event.modality, caught_up):
+        unit.finish()
+
+
+def _own(event: Event, session: str) -> Event:
+    """The event of another session, which holds its own sound (its pictures are let go when they are sampled)."""
+    payload = event.payload
+    if isinstance(payload, Sound):
+        payload = Sound(payload.samples.copy(), payload.rate_hz)
+    return replace(event, session=session, payload=payload)

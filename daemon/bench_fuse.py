@@ -1,0 +1,104 @@
+"""Fusion alone, and the whole cost of a session from records to scores.
+
+A step of a tenth of the size makes ten times as many windows, but every picture, second and line is encoded once: the
+whole costs little more, since fusion is cheap.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+
+from daemon.bench_align import SIZE_NS, timeline_config
+from daemon.bench_material import START_NS, records
+from daemon.bench_measure import Effort, Figure, figure, timed
+from daemon.config import Config
+from daemon.engine import window_features
+from daemon.preparation import Evidence
+from daemon.preparers import build_workers
+from models.model import AffectModel, WindowFeatures
+from models.parts import PARTS
+from streams.clock import NS_PER_S, ManualClock
+from streams.decode import Limits, decode
+from streams.events import Unit
+from streams.records import Record
+from streams.sessions import Sessions
+from streams.telemetry import NullTelemetry
+
+_BATCH = 32
+_WINDOW_ROWS = {"video": 20, "audio": 4, "text": 2}  # of 4 s: 5 pictures and a second of sound per second, two lines
+
+
+def fuse(model: AffectModel, effort: Effort) -> Iterator[Figure]:
+    """Cost of a window's fusion, then of a whole stretch at both steps."""
+    window = WindowFeatures(
+        {
+            modality: model.encoders[modality].encode([PARTS[modality].example(model.encoders[modality])] * rows)
+            for modality, rows in _WINDOW_ROWS.items()
+        }
+    )
+    batches = [[window], [window] * _BATCH]
+    (_, alone_s), (_, batch_s) = timed([partial(model.fuse, batch) for batch in batches], effort.rounds * 4)
+    yield figure("fuse", "window, batch of 1", alone_s * 1e3, "ms")
+    yield figure(
+        "fuse",
+        f"window, batch of {_BATCH}",
+        batch_s / _BATCH * 1e3,
+        "ms",
+        ratio=batch_s / _BATCH / alone_s,
+        against="cost of a window in a batch of 1",
+    )
+    yield from _whole(model, effort)
+
+
+def _whole(model: AffectModel, effort: Effort) -> Iterator[Figure]:
+    taken, room = records(effort.scored_s), _Room(model)
+    steps_ns = (SIZE_NS, SIZE_NS // 10)
+    whole, tenth = timed([partial(room.score, taken, step_ns) for step_ns in steps_ns], effort.scored_rounds)
+    dearer: Figure = {"ratio": tenth[1] / whole[1], "against": "cost at step = size"}
+    for step, ((units, windows), took_s), compared in (("size", whole, Figure()), ("size / 10", tenth, dearer)):
+        yield figure(
+            "fuse",
+            f"second of a whole session, step = {step}",
+            took_s * 1e3 / effort.scored_s,
+            "ms",
+            **compared,
+            units=units,
+            windows=windows,
+        )
+
+
+class _Room:
+    """One session from records to scores, in the caller's thread."""
+
+    def __init__(self, model: AffectModel) -> None:
+        self._model = model
+        self._preparers = build_workers(Config(), model)[0]
+
+    def score(self, taken: Sequence[Record], step_ns: int) -> tuple[int, int]:
+        """Returns how many units were encoded and how many windows were scored."""
+        sessions = Sessions(timeline_config(step_ns), 60 * NS_PER_S, ManualClock(START_NS), NullTelemetry())
+        units = windows = 0
+        for record in taken:
+            new = sessions.add(decode(record, Limits(), live=False), record.modality, caught_up=False)
+            units += self._encode(new)
+            windows += self._fuse(sessions)
+        units += self._encode(sessions.drain())
+        windows += self._fuse(sessions)
+        for preparer in self._preparers.values():
+            preparer.forget(taken[0].session)
+        return units, windows
+
+    def _encode(self, units: Sequence[Unit]) -> int:
+        for unit in units:
+            rows = self._preparers[unit.modality].prepare(unit).rows
+            if rows:
+                encoded = self._model.encoders[unit.modality].encode(rows)
+                unit.result = Evidence(encoded.embedding, encoded.weight, {}, 0.0)
+            else:
+                unit.result = Evidence(torch.zeros(0, 0), torch.zeros(0), {}, 0.0)
+            unit.finish()
+        return len(units)
+
+    def _fuse(self, sessions: Sessions) -> int:
+        return len(self._model.fuse([window_features(window) for window in sessions.take_ready()]))

@@ -1,0 +1,55 @@
+"""What every benchmark is measured with: how much to measure, how long a call took, and the form of a figure.
+
+Only ratios within one run mean much from machine to machine, so what is compared is timed in turns: a stretch in which
+the machine is slower then slows both.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from streams.clock import NS_PER_S, SystemClock
+
+Answer = TypeVar("Answer")
+Figure = dict[str, object]
+"""One flat JSON object: {"bench", "figure", "value", "unit", "ratio"?, "against"?, ...}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured.
+
+    rounds, scored_rounds: how often a call is timed, and how often a whole stretch that is scored; the median counts.
+    stream_s, scored_s: event time of the stream that is only put in order, and of that which is scored. sessions: how
+    many are held in memory.
+    """
+
+    rounds: int = 7
+    scored_rounds: int = 3
+    stream_s: int = 120
+    scored_s: int = 8
+    sessions: int = 200
+
+
+def timed(calls: Sequence[Callable[[], Answer]], rounds: int) -> list[tuple[Answer, float]]:
+    """What each call returned, and its median time in seconds; a first call of each is not timed."""
+    clock = SystemClock()
+    answers = [call() for call in calls]
+    took_s: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for call, times in zip(calls, took_s, strict=True):
+            began_ns = clock.monotonic_ns()
+            call()
+            times.append((clock.monotonic_ns() - began_ns) / NS_PER_S)
+    return [(answer, statistics.median(times)) for answer, times in zip(answers, took_s, strict=True)]
+
+
+def figure(bench: str, name: str, value: float, unit: str, **more: object) -> Figure:
+    """A figure; `value` and `ratio` are rounded to what was measured of them."""
+    shown = {key: _rounded(item) if isinstance(item, float) else item for key, item in more.items()}
+    return {"bench": bench, "figure": name, "value": _rounded(value), "unit": unit, **shown}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
