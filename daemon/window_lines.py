@@ -12,11 +12,12 @@ from streams.predictions import ModalityReport, Prediction
 from streams.sources.media import START_NS
 
 _BAR_CELLS = 10
+_SPAN_CHARACTERS = len("-00:03-00:01")
 _LEVEL_COLOURS = {"low": "green", "medium": "yellow", "high": "red", "critical": "magenta"}
 
 
 def window_line(prediction: Prediction) -> str:
-    """For example `00:12-00:16  sadness   ██████░░░░ 0.61  risk medium    V 0.9  A  -   T 1.0`."""
+    """For example ` 00:12-00:16  sadness   ██████░░░░ 0.61  risk medium    V 0.9  A  -   T 1.0`."""
     start_s, end_s = window_span_s(prediction)
     modalities = prediction.modalities
     counted = "  ".join(
@@ -25,7 +26,8 @@ def window_line(prediction: Prediction) -> str:
     )
     level = prediction.risk.level
     risk = click.style(f"{level:<8}", fg=_LEVEL_COLOURS.get(level))
-    return f"{_clock(start_s)}-{_clock(end_s)}  {_emotion(prediction)}  risk {risk}  {counted}"
+    span = f"{_clock(start_s)}-{_clock(end_s)}"
+    return f"{span:>{_SPAN_CHARACTERS}}  {_emotion(prediction)}  risk {risk}  {counted}"
 
 
 def window_span_s(prediction: Prediction) -> tuple[float, float]:
