@@ -19,8 +19,8 @@ disclosed (Art. 50(3)).
 It is no crisis service: an alarm is a reason for a person to look, and no alarm is no reason not to."""
 
 _LIMITS = """## Limits
-- No corpus here has face, voice and text of one moment: fusion is fitted on windows put together from single answers; its
-  figures assume that modalities agree on the label and err apart from each other. In one real person they do not.
+- No corpus here has face, voice and text of one moment: fusion is fitted on windows put together from single answers,
+  and its figures assume that modalities agree on the label and err apart from each other. Real people's do not.
 - Faces: the epoch was chosen on the split that the figures are of. Pictures of FER+ are web photographs, often posed.
 - Voices: all are acted, in English and German. Real speech is less clear. A second of sound is encoded by itself, which
   costs about 5 points against reading a whole clip. Surprise is heard from one corpus alone.

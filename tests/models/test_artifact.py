@@ -1,0 +1,124 @@
+"""A model folder is read whole and unchanged, or refused with the name of what is wrong."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.artifact import CARD, SHIPPED, ModelError, read_manifest, read_model_folder, write_model_folder
+from models.calibration import TemperatureScaling
+from models.fusion import MODALITIES, LogLinearPool
+from models.training.card import model_card
+from tests.models.model_folders import plain_manifest
+
+pytestmark = pytest.mark.unit
+
+TENSORS = {"face": {"head.weight": torch.ones(2, 3)}, "text": {"bias": torch.zeros(4, dtype=torch.float16)}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_model_folder(tmp_path, plain_manifest(), TENSORS, "# card\n")
+    return tmp_path
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    content = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(content | changes))
+
+
+def test_what_is_written_is_read_again(folder: Path) -> None:
+    read = read_model_folder(folder)
+    assert read.manifest.digest() == read_manifest(folder).digest()
+    assert read.tensors["face"]["head.weight"].equal(TENSORS["face"]["head.weight"])
+    assert read.tensors["text"]["bias"].dtype == torch.float16
+    assert (folder / "MODEL_CARD.md").read_text() == "# card\n"
+
+
+def test_a_changed_byte_of_the_weights_is_refused_with_the_files_name(folder: Path) -> None:
+    weights = folder / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ModelError, match=r"weights\.safetensors: its SHA-256 is \w+, model\.json says \w+: changed"):
+        read_model_folder(folder)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"weights\.safetensors: no such file"):
+        read_model_folder(folder)
+    with pytest.raises(ModelError, match=r"nowhere/model\.json: no such file"):
+        read_manifest(folder / "nowhere")
+
+
+def test_weights_that_are_no_safetensors_are_refused_even_with_their_digest(folder: Path) -> None:
+    (folder / "weights.safetensors").write_bytes(b"\x80\x04 not tensors")
+    rewrite(folder, files={"weights.safetensors": hashlib.sha256(b"\x80\x04 not tensors").hexdigest()})
+    with pytest.raises(ModelError, match=r"weights\.safetensors: "):
+        read_model_folder(folder)
+
+
+@pytest.mark.parametrize("name", ["../weights.safetensors", "weights.pt"])
+def test_only_safetensors_of_the_folder_itself_are_read(folder: Path, name: str) -> None:
+    rewrite(folder, files={name: "0"})
+    with pytest.raises(ModelError, match="in the folder itself"):
+        read_model_folder(folder)
+
+
+def test_a_tensor_of_no_part_is_refused(folder: Path) -> None:
+    rewrite(folder, parts={"face": {}})
+    with pytest.raises(ModelError, match=r"tensor text\.bias belongs to no part"):
+        read_model_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": "affectd.model/2"}, r"schema is 'affectd\.model/2', this version reads 'affectd\.model/1'"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"fusion": {"strategy": "vote", "weights": {}}}, "strategy 'vote' is not one of log_linear_pool"),
+        ({"presence": {"video": {}}}, "presence must be given for video, audio, text"),
+        ({"emotions": ["joy"]}, "labels are not"),
+        ({"least_confidence": 1.5}, "least_confidence: "),
+    ],
+)
+def test_a_manifest_that_means_nothing_here_is_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
+    rewrite(folder, **changes)
+    with pytest.raises(ModelError, match=message):
+        read_manifest(folder)
+
+
+def test_a_manifest_that_is_not_json_is_refused(folder: Path) -> None:
+    (folder / "model.json").write_text("{")
+    with pytest.raises(ModelError, match=r"model\.json: not JSON"):
+        read_manifest(folder)
+
+
+def test_the_digest_changes_with_a_weight_and_with_whatever_changes_a_score(tmp_path: Path) -> None:
+    changed = {**TENSORS, "face": {"head.weight": torch.ones(2, 3) * 1.001}}
+    hotter = dict.fromkeys(MODALITIES, TemperatureScaling(temperature=1.01, bias=(0.0,) * 7))
+    heavier = LogLinearPool(weights=dict.fromkeys(MODALITIES, 1.01))
+    digests = [
+        write_model_folder(tmp_path / "0", plain_manifest(), TENSORS, "").digest(),
+        write_model_folder(tmp_path / "1", plain_manifest(), changed, "").digest(),
+        write_model_folder(tmp_path / "2", plain_manifest(calibration=hotter), TENSORS, "").digest(),
+        write_model_folder(tmp_path / "3", plain_manifest(fusion=heavier), TENSORS, "").digest(),
+    ]
+    assert len(set(digests)) == 4
+
+
+def test_the_digest_does_not_change_with_what_is_said_about_the_model() -> None:
+    assert plain_manifest(metrics={"uar": 1}, licences="none").digest() == plain_manifest().digest()
+
+
+def test_a_folder_too_large_for_git_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="MB of weights; at most 40 MB"):
+        write_model_folder(tmp_path, plain_manifest(), {"face": {"w": torch.zeros(11_000_000)}}, "")
+
+
+def test_the_shipped_card_is_the_one_its_manifest_gives() -> None:
+    assert (SHIPPED / CARD).read_text(encoding="utf-8") == model_card(read_manifest(SHIPPED))
