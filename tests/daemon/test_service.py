@@ -1,0 +1,199 @@
+"""The daemon put together, with the model that is shipped and a source in memory."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import jsonschema
+import pytest
+
+from daemon.config import Config, Http, Model
+from daemon.exit_codes import ExitCode
+from daemon.instruments import Instruments
+from daemon.service import Service
+from daemon.wiring import SourceFeed
+from models.artifact import MANIFEST, SHIPPED
+from models.model import AffectModel
+from streams.channel import Policy
+from streams.predictions import Prediction, json_schema
+from streams.records import EndOfSession, Item, Modality, Record
+from streams.sinks.base import SinkError
+from streams.sources.base import Emit, SourceError
+from tests.streams.making import ns
+
+pytestmark = [
+    pytest.mark.unit,
+    pytest.mark.skipif(not (SHIPPED / MANIFEST).is_file(), reason=f"no model is shipped at {SHIPPED}"),
+]
+
+_PATIENCE_S = 60.0
+
+
+@dataclass
+class InMemory:
+    """A source with an end: emits its items once it `may_open`, asking `meanwhile` before that."""
+
+    items: Sequence[Item]
+    name: str = "memory"
+    modalities: frozenset[Modality] = frozenset({Modality.TEXT})
+    live: bool = False
+    fault: str = ""
+    may_open: threading.Event = field(default_factory=threading.Event)
+    may_end: threading.Event = field(default_factory=threading.Event)
+
+    def open(self) -> None:
+        self.may_open.wait(_PATIENCE_S)
+        if self.fault:
+            raise SourceError(self.fault)
+
+    def read(self, emit: Emit, stop: threading.Event) -> None:
+        for item in self.items:
+            emit(item)
+        self.may_end.wait(_PATIENCE_S)
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+@dataclass
+class Kept:
+    """Keeps predictions in the order they came."""
+
+    name: str = "kept"
+    refuses: bool = False
+    predictions: list[Prediction] = field(default_factory=list)
+    came: threading.Event = field(default_factory=threading.Event)
+
+    def publish(self, prediction: Prediction, line: bytes) -> None:
+        if self.refuses:
+            raise SinkError("kept: full")
+        self.predictions.append(prediction)
+        self.came.set()
+
+    def flush(self) -> None:
+        """Everything is delivered."""
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+LINES = ("good morning everyone", "this is going so well, thank you!", "I am so happy with it", "see you tomorrow")
+
+
+def chat(session: str = "room") -> list[Item]:
+    said: list[Item] = [
+        Record(session, Modality.TEXT, "text/plain", text.encode(), ns(at_s), ns(at_s))
+        for at_s, text in enumerate(LINES)
+    ]
+    return [*said, EndOfSession(session)]
+
+
+def service(source: InMemory, sink: Kept) -> Service:
+    feed = SourceFeed(source, Policy.BLOCK, 64)
+    return Service(Config(http=Http(bind=""), model=Model(device="cpu", batch_rows=4)), [feed], [sink], Instruments())
+
+
+def at_once(source: InMemory) -> InMemory:
+    source.may_open.set()
+    source.may_end.set()
+    return source
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Waits for what another thread does; fails by the test's own time limit."""
+    pause = threading.Event()
+    while not holds():
+        pause.wait(0.02)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model() -> Iterator[AffectModel]:
+    """One model for all of these tests, since loading it is most of what they take."""
+    loaded = AffectModel.load("default", "cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AffectModel, "load", lambda folder, device, threads: loaded)
+        yield loaded
+
+
+def scored(source: InMemory) -> tuple[int, list[Prediction]]:
+    sink = Kept()
+    return service(source, sink).run(), sink.predictions
+
+
+@pytest.fixture(scope="module")
+def of_a_chat() -> tuple[int, list[Prediction]]:
+    return scored(at_once(InMemory(chat())))
+
+
+def test_a_chat_is_scored_to_its_end_in_order(of_a_chat: tuple[int, list[Prediction]]) -> None:
+    code, predictions = of_a_chat
+    starts = [prediction.window.start for prediction in predictions]
+    assert code == ExitCode.OK
+    assert starts == sorted(set(starts))
+    assert len(starts) == 7  # windows of 4 s that hold a line of seconds 0 to 3
+    assert {prediction.session for prediction in predictions} == {"room"}
+
+
+def test_what_it_publishes_is_of_the_schema_and_of_chat_alone(of_a_chat: tuple[int, list[Prediction]]) -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    for prediction in of_a_chat[1]:
+        validator.validate(prediction.model_dump(mode="json", by_alias=True))
+        assert prediction.modalities.text.present
+        assert not prediction.modalities.video.present
+        assert not prediction.modalities.audio.present
+        assert prediction.transcript is None
+
+
+def test_the_same_chat_gives_the_same_predictions_but_for_their_timing(
+    of_a_chat: tuple[int, list[Prediction]],
+) -> None:
+    again = scored(at_once(InMemory(chat())))
+    first, second = ([p.model_dump(exclude={"timing"}) for p in told] for _, told in (of_a_chat, again))
+    assert first == second
+
+
+def test_it_is_ready_only_when_it_is_warm_and_its_sources_are_open() -> None:
+    source, sink = InMemory(chat()), Kept()
+    daemon = service(source, sink)
+    exits: list[int] = []
+    main = threading.Thread(target=lambda: exits.append(daemon.run()))
+    assert not daemon.ready().ok
+    assert any("starting" in reason for reason in daemon.ready().reasons)
+    main.start()
+    eventually(lambda: daemon.status()["state"] == "opening")
+    assert not daemon.ready().ok
+    assert all("source memory" in reason for reason in daemon.ready().reasons)
+    source.may_open.set()
+    eventually(lambda: daemon.status()["state"] == "running")
+    assert daemon.ready().ok
+    assert daemon.live().ok
+    source.may_end.set()
+    main.join(_PATIENCE_S)
+    assert not daemon.ready().ok
+    assert daemon.status()["state"] == "stopped"
+    assert exits == [ExitCode.OK]
+
+
+def test_asked_to_stop_it_publishes_what_it_has_and_leaves() -> None:
+    source, sink = InMemory(chat()[:-1]), Kept()  # the session has not ended
+    source.may_open.set()
+    daemon = service(source, sink)
+    exits: list[int] = []
+    main = threading.Thread(target=lambda: exits.append(daemon.run()))
+    main.start()
+    eventually(lambda: daemon.status()["windows_open"] > 0)
+    daemon.stop()
+    source.may_end.set()
+    main.join(_PATIENCE_S)
+    assert exits == [ExitCode.OK]
+    assert "drain" in {prediction.window.closed_by for prediction in sink.predictions}
+    assert len(sink.predictions) == 7
+
+
+def test_a_source_that_cannot_be_opened_makes_the_exit_say_so() -> None:
+    source = at_once(InMemory([], fault="memory: is not there"))
+    assert service(source, Kept()).run() == ExitCode.BAD_DATA
+
+
+def test_a_sink_that_refuses_makes_the_exit_say_so() -> None:
+    assert service(at_once(InMemory(chat())), Kept(refuses=True)).run() == ExitCode.UNAVAILABLE
