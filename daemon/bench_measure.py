@@ -4,7 +4,6 @@ Only ratios within one run mean much from machine to machine, so what is compare
 the machine is slower then slows both.
 """
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,9 +19,9 @@ Figure = dict[str, object]
 class Effort:
     """How much is measured.
 
-    rounds, scored_rounds: how often a call is timed, and how often a whole stretch that is scored; the median counts.
-    stream_s, scored_s: event time of the stream that is only put in order, and of that which is scored. sessions: how
-    many are held in memory.
+    rounds, scored_rounds: how often a call is timed, and how often a whole stretch that is scored. stream_s, scored_s:
+    event time of the stream that is only put in order, and of that which is scored. sessions: how many are held in
+    memory.
     """
 
     rounds: int = 7
@@ -33,7 +32,10 @@ class Effort:
 
 
 def timed(calls: Sequence[Callable[[], Answer]], rounds: int) -> list[tuple[Answer, float]]:
-    """What each call returned, and its median time in seconds; a first call of each is not timed."""
+    """What each call returned, and its least time in seconds, since what else the machine does only adds to it.
+
+    A first call of each is not timed.
+    """
     clock = SystemClock()
     answers = [call() for call in calls]
     took_s: list[list[float]] = [[] for _ in calls]
@@ -42,7 +44,7 @@ def timed(calls: Sequence[Callable[[], Answer]], rounds: int) -> list[tuple[Answ
             began_ns = clock.monotonic_ns()
             call()
             times.append((clock.monotonic_ns() - began_ns) / NS_PER_S)
-    return [(answer, statistics.median(times)) for answer, times in zip(answers, took_s, strict=True)]
+    return [(answer, min(times)) for answer, times in zip(answers, took_s, strict=True)]
 
 
 def figure(bench: str, name: str, value: float, unit: str, **more: object) -> Figure:
