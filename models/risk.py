@@ -4,8 +4,8 @@ The rule. The words decide: each category is the text head's calibrated probabil
 beforehand, and the score is the greatest of them. So distress alone can raise the highest level, which is needed: short
 lines of wanting to die are often read as distress and not as self-harm. Without words every category is 0. Negative
 affect (sadness, anger and fear together, in the fused emotion) beyond `affect_from` can lift the score by itself, but
-never to `high`: a face or a voice is no ground for more than a second look. Levels are thresholds on the score, chosen
-by how often ordinary chat reaches them (the model card gives the figures). Left out: the course of a session over time,
+only to `low`: a face or a voice is no ground for more than a second look. Levels are thresholds on the score, chosen by
+how often ordinary chat reaches them (the model card gives the figures). Left out: the course of a session over time,
 which belongs to whoever keeps the session.
 """
 
@@ -95,6 +95,6 @@ class RiskRule(BaseModel):
         return RiskScores(score, self.level(score), dict(zip(RISKS, words, strict=True)), reasons)
 
     def _affect(self, negative: float) -> float:
-        """Rises in proportion from 0 at `affect_from` to the middle of `medium` at certainty."""
-        ceiling = (self.levels["medium"] + self.levels["high"]) / 2
+        """Rises in proportion from 0 at `affect_from` to the middle of `low` at certainty."""
+        ceiling = (self.levels["low"] + self.levels["medium"]) / 2
         return ceiling * max(0.0, negative - self.affect_from) / (1 - self.affect_from)

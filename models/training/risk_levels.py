@@ -2,7 +2,7 @@
 
 A level's threshold is the score that a given share of ordinary lines reaches, because what a level costs is the false
 alarms that a person has to look at. Some ordinary lines are distressed or abusive in earnest, so the true rate of false
-alarms is a little lower. Left out: negative affect, which never raises a high level by itself.
+alarms is a little lower. Left out: negative affect, which by itself only ever raises the lowest.
 """
 
 from collections.abc import Mapping

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.evaluation.command import EvaluationError, evaluate
+from models.evaluation.command import evaluate
 from models.evaluation.metrics import classification_figures, expected_calibration_error
+from models.evaluation.rows import EvaluationError
 from models.labels import EMOTIONS
 
 pytestmark = pytest.mark.unit
@@ -48,7 +49,7 @@ def test_lines_with_emotions_give_the_contracts_object(data: Path) -> None:
     assert set(figures) == KEYS
     assert (figures["n"], figures["accuracy"], figures["task"]) == (3, 1.0, "emotion")
     assert figures["labels"] == list(EMOTIONS)
-    assert np.shape(figures["confusion"]) == (7, 7)
+    assert np.array(figures["confusion"]).shape == (7, 7)
     note = str(figures["note"])
     assert "1 rows with several labels are left out" in note
     assert "several labels allowed: macro-F1" in note

@@ -1,4 +1,4 @@
-"""Risk comes from words; how somebody feels lifts it a little, and never to a high level."""
+"""Risk comes from words; how somebody feels lifts it a little."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_distress_alone_can_reach_the_highest_level() -> None:
 @pytest.mark.parametrize("emotion", ["sadness", "anger", "fear"])
 def test_a_negative_mood_alone_asks_for_a_second_look_and_no_more(emotion: str) -> None:
     score = scored(CALM, **{emotion: 1})
-    assert score.level == "medium"
+    assert score.level == "low"
     assert [(reason.code, reason.modality) for reason in score.reasons] == [("negative_affect", "audio")]
     assert set(score.categories.values()) == {0}
 

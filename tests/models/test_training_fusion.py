@@ -1,0 +1,76 @@
+"""Fusion is fitted on windows put together from single answers, and measured for every subset of the modalities."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.fusion import MODALITIES
+from models.labels import EMOTIONS, RISKS
+from models.risk import LEVELS
+from models.training import fusion
+from models.training.fusion import Answers, fit_fusion
+from models.training.risk_levels import ORDINARY_SHARE, fit_risk
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fusion, "_WINDOWS", 1500)
+
+
+def answers(seed: int, strength: float, rows: int = 280) -> Answers:
+    """Answers that add `strength` to the right label's logit among noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(rows) % len(EMOTIONS)
+    logits = rng.normal(0, 1, (rows, len(EMOTIONS)))
+    logits[np.arange(rows), labels] += strength
+    group = (np.arange(rows) // 14).astype(str)
+    return Answers(logits.astype(np.float32), labels, np.full(rows, "made"), group)
+
+
+def test_every_subset_is_measured_and_more_modalities_are_better() -> None:
+    fitted = fit_fusion(dict(zip(MODALITIES, (answers(i, 1.5) for i in range(3)), strict=True)))
+    uar = {subset: figures["uar"]["mean"] for subset, figures in fitted.metrics["subsets"].items()}
+    assert set(uar) == {
+        *MODALITIES,
+        *("video+audio", "video+text", "audio+text", "video+audio+text"),
+    }
+    alone = max(uar[modality] for modality in MODALITIES)
+    assert alone < uar["video+audio"] < uar["video+audio+text"]
+    assert 0 < fitted.least_confidence < 1
+
+
+def test_a_modality_that_knows_nothing_does_no_harm() -> None:
+    fitted = fit_fusion({"video": answers(0, 3.0), "audio": answers(1, 0.0), "text": answers(2, 3.0)})
+    uar = {subset: figures["uar"]["mean"] for subset, figures in fitted.metrics["subsets"].items()}
+    assert uar["video+audio"] > uar["video"] - 0.03
+
+
+def test_the_same_answers_give_the_same_fit() -> None:
+    made = dict(zip(MODALITIES, (answers(i, 1.0) for i in range(3)), strict=True))
+    first, second = fit_fusion(made), fit_fusion(made)
+    assert (first.calibration, first.pool, first.metrics) == (second.calibration, second.pool, second.metrics)
+
+
+def test_an_emotion_with_too_few_answers_is_named() -> None:
+    few = answers(0, 1.0)
+    few = few.rows(np.flatnonzero((few.labels != EMOTIONS.index("fear")) | (np.arange(280) < 14)))
+    with pytest.raises(ValueError, match="text: each emotion needs 5 answers or more"):
+        fit_fusion({"video": answers(1, 1.0), "audio": answers(2, 1.0), "text": few})
+
+
+def test_levels_are_what_the_stated_share_of_ordinary_lines_reaches() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 2 == 1
+    heads = {
+        name: (rng.normal(np.where(labels, 2, -2), 1).astype(np.float32), labels, np.full(400, "made"))
+        for name in RISKS
+    }
+    ordinary = torch.from_numpy(rng.normal(-3, 1.5, (5000, 3)))
+    rule, figures = fit_risk(heads, {"chat": ordinary})
+    for level in LEVELS:
+        assert figures["ordinary_lines"]["chat"][level] == pytest.approx(ORDINARY_SHARE[level], abs=0.002)
+    reached = [figures["lines_with_the_risk"]["distress of made"][level] for level in LEVELS]
+    assert reached == sorted(reached, reverse=True)
+    assert rule.level(0.0) == "none"
