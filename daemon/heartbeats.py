@@ -15,8 +15,10 @@ OVERDUE_S = 30.0  # ten times the slowest call seen (a cold batch of sound on on
 class Heartbeats:
     """Ages of the workers' last signs of progress. Callable from any thread."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, watch: Callable[[str, Callable[[], float]], None] | None = None) -> None:
+        """watch: told of each new worker, with what reads its age in seconds."""
         self._clock = clock
+        self._watch = watch
         self._lock = threading.Lock()
         self._last_ns: dict[str, int] = {}
 
@@ -30,6 +32,8 @@ class Heartbeats:
 
         with self._lock:
             self._last_ns[name] = self._clock.monotonic_ns()
+        if self._watch is not None:
+            self._watch(name, lambda: self.age_s(name))
         return beat
 
     def retire(self, name: str) -> None:

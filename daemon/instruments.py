@@ -16,4 +16,4 @@ class Instruments:
     heartbeats: Heartbeats = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "heartbeats", Heartbeats(self.clock))
+        object.__setattr__(self, "heartbeats", Heartbeats(self.clock, self.metrics.watch_worker))

@@ -3,7 +3,9 @@
 import pytest
 
 from daemon.heartbeats import OVERDUE_S, Heartbeats
+from daemon.instruments import Instruments
 from streams.clock import ManualClock
+from tests.daemon.making import counted
 
 pytestmark = pytest.mark.unit
 
@@ -40,3 +42,11 @@ def test_nothing_is_expected_of_a_worker_that_has_retired_even_if_it_beats_once_
     clock.advance(OVERDUE_S)
     assert heartbeats.names() == heartbeats.overdue() == []
     assert heartbeats.age_s("publish") == 0.0
+
+
+def test_the_age_of_every_worker_is_a_metric() -> None:
+    clock = ManualClock()
+    of = Instruments(clock)
+    of.heartbeats.worker("timeline")
+    clock.advance(2.5)
+    assert counted(of, "worker_heartbeat_age_seconds", worker="timeline") == 2.5
