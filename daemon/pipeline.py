@@ -1,8 +1,9 @@
 """The timeline thread: items in, units to be encoded and windows to be scored out.
 
 It waits in one place, the inlet, for messages from the engine (a unit is encoded, a window is published) and for items
-from the sources. While too much is under way it takes messages only: channels fill up, and each source does what its
-policy says. This is all the back-pressure there is.
+from the sources. While too much is under way, or something has been for too long, it takes messages only: channels fill
+up, and each source does what its policy says. This is all the back-pressure there is, and what keeps a camera's
+pictures fresh on a machine that cannot keep up.
 """
 
 import threading
@@ -23,6 +24,7 @@ from streams.timeline import ClosedWindow
 
 log = structlog.get_logger(__name__)
 
+_MOST_DELAY_NS = NS_PER_S  # in the engine: a quarter of the usual window; a batch of everything takes half of it
 _TICK_NS = 100 * NS_PER_MS  # a tenth of the usual step: what idleness adds to a window's delay
 
 
@@ -89,6 +91,7 @@ class Pipeline:
         self._heartbeats = instruments.heartbeats
         self._beat = self._heartbeats.worker("timeline")
         self._under_way = 0
+        self._encoding: dict[Unit, int] = {}
         self._draining = False
         self._drained = False
         self._ticked_ns = 0
@@ -118,7 +121,7 @@ class Pipeline:
     def _run(self) -> None:
         while not (self._drained and self._under_way == 0 and self._sessions.waiting() == 0):
             self._beat()
-            taken = self._inlet.take(_TICK_NS / NS_PER_S, items=self._under_way < self._max_under_way)
+            taken = self._inlet.take(_TICK_NS / NS_PER_S, items=not self._busy())
             if taken is not None:
                 self._take(taken)
             self._pass_time()
@@ -128,6 +131,12 @@ class Pipeline:
                 self._score(self._sessions.take_ready())
         self._heartbeats.retire("timeline")
         self.finished.set()
+
+    def _busy(self) -> bool:
+        """Whether the engine has as much as it should, or has had something for too long."""
+        began_ns = next(iter(self._encoding.values()), None)
+        delayed = began_ns is not None and self._clock.monotonic_ns() - began_ns >= _MOST_DELAY_NS
+        return delayed or self._under_way >= self._max_under_way
 
     def _take(self, taken: Message | Delivery) -> None:
         match taken:
@@ -145,6 +154,7 @@ class Pipeline:
                 self._score(self._sessions.take_ready(session))
             case Encoded(unit=unit):
                 self._under_way -= 1
+                del self._encoding[unit]
                 unit.finish()
                 self._score(self._sessions.take_ready(unit.session))
             case Published():
@@ -186,6 +196,7 @@ class Pipeline:
     def _encode(self, units: Iterable[Unit]) -> None:
         for unit in units:
             self._under_way += 1
+            self._encoding[unit] = self._clock.monotonic_ns()
             self._engine.encode(unit)
 
     def _score(self, windows: Iterable[ClosedWindow]) -> None:

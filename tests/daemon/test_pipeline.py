@@ -12,6 +12,7 @@ from daemon.instruments import Instruments
 from daemon.pipeline import Encoded, Message, Pipeline, Published
 from daemon.publisher import Publication, Publisher
 from streams.channel import Channel, Inlet, Policy
+from streams.clock import ManualClock
 from streams.decode import Limits
 from streams.events import Line, Unit
 from streams.predictions import ModelRef
@@ -120,6 +121,24 @@ def test_while_too_much_is_under_way_items_wait_and_messages_go_on() -> None:
             assert text_of(under_way[-1]) == str(number)
             assert on.channel.depth() == 5 - number
         assert on.engine.most_held == 2
+
+
+def test_while_the_engine_has_had_a_unit_for_a_second_items_wait_so_that_no_camera_is_seen_late() -> None:
+    with running() as on:
+        on.channel.put(line(0.1, "stuck"))
+        stuck = on.engine.units.next()
+        clock = on.instruments.clock
+        assert isinstance(clock, ManualClock)
+        clock.advance(1.0)
+        on.channel.put(line(0.2, "the last that is taken"))  # the thread was already waiting for an item
+        taken = on.engine.units.next()
+        for number in range(3):
+            on.channel.put(line(0.3, str(number)))
+        on.engine.answer(Encoded(taken))
+        assert on.engine.units.nothing_more()
+        assert on.channel.depth() == 3
+        on.engine.answer(Encoded(stuck))
+        assert [text_of(unit) for unit in on.engine.units.many(3)] == ["0", "1", "2"]
 
 
 def test_a_bad_record_is_counted_and_the_rest_goes_on() -> None:
