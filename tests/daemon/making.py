@@ -33,8 +33,13 @@ class Told(Generic[Told_]):
     def many(self, count: int) -> list[Told_]:
         return [self.next() for _ in range(count)]
 
-    def nothing_more(self) -> bool:
-        return self._queue.empty()
+    def nothing_more(self, within_s: float = 0.0) -> bool:
+        """Whether nothing is told, now or for `within_s` of real time."""
+        try:
+            self._queue.get(timeout=within_s) if within_s else self._queue.get_nowait()
+        except queue.Empty:
+            return True
+        return False
 
 
 def instruments() -> Instruments:

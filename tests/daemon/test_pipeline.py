@@ -135,7 +135,7 @@ def test_while_the_engine_has_had_a_unit_for_a_second_items_wait_so_that_no_came
         for number in range(3):
             on.channel.put(line(0.3, str(number)))
         on.engine.answer(Encoded(taken))
-        assert on.engine.units.nothing_more()
+        assert on.engine.units.nothing_more(within_s=0.3)
         assert on.channel.depth() == 3
         on.engine.answer(Encoded(stuck))
         assert [text_of(unit) for unit in on.engine.units.many(3)] == ["0", "1", "2"]
