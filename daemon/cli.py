@@ -29,6 +29,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _SIGPIPE_STATUS = 141  # what a shell shows for a command whose reader left
 _INTERRUPTED_STATUS = 130
 _BENCHMARKS = ("align", "encode", "fuse")
+_BENCH_COLUMNS = ("bench", "figure", "value", "unit", "ratio", "against")
 
 
 class _Speed(click.ParamType[float | None]):
@@ -212,10 +213,9 @@ def bench(names: tuple[str, ...]) -> None:
     for figure in bench(names or _BENCHMARKS):
         figures.append(figure)
         click.echo(json.dumps(figure, ensure_ascii=False))
-    columns = list(dict.fromkeys(name for figure in figures for name in figure))
-    table = Table(*columns)
+    table = Table(*_BENCH_COLUMNS)
     for figure in figures:
-        table.add_row(*(str(figure.get(name, "")) for name in columns))
+        table.add_row(*(str(figure.get(name, "")) for name in _BENCH_COLUMNS))
     Console(stderr=True).print(table)
 
 
