@@ -11,7 +11,7 @@ from daemon.engine import Scored
 from daemon.instruments import Instruments
 from daemon.pipeline import Encoded, Message, Pipeline, Published
 from daemon.publisher import Publication, Publisher
-from streams.channel import Channel, Inlet, Policy
+from streams.channel import Channel, Delivery, Inlet, Policy
 from streams.clock import ManualClock
 from streams.decode import Limits
 from streams.events import Line, Unit
@@ -70,19 +70,31 @@ class HeldEngine:
                 self.most_held = max(self.most_held, len(self._held))
 
 
+class WatchedInlet(Inlet[Message]):
+    """Tells, at every wait, whether items are asked for."""
+
+    def __init__(self, of: Instruments) -> None:
+        super().__init__(of.clock, of.metrics)
+        self.items_asked: Told[bool] = Told()
+
+    def take(self, timeout_s: float, items: bool = True) -> Message | Delivery | None:
+        self.items_asked(items)
+        return super().take(timeout_s, items)
+
+
 @dataclass
 class Running:
     pipeline: Pipeline
     engine: HeldEngine
     channel: Channel
-    inlet: Inlet[Message]
+    inlet: WatchedInlet
     instruments: Instruments
 
 
 @contextmanager
 def running(at_once: bool = False, max_under_way: int = 100) -> Iterator[Running]:
     of = instruments()
-    inlet: Inlet[Message] = Inlet(of.clock, of.metrics)
+    inlet = WatchedInlet(of)
     channel = inlet.channel("file", Policy.BLOCK, 100, live=False)
     engine = HeldEngine(inlet, at_once)
     sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics)
@@ -139,6 +151,20 @@ def test_while_the_engine_has_had_a_unit_for_a_second_items_wait_so_that_no_came
         assert on.channel.depth() == 3
         on.engine.answer(Encoded(stuck))
         assert [text_of(unit) for unit in on.engine.units.many(3)] == ["0", "1", "2"]
+
+
+def test_while_a_unit_has_been_under_way_for_too_long_items_wait() -> None:
+    with running() as on:
+        on.channel.put(line(0.1))
+        slow = on.engine.units.next()
+        on.instruments.clock.wait(on.pipeline.finished, 2.0)  # virtual
+        while on.inlet.items_asked.next():
+            """Until the thread has noticed."""
+        on.channel.put(line(0.2))
+        assert not on.inlet.items_asked.next()
+        assert on.channel.depth() == 1
+        on.engine.answer(Encoded(slow))
+        assert on.engine.units.next() is not slow
 
 
 def test_a_bad_record_is_counted_and_the_rest_goes_on() -> None:

@@ -167,6 +167,12 @@ def test_a_modality_that_was_received_but_held_no_evidence_is_absent() -> None:
     assert told["quality"] == {"received": 1.0}
 
 
+def test_too_little_of_a_modality_to_count_covers_nothing() -> None:
+    breath = unit(Modality.AUDIO, 0, 1, result=evidence(0.05))
+    told = published(breath, answer=scores())["modalities"]["audio"]
+    assert (told["present"], told["coverage"]) == (False, 0.0)
+
+
 def pictures(faces: int, others: int = 0) -> list[Unit]:
     seen = [unit(Modality.VIDEO, i / 5, result=evidence(0.9)) for i in range(faces)]
     return seen + [unit(Modality.VIDEO, (faces + i) / 5, result=evidence()) for i in range(others)]
