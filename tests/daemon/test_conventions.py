@@ -70,7 +70,14 @@ def test_only_the_clock_reads_time(path: Path) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name)
     }
     assert not called & READS_TIME
-    assert not any(isinstance(node, ast.ImportFrom) and node.module == "time" for node in ast.walk(tree))
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "time"
+        for alias in node.names
+    }
+    measures_itself = name_of(path).startswith("models/evaluation/")  # models may not import the clock of streams
+    assert imported <= ({"perf_counter"} if measures_itself else set())
 
 
 def test_the_guards_look_at_real_modules() -> None:
