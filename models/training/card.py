@@ -107,9 +107,9 @@ def _risk(manifest: Manifest) -> str:
     rows = [(name, str(int(reach["lines"])), *(_share(reach[level]) for level in LEVELS)) for name, reach in named]
     return (
         f"## Risk\nLevels: {levels}. Share of validation lines that reach each level; for ordinary lines these are "
-        "mostly false alarms, though some are distressed or abusive in earnest. A window's sad, angry or fearful mood can "
-        "raise the level low by itself, which is not counted here. smp2020 is Weibo, much of it on an "
-        "epidemic.\n\n" + _table(("lines", "n", *LEVELS), rows)
+        "mostly false alarms, though some are distressed or abusive in earnest. A sad, angry or fearful mood can raise "
+        "the level to low by itself, which is not counted here. smp2020 is Weibo, much of it on an epidemic.\n\n"
+        + _table(("lines", "n", *LEVELS), rows)
     )
 
 

@@ -1,0 +1,99 @@
+"""Assembling merges the parts' weights and writes all that a model folder has to say about itself."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from models.artifact import SHIPPED, read_model_folder
+from models.data.text_corpora import CORPORA
+from models.labels import EMOTIONS, RISKS
+from models.training import fusion
+from models.training.assemble import assemble
+
+pytestmark = pytest.mark.unit
+
+LABELS: dict[str, dict[str, object]] = {
+    "goemotions": {"ekman": ["joy"]},
+    "meld": {"emotion": "joy"},
+    "tweeteval-emotion": {"label": "joy"},
+    "isear": {"emotion": "joy", "no_response": 0},
+    "smp2020": {"emotion": "happy"},
+    "dreaddit": {"stress": 1},
+    "sdcnl": {"suicide": 1},
+    "sos1k": {"suicide_risk": 1},
+    "davidson": {"class": "hate"},
+    "tweeteval-hate": {"label": "hate"},
+    "tweeteval-offensive": {"label": "offensive"},
+    "cold": {"offensive": 1},
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "text").mkdir()
+    for name, corpus in CORPORA.items():
+        lines = [f"{name} line {n}, " + "I am tired " * n for n in range(40)]
+        lines[0] = "I want to kill myself" if name == "goemotions" else "see you at lunch"
+        rows = [{"id": f"{n}-1", "lang": "en", "text": line, **LABELS[name]} for n, line in enumerate(lines)]
+        for split in ("train", "valid"):
+            with gzip.open(tmp_path / "text" / f"{corpus.stem}_{split}.jsonl.gz", "wt") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+    return tmp_path
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """The shipped parts, as their training leaves them, with answers made up."""
+    shipped = read_model_folder(SHIPPED)
+    rng = np.random.default_rng(0)
+    labels = np.arange(140) % len(EMOTIONS)
+    logits = (rng.normal(0, 1, (140, len(EMOTIONS))) + 3 * np.eye(len(EMOTIONS))[labels]).astype(np.float32)
+    emotion = {"logits7": logits, "label7": labels}
+    half = np.arange(60) % 2
+    curve = (rng.normal(0, 2, 60) + 2 * half - 1).astype(np.float32)
+    risk = {f"risk_{name}_{key}": value for name in RISKS for key, value in (("logits", curve), ("labels", half))}
+    corpora = {f"risk_{name}_corpus": np.full(60, "made") for name in RISKS}
+    speech = {"corpus": np.full(140, "made"), "speaker": (np.arange(140) // 7).astype(str)}
+    contempt = {"logits7": np.concatenate([logits, logits[:1]]), "label7": np.append(labels, -1)}
+    answers: dict[str, tuple[str, dict[str, NDArray[Any]]]] = {
+        "face": ("valid", contempt),
+        "speech": ("oof", {**emotion, **speech}),
+        "text": ("valid", {**emotion, **risk, **corpora}),
+    }
+    for part, (name, arrays) in answers.items():
+        folder = tmp_path / "runs" / part
+        folder.mkdir(parents=True)
+        np.savez(folder / f"{name}_logits.npz", **arrays)
+        (folder / "metrics.json").write_text(json.dumps(shipped.manifest.metrics[part]))
+        sizes = {part: json.dumps(dict(shipped.manifest.parts[part]))}
+        save_file(dict(shipped.tensors[part]), folder / f"{part}.safetensors", metadata=sizes)
+    return tmp_path / "runs"
+
+
+def test_parts_answers_and_figures_become_a_model_folder(
+    runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fusion, "_WINDOWS", 1000)
+    written = assemble(runs, data, tmp_path / "out")
+    read, shipped = read_model_folder(tmp_path / "out"), read_model_folder(SHIPPED)
+    assert read.manifest.digest() == written.digest() != shipped.manifest.digest()
+    for part, tensors in shipped.tensors.items():
+        assert read.manifest.parts[part] == shipped.manifest.parts[part]
+        assert set(read.tensors[part]) == set(tensors)
+        assert all(read.tensors[part][name].equal(tensor) for name, tensor in tensors.items())
+    happiness = EMOTIONS.index("happiness")
+    assert read.manifest.metrics["log_prior"]["meld"] == [0 if i == happiness else None for i in range(len(EMOTIONS))]
+    assert (tmp_path / "out" / "MODEL_CARD.md").read_text().startswith(f"# {written.name} {written.version}\n")
+
+
+def test_a_part_that_was_not_trained_is_named(runs: Path, data: Path, tmp_path: Path) -> None:
+    (runs / "speech" / "oof_logits.npz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"speech/oof_logits\.npz"):
+        assemble(runs, data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
