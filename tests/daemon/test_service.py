@@ -88,9 +88,11 @@ def chat(session: str = "room") -> list[Item]:
     return [*said, EndOfSession(session)]
 
 
-def service(source: InMemory, sink: Kept) -> Service:
+def service(source: InMemory, sink: Kept, batch_rows: int = 4) -> Service:
     feed = SourceFeed(source, Policy.BLOCK, 64)
-    return Service(Config(http=Http(bind=""), model=Model(device="cpu", batch_rows=4)), [feed], [sink], Instruments())
+    return Service(
+        Config(http=Http(bind=""), model=Model(device="cpu", batch_rows=batch_rows)), [feed], [sink], Instruments()
+    )
 
 
 def at_once(source: InMemory) -> InMemory:
@@ -197,3 +199,16 @@ def test_a_source_that_cannot_be_opened_makes_the_exit_say_so() -> None:
 
 def test_a_sink_that_refuses_makes_the_exit_say_so() -> None:
     assert service(at_once(InMemory(chat())), Kept(refuses=True)).run() == ExitCode.UNAVAILABLE
+
+
+def test_a_device_that_computes_nothing_any_more_ends_it_and_the_exit_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(AffectModel, "warm_up", lambda model, rows: None)
+    monkeypatch.setattr(AffectModel, "fuse", broken)
+    sink = Kept()
+    daemon = service(at_once(InMemory(chat())), sink, batch_rows=1)  # so that each window is a batch
+    assert daemon.run() == ExitCode.DEVICE_FAULT
+    assert not daemon.live().ok
+    assert sink.predictions == []
