@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.data.ferplus import read_ferplus
 from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
-from models.data.text_corpora import CORPORA, CorpusError, TextSample, read_corpus
+from models.data.text_corpora import CORPORA, TextSample, read_corpus
 from models.face.crop import given_face
 from models.face.expressions import EXPRESSIONS
 from models.labels import EMOTIONS, RISKS
@@ -58,7 +58,9 @@ def read_rows(corpus: str, data: Path, split: str, task: str | None) -> Rows:
             return _clips(corpus, data, split, _task(corpus, task, ("emotion",)))
         if corpus in CORPORA:
             return _lines(corpus, data, split, task)
-    except (FileNotFoundError, CorpusError) as wrong:
+    except EvaluationError:
+        raise
+    except (OSError, ValueError) as wrong:
         raise EvaluationError(str(wrong)) from wrong
     raise EvaluationError(f"corpus {corpus!r} is not known; known are {', '.join(KNOWN)}")
 

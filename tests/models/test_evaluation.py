@@ -114,6 +114,15 @@ def test_what_is_not_there_is_named(
         evaluate("default", corpus, data, split, task, drop)
 
 
+def test_a_file_that_cannot_be_read_is_named(data: Path) -> None:
+    (data / "text" / "goemotions_test.jsonl.gz").write_bytes(gzip.compress(b'{"id": "1", "text": "hello"}\n'))
+    with pytest.raises(EvaluationError, match=r"goemotions_test\.jsonl\.gz:1: KeyError"):
+        evaluate("default", "goemotions", data, "test", None, None)
+    np.savez(data / "faces" / "ferplus_test.npz", images=np.zeros(1))
+    with pytest.raises(EvaluationError, match=r"ferplus_test\.npz: lacks the arrays"):
+        evaluate("default", "ferplus", data, "test", None, None)
+
+
 def test_a_corpus_without_its_only_modality_cannot_be_measured(data: Path) -> None:
     write_lines(data, "goemotions_test", [{"text": "hello", "ekman": ["neutral"]}])
     with pytest.raises(EvaluationError, match="goemotions has text alone"):

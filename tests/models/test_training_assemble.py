@@ -54,13 +54,16 @@ def runs(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     labels = np.arange(140) % len(EMOTIONS)
     logits = (rng.normal(0, 1, (140, len(EMOTIONS))) + 3 * np.eye(len(EMOTIONS))[labels]).astype(np.float32)
-    emotion = {"logits7": logits, "label7": labels}
+    emotion: dict[str, NDArray[Any]] = {"logits7": logits, "label7": labels}
     half = np.arange(60) % 2
     curve = (rng.normal(0, 2, 60) + 2 * half - 1).astype(np.float32)
     risk = {f"risk_{name}_{key}": value for name in RISKS for key, value in (("logits", curve), ("labels", half))}
     corpora = {f"risk_{name}_corpus": np.full(60, "made") for name in RISKS}
-    speech = {"corpus": np.full(140, "made"), "speaker": (np.arange(140) // 7).astype(str)}
-    contempt = {"logits7": np.concatenate([logits, logits[:1]]), "label7": np.append(labels, -1)}
+    speech: dict[str, NDArray[Any]] = {"corpus": np.full(140, "made"), "speaker": (np.arange(140) // 7).astype(str)}
+    contempt: dict[str, NDArray[Any]] = {
+        "logits7": np.concatenate([logits, logits[:1]]),
+        "label7": np.append(labels, -1),
+    }
     answers: dict[str, tuple[str, dict[str, NDArray[Any]]]] = {
         "face": ("valid", contempt),
         "speech": ("oof", {**emotion, **speech}),
@@ -69,7 +72,7 @@ def runs(tmp_path: Path) -> Path:
     for part, (name, arrays) in answers.items():
         folder = tmp_path / "runs" / part
         folder.mkdir(parents=True)
-        np.savez(folder / f"{name}_logits.npz", **arrays)
+        np.savez(folder / f"{name}_logits.npz", allow_pickle=False, **arrays)
         (folder / "metrics.json").write_text(json.dumps(shipped.manifest.metrics[part]))
         sizes = {part: json.dumps(dict(shipped.manifest.parts[part]))}
         save_file(dict(shipped.tensors[part]), folder / f"{part}.safetensors", metadata=sizes)
