@@ -89,10 +89,8 @@ def chat(session: str = "room") -> list[Item]:
 
 
 def service(source: InMemory, sink: Kept, batch_rows: int = 4) -> Service:
-    feed = SourceFeed(source, Policy.BLOCK, 64)
-    return Service(
-        Config(http=Http(bind=""), model=Model(device="cpu", batch_rows=batch_rows)), [feed], [sink], Instruments()
-    )
+    config = Config(http=Http(bind=""), model=Model(device="cpu", batch_rows=batch_rows))
+    return Service(config, [SourceFeed(source, Policy.BLOCK, 64)], [sink], Instruments())
 
 
 def at_once(source: InMemory) -> InMemory:
@@ -117,9 +115,9 @@ def model() -> Iterator[AffectModel]:
         yield loaded
 
 
-def scored(source: InMemory) -> tuple[int, list[Prediction]]:
+def scored(source: InMemory, batch_rows: int = 4) -> tuple[int, list[Prediction]]:
     sink = Kept()
-    return service(source, sink).run(), sink.predictions
+    return service(source, sink, batch_rows).run(), sink.predictions
 
 
 @pytest.fixture(scope="module")
@@ -146,12 +144,17 @@ def test_what_it_publishes_is_of_the_schema_and_of_chat_alone(of_a_chat: tuple[i
         assert prediction.transcript is None
 
 
-def test_the_same_chat_gives_the_same_predictions_but_for_their_timing(
-    of_a_chat: tuple[int, list[Prediction]],
-) -> None:
-    again = scored(at_once(InMemory(chat())))
-    first, second = ([p.model_dump(exclude={"timing"}) for p in told] for _, told in (of_a_chat, again))
-    assert first == second
+def test_the_same_chat_gives_the_same_predictions_whatever_the_batches(of_a_chat: tuple[int, list[Prediction]]) -> None:
+    again = scored(at_once(InMemory(chat())), batch_rows=1)
+    for first, second in zip(of_a_chat[1], again[1], strict=True):
+        one, other = (told.model_dump(exclude={"timing", "modalities", "emotion", "risk"}) for told in (first, second))
+        assert one == other
+        assert (first.emotion.label, first.risk.level) == (second.emotion.label, second.risk.level)
+        assert figures(first) == pytest.approx(figures(second), abs=1e-5)
+
+
+def figures(prediction: Prediction) -> dict[str, float]:
+    return prediction.emotion.probabilities.model_dump() | prediction.risk.categories.model_dump()
 
 
 def test_it_is_ready_only_when_it_is_warm_and_its_sources_are_open() -> None:
