@@ -1,9 +1,11 @@
 """The timeline thread: items in, units to be encoded and windows to be scored out.
 
-It waits in one place, the inlet, for messages from the engine (a unit is encoded, a window is published) and for items
-from the sources. While too much is under way, or something has been for too long, it takes messages only: channels fill
-up, and each source does what its policy says. This is all the back-pressure there is, and what keeps a camera's
-pictures fresh on a machine that cannot keep up.
+Records are decoded here and not in a pool: what costs, pictures, is only looked at by its header until a window uses
+it, and what is left (samples, lines) takes microseconds and would have to be put in order again. It waits in one
+place, the inlet, for messages from the engine (a unit is encoded, a window is published) and for items from the
+sources. While too much is under way, or something has been for too long, it takes messages only: channels fill up,
+and each source does what its policy says. This is all the back-pressure there is, and what keeps a camera's pictures
+fresh on a machine that cannot keep up.
 """
 
 import threading
