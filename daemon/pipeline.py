@@ -169,20 +169,26 @@ class Pipeline:
         try:
             event = decode(record, self._limits, live)
         except BadRecord as error:
-            self._metrics.dead_letter(error.reason)
-            log.warning(
-                "a record is set aside",
-                source=source,
-                session=record.session,
-                modality=record.modality,
-                reason=error.reason,
-                why=str(error),
-            )
+            self._set_aside(record, source, error.reason, str(error))
+            return
+        except Exception as error:  # bytes nobody thought of cost this record only
+            self._set_aside(record, source, "internal", type(error).__name__)
             return
         finally:
             self._metrics.decoded(record.modality, (self._clock.monotonic_ns() - began_ns) / NS_PER_S)
         self._encode(self._sessions.add(event, source, live))
         self._score(self._sessions.take_ready(event.session))
+
+    def _set_aside(self, record: Record, source: str, reason: str, why: str) -> None:
+        self._metrics.dead_letter(reason)
+        log.warning(
+            "a record is set aside",
+            source=source,
+            session=record.session,
+            modality=record.modality,
+            reason=reason,
+            why=why,
+        )
 
     def _pass_time(self) -> None:
         now_ns = self._clock.monotonic_ns()

@@ -127,7 +127,8 @@ paths = ["{tmp_path / "clip.mp4"}"]
         assert running.get("/metrics", "application/openmetrics-text")[1].rstrip().endswith("# EOF")
         assert "今天" not in metrics + (tmp_path / "log").read_text(), "what was written is in a log or a metric"
         say(room, b"and one last line")
-        time.sleep(0.3)  # the line is on its way through a socket
+        received = 'affectd_source_records_total{modality="text",source="chat"} 3.0'
+        running.until(lambda: received in running.get("/metrics")[1], "the last line is received")
         before = len(running.predictions())
         assert running.terminate() == 0
         drained = running.predictions()[before:]
