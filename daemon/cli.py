@@ -16,11 +16,11 @@ import structlog
 
 from daemon import logs
 from daemon.config import Config
-from daemon.config_errors import ConfigurationError
-from daemon.config_source import load
+from daemon.config.errors import ConfigurationError
+from daemon.config.reference import effective
+from daemon.config.source import load
 from daemon.exit_codes import ExitCode, exit_code
 from daemon.metrics import package_version
-from daemon.reference import effective
 from streams import rfc3339
 
 log = structlog.get_logger(__name__)

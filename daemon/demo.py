@@ -1,7 +1,7 @@
 """`affectd demo`: the bundled sample session through the daemon's own pipeline, for a person to watch.
 
 Left in `out`: the predictions as they are published, and a picture of them over time. Nothing here scores anything: it
-is `affectd replay` of one session, with a line a window. The sample is made by `tests/sample`.
+is `affectd replay` of one session, with a line a window.
 """
 
 import logging
@@ -12,17 +12,15 @@ import click
 
 from daemon import logs
 from daemon.config import Http
-from daemon.config_source import load
+from daemon.config.source import load
 from daemon.instruments import Instruments
+from daemon.sample import SAMPLE
 from daemon.service import Service
 from daemon.window_lines import window_line
 from daemon.wiring import stored_feed
 from streams.predictions import Prediction
 from streams.sinks.json_lines import JsonLines
 from streams.sources.stored import StoredOptions
-
-SAMPLE = Path(__file__).parent / "sample" / "sample.mp4"
-"""Its chat lies beside it."""
 
 _LEGEND = "each line a window; V video, A audio, T text: how much of the window has a face, a voice, words; - is absent"
 

@@ -14,8 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from daemon.config import Config
-from daemon.config_endpoints import ChatSource, FileSink, MediaSource, MicrophoneSource, RecordedSource
-from daemon.config_values import split_address
+from daemon.config.endpoints import ChatSource, FileSink, MediaSource, MicrophoneSource, RecordedSource
+from daemon.config.values import split_address
 from streams.sources import devices
 from streams.sources.base import SourceError
 

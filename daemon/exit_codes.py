@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from daemon.config_errors import ConfigurationError
+from daemon.config.errors import ConfigurationError
 from daemon.http import CannotBind
 from streams.sinks.base import SinkError
 from streams.sources.base import SourceError

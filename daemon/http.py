@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from daemon.config_values import split_address
+from daemon.config.values import split_address
 from daemon.feed import EventFeed
 from streams.clock import Clock
 from streams.decode import BadRecord, Limits, decode

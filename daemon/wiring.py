@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config import Config
-from daemon.config_endpoints import (
+from daemon.config.endpoints import (
     CameraSource,
     ChatSource,
     FileSink,

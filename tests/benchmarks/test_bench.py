@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from daemon.bench import bench
-from daemon.bench_measure import Effort, Figure, timed
+from daemon.bench.measure import Effort, Figure, timed
 
 pytestmark = pytest.mark.unit
 

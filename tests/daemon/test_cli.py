@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from daemon.cli import main
-from daemon.config_errors import ConfigurationError
-from daemon.config_source import load
+from daemon.config.errors import ConfigurationError
+from daemon.config.source import load
 from daemon.exit_codes import ExitCode, exit_code
 from daemon.http import CannotBind
 from streams.sources.base import SourceError

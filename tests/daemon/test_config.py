@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Config
-from daemon.config_endpoints import CameraSource, ChatSource, FileSink, MediaSource, StdoutSink
-from daemon.config_errors import ConfigurationError
-from daemon.config_source import line_numbers, load
-from daemon.config_values import split_address
+from daemon.config.endpoints import CameraSource, ChatSource, FileSink, MediaSource, StdoutSink
+from daemon.config.errors import ConfigurationError
+from daemon.config.source import line_numbers, load
+from daemon.config.values import split_address
 
 pytestmark = pytest.mark.unit
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Config
-from daemon.config_endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
-from daemon.config_source import load
-from daemon.config_values import Section
-from daemon.reference import reference
+from daemon.config.endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
+from daemon.config.reference import reference
+from daemon.config.source import load
+from daemon.config.values import Section
 
 pytestmark = pytest.mark.unit
 
@@ -31,7 +31,7 @@ def sections(model: type[Section]) -> Iterator[type[Section]]:
 
 def test_the_reference_file_is_what_the_models_generate() -> None:
     assert (DEPLOY / "reference.toml").read_text(encoding="utf-8") == reference(), (
-        "run: python -m daemon.reference > deploy/config/reference.toml"
+        "run: python -m daemon.config.reference > deploy/config/reference.toml"
     )
 
 

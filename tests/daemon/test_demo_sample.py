@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from daemon.demo import SAMPLE
+from daemon.sample import SAMPLE
 from models.face.detector import FaceDetector
 from tests.sample.script import CHAT, FACE_COVERED, LENGTH_S, NO_CHAT, NO_FACE, NO_VOICE, Span
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Config
-from daemon.config_source import load
+from daemon.config.source import load
 from daemon.instruments import Instruments
 from daemon.wiring import SourceFeed, build_sinks, build_sources, limits, timeline_config
 from streams.channel import Policy

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
-from daemon.config_values import Address, Device, Moment, Name, Section, SessionId, Speed, as_tuple
+from daemon.config.values import Address, Device, Moment, Name, Section, SessionId, Speed, as_tuple
 
 
 class CameraSettings(Section):

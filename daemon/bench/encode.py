@@ -7,8 +7,8 @@ faces and encoded.
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from daemon.bench_material import FRAMES_HZ, records
-from daemon.bench_measure import Effort, Figure, figure, timed
+from daemon.bench.material import FRAMES_HZ, records
+from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
 from daemon.preparation import Preparer
 from daemon.preparers import build_workers

@@ -9,9 +9,9 @@ from functools import partial
 
 import torch
 
-from daemon.bench_align import SIZE_NS, timeline_config
-from daemon.bench_material import START_NS, records
-from daemon.bench_measure import Effort, Figure, figure, timed
+from daemon.bench.align import SIZE_NS, timeline_config
+from daemon.bench.material import START_NS, records
+from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
 from daemon.engine import window_features
 from daemon.preparation import Evidence

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from daemon.bench_align import align
-from daemon.bench_encode import encode
-from daemon.bench_fuse import fuse
-from daemon.bench_measure import Effort, Figure
+from daemon.bench.align import align
+from daemon.bench.encode import encode
+from daemon.bench.fuse import fuse
+from daemon.bench.measure import Effort, Figure
 from models.model import AffectModel
 
 _THREADS = 1

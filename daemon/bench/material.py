@@ -7,12 +7,12 @@ line of chat every other second.
 import itertools
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 
+from daemon.sample import SAMPLE
 from streams.clock import NS_PER_S
 from streams.records import Modality, Record
 from streams.sound import RATE_HZ
@@ -21,7 +21,6 @@ FRAMES_HZ, SOUNDS_HZ, LINES_HZ = 30, 10, 0.5
 START_NS = 946_684_800 * NS_PER_S
 """2000-01-01, a multiple of every window step used here."""
 
-_SAMPLE = Path(__file__).parent / "sample" / "sample.mp4"
 _USED_S = 12  # from its start: somebody is seen and heard throughout; longer streams repeat it
 _LINE = "It just arrived, this is wonderful, thank you so much!"
 
@@ -61,14 +60,14 @@ def _record(session: str, modality: Modality, content_type: str, payload: bytes,
 
 @cache
 def _sample_pictures() -> list[bytes]:
-    with av.open(str(_SAMPLE)) as container:
+    with av.open(str(SAMPLE)) as container:
         frames = itertools.takewhile(lambda frame: frame.time < _USED_S, container.decode(video=0))
         return [cv2.imencode(".jpg", frame.to_ndarray(format="bgr24"))[1].tobytes() for frame in frames]
 
 
 @cache
 def _sample_sound() -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    with av.open(str(_SAMPLE)) as container:
+    with av.open(str(SAMPLE)) as container:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
         pieces = [piece.to_ndarray()[0] for frame in container.decode(audio=0) for piece in resampler.resample(frame)]
     return np.concatenate(pieces)[: RATE_HZ * _USED_S].astype(np.int16)

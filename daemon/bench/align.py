@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from daemon.bench_material import START_NS, records
-from daemon.bench_measure import Effort, Figure, figure, timed
+from daemon.bench.material import START_NS, records
+from daemon.bench.measure import Effort, Figure, figure, timed
 from streams.clock import NS_PER_S, ManualClock
 from streams.decode import Limits, decode
 from streams.events import Event, Sound

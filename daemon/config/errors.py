@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from daemon.config import Config
-from daemon.config_endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
-from daemon.config_values import Section
+from daemon.config.endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
+from daemon.config.values import Section
 
 KeyPath = tuple[str | int, ...]
 Origins = Mapping[KeyPath, str]

@@ -1,7 +1,7 @@
 """Writes configurations as TOML: the effective one, and the reference with every key, its default and a sentence.
 
-`python -m daemon.reference > deploy/config/reference.toml` makes the reference. What has no default there (sources,
-other sinks) is written as comments, so that the file as it stands is the default configuration.
+`python -m daemon.config.reference > deploy/config/reference.toml` makes the reference. What has no default there
+(sources, other sinks) is written as comments, so that the file as it stands is the default configuration.
 """
 
 import json
@@ -14,11 +14,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from daemon.config import Config
-from daemon.config_endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
-from daemon.config_values import Section
+from daemon.config.endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
+from daemon.config.values import Section
 
 _HEAD = """\
-# Every key of affectd's configuration, with its default. Generated: python -m daemon.reference
+# Every key of affectd's configuration, with its default. Generated: python -m daemon.config.reference
 # Flags (--set section.key=value) are stronger than the environment (AFFECTD__SECTION__KEY=value), and that is stronger
 # than this file. Unknown keys are errors. What is written as a comment has no default.
 """

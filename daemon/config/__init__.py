@@ -2,7 +2,7 @@
 
 The models are frozen and strict (a number in quotes is an error, an unknown key too), and their descriptions are the
 documentation: `deploy/config/reference.toml` is generated from them. Files, environment and flags are read in
-`daemon.config_source`; nothing here touches the machine.
+`daemon.config.source`; nothing here touches the machine.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from daemon.config_endpoints import ChatSettings, ChatSource, Sinks, Sources, StdoutSink
-from daemon.config_values import Address, Section
+from daemon.config.endpoints import ChatSettings, ChatSource, Sinks, Sources, StdoutSink
+from daemon.config.values import Address, Section
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.timeline import SEGMENT_NS
 from streams.windows import WindowGrid
