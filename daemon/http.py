@@ -4,6 +4,7 @@ The handlers know the daemon only as a `DaemonView`; its methods are called in t
 return at once. Nothing here authenticates, which is why the default address is the loopback one.
 """
 
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -71,6 +72,10 @@ class DaemonView(Protocol):
         """The exposition and its content type."""
         ...
 
+    def refused(self, reason: str) -> None:
+        """Counts a line that was not taken."""
+        ...
+
     def post_chat(self, record: Record) -> Posted:
         """Hands on a line that has been checked; never blocks."""
         ...
@@ -103,7 +108,8 @@ class HttpServer:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             listening = socket.create_server((host, port), family=family, backlog=128)
         except OSError as error:
-            raise CannotBind(f"http.bind: cannot listen on {self._bind}: {error.strerror or error}") from None
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise CannotBind(f"http.bind: cannot listen on {self._bind}: {why}") from None
         self.port = listening.getsockname()[1]
         self._thread = threading.Thread(target=self._server.run, args=([listening],), name="http", daemon=True)
         self._thread.start()
@@ -143,13 +149,18 @@ def build_app(view: DaemonView, feed: EventFeed, clock: Clock, limits: Limits) -
             return _refusal(403, "posted by a page of another site")
         session = request.path_params["session"]
         if not is_session_name(session):
+            view.refused("invalid_session")
             return _refusal(400, "a session is named by 1 to 256 printable characters", "invalid_session")
         try:
             record = _chat_record(session, request, await _body(request, limits.max_line_bytes), clock)
             decode(record, limits, live=True)
         except BadRecord as bad:
+            view.refused(bad.reason)
             return _refusal(413 if bad.reason == "oversized" else 400, str(bad), bad.reason)
-        return _posted(view.post_chat(record))
+        outcome = view.post_chat(record)
+        if outcome is Posted.FULL:
+            view.refused("full")
+        return _posted(outcome)
 
     get = {"/": index, "/livez": livez, "/readyz": readyz, "/metrics": metrics, "/status": status, "/events": events}
     return Starlette(

@@ -1,8 +1,8 @@
 """Structured logs on stderr: JSON for machines, colours for a person at a terminal.
 
-Everything goes through one formatter, the loggers of other packages too. Call sites log what happened
-and where, with counts and names as fields; payloads (pictures, sound, lines of chat, transcripts) are never fields, and
-those keys are removed here should one ever be.
+Everything goes through one formatter, the loggers of other packages too. Call sites log what happened and where, with
+counts and names as fields; payloads (pictures, sound, lines of chat, transcripts) are never fields, and those keys are
+removed here should one ever be.
 """
 
 import logging
@@ -14,7 +14,7 @@ import structlog
 from structlog.typing import Processor
 
 PAYLOAD_KEYS = frozenset({"payload", "text", "line", "transcript", "author", "picture", "samples"})
-_QUIET = ("uvicorn.access", "httpx", "httpcore", "PIL", "matplotlib", "faster_whisper")
+_QUIET = ("uvicorn.access", "uvicorn.error", "httpx", "httpcore", "PIL", "matplotlib", "faster_whisper")
 
 
 def configure(level: str, form: Literal["auto", "json", "human"], stream: TextIO | None = None) -> None:

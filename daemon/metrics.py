@@ -9,10 +9,12 @@ import threading
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from streams.records import Modality
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and say when we started
 
 Read = Callable[[], float]
 """Asked by the HTTP thread at every scrape: must be quick and safe from any thread."""
@@ -68,7 +70,7 @@ class Metrics:
         self._closed = self._counter("windows_closed", "Windows closed, by what closed them", "closed_by")
         self._late = self._counter("late_events", "Events that missed a window", "modality")
         self._coverage = self._histogram(
-            "window_coverage_ratio", "Share of a closed window that its events cover", _COVERAGE, "modality"
+            "window_coverage_ratio", "Part of a window with evidence: a face, a voice, a line", _COVERAGE, "modality"
         )
         self._depth = self._gauge("channel_depth", "Items that lie in a channel", "stage")
         self._channel_wait = self._histogram("channel_wait_seconds", "Time an item lay in a channel", _WAIT_S, "stage")
@@ -151,11 +153,13 @@ class Metrics:
         """An event missed at least one window that contains its time."""
         self._late.labels(modality).inc()
 
-    def window_closed(self, closed_by: str, coverage: dict[Modality, float]) -> None:
-        """A window closed; `coverage` in 0..1 per modality."""
+    def window_closed(self, closed_by: str) -> None:
+        """A window closed."""
         self._closed.labels(closed_by).inc()
-        for modality, ratio in coverage.items():
-            self._coverage.labels(modality).observe(ratio)
+
+    def coverage(self, modality: Modality, ratio: float) -> None:
+        """The part of a window, 0..1, for which a modality gave evidence."""
+        self._coverage.labels(modality).observe(ratio)
 
     def channel_wait(self, stage: str, seconds: float) -> None:
         """An item lay in a channel for `seconds`."""

@@ -123,6 +123,8 @@ class Publisher:
             except SinkError as error:
                 self._refused(error, sink=sink.name, id=prediction.id)
         self._metrics.published((self._clock.monotonic_ns() - began_ns) / NS_PER_S)
+        for modality in Modality:
+            self._metrics.coverage(modality, getattr(prediction.modalities, modality).coverage)
         self._metrics.prediction(prediction.risk.level, prediction.abstained.reason if prediction.abstained else None)
         self._metrics.delivered(max(0.0, (self._clock.wall_ns() - window.end_ns) / NS_PER_S), processing_s)
         return prediction, line

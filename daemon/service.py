@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from daemon.config import Config
+from daemon.config.values import split_address
 from daemon.exit_codes import ExitCode
 from daemon.feed import EventFeed
 from daemon.http import Health, HttpServer, Posted, build_app
@@ -126,7 +127,7 @@ class Service:
         reasons += [
             f"source {runner.source.name} is {runner.state}" + (f": {runner.error}" if runner.error else "")
             for runner in self._runners
-            if runner.state not in (SourceState.RUNNING, SourceState.ENDED)
+            if not (runner.state is SourceState.RUNNING or runner.state.is_final)
         ]
         return Health(not reasons, tuple(reasons))
 
@@ -159,6 +160,9 @@ class Service:
     def metrics(self, accept: str) -> tuple[bytes, str]:
         return self._metrics.render(accept)
 
+    def refused(self, reason: str) -> None:
+        self._metrics.dead_letter(reason)
+
     def post_chat(self, record: Record) -> Posted:
         if self._posted_chat is None:
             return Posted.NO_SOURCE
@@ -173,7 +177,7 @@ class Service:
             self._config.http.bind, build_app(self, self._feed, self._clock, limits(self._config)), self._feed
         )
         server.start()
-        log.info("listening", http=f"port {server.port}")
+        log.info("listening", http=f"{split_address(self._config.http.bind)[0]}:{server.port}")
         return server
 
     def _published(self, prediction: Prediction, line: bytes) -> None:
@@ -226,6 +230,8 @@ class Service:
             return ExitCode.DEVICE_FAULT
         if not drained or scoring.refused:
             return ExitCode.UNAVAILABLE
+        if self._stop.is_set():
+            return ExitCode.OK
         failed = any(runner.state is SourceState.FAILED for runner in self._runners)
         return ExitCode.BAD_DATA if failed else ExitCode.OK
 

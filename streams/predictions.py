@@ -11,7 +11,6 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA: Final = "affectd.prediction/1"
-CE_TYPE = "io.affectd.prediction.v1"
 
 _NAMESPACE = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 4122, names that are URLs
 

@@ -84,7 +84,7 @@ class Sessions:
         now_ns = self.clock.monotonic_ns()
         units = []
         for timeline in list(self._live.values()):
-            timed_out = timeline.watermark.idle(now_ns - self.session_timeout_ns)
+            timed_out = timeline.watermark.abandoned(now_ns, self.session_timeout_ns)
             over = "idle" if timed_out and not timeline.watermark.ended else None
             units += timeline.advance(now_ns, over)
             if (timed_out or timeline.watermark.ended) and not timeline.closed:

@@ -204,7 +204,7 @@ class SessionTimeline:
         self.closed.append(
             ClosedWindow(self.session, start_ns, end_ns, closed_by, revision, units, received, lag_ns),
         )
-        self.telemetry.window_closed(closed_by, received)
+        self.telemetry.window_closed(closed_by)
 
     def _within(self, placed: list[Unit], start_ns: int, end_ns: int) -> tuple[Unit, ...]:
         first = bisect_left(placed, start_ns, key=_start_ns)

@@ -47,11 +47,14 @@ class Watermark:
     config: WatermarkConfig
     feeds: dict[tuple[str, str], Feed] = field(default_factory=dict)
     time_ns: int = NEVER_NS
+    last_event_ns: int = 0
+    """When an event was last heard, monotonic; being told of silence is not."""
     by_idleness: bool = False
     """Whether the clock, not a record, moved it last."""
 
     def event(self, feed: tuple[str, str], until_ns: int, now_ns: int, caught_up: bool) -> None:
         """`feed` delivered an event that reaches to `until_ns`; `now_ns` is monotonic."""
+        self.last_event_ns = now_ns
         self._witness(feed, until_ns - self.config.disorder_bound_ns, now_ns, caught_up)
 
     def progress(self, feed: tuple[str, str], through_ns: int, now_ns: int, caught_up: bool) -> None:
@@ -82,9 +85,10 @@ class Watermark:
             self.by_idleness = not awake
         return self.time_ns
 
-    def idle(self, now_ns: int) -> bool:
-        """Whether every feed is idle at monotonic `now_ns`."""
-        return all(f.idle(now_ns, self.config.idle_after_ns) for f in self.feeds.values())
+    def abandoned(self, now_ns: int, after_ns: int) -> bool:
+        """Whether no feed has a backlog, and there was no event for `idle_after` and then `after_ns`."""
+        waited_for = any(not feed.caught_up and not feed.ended for feed in self.feeds.values())
+        return not waited_for and now_ns - self.last_event_ns >= self.config.idle_after_ns + after_ns
 
     def _witness(self, key: tuple[str, str], time_ns: int, now_ns: int, caught_up: bool) -> None:
         feed = self.feeds.get(key)

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 TICK_S = 0.2
 """How often silence is told, and how soon a chat source notices that it is to stop."""
 
-_HEARD_LATELY_NS = 60 * NS_PER_S
+_HEARD_LATELY_NS = 10 * NS_PER_S  # longer than usual windows stay open; then the session is idle
 _SESSION_LIMIT_CHARS = 256
 
 

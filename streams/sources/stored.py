@@ -69,6 +69,8 @@ def _session(path: Path, options: StoredOptions) -> tuple[StoredSession, Path]:
         return RecordedSession(path, options.telemetry), path
     if path.name.endswith(CHAT_SUFFIX):
         name, media, chat = path.name.removesuffix(CHAT_SUFFIX), _media_beside(path), path
+    elif path.suffix.lower() == ".jsonl":
+        name, media, chat = path.stem, None, path
     else:
         name, media, chat = path.stem, path, path.with_name(path.stem + CHAT_SUFFIX)
         if not chat.exists():

@@ -30,6 +30,7 @@ class StubDaemon:
     warm: Health = WELL
     outcome: Posted = Posted.ACCEPTED
     records: list[Record] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
     def live(self) -> Health:
         return self.alive
@@ -42,6 +43,9 @@ class StubDaemon:
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         return Metrics().render(accept)
+
+    def refused(self, reason: str) -> None:
+        self.reasons.append(reason)
 
     def post_chat(self, record: Record) -> Posted:
         self.records.append(record)
@@ -123,7 +127,7 @@ def test_a_line_that_cannot_be_used_is_refused_with_the_reason(
 ) -> None:
     reply = running.client.post("/chat/a", content=content, headers={"content-type": content_type})
     assert (reply.status_code, reply.json()["reason"]) == (status, reason)
-    assert running.daemon.records == []
+    assert (running.daemon.records, running.daemon.reasons) == ([], [reason])
 
 
 def test_a_full_queue_is_429_and_no_http_source_is_404(running: Running) -> None:

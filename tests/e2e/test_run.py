@@ -111,7 +111,7 @@ paths = ["{tmp_path / "clip.mp4"}"]
         say(room, b"\xff\xfe\xfd")
         say(room, b"x" * 1_000_000)
         assert post(running.port, "/chat/lobby", b"I am so angry about this!") == 202
-        assert post(running.port, "/chat/lobby", b"\xff\xfe") == 400
+        assert post(running.port, "/chat/lobby", b"\xff\xfe") == 400  # and is counted, as the one over the socket
 
         def scored(session: str) -> bool:
             return any(each["session"] == session for each in running.predictions())
@@ -122,7 +122,7 @@ paths = ["{tmp_path / "clip.mp4"}"]
         assert {path: status for path, (status, _) in answers.items()} == dict.fromkeys(answers, 200)
         assert json.loads(answers["/status"][1])["state"] == "running"
         metrics = answers["/metrics"][1]
-        assert 'affectd_dead_letters_total{reason="invalid_utf8"} 1.0' in metrics
+        assert 'affectd_dead_letters_total{reason="invalid_utf8"} 2.0' in metrics
         assert 'affectd_dead_letters_total{reason="oversized"} 1.0' in metrics
         assert running.get("/metrics", "application/openmetrics-text")[1].rstrip().endswith("# EOF")
         assert "今天" not in metrics + (tmp_path / "log").read_text(), "what was written is in a log or a metric"
@@ -133,6 +133,25 @@ paths = ["{tmp_path / "clip.mp4"}"]
         assert running.terminate() == 0
         drained = running.predictions()[before:]
         assert any(each["window"]["closed_by"] == "drain" and each["session"] == "room" for each in drained)
+
+
+def test_a_file_that_cannot_be_played_is_told_and_the_rest_is_ready_and_stops_well(tmp_path: Path) -> None:
+    (tmp_path / "zero.wav").write_bytes(b"")
+    configuration = f"""
+[[sources]]
+kind = "media"
+[sources.media]
+paths = ["{tmp_path / "zero.wav"}"]
+[[sources]]
+kind = "chat"
+[sources.chat]
+transport = "http"
+"""
+    with daemon(tmp_path, configuration) as running:
+        running.until(lambda: running.get("/readyz")[0] == 200, "ready")
+        running.until(lambda: "zero.wav" in running.get("/status")[1], "the file is named")
+        assert running.get("/readyz")[0] == 200
+        assert running.terminate() == 0
 
 
 def test_events_are_streamed_as_they_are_published(tmp_path: Path) -> None:

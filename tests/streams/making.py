@@ -76,7 +76,7 @@ class Counts(NullTelemetry):
     def late(self, modality: Modality) -> None:
         self.of["missed a window", modality] += 1
 
-    def window_closed(self, closed_by: str, coverage: dict[Modality, float]) -> None:
+    def window_closed(self, closed_by: str) -> None:
         self.of["window", closed_by] += 1
 
 

@@ -432,3 +432,11 @@ def test_stamps_that_jump_do_not_move_the_session(stamps_ms: list[int | None], t
     time = PresentationTime(origin_ns=0, leap_ns=10 * NS_PER_S)
     at = [time.at(stamp, TIME_BASE, 100 * NS_PER_MS) for stamp in stamps_ms]
     assert at == [ms * NS_PER_MS for ms in times_ms]
+
+
+def test_a_jsonl_file_that_is_named_is_chat_whatever_it_is_called(tmp_path: Path) -> None:
+    script = tmp_path / "talk.jsonl"
+    script.write_text('{"at_s": 0.5, "text": "hello"}\n')
+    (session,) = stored_sessions([script])
+    session.open()
+    assert (session.session, session.modalities) == ("talk", {Modality.TEXT})

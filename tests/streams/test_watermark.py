@@ -65,7 +65,14 @@ def test_when_all_are_idle_it_runs_with_the_clock(watermark: Watermark) -> None:
 def test_a_feed_with_a_backlog_is_never_idle(watermark: Watermark) -> None:
     watermark.event(FACE, 100, now_ns=0, caught_up=False)
     assert watermark.advance(10_000_000) == 95
-    assert not watermark.idle(10_000_000)
+    assert not watermark.abandoned(10_000_000, after_ns=0)
+
+
+def test_a_session_is_abandoned_by_silence_even_if_it_is_told_of(watermark: Watermark) -> None:
+    watermark.event(CHAT, 100, now_ns=0, caught_up=True)
+    watermark.progress(CHAT, 100 + IDLE_AFTER, now_ns=IDLE_AFTER, caught_up=True)
+    assert not watermark.abandoned(IDLE_AFTER + 6, after_ns=7)
+    assert watermark.abandoned(IDLE_AFTER + 7, after_ns=7)
 
 
 def test_a_feed_that_wakes_with_older_events_does_not_move_it_back(watermark: Watermark) -> None:
