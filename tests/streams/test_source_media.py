@@ -439,4 +439,4 @@ def test_a_jsonl_file_that_is_named_is_chat_whatever_it_is_called(tmp_path: Path
     script.write_text('{"at_s": 0.5, "text": "hello"}\n')
     (session,) = stored_sessions([script])
     session.open()
-    assert (session.session, session.modalities) == ("talk", {Modality.TEXT})
+    assert (session.session, session.modalities) == ("talk", frozenset({Modality.TEXT}))
