@@ -12,7 +12,7 @@ import torch
 
 from daemon.instruments import Instruments
 from daemon.lanes import DeviceThread, Lane, Work
-from daemon.preparation import Evidence, PreparationPool, Preparer
+from daemon.preparation import PreparationPool, Preparer, with_evidence
 from models.encoding import Encoded, Encoder
 from models.model import AffectModel, Scores, WindowFeatures
 from streams.clock import NS_PER_MS
@@ -99,7 +99,7 @@ def window_features(window: ClosedWindow) -> WindowFeatures:
     """The encoded rows of each modality's units, in event-time order; modalities without rows are left out."""
     events = {}
     for modality, units in window.units.items():
-        evidence = [unit.result for unit in units if isinstance(unit.result, Evidence) and len(unit.result.weight)]
+        evidence = [found for _, found in with_evidence(units)]
         if evidence:
             embedding, weight = torch.cat([e.embedding for e in evidence]), torch.cat([e.weight for e in evidence])
             events[modality.value] = Encoded(embedding, weight)

@@ -8,7 +8,7 @@ unit without rows (no face, no voice) is done at once.
 import queue
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,6 +43,11 @@ class Evidence:
     weight: torch.Tensor
     quality: Mapping[str, float]
     encode_ms: float
+
+
+def with_evidence(units: Iterable[Unit]) -> list[tuple[Unit, Evidence]]:
+    """The encoded units that gave any evidence, each with it; the others saw no face, heard no voice, or failed."""
+    return [(unit, unit.result) for unit in units if isinstance(unit.result, Evidence) and len(unit.result.weight)]
 
 
 class Preparer(Protocol):

@@ -14,7 +14,7 @@ import structlog
 
 from daemon.engine import Scored
 from daemon.instruments import Instruments
-from daemon.preparation import Evidence
+from daemon.preparation import Evidence, with_evidence
 from models.labels import EMOTIONS, RISKS
 from models.model import ModalityScores, Scores
 from streams import predictions as wire
@@ -174,8 +174,8 @@ def _modality(
     window: ClosedWindow, modality: Modality, scores: ModalityScores, sample_hz: float
 ) -> wire.ModalityReport:
     units = window.units[modality]
-    evidence = [unit.result for unit in units if isinstance(unit.result, Evidence)]
-    seen = [e for e in evidence if len(e.weight)]
+    found = with_evidence(units)
+    seen = [evidence for _, evidence in found]
     names = sorted({name for e in seen for name in e.quality})
     quality: dict[str, float | None] = {
         name: sum(e.quality[name] for e in seen if name in e.quality) / sum(name in e.quality for e in seen)
@@ -184,7 +184,7 @@ def _modality(
     quality["received"] = window.received_fraction[modality]
     return wire.ModalityReport(
         present=scores.present,
-        coverage=_coverage(window, modality, units, sample_hz) if scores.present else 0.0,
+        coverage=_coverage(window, modality, found, sample_hz) if scores.present else 0.0,
         events=len(units),
         quality=quality,
         contribution=scores.contribution,
@@ -192,10 +192,11 @@ def _modality(
     )
 
 
-def _coverage(window: ClosedWindow, modality: Modality, units: Sequence[Unit], sample_hz: float) -> float:
+def _coverage(
+    window: ClosedWindow, modality: Modality, evidence: Sequence[tuple[Unit, Evidence]], sample_hz: float
+) -> float:
     """The part of the window with evidence: pictures with a face, seconds of voice; all of it for text."""
     size_ns = window.end_ns - window.start_ns
-    evidence = [(u, u.result) for u in units if isinstance(u.result, Evidence) and len(u.result.weight)]
     match modality:
         case Modality.VIDEO:
             covered = len(evidence) * NS_PER_S / (sample_hz * size_ns)
