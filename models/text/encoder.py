@@ -8,13 +8,12 @@ Left out: authors. Lines of all who write in a session are one stream.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
 from models.encoding import Encoded, Pooled
 from models.labels import EMOTIONS, RISKS
-from models.text.network import TextNetwork, load_network
+from models.text.network import TextNetwork
 from models.text.tokens import Tokenizer
 
 _SHARPNESS = 2.0  # per logit: a line 2 logits above another counts 55 times as much
@@ -33,11 +32,6 @@ class TextEncoder:
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device).eval()
         self._tokenizer = tokenizer
-
-    @classmethod
-    def load(cls, weights: Path, device: torch.device | None = None) -> "TextEncoder":
-        """Reads `weights` (text.safetensors of a model folder); raises as `load_network` does."""
-        return cls(load_network(weights), Tokenizer(), device)
 
     def prepare(self, text: str) -> list[int]:
         """Token ids of one line; any text at all, cut at the tokenizer's budget."""

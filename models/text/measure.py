@@ -13,6 +13,7 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
 from torch import nn
 
+from models.evaluation.metrics import expected_calibration_error
 from models.labels import EMOTIONS, RISKS
 
 Floats = npt.NDArray[np.float32]
@@ -50,7 +51,7 @@ def emotion_figures(logits: Floats, truth: Floats, log_prior: Floats) -> dict[st
         "macro_f1": f1_score(label, likely, average="macro", labels=np.unique(label)),
         "macro_f1_equal_prior": f1_score(label, equal, average="macro", labels=np.unique(label)),
         "weighted_f1": f1_score(label, likely, average="weighted"),
-        "ece": calibration_error(posterior.max(axis=1), likely == label),
+        "ece": expected_calibration_error(posterior.max(axis=1), likely == label),
     }
 
 
@@ -70,7 +71,7 @@ def risk_figures(logits: Floats, truth: Floats) -> dict[str, dict[str, float]]:
             "macro_f1": f1_score(label, said, average="macro"),
             "accuracy": accuracy_score(label, said),
             "auroc": roc_auc_score(label, probability),
-            "ece": calibration_error(np.where(said, probability, 1 - probability), said == label),
+            "ece": expected_calibration_error(np.where(said, probability, 1 - probability), said == label),
         }
     return figures
 
@@ -95,16 +96,6 @@ def multi_label_f1(scores: Floats, truth: Floats, thresholds: Floats) -> Mapping
     """Each label's F1 and their mean, `macro`, for rows that may hold several labels."""
     each = f1_score(truth > 0, scores > thresholds, average=None, zero_division=0.0)
     return {"macro": float(np.mean(each)), **dict(zip(EMOTIONS, map(float, each), strict=True))}
-
-
-def calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_], bins: int = 15) -> float:
-    """Expected calibration error (Guo et al., 2017) over bins of equal width."""
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        (bin_of == b).mean() * abs(confidence[bin_of == b].mean() - correct[bin_of == b].mean())
-        for b in np.unique(bin_of)
-    ]
-    return float(np.sum(gaps))
 
 
 def _softmax(logits: Floats) -> Floats:
