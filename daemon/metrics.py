@@ -57,6 +57,20 @@ class Metrics:
         self._bytes = self._counter("source_bytes", "Bytes of records received", "source", "modality")
         self._source_state = self._gauge("source_state", "1 for the state a source is in", "source", "state")
         self._reconnects = self._counter("source_reconnects", "Times a source was opened again", "source")
+        self._lag_records = self._gauge("source_lag_records", "Records of a log not read yet", "source", "modality")
+        self._lag_seconds = self._gauge(
+            "source_lag_seconds",
+            "Age of the newest record read of a log that goes on; 0 at its end",
+            "source",
+            "modality",
+        )
+        self._paused = self._gauge("partitions_paused", "Partitions held back until what was read is taken", "source")
+        self._sequence = self._counter(
+            "sequence_faults",
+            "Records missing from a stream's sequence (gap), or in it twice (repeat)",
+            "modality",
+            "fault",
+        )
         self._events = self._counter("events", "Events that entered a timeline", "modality")
         self._dropped = self._counter("events_dropped", "Events left out by a policy", "modality", "reason")
         self._decode = self._histogram("decode_seconds", "Decoding of one record", _DECODE_S, "modality")
@@ -96,6 +110,10 @@ class Metrics:
         )
         self._publish = self._histogram("publish_seconds", "One prediction through all sinks", _DECODE_S)
         self._publish_errors = self._counter("publish_errors", "Predictions a sink refused")
+        self._commits = self._counter("commits", "Checkpoints written to the log", "outcome")
+        self._uncommitted = self._gauge(
+            "uncommitted_records", "Records that would be read again after a crash", "source"
+        )
 
     def _register_life(self) -> None:
         self._lifecycle = self._gauge("lifecycle_state", "1 for the state the daemon is in", "state")
@@ -164,6 +182,27 @@ class Metrics:
     def channel_wait(self, stage: str, seconds: float) -> None:
         """An item lay in a channel for `seconds`."""
         self._channel_wait.labels(stage).observe(seconds)
+
+    def lag(self, source: str, modality: Modality, records: int, seconds: float) -> None:
+        """How far a log is ahead of what was read of it."""
+        self._lag_records.labels(source, modality).set(records)
+        self._lag_seconds.labels(source, modality).set(seconds)
+
+    def paused(self, source: str, partitions: int) -> None:
+        """So many partitions are held back."""
+        self._paused.labels(source).set(partitions)
+
+    def commit(self, outcome: str) -> None:
+        """A checkpoint was committed, or was not."""
+        self._commits.labels(outcome).inc()
+
+    def uncommitted(self, source: str, records: int) -> None:
+        """So many records were read and would be read again."""
+        self._uncommitted.labels(source).set(records)
+
+    def sequence(self, modality: Modality, fault: str, count: int = 1) -> None:
+        """A stream's sequence numbers show a gap, or a repeat."""
+        self._sequence.labels(modality, fault).inc(count)
 
     def batch(self, lane: str, rows: int, waited_s: float) -> None:
         """A lane handed over `rows` rows, of which the oldest had waited for `waited_s`."""

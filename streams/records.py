@@ -4,9 +4,10 @@ A record is one picture, one stretch of sound or one line of text, still in the 
 decodes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Modality(StrEnum):
@@ -21,13 +22,22 @@ RAW_PICTURE = "image/x-raw"
 """Content type of an undecoded-by-us picture: a BGR array from a camera, or a PyAV frame of a media file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Coordinates:
-    """Where a record lies in a log: enough to read it again."""
+class Partition(NamedTuple):
+    """One partition of one topic of a log."""
 
     topic: str
-    partition: int
+    number: int
+
+
+class Coordinates(NamedTuple):
+    """Where a record lies in a log, and what lies there beside its payload: enough to set it aside as it came."""
+
+    partition: Partition
     offset: int
+    written_ns: int
+    """The log's own time of the record, never after it was received; says in what order partitions are read."""
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +75,44 @@ class EndOfSession:
     session: str
 
 
-Item = Record | Progress | EndOfSession
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record of a log that cannot even be named (no session, no time, no content): to be set aside."""
+
+    modality: Modality
+    payload: bytes
+    received_ns: int
+    coordinates: Coordinates
+    reason: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A partition was read to its end, and nothing had been written to it for `for_ns` more."""
+
+    partition: Partition
+    for_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The partitions of this number are read from here on.
+
+    emitted_through: for sessions that were published before, by `streams.delivery.checkpoint.session_digest`, the first
+    window that was not.
+    """
+
+    number: int
+    emitted_through: Mapping[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The partitions of these numbers belong to another instance: their sessions are forgotten, not finished."""
+
+    numbers: frozenset[int]
+
+
+Item = Record | Progress | EndOfSession | Unreadable | Silence | Assigned | Revoked
 """What travels from a source to the timeline, in order."""
