@@ -15,6 +15,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 OPENCV_PACKAGES := libgl1 libglib2.0-0
 # Real devices for the tests, without hardware: a sound server, a camera server, and systemd.
 TEST_PACKAGES := libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins ffmpeg rtsp-server-perl systemd
+# A Kafka broker for the tests (KAFKA_HOME) runs on Java 17 or newer.
+TEST_PACKAGES += $(if $(shell command -v java),,openjdk-17-jre-headless)
 
 # $(call install,PACKAGES) installs the Debian packages that are missing; fails, saying which, where that cannot be done.
 define install

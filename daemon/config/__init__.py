@@ -5,17 +5,17 @@ documentation: `deploy/config/reference.toml` is generated from them. Files, env
 `daemon.config.source`; nothing here touches the machine.
 """
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from daemon.config.endpoints import ChatSettings, ChatSource, Sinks, Sources, StdoutSink
+from daemon.config.contradictions import contradictions
+from daemon.config.endpoints import KafkaSink, KafkaSource, Sinks, Sources, StdoutSink
+from daemon.config.kafka import Delivery
 from daemon.config.values import Address, Section
 from streams.clock import NS_PER_MS, NS_PER_S
-from streams.timeline import SEGMENT_NS
-from streams.windows import WindowGrid
+from streams.kafka.connection import Connection
 
 
 class Windows(Section):
@@ -142,46 +142,34 @@ class Config(Section):
     sources: Sources = Field(default=(), description="where records enter")
     model: Model = Model()
     sinks: Sinks = Field(default=(StdoutSink(kind="stdout"),), description="where predictions leave")
+    delivery: Delivery = Delivery()
     privacy: Privacy = Privacy()
     http: Http = Http()
     lifecycle: Lifecycle = Lifecycle()
     log: Log = Log()
 
+    @property
+    def kafka_source(self) -> KafkaSource | None:
+        """The source that reads from Kafka, if there is one; there are never two."""
+        return next((source for source in self.sources if isinstance(source, KafkaSource)), None)
+
+    @property
+    def kafka_sink(self) -> KafkaSink | None:
+        """The sink that writes to Kafka, if there is one; there are never two."""
+        return next((sink for sink in self.sinks if isinstance(sink, KafkaSink)), None)
+
+    @property
+    def kafka_sink_connection(self) -> Connection | None:
+        """The cluster that the Kafka sink writes to: its own, or the Kafka source's where it names none."""
+        if self.kafka_sink is None:
+            return None
+        if self.kafka_source is not None and not self.kafka_sink.kafka.bootstrap_servers:
+            return self.kafka_source.kafka.connection
+        return self.kafka_sink.kafka.connection
+
     @model_validator(mode="after")
     def _agrees(self) -> "Config":
-        found = list(_contradictions(self))
+        found = list(contradictions(self))
         if found:
             raise PydanticCustomError("contradiction", "contradicts itself", {"found": found})
         return self
-
-
-Contradiction = tuple[tuple[str | int, ...], str, Any]
-"""Key path, sentence, and the value that stands there."""
-
-
-def _contradictions(config: Config) -> Iterator[Contradiction]:
-    windows = config.windows
-    if windows.step_s > windows.size_s:
-        yield ("windows", "step_s"), f"must be at most windows.size_s, {windows.size_s}", windows.step_s
-    elif not WindowGrid(windows.size_ns, windows.step_ns).contains_every(SEGMENT_NS):
-        sentence = (
-            "leaves seconds of sound that lie whole in no window; take a step of whole seconds, or a longer window"
-        )
-        yield ("windows", "step_s"), sentence, windows.step_s
-    names: set[str] = set()
-    for index, source in enumerate(config.sources):
-        if source.name in names:
-            yield ("sources", index, "name"), "must be unique; another source has this name", source.name
-        names.add(source.name)
-        if isinstance(source, ChatSource):
-            yield from _chat_contradictions(("sources", index, "chat"), source.chat)
-
-
-def _chat_contradictions(at: tuple[str | int, ...], chat: ChatSettings) -> Iterator[Contradiction]:
-    needs_path, needs_address = chat.transport in ("file", "unix"), chat.transport == "tcp"
-    for key, needed in (("path", needs_path), ("address", needs_address), ("session", chat.transport != "http")):
-        value = getattr(chat, key)
-        if needed and not value:
-            yield (*at, key), f"is required with transport {chat.transport}", value
-        elif value and not needed:
-            yield (*at, key), f"has no meaning with transport {chat.transport}", value

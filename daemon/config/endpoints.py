@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
+from daemon.config.kafka import KafkaSinkSettings, KafkaSourceSettings
 from daemon.config.values import Address, Device, Moment, Name, Section, SessionId, Speed, as_tuple
 
 
@@ -103,7 +104,13 @@ class RecordedSource(Section):
     recorded: RecordedSettings
 
 
-SourceConfig = CameraSource | MicrophoneSource | ChatSource | MediaSource | RecordedSource
+class KafkaSource(Section):
+    kind: Literal["kafka"]
+    name: Name = Field(default="kafka", description="unique; labels its metrics and logs")
+    kafka: KafkaSourceSettings
+
+
+SourceConfig = CameraSource | MicrophoneSource | ChatSource | MediaSource | RecordedSource | KafkaSource
 
 
 class FileSettings(Section):
@@ -123,7 +130,12 @@ class FileSink(Section):
     file: FileSettings
 
 
-SinkConfig = StdoutSink | FileSink
+class KafkaSink(Section):
+    kind: Literal["kafka"]
+    kafka: KafkaSinkSettings = KafkaSinkSettings()
+
+
+SinkConfig = StdoutSink | FileSink | KafkaSink
 
 Sources = Annotated[tuple[Annotated[SourceConfig, Field(discriminator="kind")], ...], BeforeValidator(as_tuple)]
 Sinks = Annotated[tuple[Annotated[SinkConfig, Field(discriminator="kind")], ...], BeforeValidator(as_tuple)]

@@ -13,9 +13,8 @@ from pydantic import ValidationError
 
 from daemon.config import Config
 from daemon.config.endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
-from daemon.config.values import Section
+from daemon.config.values import KeyPath, Section
 
-KeyPath = tuple[str | int, ...]
 Origins = Mapping[KeyPath, str]
 """Where each key was set: "FILE:LINE", an environment variable or a flag. The empty path is the file itself."""
 

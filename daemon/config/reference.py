@@ -39,16 +39,19 @@ def effective(config: Config) -> str:
 
 def _written(name: str, value: dict[str, Any] | list[dict[str, Any]]) -> Iterator[str]:
     if isinstance(value, dict):
-        yield _table(f"[{name}]", value)
+        yield from _table(f"[{name}]", name, value)
         return
     for entry in value:
-        settings = {key: inner for key, inner in entry.items() if isinstance(inner, dict)}
-        yield _table(f"[[{name}]]", {key: inner for key, inner in entry.items() if key not in settings})
-        yield from (_table(f"[{name}.{key}]", inner) for key, inner in settings.items())
+        yield from _table(f"[[{name}]]", name, entry)
 
 
-def _table(header: str, values: dict[str, Any]) -> str:
-    return "\n".join((header, *(f"{key} = {_toml(value)}" for key, value in values.items()), ""))
+def _table(header: str, name: str, values: dict[str, Any]) -> Iterator[str]:
+    """One table and, after it, the tables inside it: `name` is its dotted name."""
+    keys = {key: value for key, value in values.items() if not isinstance(value, dict)}
+    yield "\n".join((header, *(f"{key} = {_toml(value)}" for key, value in keys.items()), ""))
+    for key, inner in values.items():
+        if isinstance(inner, dict):
+            yield from _table(f"[{name}.{key}]", f"{name}.{key}", inner)
 
 
 def _tables() -> Iterator[str]:
@@ -65,11 +68,17 @@ def _tables() -> Iterator[str]:
 def _kinds(name: str, field: FieldInfo, kinds: dict[str, type[Section]], default: str) -> Iterator[str]:
     yield f"# {_capital(field.description or '')}: {', '.join(kinds)}.\n"
     for kind, model in kinds.items():
-        lines = [f"[[{name}]]", f'kind = "{kind}"', *_keys(model)]
-        if kind in model.model_fields:
-            settings: type[Section] = model.model_fields[kind].annotation  # type: ignore[assignment]
-            lines += [f"[{name}.{kind}]  # {settings.__doc__}", *_keys(settings)]
+        lines = [f"[[{name}]]", f'kind = "{kind}"', *_keys(model), *_inner(name, model)]
         yield "\n".join((*(lines if kind == default else (f"# {line}" for line in lines)), ""))
+
+
+def _inner(name: str, section: type[Section]) -> Iterator[str]:
+    """The tables inside a table, each under its dotted name."""
+    for key, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield f"[{name}.{key}]  # {field.annotation.__doc__}"
+            yield from _keys(field.annotation)
+            yield from _inner(f"{name}.{key}", field.annotation)
 
 
 def _keys(section: type[Section]) -> Iterator[str]:
@@ -85,7 +94,7 @@ def _allowed(field: FieldInfo) -> str:
     words = ["required"] if field.is_required() else []
     words += [f"{_BOUNDS[name]} {bounds[name]:_}" for name in _BOUNDS if name in bounds]
     if get_origin(field.annotation) is Literal:
-        words.append(f"one of {', '.join(get_args(field.annotation))}")
+        words.append(f"one of {', '.join(filter(None, get_args(field.annotation)))}")
     return f" ({', '.join(words)})" if words else ""
 
 

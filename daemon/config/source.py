@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from daemon.config import Config
-from daemon.config.errors import ConfigurationError, KeyPath, explain
-from daemon.config.values import Section
+from daemon.config.errors import ConfigurationError, explain
+from daemon.config.values import KeyPath, Section
 
 ENVIRONMENT_PREFIX = "AFFECTD__"
 

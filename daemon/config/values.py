@@ -5,6 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+KeyPath = tuple[str | int, ...]
+"""Where a key stands: `("sources", 1, "camera", "device")`."""
+
 
 def as_tuple(value: Any) -> Any:
     """What TOML calls an array is a tuple here, so that the configuration cannot change."""

@@ -151,7 +151,7 @@ drain_timeout_s = -1
         "camera.toml:13 sources[1].camera.device: must be a number or a name (is 1.5)",
         "camera.toml:12 sources[1].camera.session: is required",
         "camera.toml:11 sources[1].fps: unknown key; known here are kind, name, camera",
-        "camera.toml:15 sources[2].kind: must be one of 'camera', 'microphone', 'chat', 'media', 'recorded'"
+        "camera.toml:15 sources[2].kind: must be one of 'camera', 'microphone', 'chat', 'media', 'recorded', 'kafka'"
         ' (is "kinect")',
         "camera.toml:17 lifecycle.drain_timeout_s: must be at least 0 (is -1)",
     ]
@@ -209,7 +209,7 @@ def test_an_error_in_the_environment_or_in_a_flag_names_it(tmp_path: Path) -> No
         "--set text.max_line_bytes text.max_line_bytes: must be at least 64 (is 0)",
         "AFFECTD__SINKS sinks[0]: must be a table (is 1)",
         "--set nonsense nonsense: unknown key; known here are windows, video, text, sources, model, sinks, "
-        "privacy, http, lifecycle, log",
+        "delivery, privacy, http, lifecycle, log",
     ]
 
 

@@ -1,0 +1,141 @@
+"""What cannot be meant together: keys that are each allowed, and contradict each other.
+
+Every contradiction is told, with the key that a person would change. Nothing is read from the machine.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from daemon.config.endpoints import ChatSettings, ChatSource, KafkaSink, KafkaSource
+from daemon.config.kafka import Delivery, KafkaSecurity, KafkaSinkSettings, KafkaSourceSettings
+from daemon.config.values import KeyPath
+from streams.timeline import SEGMENT_NS
+from streams.windows import WindowGrid
+
+if TYPE_CHECKING:
+    from daemon.config import Config, Windows
+
+Contradiction = tuple[KeyPath, str, Any]
+"""Key path, sentence, and the value that stands there."""
+
+_TLS_FILES = ("ca_file", "certificate_file", "key_file", "key_password_file")
+_LOGINS: dict[str, tuple[str, ...]] = {
+    "PLAIN": ("username", "password_file"),
+    "SCRAM-SHA-256": ("username", "password_file"),
+    "SCRAM-SHA-512": ("username", "password_file"),
+    "OAUTHBEARER": ("token_file",),
+}
+
+
+def contradictions(config: "Config") -> Iterator[Contradiction]:
+    """Everything in `config` that contradicts something else there."""
+    yield from _of_windows(config.windows)
+    yield from _repeated(config)
+    kafka = config.kafka_source
+    for index, source in enumerate(config.sources):
+        if isinstance(source, ChatSource):
+            yield from _of_chat(("sources", index, "chat"), source.chat)
+        elif isinstance(source, KafkaSource):
+            yield from _of_kafka_source(("sources", index, "kafka"), source.kafka)
+    for index, sink in enumerate(config.sinks):
+        if isinstance(sink, KafkaSink):
+            yield from _of_kafka_sink(("sinks", index, "kafka"), sink.kafka, kafka.kafka if kafka else None)
+    yield from _of_delivery(config.delivery, kafka, config.kafka_sink)
+
+
+def _of_windows(windows: "Windows") -> Iterator[Contradiction]:
+    if windows.step_s > windows.size_s:
+        yield ("windows", "step_s"), f"must be at most windows.size_s, {windows.size_s}", windows.step_s
+    elif not WindowGrid(windows.size_ns, windows.step_ns).contains_every(SEGMENT_NS):
+        sentence = (
+            "leaves seconds of sound that lie whole in no window; take a step of whole seconds, or a longer window"
+        )
+        yield ("windows", "step_s"), sentence, windows.step_s
+
+
+def _repeated(config: "Config") -> Iterator[Contradiction]:
+    names: set[str] = set()
+    for index, source in enumerate(config.sources):
+        if source.name in names:
+            yield ("sources", index, "name"), "must be unique; another source has this name", source.name
+        names.add(source.name)
+    for key, entries in (("sources", config.sources), ("sinks", config.sinks)):
+        kafka = [index for index, entry in enumerate(entries) if entry.kind == "kafka"]
+        for index in kafka[1:]:
+            yield (key, index, "kind"), f"there may be one of this kind; {key}[{kafka[0]}] is one", "kafka"
+
+
+def _of_chat(at: KeyPath, chat: ChatSettings) -> Iterator[Contradiction]:
+    needs_path, needs_address = chat.transport in ("file", "unix"), chat.transport == "tcp"
+    for key, needed in (("path", needs_path), ("address", needs_address), ("session", chat.transport != "http")):
+        value = getattr(chat, key)
+        if needed and not value:
+            yield (*at, key), f"is required with transport {chat.transport}", value
+        elif value and not needed:
+            yield (*at, key), f"has no meaning with transport {chat.transport}", value
+
+
+def _of_kafka_source(at: KeyPath, source: KafkaSourceSettings) -> Iterator[Contradiction]:
+    if not source.topics:
+        yield (*at, "text_topic"), "must be set, or another of the topics: this source reads nothing", source.text_topic
+    seen: set[str] = set()
+    for modality, topic in source.topics.items():
+        if topic in seen:
+            yield (*at, f"{modality}_topic"), "must be a topic of its own; another modality is read from it", topic
+        seen.add(topic)
+    yield from _of_security((*at, "security"), source.security)
+
+
+def _of_kafka_sink(at: KeyPath, sink: KafkaSinkSettings, source: KafkaSourceSettings | None) -> Iterator[Contradiction]:
+    if not sink.bootstrap_servers and source is None:
+        yield (*at, "bootstrap_servers"), "is required where there is no Kafka source to take it from", []
+    if not sink.bootstrap_servers and sink.security != KafkaSecurity():
+        sentence = "has no meaning without bootstrap_servers: servers and security are the Kafka source's"
+        yield (*at, "security"), sentence, sink.security.protocol
+    read = set(source.topics.values()) if source else set()
+    seen: set[str] = set()
+    for key in ("predictions_topic", "alerts_topic", "dead_letters_topic"):
+        topic = getattr(sink, key)
+        if topic in read or topic in seen:
+            use = "records are read from it" if topic in read else "something else is written to it"
+            yield (*at, key), f"must be a topic of its own; {use}", topic
+        seen.add(topic)
+    yield from _of_security((*at, "security"), sink.security)
+
+
+def _of_delivery(delivery: Delivery, source: KafkaSource | None, sink: KafkaSink | None) -> Iterator[Contradiction]:
+    if delivery.guarantee == "at_least_once":
+        if delivery.transactional_id:
+            yield (
+                ("delivery", "transactional_id"),
+                "has no meaning with guarantee at_least_once",
+                delivery.transactional_id,
+            )
+    elif source is None or sink is None:
+        yield ("delivery", "guarantee"), "needs a Kafka source and a Kafka sink", delivery.guarantee
+    elif sink.kafka.bootstrap_servers and set(sink.kafka.bootstrap_servers) != set(source.kafka.bootstrap_servers):
+        sentence = "needs source and sink on one cluster; leave out the sink's bootstrap_servers"
+        yield ("delivery", "guarantee"), sentence, delivery.guarantee
+
+
+def _of_security(at: KeyPath, security: KafkaSecurity) -> Iterator[Contradiction]:
+    protocol, mechanism = security.protocol, security.mechanism
+    tls, sasl = protocol in ("tls", "sasl_tls"), protocol in ("sasl_plaintext", "sasl_tls")
+    for key in _TLS_FILES:
+        if not tls and getattr(security, key):
+            yield (*at, key), f"has no meaning with protocol {protocol}", getattr(security, key)
+    if tls and not security.certificate_file and (security.key_file or security.key_password_file):
+        yield (*at, "certificate_file"), "is required with a key", security.certificate_file
+    if sasl and not mechanism:
+        yield (*at, "mechanism"), f"is required with protocol {protocol}", mechanism
+        return
+    if mechanism and not sasl:
+        yield (*at, "mechanism"), f"has no meaning with protocol {protocol}", mechanism
+    chosen = f"mechanism {mechanism}" if sasl else f"protocol {protocol}"
+    needed = _LOGINS[mechanism] if sasl else ()
+    for key in sorted({*_LOGINS["PLAIN"], *_LOGINS["OAUTHBEARER"]}):
+        value = getattr(security, key)
+        if key in needed and not value:
+            yield (*at, key), f"is required with {chosen}", value
+        elif value and key not in needed:
+            yield (*at, key), f"has no meaning with {chosen}", value
