@@ -9,18 +9,19 @@ fresh on a machine that cannot keep up.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from daemon.instruments import Instruments
-from streams.channel import Delivery, Inlet
+from streams.channel import Channel, Delivery, Inlet
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.decode import BadRecord, Limits, decode
 from streams.events import Unit
-from streams.records import EndOfSession, Progress, Record
+from streams.origin import DEVICE, STORED
+from streams.records import Assigned, EndOfSession, Item, Modality, Progress, Record, Revoked, Silence, Unreadable
 from streams.sessions import Sessions
 from streams.timeline import ClosedWindow
 
@@ -79,15 +80,20 @@ class Pipeline:
         engine: Engine,
         limits: Limits,
         max_under_way: int,
+        set_aside: Callable[[Unreadable], None],
         instruments: Instruments,
     ) -> None:
-        """max_under_way: units and windows in the engine at once, beyond which no more items are taken."""
+        """set_aside: keeps a record of a log that cannot be used; must not block.
+
+        max_under_way: units and windows in the engine at once, beyond which no more items are taken.
+        """
         self.finished = threading.Event()
         self._inlet = inlet
         self._sessions = sessions
         self._engine = engine
         self._limits = limits
         self._max_under_way = max_under_way
+        self._keep = set_aside
         self._clock = instruments.clock
         self._metrics = instruments.metrics
         self._heartbeats = instruments.heartbeats
@@ -143,20 +149,14 @@ class Pipeline:
     def _take(self, taken: Message | Delivery) -> None:
         match taken:
             case Delivery(item=Record() as record, channel=channel):
-                self._add(record, channel.name, channel.live)
-            case Delivery(item=Progress() as progress, channel=channel):
-                self._encode(
-                    self._sessions.progress(
-                        progress.session, progress.modality, progress.through_ns, channel.name, channel.live
-                    )
-                )
-                self._score(self._sessions.take_ready(progress.session))
-            case Delivery(item=EndOfSession(session=session), channel=channel):
-                self._encode(self._sessions.end(session, channel.name))
-                self._score(self._sessions.take_ready(session))
+                self._add(record, channel)
+            case Delivery(item=item, channel=channel):
+                self._take_notice(item, channel)
             case Encoded(unit=unit):
                 self._under_way -= 1
                 del self._encoding[unit]
+                if unit.damage is not None:
+                    self._set_aside_unit(unit, *unit.damage)
                 unit.finish()
                 self._score(self._sessions.take_ready(unit.session))
             case Published():
@@ -164,31 +164,58 @@ class Pipeline:
             case Drain():
                 self._draining = True
 
-    def _add(self, record: Record, source: str, live: bool) -> None:
+    def _take_notice(self, item: Item, channel: Channel) -> None:
+        """Takes what is not a record: what a source tells of its streams."""
+        match item:
+            case Progress(session=session, modality=modality, through_ns=through_ns):
+                origin = DEVICE if channel.live else STORED
+                self._encode(self._sessions.progress(session, modality, through_ns, channel.name, origin))
+                self._score(self._sessions.take_ready(session))
+            case EndOfSession(session=session):
+                self._encode(self._sessions.end(session, channel.name))
+                self._score(self._sessions.take_ready(session))
+            case Silence(partition=partition, for_ns=for_ns):
+                self._sessions.silence(partition, for_ns)
+            case Assigned(stake=stake):
+                self._sessions.assigned(stake)
+            case Revoked(numbers=numbers):
+                self._sessions.revoked(numbers)
+            case Unreadable(modality=modality, reason=reason, why=why):
+                self._count_set_aside(modality, reason, why, source=channel.name)
+                self._keep(item)
+
+    def _add(self, record: Record, channel: Channel) -> None:
         began_ns = self._clock.monotonic_ns()
         try:
-            event = decode(record, self._limits, live)
+            event = decode(record, self._limits, channel.live)
         except BadRecord as error:
-            self._set_aside(record, source, error.reason, str(error))
+            self._set_aside(record, error.reason, str(error), channel.name)
             return
         except Exception as error:  # bytes nobody thought of cost this record only
-            self._set_aside(record, source, "internal", type(error).__name__)
+            self._set_aside(record, "internal", type(error).__name__, channel.name)
             return
         finally:
             self._metrics.decoded(record.modality, (self._clock.monotonic_ns() - began_ns) / NS_PER_S)
-        self._encode(self._sessions.add(event, source, live))
+        if record.coordinates is None:
+            self._encode(self._sessions.add(event, channel.name, DEVICE if channel.live else STORED))
+        else:
+            self._encode(self._sessions.add_logged(event, channel.name, record.coordinates))
         self._score(self._sessions.take_ready(event.session))
 
-    def _set_aside(self, record: Record, source: str, reason: str, why: str) -> None:
+    def _set_aside_unit(self, unit: Unit, reason: str, why: str) -> None:
+        if unit.record is not None:
+            self._set_aside(unit.record, reason, why)
+        else:
+            self._count_set_aside(unit.modality, reason, why, session=unit.session)
+
+    def _set_aside(self, record: Record, reason: str, why: str, source: str | None = None) -> None:
+        self._count_set_aside(record.modality, reason, why, session=record.session, source=source)
+        if record.coordinates is not None:
+            self._keep(Unreadable(record.modality, record.payload, record.received_ns, record.coordinates, reason, why))
+
+    def _count_set_aside(self, modality: Modality, reason: str, why: str, **where: str | None) -> None:
         self._metrics.dead_letter(reason)
-        log.warning(
-            "a record is set aside",
-            source=source,
-            session=record.session,
-            modality=record.modality,
-            reason=reason,
-            why=why,
-        )
+        log.warning("a record is set aside", modality=modality, reason=reason, why=why, **where)
 
     def _pass_time(self) -> None:
         now_ns = self._clock.monotonic_ns()

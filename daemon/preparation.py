@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import structlog
 import torch
 
 from daemon.instruments import Instruments
@@ -21,8 +20,6 @@ from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import Unit
 from streams.pictures import BadPicture
 from streams.records import Modality
-
-log = structlog.get_logger(__name__)
 
 _NAP_S = 1.0  # how often an idle worker shows that it is alive
 
@@ -147,10 +144,10 @@ class _Worker:
         try:
             prepared = self._preparers[unit.modality].prepare(unit)
         except BadPicture as error:
-            self._give_up(unit, error.reason, str(error))
+            self._set_aside(unit, error.reason, str(error))
             return
         except Exception as error:  # a fault of ours, or bytes nobody thought of: it costs this unit only
-            self._give_up(unit, "internal", f"{type(error).__name__}: {error}")
+            self._set_aside(unit, "internal", f"{type(error).__name__}: {error}")
             return
         finally:
             seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
@@ -165,7 +162,8 @@ class _Worker:
 
     def _encoded(self, unit: Unit, prepared: Prepared, result: Any, began_ns: int) -> None:
         if result is None:
-            self._give_up(unit, "inference", "it could not be encoded")
+            self._metrics.dropped(unit.modality, "inference")
+            self._finish(unit, None)
             return
         embedding, weight = result
         encode_ms = (self._clock.monotonic_ns() - began_ns) / NS_PER_MS
@@ -175,7 +173,6 @@ class _Worker:
         unit.result = evidence
         self._done(unit)
 
-    def _give_up(self, unit: Unit, reason: str, why: str) -> None:
-        self._metrics.dead_letter(reason)
-        log.warning("a unit is set aside", session=unit.session, modality=unit.modality, reason=reason, why=why)
+    def _set_aside(self, unit: Unit, reason: str, why: str) -> None:
+        unit.damage = reason, why
         self._finish(unit, None)

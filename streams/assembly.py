@@ -22,8 +22,8 @@ class Assembler(Protocol):
         """Takes one event, in any order."""
         ...
 
-    def last_start_ns(self, event: Event) -> int:
-        """Where the last of the units that the event becomes part of starts."""
+    def reaches_ns(self, event: Event) -> int:
+        """The latest start of a unit that the event is part of, or has a say in."""
         ...
 
     def release(self, watermark_ns: int) -> list[Unit]:
@@ -47,7 +47,7 @@ class Lines:
             raise TypeError(f"a text event holds a Line, not {type(line).__name__}")
         self._new.append(_instant(event, "\0".join((line.text, line.author or "", line.lang or ""))))
 
-    def last_start_ns(self, event: Event) -> int:
+    def reaches_ns(self, event: Event) -> int:
         return event.time_ns
 
     def release(self, watermark_ns: int) -> list[Unit]:
@@ -87,8 +87,8 @@ class FrameSampler:
         self._waiting[cell] = event
         self._earliest_ns = min(self._earliest_ns, event.time_ns)
 
-    def last_start_ns(self, event: Event) -> int:
-        return event.time_ns
+    def reaches_ns(self, event: Event) -> int:
+        return (event.time_ns // self._cell_ns + 1) * self._cell_ns - 1  # it may keep any other of its cell out
 
     def release(self, watermark_ns: int) -> list[Unit]:
         if watermark_ns <= self._earliest_ns:
@@ -120,7 +120,7 @@ class SoundSegmenter:
             self._sounds.setdefault(segment, []).append(event)
             self._dirty.add(segment)
 
-    def last_start_ns(self, event: Event) -> int:
+    def reaches_ns(self, event: Event) -> int:
         return self._last(event) * self._segment_ns
 
     def release(self, watermark_ns: int) -> list[Unit]:
@@ -140,7 +140,7 @@ class SoundSegmenter:
     def _unit(self, segment: int) -> Unit:
         start_ns = segment * self._segment_ns
         end_ns = start_ns + self._segment_ns
-        events = sorted(self._sounds[segment], key=lambda e: (e.time_ns, e.sequence, _content(e)))
+        events = sorted(self._sounds[segment], key=lambda e: (e.time_ns, e.sequence or 0, _content(e)))
         pieces = tuple((e.time_ns, e.payload) for e in events if isinstance(e.payload, Sound))
         return Unit(
             session=events[0].session,
@@ -155,8 +155,9 @@ class SoundSegmenter:
 
 
 def _precedes(event: Event, rival: Event) -> bool:
-    if (event.time_ns, event.sequence) != (rival.time_ns, rival.sequence):
-        return (event.time_ns, event.sequence) < (rival.time_ns, rival.sequence)
+    mine, theirs = (event.time_ns, event.sequence or 0), (rival.time_ns, rival.sequence or 0)
+    if mine != theirs:
+        return mine < theirs
     return _content(event) < _content(rival)
 
 
@@ -192,5 +193,6 @@ def _instant(event: Event, content: str = "") -> Unit:
         end_ns=event.time_ns,
         received_ns=event.received_ns,
         payload=payload,
-        order=(event.time_ns, event.sequence, content),
+        order=(event.time_ns, event.sequence or 0, content),
+        record=event.record,
     )

@@ -28,7 +28,11 @@ class BadRecord(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is too large, too old or too far ahead. The last two hold for live records, against the time of receipt."""
+    """What is too large, too old or too far ahead.
+
+    The last two hold for live records, against the time of receipt; records of a log may be as old as they like, but
+    not ahead of when they were written.
+    """
 
     max_pixels: int = 33_000_000
     max_record_bytes: int = 16 * 2**20
@@ -55,7 +59,8 @@ def decode(record: Record, limits: Limits, live: bool) -> Event:
         duration_ns=len(payload.samples) * NS_PER_S // payload.rate_hz if isinstance(payload, Sound) else 0,
         received_ns=record.received_ns,
         payload=payload,
-        sequence=record.sequence or 0,
+        sequence=record.sequence,
+        record=None if record.coordinates is None else record,
     )
 
 
@@ -64,11 +69,16 @@ def _check_time(record: Record, limits: Limits, live: bool) -> None:
     if not _EARLIEST_NS <= time_ns < _LATEST_NS:
         shown = rfc3339.format_ns(time_ns) if 0 <= time_ns < 2**63 else f"{time_ns} ns"
         raise BadRecord("absurd_time", f"event time {shown} is before 1990 or after 2099")
-    ahead_ns = time_ns - record.received_ns
-    if live and not -limits.max_age_ns <= ahead_ns <= limits.max_ahead_ns:
+    if record.coordinates is not None:
+        ahead_ns, since = time_ns - record.coordinates.written_ns, "written"
+        absurd = ahead_ns > limits.max_ahead_ns
+    else:
+        ahead_ns, since = time_ns - record.received_ns, "received"
+        absurd = live and not -limits.max_age_ns <= ahead_ns <= limits.max_ahead_ns
+    if absurd:
         raise BadRecord(
             "absurd_time",
-            f"event time {rfc3339.format_ns(time_ns)} is {ahead_ns / NS_PER_S:+.1f} s from the time it was received",
+            f"event time {rfc3339.format_ns(time_ns)} is {ahead_ns / NS_PER_S:+.1f} s from the time it was {since}",
         )
 
 

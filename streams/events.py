@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.records import Modality
+from streams.records import Modality, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class Event:
     duration_ns: int
     received_ns: int
     payload: Picture | Sound | Line
-    sequence: int = 0
+    sequence: int | None = None
+    record: Record | None = None
+    """As it came from a log, to be set aside if the payload turns out to be damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,14 @@ class Unit:
     """How much of the span was received, 0..1."""
     result: Any = None
     done: bool = False
+    record: Record | None = None
+    """What a picture from a log came as; let go with the payload."""
+    damage: tuple[str, str] | None = None
+    """Why the payload could not be used, where it is at fault: a reason for counting, and a sentence."""
 
     def finish(self) -> None:
         """It is encoded, or cannot be: windows need its `result` only, and the text of a line."""
         self.done = True
         if not isinstance(self.payload, Line):
             self.payload = None
+        self.record = None

@@ -4,10 +4,12 @@ A record is one picture, one stretch of sound or one line of text, still in the 
 decodes.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from streams.delivery.ledger import Stake
 
 
 class Modality(StrEnum):
@@ -77,7 +79,7 @@ class EndOfSession:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A record of a log that cannot even be named (no session, no time, no content): to be set aside."""
+    """A record of a log that cannot be used, as it came, and why: to be set aside."""
 
     modality: Modality
     payload: bytes
@@ -97,14 +99,10 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The partitions of this number are read from here on.
-
-    emitted_through: for sessions that were published before, by `streams.delivery.checkpoint.session_digest`, the first
-    window that was not.
-    """
+    """The partitions of this number are read from here on; `stake` is what `Ledger.assigned` gave."""
 
     number: int
-    emitted_through: Mapping[bytes, int]
+    stake: "Stake"
 
 
 @dataclass(frozen=True, slots=True)

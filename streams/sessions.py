@@ -2,19 +2,26 @@
 
 A session ends when every feed of it has ended, or when it has been idle for `session_timeout`. What remains of it is
 one number, the last window closed, kept for the most recent sessions so that a window is never published twice when
-the session comes back.
+the session comes back. Of a session from a log it is the ledger that remembers; such a session is never closed before
+its time, but dropped when its partitions go elsewhere, since the log holds all of it.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+import structlog
+
 from streams.clock import NS_PER_S, Clock
+from streams.delivery.ledger import Ledger, Stake
 from streams.events import Event, Unit
-from streams.records import Modality
+from streams.origin import DEVICE, STORED, LogTime, Origin
+from streams.records import Coordinates, Modality, Partition
 from streams.telemetry import Telemetry
 from streams.timeline import ClosedWindow, SessionTimeline, TimelineConfig
 from streams.watermark import NEVER_NS
+
+log = structlog.get_logger(__name__)
 
 _REMEMBERED_SESSIONS = 100_000  # at about 100 bytes each: 10 MB at most
 
@@ -43,31 +50,74 @@ class Sessions:
     session_timeout_ns: int
     clock: Clock
     telemetry: Telemetry
+    ledger: Ledger
     _live: dict[str, SessionTimeline] = field(default_factory=dict)
     _ended: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _over: list[str] = field(default_factory=list)
+    _stakes: dict[int, Stake] = field(default_factory=dict)
+    _logs: dict[Partition, LogTime] = field(default_factory=dict)
+    _misplaced: set[str] = field(default_factory=set)
+    """Sessions that records of two partition numbers came for; told once."""
 
     def __len__(self) -> int:
         return len(self._live)
 
-    def add(self, event: Event, source: str, caught_up: bool) -> list[Unit]:
-        """Takes one event; returns the units it made final."""
-        timeline = self._timeline(event.session)
+    def add(self, event: Event, source: str, origin: Origin) -> list[Unit]:
+        """Takes one event of a device or a file; returns the units it made final."""
+        timeline = self._live.get(event.session) or self._open(event.session)
         now_ns = self.clock.monotonic_ns()
-        timeline.add(event, source, now_ns, caught_up)
+        timeline.add(event, source, now_ns, origin)
         return timeline.advance(now_ns)
 
-    def progress(self, session: str, modality: Modality, through_ns: int, source: str, caught_up: bool) -> list[Unit]:
+    def add_logged(self, event: Event, source: str, at: Coordinates) -> list[Unit]:
+        """Takes one event of a log; returns the units it made final. One whose partition has left is not ours."""
+        stake = self._stakes.get(at.partition.number)
+        if stake is None:
+            return []
+        origin = self._log(at.partition)
+        origin.read(at.written_ns)
+        timeline = self._live.get(event.session) or self._open(event.session, stake)
+        now_ns = self.clock.monotonic_ns()
+        last = timeline.add(event, source, now_ns, origin)
+        claim = timeline.claim
+        if last is None or claim is None or claim.stake is not stake:
+            self._warn_of_partitions(timeline, at)
+            self.ledger.released(at)
+        else:
+            self.ledger.needed(claim, at, last)
+        units = timeline.advance(now_ns)
+        self._settle(timeline)
+        return units
+
+    def silence(self, partition: Partition, for_ns: int) -> None:
+        """A partition of a log is read to its end, and nothing was written to it for so much longer."""
+        self._log(partition).silent(for_ns)
+
+    def assigned(self, stake: Stake) -> None:
+        """The partitions of a number are read from here on."""
+        self._stakes[stake.number] = stake
+
+    def revoked(self, numbers: Collection[int]) -> None:
+        """The partitions of these numbers went elsewhere: their sessions are dropped, for the other to rebuild."""
+        for number in numbers:
+            self._stakes.pop(number, None)
+        gone = [t for t in self._live.values() if t.claim is not None and t.claim.stake.number in numbers]
+        for timeline in gone:
+            del self._live[timeline.session]
+            self._over.append(timeline.session)
+        self._logs = {at: time for at, time in self._logs.items() if at.number not in numbers}
+
+    def progress(self, session: str, modality: Modality, through_ns: int, source: str, origin: Origin) -> list[Unit]:
         """Takes a source's promise that nothing more comes before `through_ns`.
 
         A source with an end opens the session by it, so that a stream whose first event comes late is waited for; a
         device's promise alone opens none.
         """
-        if caught_up and session not in self._live:
+        if origin is DEVICE and session not in self._live:
             return []
-        timeline = self._timeline(session)
+        timeline = self._live.get(session) or self._open(session)
         now_ns = self.clock.monotonic_ns()
-        timeline.watermark.progress((source, modality), through_ns, now_ns, caught_up)
+        timeline.watermark.progress((source, modality), through_ns, now_ns, origin)
         return timeline.advance(now_ns)
 
     def end(self, session: str, source: str) -> list[Unit]:
@@ -87,12 +137,14 @@ class Sessions:
             timed_out = timeline.watermark.abandoned(now_ns, self.session_timeout_ns)
             over = "idle" if timed_out and not timeline.watermark.ended else None
             units += timeline.advance(now_ns, over)
+            self._settle(timeline)
             if (timed_out or timeline.watermark.ended) and not timeline.closed:
                 self._end(timeline)
         return units
 
     def drain(self) -> list[Unit]:
-        """Closes every window of every session now."""
+        """Closes every window of every session now, but for sessions from a log, which are dropped."""
+        self.revoked(list(self._stakes))
         now_ns = self.clock.monotonic_ns()
         return [unit for timeline in self._live.values() for unit in timeline.advance(now_ns, "drain")]
 
@@ -100,7 +152,8 @@ class Sessions:
         """Windows ready to be scored, of one session or of all, in closing order within a session."""
         timelines = self._live.values() if session is None else filter(None, [self._live.get(session)])
         for timeline in timelines:
-            yield from timeline.take_ready()
+            if timeline.closed and timeline.closed[0].ready:
+                yield from self._hand_on(timeline)
 
     def take_over(self) -> list[str]:
         """Sessions that have ended since the last call."""
@@ -117,7 +170,7 @@ class Sessions:
         idle_after_ns = self.config.watermark.idle_after_ns
         timelines = self._live.values()
         feeds = [feed for timeline in timelines for feed in timeline.watermark.feeds.values()]
-        live = (t.watermark for t in timelines if any(feed.caught_up for feed in t.watermark.feeds.values()))
+        live = (t.watermark for t in timelines if any(feed.origin is not STORED for feed in t.watermark.feeds.values()))
         watermarks = [watermark.time_ns for watermark in live if watermark.time_ns != NEVER_NS]
         return SessionsState(
             sessions=len(timelines),
@@ -126,17 +179,55 @@ class Sessions:
             watermark_lag_s=(wall_ns - min(watermarks)) / NS_PER_S if watermarks else 0.0,
         )
 
-    def _timeline(self, session: str) -> SessionTimeline:
-        timeline = self._live.get(session)
-        if timeline is None:
-            open_from = self._ended.pop(session, None)
-            timeline = self._live[session] = SessionTimeline(session, self.config, self.telemetry, open_from)
+    def _open(self, session: str, stake: Stake | None = None) -> SessionTimeline:
+        if stake is None:
+            claim, open_from = None, self._ended.pop(session, None)
+        else:
+            claim = self.ledger.claim(stake, session)
+            open_from = claim.published_through
+        timeline = self._live[session] = SessionTimeline(session, self.config, self.telemetry, open_from, claim)
         return timeline
+
+    def _hand_on(self, timeline: SessionTimeline) -> Iterator[ClosedWindow]:
+        claim = timeline.claim
+        for window in timeline.take_ready():
+            if claim is not None:
+                self.ledger.scoring(claim, window.index)
+            yield window
+        self._settle(timeline)
+
+    def _settle(self, timeline: SessionTimeline) -> None:
+        """Tells the ledger how far the session has been handed on."""
+        claim, before = timeline.claim, timeline.scored_before()
+        if claim is not None and before is not None and before != claim.frontier:
+            self.ledger.settle(claim, before)
+
+    def _log(self, partition: Partition) -> LogTime:
+        time = self._logs.get(partition)
+        if time is None:
+            time = self._logs[partition] = LogTime()
+        return time
+
+    def _warn_of_partitions(self, timeline: SessionTimeline, at: Coordinates) -> None:
+        stake = timeline.claim.stake if timeline.claim else None
+        if stake is None or stake.number == at.partition.number or timeline.session in self._misplaced:
+            return
+        self._misplaced.add(timeline.session)
+        log.warning(
+            "a session is in two partitions: its producers must choose partitions by the same rule",
+            session=timeline.session,
+            topic=at.partition.topic,
+            partition=at.partition.number,
+            other=stake.number,
+        )
 
     def _end(self, timeline: SessionTimeline) -> None:
         del self._live[timeline.session]
         self._over.append(timeline.session)
-        if timeline.open_from is not None:
+        self._misplaced.discard(timeline.session)
+        if timeline.claim is not None:
+            self.ledger.over(timeline.claim)
+        elif timeline.open_from is not None:
             self._ended[timeline.session] = timeline.open_from
             while len(self._ended) > _REMEMBERED_SESSIONS:
                 self._ended.popitem(last=False)

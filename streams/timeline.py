@@ -16,8 +16,11 @@ from dataclasses import dataclass, field
 
 from streams.assembly import FOREVER_NS, Assembler, FrameSampler, Lines, SoundSegmenter
 from streams.clock import NS_PER_S
+from streams.delivery.ledger import Claim
 from streams.events import Event, Unit
+from streams.origin import Origin
 from streams.records import Modality
+from streams.sequence import SequenceCheck
 from streams.telemetry import Telemetry
 from streams.watermark import NEVER_NS, Watermark, WatermarkConfig
 from streams.windows import WindowGrid
@@ -66,6 +69,10 @@ class ClosedWindow:
     """How much of the window was received, 0..1, whatever it held; for text, whether there was a line."""
     watermark_lag_ns: int
     """How far the session's event time was ahead of the watermark when the window closed."""
+    index: int
+    """Its place on the grid of windows."""
+    claim: Claim | None
+    """The session's place in the ledger; None where it does not come from a log."""
 
     @property
     def ready(self) -> bool:
@@ -82,9 +89,12 @@ class SessionTimeline:
     telemetry: Telemetry
     open_from: int | None = None
     """Windows before this one are closed; None until the watermark is known. Given for a session that comes back."""
+    claim: Claim | None = None
+    """The session's place in the ledger, where it comes from a log."""
     watermark: Watermark = field(init=False)
     assemblers: dict[Modality, Assembler] = field(init=False)
     units: dict[Modality, list[Unit]] = field(init=False)
+    sequences: dict[Modality, SequenceCheck] = field(init=False)
     closed: deque[ClosedWindow] = field(default_factory=deque)
     revisions: dict[int, int] = field(default_factory=dict)
     """Windows closed and still in grace, with their last revision."""
@@ -97,21 +107,47 @@ class SessionTimeline:
         self.watermark = Watermark(self.config.watermark)
         self.assemblers = self.config.assemblers(self.telemetry)
         self.units = {modality: [] for modality in Modality}
+        self.sequences = {modality: SequenceCheck() for modality in Modality}
 
-    def add(self, event: Event, source: str, now_ns: int, caught_up: bool) -> None:
-        """Takes one event from `source`; one that only closed windows contain is counted and dropped."""
+    def add(self, event: Event, source: str, now_ns: int, origin: Origin) -> int | None:
+        """Takes one event from `source`; one that only closed windows contain is counted and dropped.
+
+        Returns the last window that the event can matter to, None if it was dropped.
+        """
         until_ns = event.time_ns + event.duration_ns
-        self.watermark.event((source, event.modality), until_ns, now_ns, caught_up)
+        self.watermark.event((source, event.modality), until_ns, now_ns, origin)
         self.newest_ns = max(self.newest_ns, until_ns)
-        grid, accepts_from = self.config.grid, self._accepts_from()
-        assembler = self.assemblers[event.modality]
-        if accepts_from is not None and grid.first_containing(event.time_ns, event.time_ns) < accepts_from:
+        accepts_from, assembler = self._accepts_from(), self.assemblers[event.modality]
+        last = self.config.grid.last_containing(assembler.reaches_ns(event))
+        if accepts_from is not None and self._first_missed(event) < accepts_from:
+            if last < accepts_from:
+                restored = self.claim.restored_through if self.claim else None
+                again = restored is not None and last < restored
+                self.telemetry.dropped(event.modality, "already_scored" if again else "late")
+                if not again:
+                    self.telemetry.late(event.modality)
+                return None
             self.telemetry.late(event.modality)
-            if grid.last_containing(assembler.last_start_ns(event)) < accepts_from:
-                self.telemetry.dropped(event.modality, "late")
-                return
+        if self.sequences[event.modality].repeats(event, self.telemetry):
+            self.telemetry.dropped(event.modality, "repeat")
+            return None
         self.telemetry.event(event.modality)
         assembler.add(event)
+        return last
+
+    def scored_before(self) -> int | None:
+        """Windows before this one are handed on to be scored, or will never be; None until the watermark is known."""
+        accepts_from = self._accepts_from()
+        if accepts_from is None or not self.closed:
+            return accepts_from
+        return min(accepts_from, min(window.index for window in self.closed))
+
+    def _first_missed(self, event: Event) -> int:
+        """The first window that the event is in and that was not scored before the session came to this instance."""
+        first = self.config.grid.first_containing(event.time_ns, event.time_ns)
+        if self.claim is None or self.claim.restored_through is None:
+            return first
+        return max(first, self.claim.restored_through)
 
     def advance(self, now_ns: int, end_by: str | None = None) -> list[Unit]:
         """Moves the watermark, closes what is complete, and returns the units to encode.
@@ -202,7 +238,9 @@ class SessionTimeline:
             self.revisions[index] = revision
         lag_ns = max(0, self.newest_ns - max(self.watermark.time_ns, end_ns))
         self.closed.append(
-            ClosedWindow(self.session, start_ns, end_ns, closed_by, revision, units, received, lag_ns),
+            ClosedWindow(
+                self.session, start_ns, end_ns, closed_by, revision, units, received, lag_ns, index, self.claim
+            ),
         )
         self.telemetry.window_closed(closed_by)
 
@@ -231,6 +269,8 @@ class SessionTimeline:
             del placed[: bisect_left(placed, before_ns, key=_start_ns)]
         for assembler in self.assemblers.values():
             assembler.forget(before_ns)
+        for check in self.sequences.values():
+            check.forget(before_ns)
         for index in [i for i in self.revisions if i < accepts_from]:
             del self.revisions[index]
 

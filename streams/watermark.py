@@ -5,15 +5,16 @@ witness in two ways: an event proves that time has come to it, less the disorder
 promise and needs no bound. The session's watermark is the least of its feeds' testimony, over the feeds that are not
 idle.
 
-A feed is idle when it is caught up (a device, or a log read to its end) and silent for `idle_after`; it then leaves the
-minimum, so that a silent modality stalls nothing. When every feed is idle the watermark runs on with the clock. A
-feed that still has a backlog (a file, a log being read) is never idle: the clock does not move the watermark of a
-replay.
+A feed is idle when it has been silent for `idle_after` by the time of where it comes from (`streams.origin`): the
+clock for a device, the log's own time for a log; a file's time stands still, so it is never idle. An idle feed leaves
+the minimum, so that a silent modality stalls nothing. When every feed is idle the watermark runs on with that time.
 
 The watermark never moves back, not even when an idle feed wakes up with older events: those are late.
 """
 
 from dataclasses import dataclass, field
+
+from streams.origin import Origin
 
 NEVER_NS = -(2**63)
 
@@ -28,16 +29,22 @@ class WatermarkConfig:
 
 @dataclass(slots=True)
 class Feed:
-    """What one source has told of one modality of a session."""
+    """What one source has told of one modality of a session; `heard_ns` and `event_ns` are times of its origin."""
 
-    caught_up: bool
+    origin: Origin
     witnessed_ns: int = NEVER_NS
     heard_ns: int = 0
+    event_ns: int = 0
+    """When an event was last heard; being told of silence is not."""
     ended: bool = False
 
     def idle(self, now_ns: int, idle_after_ns: int) -> bool:
         """Whether the feed no longer holds the watermark; `now_ns` is monotonic."""
-        return self.ended or (self.caught_up and now_ns - self.heard_ns >= idle_after_ns)
+        return self.ended or self.origin.now_ns(now_ns) - self.heard_ns >= idle_after_ns
+
+    def runs_on_to(self, now_ns: int) -> int:
+        """How far its event time would be by now, had it gone on while it was silent."""
+        return self.witnessed_ns + self.origin.now_ns(now_ns) - self.heard_ns
 
 
 @dataclass(slots=True)
@@ -47,19 +54,17 @@ class Watermark:
     config: WatermarkConfig
     feeds: dict[tuple[str, str], Feed] = field(default_factory=dict)
     time_ns: int = NEVER_NS
-    last_event_ns: int = 0
-    """When an event was last heard, monotonic; being told of silence is not."""
     by_idleness: bool = False
     """Whether the clock, not a record, moved it last."""
 
-    def event(self, feed: tuple[str, str], until_ns: int, now_ns: int, caught_up: bool) -> None:
+    def event(self, feed: tuple[str, str], until_ns: int, now_ns: int, origin: Origin) -> None:
         """`feed` delivered an event that reaches to `until_ns`; `now_ns` is monotonic."""
-        self.last_event_ns = now_ns
-        self._witness(feed, until_ns - self.config.disorder_bound_ns, now_ns, caught_up)
+        state = self._witness(feed, until_ns - self.config.disorder_bound_ns, now_ns, origin)
+        state.event_ns = state.heard_ns
 
-    def progress(self, feed: tuple[str, str], through_ns: int, now_ns: int, caught_up: bool) -> None:
+    def progress(self, feed: tuple[str, str], through_ns: int, now_ns: int, origin: Origin) -> None:
         """`feed` promises nothing more before `through_ns`."""
-        self._witness(feed, through_ns, now_ns, caught_up)
+        self._witness(feed, through_ns, now_ns, origin)
 
     def end(self, source: str) -> None:
         """`source` has no more for this session."""
@@ -78,7 +83,7 @@ class Watermark:
         if awake:
             reached = min(awake)
         else:
-            running = [f.witnessed_ns + now_ns - f.heard_ns for f in self.feeds.values() if not f.ended]
+            running = [feed.runs_on_to(now_ns) for feed in self.feeds.values() if not feed.ended]
             reached = max(running, default=NEVER_NS)
         if reached > self.time_ns:
             self.time_ns = reached
@@ -86,15 +91,17 @@ class Watermark:
         return self.time_ns
 
     def abandoned(self, now_ns: int, after_ns: int) -> bool:
-        """Whether no feed has a backlog, and there was no event for `idle_after` and then `after_ns`."""
-        waited_for = any(not feed.caught_up and not feed.ended for feed in self.feeds.values())
-        return not waited_for and now_ns - self.last_event_ns >= self.config.idle_after_ns + after_ns
+        """Whether no feed gave an event for `idle_after` and then `after_ns`."""
+        silent_ns = self.config.idle_after_ns + after_ns
+        return all(f.ended or f.origin.now_ns(now_ns) - f.event_ns >= silent_ns for f in self.feeds.values())
 
-    def _witness(self, key: tuple[str, str], time_ns: int, now_ns: int, caught_up: bool) -> None:
+    def _witness(self, key: tuple[str, str], time_ns: int, now_ns: int, origin: Origin) -> Feed:
         feed = self.feeds.get(key)
         if feed is None:
-            feed = self.feeds[key] = Feed(caught_up)
+            feed = self.feeds[key] = Feed(origin)
+            feed.event_ns = origin.now_ns(now_ns)
+        feed.origin = origin
         feed.witnessed_ns = max(feed.witnessed_ns, time_ns)
-        feed.heard_ns = now_ns
-        feed.caught_up = caught_up
+        feed.heard_ns = origin.now_ns(now_ns)
         feed.ended = False
+        return feed

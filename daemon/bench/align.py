@@ -12,7 +12,9 @@ from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from streams.clock import NS_PER_S, ManualClock
 from streams.decode import Limits, decode
+from streams.delivery.ledger import Ledger
 from streams.events import Event, Sound
+from streams.origin import DEVICE, STORED, Origin
 from streams.sessions import Sessions
 from streams.telemetry import NullTelemetry
 from streams.timeline import TimelineConfig
@@ -56,7 +58,7 @@ def pass_through(config: TimelineConfig, events: Sequence[Event]) -> int:
     sessions = _sessions(config, ManualClock(START_NS))
     windows = 0
     for event in events:
-        _add(sessions, event, caught_up=False)
+        _add(sessions, event, STORED)
         windows += sum(1 for _ in sessions.take_ready(event.session))
     for unit in sessions.drain():
         unit.finish()
@@ -73,7 +75,7 @@ def _memory(count: int) -> Iterator[Figure]:
         before_bytes, _ = tracemalloc.get_traced_memory()
         for number in range(count):
             for event in events:
-                _add(sessions, _own(event, f"room-{number}"), caught_up=True)
+                _add(sessions, _own(event, f"room-{number}"), DEVICE)
             for _ in sessions.take_ready():
                 pass
         active_bytes, _ = tracemalloc.get_traced_memory()
@@ -91,11 +93,11 @@ def _memory(count: int) -> Iterator[Figure]:
 
 
 def _sessions(config: TimelineConfig, clock: ManualClock) -> Sessions:
-    return Sessions(config, session_timeout_ns=60 * NS_PER_S, clock=clock, telemetry=NullTelemetry())
+    return Sessions(config, 60 * NS_PER_S, clock, NullTelemetry(), Ledger(config.grid))
 
 
-def _add(sessions: Sessions, event: Event, caught_up: bool) -> None:
-    for unit in sessions.add(event, event.modality, caught_up):
+def _add(sessions: Sessions, event: Event, origin: Origin) -> None:
+    for unit in sessions.add(event, event.modality, origin):
         unit.finish()
 
 

@@ -20,7 +20,9 @@ from models.model import AffectModel, WindowFeatures
 from models.parts import PARTS
 from streams.clock import NS_PER_S, ManualClock
 from streams.decode import Limits, decode
+from streams.delivery.ledger import Ledger
 from streams.events import Unit
+from streams.origin import STORED
 from streams.records import Record
 from streams.sessions import Sessions
 from streams.telemetry import NullTelemetry
@@ -77,10 +79,11 @@ class _Room:
 
     def score(self, taken: Sequence[Record], step_ns: int) -> tuple[int, int]:
         """Returns how many units were encoded and how many windows were scored."""
-        sessions = Sessions(timeline_config(step_ns), 60 * NS_PER_S, ManualClock(START_NS), NullTelemetry())
+        config = timeline_config(step_ns)
+        sessions = Sessions(config, 60 * NS_PER_S, ManualClock(START_NS), NullTelemetry(), Ledger(config.grid))
         units = windows = 0
         for record in taken:
-            new = sessions.add(decode(record, Limits(), live=False), record.modality, caught_up=False)
+            new = sessions.add(decode(record, Limits(), live=False), record.modality, STORED)
             units += self._encode(new)
             windows += self._fuse(sessions)
         units += self._encode(sessions.drain())

@@ -88,4 +88,6 @@ def window(*units: Unit, at_s: float = 0.0, size_s: float = 4.0, revision: int =
         units={m: tuple(u for u in units if u.modality is m) for m in Modality},
         received_fraction={m: float(any(u.modality is m for u in units)) for m in Modality},
         watermark_lag_ns=250_000_000,
+        index=round(at_s),
+        claim=None,
     )

@@ -14,6 +14,7 @@ from daemon.publisher import Publication, Publisher
 from streams.channel import Channel, Delivery, Inlet, Policy
 from streams.clock import ManualClock
 from streams.decode import Limits
+from streams.delivery.ledger import Ledger
 from streams.events import Line, Unit
 from streams.predictions import ModelRef
 from streams.records import EndOfSession, Modality, Record
@@ -97,8 +98,8 @@ def running(at_once: bool = False, max_under_way: int = 100) -> Iterator[Running
     inlet = WatchedInlet(of)
     channel = inlet.channel("file", Policy.BLOCK, 100, live=False)
     engine = HeldEngine(inlet, at_once)
-    sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics)
-    pipeline = Pipeline(inlet, sessions, engine, Limits(), max_under_way, of)
+    sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics, Ledger(config().grid))
+    pipeline = Pipeline(inlet, sessions, engine, Limits(), max_under_way, lambda letter: None, of)
     on = Running(pipeline, engine, channel, inlet, of)
     pipeline.start()
     try:
@@ -261,8 +262,8 @@ def test_a_window_that_cannot_be_scored_still_lets_the_drain_finish() -> None:
         def score(self, window: ClosedWindow) -> None:
             publisher.submit(Scored(window, None, 0.0, 0.0))
 
-    sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics)
-    pipeline = Pipeline(inlet, sessions, FailingEngine(inlet, at_once=True), Limits(), 10, of)
+    sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics, Ledger(config().grid))
+    pipeline = Pipeline(inlet, sessions, FailingEngine(inlet, at_once=True), Limits(), 10, lambda letter: None, of)
     channel.put(line(0.1))
     publisher.start()
     pipeline.start()

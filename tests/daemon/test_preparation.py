@@ -117,24 +117,27 @@ def test_a_session_is_forgotten_after_its_units() -> None:
         ("odd", ZeroDivisionError("nobody thought of it"), "internal"),
     ],
 )
-def test_a_unit_that_cannot_be_prepared_costs_only_itself_and_is_counted(
+def test_a_unit_that_cannot_be_prepared_costs_only_itself_and_says_why(
     text: str, fault: Exception, reason: str
 ) -> None:
     with running(faults={text: fault}) as on:
         for content in ("before", text, "after"):
             on.pool.submit(unit(text=content))
-        done = {made.payload.text: made.result for made in on.done.many(3) if isinstance(made.payload, Line)}
-    assert done[text] is None
-    assert len(done["before"].weight) == 6
-    assert len(done["after"].weight) == 5
-    assert counted(on.instruments, "dead_letters_total", reason=reason) == 1
+        done = {made.payload.text: made for made in on.done.many(3) if isinstance(made.payload, Line)}
+    assert done[text].result is None
+    assert done[text].damage is not None
+    assert done[text].damage[0] == reason
+    assert len(done["before"].result.weight) == 6
+    assert len(done["after"].result.weight) == 5
 
 
 def test_a_unit_of_a_modality_that_nobody_prepares_is_set_aside() -> None:
     with running() as on:
         on.pool.submit(unit(Modality.VIDEO))
-        assert on.done.next().result is None
-    assert counted(on.instruments, "dead_letters_total", reason="internal") == 1
+        done = on.done.next()
+    assert done.result is None
+    assert done.damage is not None
+    assert done.damage[0] == "internal"
 
 
 def test_a_unit_that_the_device_cannot_encode_is_done_without_a_result() -> None:
@@ -143,7 +146,7 @@ def test_a_unit_that_the_device_cannot_encode_is_done_without_a_result() -> None
         assert on.done.next().result is None
         on.pool.submit(unit(text="yes"))
         assert on.done.next().result is not None
-    assert counted(on.instruments, "dead_letters_total", reason="inference") == 1
+    assert counted(on.instruments, "events_dropped_total", modality="text", reason="inference") == 1
 
 
 def test_stopping_finishes_what_is_queued_and_ends_the_workers() -> None:

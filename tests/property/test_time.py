@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.events import Event, Line, Picture, SoundPieces, Unit
+from streams.origin import DEVICE, STORED
 from streams.records import Modality
 from streams.timeline import ClosedWindow, TimelineConfig
 from streams.watermark import Watermark, WatermarkConfig
@@ -236,12 +237,13 @@ testimony = st.one_of(
 def test_the_watermark_never_moves_back(told: list[tuple[str, tuple[str, str], int, bool]]) -> None:
     watermark, now_ns = Watermark(WatermarkConfig(disorder_bound_ns=20, idle_after_ns=100)), 0
     reached = watermark.advance(now_ns)
-    for kind, feed, number, caught_up in told:
+    for kind, feed, number, device in told:
+        origin = DEVICE if device else STORED
         match kind:
             case "event":
-                watermark.event(feed, number, now_ns, caught_up)
+                watermark.event(feed, number, now_ns, origin)
             case "progress":
-                watermark.progress(feed, number, now_ns, caught_up)
+                watermark.progress(feed, number, now_ns, origin)
             case "end":
                 watermark.end(feed[0])
             case _:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from streams.clock import NS_PER_S, ManualClock
+from streams.delivery.ledger import Ledger
 from streams.events import Event, Line, Picture, Sound, Unit
+from streams.origin import DEVICE, STORED
 from streams.records import Modality
 from streams.sessions import Sessions
 from streams.telemetry import NullTelemetry
@@ -93,21 +95,23 @@ class Stage:
     windows: list[ClosedWindow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sessions = Sessions(self.config, span_ns(self.timeout_s), self.clock, self.counts)
+        self.sessions = Sessions(
+            self.config, span_ns(self.timeout_s), self.clock, self.counts, Ledger(self.config.grid)
+        )
 
     def live(self, *events: Event, source: str = "device") -> None:
         """Events from a device: caught up whenever it is silent."""
         for event in events:
-            self._took(self.sessions.add(event, source, caught_up=True))
+            self._took(self.sessions.add(event, source, DEVICE))
 
     def stored(self, *events: Event, source: str = "file") -> None:
         """Events from a file or a log that is not read to its end."""
         for event in events:
-            self._took(self.sessions.add(event, source, caught_up=False))
+            self._took(self.sessions.add(event, source, STORED))
 
     def promise(self, modality: Modality, through_s: float, session: str = "room", source: str = "file") -> None:
         live = source != "file"
-        self._took(self.sessions.progress(session, modality, ns(through_s), source, caught_up=live))
+        self._took(self.sessions.progress(session, modality, ns(through_s), source, DEVICE if live else STORED))
 
     def end(self, source: str = "file", session: str = "room") -> None:
         self._took(self.sessions.end(session, source))

@@ -8,6 +8,8 @@ import streams.sessions
 from streams.channel import Delivery, Inlet, InletClock, Policy
 from streams.clock import ManualClock
 from streams.decode import Limits, decode
+from streams.delivery.ledger import Ledger
+from streams.origin import DEVICE
 from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
 from streams.sessions import Sessions
 from streams.sources.playback import Playback
@@ -125,12 +127,12 @@ def test_a_source_that_was_not_listened_to_is_not_silent() -> None:
     clock, counts = ManualClock(), Counts()
     inlet: Inlet[str] = Inlet(clock, counts)
     microphone = inlet.channel("microphone", Policy.DROP_OLDEST, 100, live=True)
-    sessions = Sessions(config(), span_ns(60), InletClock(inlet), counts)
+    sessions = Sessions(config(), span_ns(60), InletClock(inlet), counts, Ledger(config().grid))
 
     def listen() -> None:
         while isinstance(delivery := inlet.take(0), Delivery):
             assert isinstance(delivery.item, Record)
-            sessions.add(decode(delivery.item, Limits(), live=True), "microphone", caught_up=True)
+            sessions.add(decode(delivery.item, Limits(), live=True), "microphone", DEVICE)
 
     for tenth in range(100):
         clock.advance(0.1)

@@ -1,0 +1,244 @@
+"""What of a log is still needed, and so from where it would have to be read again.
+
+A record is needed from the moment it is read until the last window that it can matter to is delivered, or until it is
+set aside. The lowest offset still needed of each partition is what a checkpoint commits, with the first window of each
+session that was not published (`streams.delivery.checkpoint`): after a crash the tail is read again and nothing is
+published twice. Offsets are read in order, so those needed are kept in that order, and the lowest is the first.
+
+A `Stake` is what this instance holds while the partitions of one number are assigned to it, and a `Claim` one session
+in it. Both lose their force for good when the partitions go elsewhere: what comes back later from the engine for a
+claim of before changes nothing, and is not published.
+"""
+
+import heapq
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+from streams.delivery.checkpoint import MOST_SESSIONS, encode, session_digest
+from streams.records import Coordinates, Partition
+from streams.windows import WindowGrid
+
+_REMEMBERED_SESSIONS = 4096  # of one partition number; five times what its commits can hold
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What is committed for one partition."""
+
+    offset: int
+    metadata: str
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One partition: the records that are needed (by offset; bytes where the timeline has not taken them yet)."""
+
+    next_offset: int
+    needed: OrderedDict[int, int] = field(default_factory=OrderedDict)
+
+    @property
+    def lowest(self) -> int:
+        return next(iter(self.needed), self.next_offset)
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """One session of a stake. Changed by the ledger only, which holds the lock."""
+
+    session: str
+    stake: "Stake"
+    restored_through: int | None
+    """Windows before this one were published before the partitions came here."""
+    published_through: int | None
+    """Windows before this one are delivered, or will never be."""
+    frontier: int | None = None
+    """Windows before this one have been handed on to be scored, or will never be."""
+    under_way: list[int] = field(default_factory=list)
+    held: list[tuple[int, Partition, int]] = field(default_factory=list)
+    """A heap of the records that are needed: last window, partition, offset."""
+    over: bool = False
+    """Whether the session has ended: windows that are not under way yet will never be."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether the session is still ours."""
+        return self.stake.valid
+
+
+@dataclass(slots=True, eq=False)
+class Stake:
+    """The partitions of one number, while they are assigned. Changed by the ledger only, which holds the lock."""
+
+    number: int
+    readings: dict[Partition, _Reading]
+    restored: dict[bytes, int]
+    valid: bool = True
+    claims: OrderedDict[str, Claim] = field(default_factory=OrderedDict)
+    """By when their windows last moved on, the longest ago first."""
+
+
+class Ledger:
+    """Shared by the source (which reads and commits), the timeline and the publish thread; every method locks."""
+
+    def __init__(self, grid: WindowGrid) -> None:
+        self.grid = grid
+        self._lock = threading.Lock()
+        self._stakes: dict[int, Stake] = {}
+        self._waiting_bytes = 0
+
+    # The source.
+
+    def assigned(self, number: int, starts: Mapping[Partition, int], emitted_through: Mapping[bytes, int]) -> Stake:
+        """The partitions of `number` are read from `starts` on; what was held of them before has no force any more.
+
+        emitted_through: by session digest, the first window that was not published.
+        """
+        readings = {partition: _Reading(offset) for partition, offset in starts.items()}
+        stake = Stake(number, readings, dict(emitted_through))
+        with self._lock:
+            self._give_up(number)
+            self._stakes[number] = stake
+        return stake
+
+    def revoked(self, numbers: Iterable[int]) -> None:
+        """The partitions of these numbers are not ours any more."""
+        with self._lock:
+            for number in numbers:
+                self._give_up(number)
+
+    def read(self, partition: Partition, offsets_sizes: Iterable[tuple[int, int]]) -> None:
+        """Records were read, in order of their offsets, each with its size in bytes."""
+        with self._lock:
+            reading = self._reading(partition)
+            if reading is None:
+                return
+            for offset, size_bytes in offsets_sizes:
+                reading.needed[offset] = size_bytes
+                reading.next_offset = offset + 1
+                self._waiting_bytes += size_bytes
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of records that were read and not taken by the timeline yet."""
+        return self._waiting_bytes
+
+    @property
+    def uncommitted(self) -> int:
+        """How many records would be read again after a crash."""
+        with self._lock:
+            readings = chain.from_iterable(stake.readings.values() for stake in self._stakes.values())
+            return sum(reading.next_offset - reading.lowest for reading in readings)
+
+    def checkpoint(self) -> dict[Partition, Position]:
+        """What to commit now, for every partition that is ours."""
+        with self._lock:
+            return {
+                partition: position
+                for stake in self._stakes.values()
+                for partition, position in self._positions(stake).items()
+            }
+
+    # The timeline.
+
+    def claim(self, stake: Stake, session: str) -> Claim:
+        """The session's place in the ledger: the one it has, or a new one."""
+        with self._lock:
+            claim = stake.claims.get(session)
+            if claim is None:
+                through = stake.restored.pop(session_digest(session), None)
+                claim = stake.claims[session] = Claim(session, stake, through, through)
+                self._forget_oldest(stake)
+            return claim
+
+    def needed(self, claim: Claim, coordinates: Coordinates, last_window: int) -> None:
+        """The timeline has taken a record; it may matter to windows up to `last_window`."""
+        with self._lock:
+            reading = claim.stake.readings[coordinates.partition]
+            size_bytes = reading.needed.get(coordinates.offset)
+            if size_bytes is None or not claim.valid:
+                return
+            self._waiting_bytes -= size_bytes
+            reading.needed[coordinates.offset] = 0
+            claim.over = False
+            heapq.heappush(claim.held, (last_window, coordinates.partition, coordinates.offset))
+
+    def settle(self, claim: Claim, before: int) -> None:
+        """Windows before `before` have all been handed on to be scored, or will never be."""
+        with self._lock:
+            claim.frontier = before
+            self._settle(claim)
+
+    def scoring(self, claim: Claim, index: int) -> None:
+        """A window is handed on to be scored; to be told before `settle` passes it."""
+        with self._lock:
+            claim.under_way.append(index)
+
+    def over(self, claim: Claim) -> None:
+        """The session has ended and all its windows are handed on: what it holds is needed by no other."""
+        with self._lock:
+            claim.over = True
+            self._settle(claim)
+
+    # The publish thread.
+
+    def delivered(self, claim: Claim, index: int) -> None:
+        """A window was acknowledged, or will never be published."""
+        with self._lock:
+            claim.under_way.remove(index)
+            self._settle(claim)
+
+    def released(self, coordinates: Coordinates) -> None:
+        """A record was set aside, and that was acknowledged; or it can matter to no window."""
+        with self._lock:
+            stake = self._stakes.get(coordinates.partition.number)
+            if stake is not None:
+                self._release(stake, coordinates.partition, coordinates.offset)
+
+    # With the lock held.
+
+    def _reading(self, partition: Partition) -> _Reading | None:
+        stake = self._stakes.get(partition.number)
+        return None if stake is None else stake.readings.get(partition)
+
+    def _give_up(self, number: int) -> None:
+        stake = self._stakes.pop(number, None)
+        if stake is not None:
+            stake.valid = False
+            self._waiting_bytes -= sum(sum(reading.needed.values()) for reading in stake.readings.values())
+
+    def _release(self, stake: Stake, partition: Partition, offset: int) -> None:
+        reading = stake.readings.get(partition)
+        size_bytes = reading.needed.pop(offset, None) if reading is not None else None
+        if size_bytes is not None and stake.valid:
+            self._waiting_bytes -= size_bytes
+
+    def _settle(self, claim: Claim) -> None:
+        if claim.frontier is None:
+            return
+        through = min(claim.frontier, *claim.under_way) if claim.under_way else claim.frontier
+        if claim.published_through is None or through > claim.published_through:
+            claim.published_through = through
+            if claim.session in claim.stake.claims:
+                claim.stake.claims.move_to_end(claim.session)
+        finished = claim.over and not claim.under_way
+        while claim.held and (finished or claim.held[0][0] < through):
+            _, partition, offset = heapq.heappop(claim.held)
+            self._release(claim.stake, partition, offset)
+
+    def _positions(self, stake: Stake) -> dict[Partition, Position]:
+        moved = ((session_digest(c.session), c.published_through) for c in reversed(stake.claims.values()))
+        known = ((digest, through) for digest, through in moved if through is not None)
+        entries = chain(known, stake.restored.items())
+        return {
+            partition: Position(reading.lowest, encode(islice(entries, MOST_SESSIONS), self.grid))
+            for partition, reading in stake.readings.items()
+        }
+
+    def _forget_oldest(self, stake: Stake) -> None:
+        if len(stake.claims) > _REMEMBERED_SESSIONS:
+            oldest = next((c for c in stake.claims.values() if not (c.held or c.under_way)), None)
+            if oldest is not None:
+                del stake.claims[oldest.session]

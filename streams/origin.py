@@ -1,0 +1,54 @@
+"""Where a stream comes from, as far as it decides how time passes for it: by what silence is measured.
+
+A device is heard as things happen, so silence is measured by the clock. A file has all of its time before it: it is
+never silent, however long reading takes. A log lies between: what was written an hour ago is read in a minute, and
+while its broker is away nothing can be said of it at all. Its own time moves on with the records that are read of it,
+and, at its end, by as much as is known to have passed without another.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Origin(Protocol):
+    """How time passes for a stream; only differences of it mean anything."""
+
+    def now_ns(self, monotonic_ns: int) -> int:
+        """The time of the stream at `monotonic_ns` of the clock."""
+        ...
+
+
+class _Device:
+    def now_ns(self, monotonic_ns: int) -> int:
+        return monotonic_ns
+
+
+class _Stored:
+    def now_ns(self, monotonic_ns: int) -> int:
+        return 0
+
+
+DEVICE: Origin = _Device()
+"""A camera, a microphone, a socket."""
+STORED: Origin = _Stored()
+"""A file that is read from its beginning to its end."""
+
+
+@dataclass(slots=True)
+class LogTime:
+    """The time of one partition of a log. Owned by the timeline thread; no lock."""
+
+    time_ns: int = 0
+
+    def read(self, written_ns: int) -> None:
+        """A record that was written then has been read."""
+        if written_ns > self.time_ns:
+            self.time_ns = written_ns
+
+    def silent(self, for_ns: int) -> None:
+        """At its end, nothing was written for so much longer."""
+        self.time_ns += for_ns
+
+    def now_ns(self, monotonic_ns: int) -> int:
+        """Where the log is; the clock has no say in it."""
+        return self.time_ns

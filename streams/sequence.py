@@ -1,0 +1,44 @@
+"""The numbers a producer gives the records of a stream: shows which were lost on the way, and which came twice.
+
+A repeat (the same number at the same event time) is left out, since a producer that is not sure whether its record
+arrived sends it again. A number that skips some counts them as missing, even if they come later.
+"""
+
+from collections.abc import Iterator
+
+from streams.events import Event
+from streams.telemetry import Telemetry
+
+
+class SequenceCheck:
+    """One stream of one session. Owned by the timeline thread; no lock."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._seen: dict[tuple[int, int], None] = {}
+
+    def repeats(self, event: Event, telemetry: Telemetry) -> bool:
+        """Whether the event came before; counts that, and what is missing before it."""
+        number = event.sequence
+        if number is None:
+            return False
+        if (number, event.time_ns) in self._seen:
+            telemetry.sequence(event.modality, "repeat")
+            return True
+        if self._last is not None and number > self._last + 1:
+            telemetry.sequence(event.modality, "gap", number - self._last - 1)
+        self._last = number if self._last is None else max(self._last, number)
+        self._seen[number, event.time_ns] = None
+        return False
+
+    def forget(self, before_ns: int) -> None:
+        """Frees what was seen of event times before `before_ns`; arrival is near enough to their order."""
+        for entry in list(_older(self._seen, before_ns)):
+            del self._seen[entry]
+
+
+def _older(seen: dict[tuple[int, int], None], before_ns: int) -> Iterator[tuple[int, int]]:
+    for entry in seen:
+        if entry[1] >= before_ns:
+            return
+        yield entry

@@ -1,0 +1,178 @@
+"""Sessions that come from a log: by whose time they are silent, what they hold of it, and what becomes of them."""
+
+from dataclasses import replace
+
+import pytest
+
+from streams.delivery.checkpoint import session_digest
+from streams.delivery.ledger import Ledger, Stake
+from streams.events import Event
+from streams.records import Coordinates, Modality, Partition
+from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, span_ns
+
+pytestmark = pytest.mark.unit
+
+PARTITIONS = {modality: Partition(modality, 0) for modality in Modality}
+
+
+class LogStage(Stage):
+    """A stage whose events lie in the three partitions of number 0; windows are delivered when the test says so."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.ledger: Ledger = self.sessions.ledger
+        self.offsets = dict.fromkeys(PARTITIONS.values(), 0)
+        self.stake = self.assign()
+
+    def assign(self, through: dict[str, int] | None = None) -> Stake:
+        emitted = {session_digest(session): index for session, index in (through or {}).items()}
+        stake = self.ledger.assigned(0, dict(self.offsets), emitted)
+        self.sessions.assigned(stake)
+        return stake
+
+    def log(self, *events: Event, written_s: float | None = None) -> None:
+        """Events as they are read of the log; written when they happened, unless said otherwise."""
+        for event in events:
+            partition = PARTITIONS[event.modality]
+            offset = self.offsets[partition]
+            self.offsets[partition] = offset + 1
+            self.ledger.read(partition, [(offset, 1)])
+            written_ns = event.time_ns if written_s is None else ns(written_s)
+            self._took(self.sessions.add_logged(event, "kafka", Coordinates(partition, offset, written_ns)))
+
+    def silence(self, modality: Modality, for_s: float) -> None:
+        self.sessions.silence(PARTITIONS[modality], span_ns(for_s))
+        self.tick()
+
+    def deliver(self) -> None:
+        for window in self.windows:
+            if window.claim is not None:
+                self.ledger.delivered(window.claim, window.index)
+
+    def committed(self, modality: Modality) -> int:
+        return self.ledger.checkpoint()[PARTITIONS[modality]].offset
+
+
+@pytest.fixture
+def stage() -> LogStage:
+    return LogStage()
+
+
+def test_while_nothing_is_known_of_a_log_the_clock_closes_no_window(stage: LogStage) -> None:
+    stage.log(*(picture(at) for at in range(6)))
+    before = stage.starts()
+    stage.wait(60)
+    assert stage.starts() == before
+
+
+def test_confirmed_silence_closes_windows_as_the_clock_does_for_a_device(stage: LogStage) -> None:
+    stage.log(picture(0))
+    for _ in range(14):
+        stage.silence(Modality.VIDEO, 0.5)
+    assert stage.starts()[0] == -3
+    assert stage.windows[0].closed_by == "idle"
+    assert stage.starts()[-1] == 0
+
+
+def test_a_silent_modality_is_passed_by_the_time_of_the_log_and_not_by_the_clock(stage: LogStage) -> None:
+    stage.log(line(0), *(picture(at) for at in range(12)))
+    assert stage.windows == []
+    stage.silence(Modality.TEXT, 2.9)
+    assert stage.windows == []
+    stage.silence(Modality.TEXT, 0.2)
+    assert seconds(stage.windows[-1].end_ns) == 10
+
+
+def test_a_backlog_read_in_a_moment_closes_the_windows_it_would_have_closed_live(stage: LogStage) -> None:
+    """The words of another session show that text was read past those of this one."""
+    for at in range(20):
+        stage.log(picture(at), line(at, session="other"))
+        if at == 0:
+            stage.log(line(0))
+    room = [seconds(window.end_ns) for window in stage.windows if window.session == "room"]
+    assert room[-1] == 18
+
+
+def test_a_record_is_held_until_the_windows_it_matters_to_are_delivered(stage: LogStage) -> None:
+    stage.log(*(sound(at, 1) for at in range(8)))
+    assert stage.starts()[-1] == 3
+    assert stage.committed(Modality.AUDIO) == 0
+    stage.deliver()
+    assert stage.committed(Modality.AUDIO) == 4  # second 3 lies in windows up to that which starts then
+
+
+def test_a_picture_is_held_as_long_as_it_may_keep_another_of_its_cell_out() -> None:
+    """Cells of 0.4 s: that from 2.8 reaches into the window from 3, which has no picture of it."""
+    stage = LogStage(replace(config(), sample_hz=2.5))
+    stage.log(*(picture(at) for at in (2.4, 2.8, 3.1, 6.6)))
+    stage.deliver()
+    assert stage.starts()[-1] == 2
+    assert stage.committed(Modality.VIDEO) == 1
+
+
+def test_late_and_repeated_records_are_not_held(stage: LogStage) -> None:
+    stage.log(*(picture(at) for at in range(0, 20, 2)))
+    stage.deliver()
+    held = stage.committed(Modality.VIDEO)
+    stage.log(line(0))
+    assert stage.counts.of["late", Modality.TEXT] == 1
+    stage.log(replace(line(19), sequence=4), replace(line(19), sequence=4))
+    assert stage.counts.of["repeat", Modality.TEXT] == 1
+    assert stage.committed(Modality.VIDEO) == held
+    assert stage.committed(Modality.TEXT) == 1
+
+
+def test_a_session_that_ends_by_silence_lets_go_of_all_it_held(stage: LogStage) -> None:
+    stage.log(*(picture(at) for at in range(6)))
+    for _ in range(140):
+        stage.silence(Modality.VIDEO, 0.5)
+    assert len(stage.sessions) == 0
+    stage.deliver()
+    assert stage.committed(Modality.VIDEO) == 6
+
+
+def test_revoked_sessions_are_dropped_and_their_windows_have_no_force(stage: LogStage) -> None:
+    stage.encodes = False
+    stage.log(*(picture(at) for at in range(8)))
+    stage.ledger.revoked([0])
+    stage.sessions.revoked({0})
+    assert len(stage.sessions) == 0
+    assert stage.sessions.take_over() == ["room"]
+    stage.log(picture(9))
+    assert len(stage.sessions) == 0
+
+
+def test_draining_drops_sessions_of_a_log_and_closes_those_of_devices(stage: LogStage) -> None:
+    stage.log(picture(0), picture(1))
+    stage.live(line(0, session="desk"))
+    stage.drain()
+    assert {window.session for window in stage.windows} == {"desk"}
+
+
+def test_read_again_after_a_crash_the_same_windows_come_and_none_twice() -> None:
+    events = [made for at in range(24) for made in (picture(at / 2), sound(at / 2, 0.5), line(at / 2))]
+    undisturbed = LogStage()
+    undisturbed.log(*events)
+    before = LogStage()
+    before.log(*events[:40])
+    before.deliver()
+    committed = before.ledger.checkpoint()
+    published = before.starts()
+    through = before.windows[-1].index + 1
+    after = LogStage()
+    after.offsets = {partition: position.offset for partition, position in committed.items()}
+    after.assign({"room": through})
+    seen = dict.fromkeys(Modality, 0)
+    for event in events:
+        if seen[event.modality] >= committed[PARTITIONS[event.modality]].offset:
+            after.log(event)
+        seen[event.modality] += 1
+    assert published + after.starts() == undisturbed.starts()
+    contents = {window.start_ns: content(window) for window in undisturbed.windows}
+    assert all(content(window) == contents[window.start_ns] for window in after.windows)
+    assert after.counts.of["late", Modality.TEXT] == 0
+
+
+def content(window: object) -> list[tuple[int, int, float]]:
+    units = window.units  # type: ignore[attr-defined]
+    return [(u.start_ns, u.end_ns, u.received_fraction) for placed in units.values() for u in placed]
