@@ -1,0 +1,161 @@
+"""Between Kafka's messages and records: the contract of the input topics, in both directions.
+
+Reading: a topic holds one modality. The session is the key, else `ce_subject`; event time is `ce_time`, else the
+message's timestamp; `ce_sequence` and `content-type` may be there. So plain messages and CloudEvents 1.0 (binary mode,
+Kafka protocol binding) are read alike. Of headers that repeat the last counts, and names are compared without case.
+Writing: always CloudEvents, with an id that depends on nothing but the record.
+
+Whatever the bytes, reading answers: a record, or `Unreadable` where there is no session, no time or no content. What is
+in the content is judged later (`streams.decode`). Left out: CloudEvents' structured and batched modes.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kafka.consumer.fetcher import ConsumerRecord
+
+from streams import rfc3339
+from streams.clock import NS_PER_MS
+from streams.records import Coordinates, Modality, Partition, Record, Unreadable
+from streams.sources.chat import is_session_name
+
+CONTENT_TYPES = {
+    Modality.VIDEO: "image/jpeg",
+    Modality.AUDIO: "audio/L16;rate=16000;channels=1",
+    Modality.TEXT: "text/plain",
+}
+"""What the messages of a topic are if neither they nor the configuration say."""
+
+_MOST_SEQUENCE = 2**63 - 1
+_SOURCE = b"urn:affectd:produce"
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class InputTopic:
+    """A topic, the modality it holds, and the content type of its messages that name none."""
+
+    name: str
+    modality: Modality
+    content_type: str
+
+
+class Message(NamedTuple):
+    """What is handed to a producer, topic aside."""
+
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+class _Refused(Exception):
+    """There can be no record; `reason` is a bounded word for counting."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def to_item(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Record | Unreadable:
+    """The record in a message of `topic`, or why there can be none; never raises.
+
+    Reasons: missing_key, invalid_session, invalid_time, empty.
+    """
+    headers = tuple((name, value or b"") for name, value in message.headers) if message.headers else ()
+    written_ns = message.timestamp * NS_PER_MS if message.timestamp >= 0 else received_ns
+    coordinates = Coordinates(
+        Partition(message.topic, message.partition),
+        message.offset,
+        min(written_ns, received_ns),
+        message.key,
+        headers,
+    )
+    named = {name.lower(): value for name, value in headers}
+    try:
+        return Record(
+            _session(message.key, named),
+            topic.modality,
+            named["content-type"].decode("utf-8", "replace") if named.get("content-type") else topic.content_type,
+            _content(message.value),
+            _event_time_ns(message.timestamp, named),
+            received_ns,
+            _sequence(named["ce_sequence"]) if "ce_sequence" in named else None,
+            coordinates,
+        )
+    except _Refused as refused:
+        payload = message.value or b""
+        return Unreadable(topic.modality, payload, received_ns, coordinates, refused.reason, str(refused))
+
+
+def to_message(record: Record) -> Message:
+    """The record as a CloudEvent in binary mode, which `to_item` reads back as it was, its coordinates aside.
+
+    Its payload must be bytes, which that of a raw picture is not; ValueError if its event time is before 1970 or after
+    2262. Records that are the same in all that is sent have the same `ce_id`.
+    """
+    key = record.session.encode()
+    time = rfc3339.format_ns(record.event_time_ns).encode()
+    content_type = record.content_type.encode()
+    sequence = [] if record.sequence is None else [("ce_sequence", str(record.sequence).encode())]
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_type", f"io.affectd.{record.modality}.v1".encode()),
+        ("ce_source", _SOURCE),
+        ("ce_subject", key),
+        ("ce_time", time),
+        ("content-type", content_type),
+        *sequence,
+    ]
+    headers.append(("ce_id", _event_id(headers, record.payload)))
+    return Message(key, record.payload, headers)
+
+
+def _session(key: bytes | None, named: dict[str, bytes]) -> str:
+    if key is None:
+        key = named.get("ce_subject")
+        if key is None:
+            raise _Refused("missing_key", "there is neither a key nor a header ce_subject to name the session")
+    try:
+        session = key.decode()
+    except UnicodeDecodeError as error:
+        raise _Refused("invalid_session", f"byte {error.start} of the session's name is not UTF-8") from None
+    if not is_session_name(session):
+        raise _Refused("invalid_session", "a session's name has 1 to 256 printable characters")
+    return session
+
+
+def _event_time_ns(timestamp_ms: int, named: dict[str, bytes]) -> int:
+    written = named.get("ce_time")
+    if written is not None:
+        try:
+            return rfc3339.parse(written.decode())
+        except ValueError as error:  # that of UTF-8 too
+            raise _Refused("invalid_time", f"header ce_time: {error}") from None
+    if timestamp_ms < 0:
+        raise _Refused("invalid_time", "there is neither a timestamp nor a header ce_time")
+    return timestamp_ms * NS_PER_MS
+
+
+def _content(value: bytes | None) -> bytes:
+    if not value:
+        raise _Refused("empty", "the message has no value")
+    return value
+
+
+def _sequence(digits: bytes) -> int | None:
+    """A sequence that cannot be read counts as none: it only serves to count gaps."""
+    try:
+        number = int(digits)
+    except ValueError:
+        return None
+    return number if abs(number) <= _MOST_SEQUENCE else None
+
+
+def _event_id(headers: Headers, payload: bytes) -> bytes:
+    digest = hashlib.sha256()
+    for _, value in headers:
+        digest.update(len(value).to_bytes(4, "big") + value)
+    digest.update(payload)
+    return digest.hexdigest()[:32].encode()

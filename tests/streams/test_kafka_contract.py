@@ -1,0 +1,192 @@
+"""The contract of the input topics: which message is which record, and which is none."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from kafka.consumer.fetcher import ConsumerRecord
+
+from streams import rfc3339
+from streams.clock import NS_PER_S
+from streams.kafka.contract import CONTENT_TYPES, InputTopic, to_item, to_message
+from streams.records import Coordinates, Modality, Partition, Record, Unreadable
+
+pytestmark = pytest.mark.unit
+
+RECEIVED_NS = rfc3339.parse("2026-01-01T12:00:00Z")
+WRITTEN_MS = (RECEIVED_NS - 2 * NS_PER_S) // 1_000_000
+TOPICS = {modality: InputTopic(f"affectd.{modality}", modality, CONTENT_TYPES[modality]) for modality in Modality}
+
+Headers = list[tuple[str, bytes | None]]
+
+
+def message(
+    key: bytes | None = b"room-1",
+    value: bytes | None = b"hello",
+    headers: Headers | None = None,
+    timestamp: int = WRITTEN_MS,
+    topic: str = "affectd.text",
+) -> ConsumerRecord:
+    return ConsumerRecord(topic, 2, 0, 17, timestamp, 0, key, value, headers or [], None, -1, -1, -1)
+
+
+def read(sent: ConsumerRecord) -> Record:
+    item = to_item(sent, TOPICS[Modality.TEXT], RECEIVED_NS)
+    assert isinstance(item, Record)
+    return item
+
+
+def refused(sent: ConsumerRecord) -> Unreadable:
+    item = to_item(sent, TOPICS[Modality.TEXT], RECEIVED_NS)
+    assert isinstance(item, Unreadable)
+    return item
+
+
+def test_a_plain_message_is_a_record_of_its_key_at_its_timestamp() -> None:
+    assert read(message()) == Record(
+        "room-1",
+        Modality.TEXT,
+        "text/plain",
+        b"hello",
+        WRITTEN_MS * 1_000_000,
+        RECEIVED_NS,
+        None,
+        Coordinates(Partition("affectd.text", 2), 17, WRITTEN_MS * 1_000_000, b"room-1", ()),
+    )
+
+
+@pytest.mark.parametrize("modality", Modality)
+def test_a_message_that_names_no_content_type_has_that_of_its_topic(modality: Modality) -> None:
+    item = to_item(message(topic=TOPICS[modality].name), TOPICS[modality], RECEIVED_NS)
+    assert isinstance(item, Record)
+    assert (item.modality, item.content_type) == (modality, CONTENT_TYPES[modality])
+
+
+def test_a_cloud_event_says_session_time_sequence_and_content_type_in_headers() -> None:
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_type", b"com.example.chat"),
+        ("ce_source", b"/chat"),
+        ("ce_id", b"1"),
+        ("ce_subject", "comité".encode()),
+        ("ce_time", b"2026-01-01T12:59:59.123456789+01:00"),
+        ("ce_sequence", b"00041"),
+        ("content-type", b"application/json"),
+    ]
+    record = read(message(key=None, value=b'{"text": "hi"}', headers=headers))
+    assert record.session == "comité"
+    assert record.event_time_ns == RECEIVED_NS - NS_PER_S + 123_456_789
+    assert record.sequence == 41
+    assert record.content_type == "application/json"
+    assert record.coordinates is not None
+    assert record.coordinates.headers == tuple(headers)
+
+
+def test_the_key_names_the_session_even_where_a_subject_does() -> None:
+    assert read(message(headers=[("ce_subject", b"other")])).session == "room-1"
+
+
+@pytest.mark.parametrize("name", ["content-type", "Content-Type", "CONTENT-TYPE"])
+def test_header_names_are_compared_without_case(name: str) -> None:
+    assert read(message(headers=[(name, b"application/json")])).content_type == "application/json"
+
+
+def test_of_headers_that_repeat_the_last_counts() -> None:
+    assert read(message(headers=[("ce_sequence", b"1"), ("ce_sequence", b"2")])).sequence == 2
+
+
+@pytest.mark.parametrize("value", [None, b""])
+def test_an_empty_content_type_is_none(value: bytes | None) -> None:
+    assert read(message(headers=[("content-type", value)])).content_type == "text/plain"
+
+
+@pytest.mark.parametrize("digits", [b"", b"one", b"1.5", b"\xff", b"9" * 5000, b"9" * 20])
+def test_a_sequence_that_cannot_be_read_is_none(digits: bytes) -> None:
+    assert read(message(headers=[("ce_sequence", digits)])).sequence is None
+
+
+def test_a_log_that_runs_ahead_of_our_clock_is_taken_to_be_written_as_it_is_received() -> None:
+    record = read(message(timestamp=WRITTEN_MS + 3_600_000))
+    assert record.coordinates is not None
+    assert record.coordinates.written_ns == RECEIVED_NS
+    assert record.event_time_ns == (WRITTEN_MS + 3_600_000) * 1_000_000
+
+
+def test_event_time_can_stand_in_for_a_timestamp_that_is_missing() -> None:
+    record = read(message(timestamp=-1, headers=[("ce_time", b"2000-01-01T00:00:00Z")]))
+    assert record.coordinates is not None
+    assert (record.event_time_ns, record.coordinates.written_ns) == (rfc3339.parse("2000-01-01T00:00:00Z"), RECEIVED_NS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "why"),
+    [
+        ({"key": None}, "missing_key", "neither a key nor a header ce_subject"),
+        ({"key": b""}, "invalid_session", "1 to 256 printable characters"),
+        ({"key": b"a" * 257}, "invalid_session", "1 to 256 printable characters"),
+        ({"key": b"a\nb"}, "invalid_session", "1 to 256 printable characters"),
+        ({"key": b"abc\xff"}, "invalid_session", "byte 3"),
+        ({"key": None, "headers": [("ce_subject", b"\xff")]}, "invalid_session", "byte 0"),
+        ({"key": None, "headers": [("ce_subject", None)]}, "invalid_session", "1 to 256 printable characters"),
+        ({"headers": [("ce_time", b"yesterday")]}, "invalid_time", "'yesterday'"),
+        ({"headers": [("ce_time", b"\xff\xff")]}, "invalid_time", "ce_time"),
+        ({"headers": [("ce_time", None)]}, "invalid_time", "ce_time"),
+        ({"headers": [("ce_time", b"2000-02-30T00:00:00Z")]}, "invalid_time", "no such time"),
+        ({"timestamp": -1}, "invalid_time", "neither a timestamp nor a header ce_time"),
+        ({"value": None}, "empty", "no value"),
+        ({"value": b""}, "empty", "no value"),
+    ],
+)
+def test_a_message_that_cannot_be_a_record_is_refused_with_its_bytes_and_a_reason(
+    changes: dict[str, Any], reason: str, why: str
+) -> None:
+    sent = message(**changes)
+    item = refused(sent)
+    assert item.reason == reason
+    assert why in item.why
+    assert item.payload == (sent.value or b"")
+    assert item.modality is Modality.TEXT
+    assert (item.coordinates.partition, item.coordinates.offset) == (Partition("affectd.text", 2), 17)
+    assert item.coordinates.key == sent.key
+
+
+RECORD = Record("room-1", Modality.AUDIO, "audio/L16;rate=8000;channels=1", b"\0\1", RECEIVED_NS + 7, 0, 3)
+
+
+def test_a_record_is_written_as_a_cloud_event_in_binary_mode() -> None:
+    key, value, headers = to_message(RECORD)
+    assert (key, value) == (b"room-1", b"\0\1")
+    assert dict(headers) == {
+        "ce_specversion": b"1.0",
+        "ce_id": dict(headers)["ce_id"],
+        "ce_type": b"io.affectd.audio.v1",
+        "ce_source": b"urn:affectd:produce",
+        "ce_subject": b"room-1",
+        "ce_time": b"2026-01-01T12:00:00.000000007Z",
+        "ce_sequence": b"3",
+        "content-type": b"audio/L16;rate=8000;channels=1",
+    }
+
+
+def event_id(record: Record) -> bytes:
+    return dict(to_message(record).headers)["ce_id"]
+
+
+def test_an_event_has_the_same_id_whenever_it_is_written() -> None:
+    assert event_id(RECORD) == event_id(replace(RECORD, received_ns=1, payload=bytes(RECORD.payload)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"session": "room-2"},
+        {"modality": Modality.TEXT},
+        {"content_type": "audio/wav"},
+        {"payload": b"\0\2"},
+        {"event_time_ns": RECEIVED_NS},
+        {"sequence": 4},
+        {"sequence": None},
+    ],
+)
+def test_events_that_differ_have_different_ids(change: dict[str, Any]) -> None:
+    assert event_id(RECORD) != event_id(replace(RECORD, **change))
