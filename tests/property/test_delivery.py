@@ -1,0 +1,142 @@
+"""Whatever the crash, and whatever was acknowledged by then: every window is published, and always the same."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.delivery.checkpoint import decode
+from streams.delivery.ledger import Ledger, Position
+from streams.events import Event, Unit
+from streams.records import Coordinates, Modality, Partition
+from streams.sessions import Sessions
+from streams.timeline import ClosedWindow
+from tests.streams.making import Counts, Stage, config, line, picture, sound, span_ns
+
+pytestmark = pytest.mark.property
+
+PARTITIONS = {modality: Partition(modality, 0) for modality in Modality}
+BOUND_S = 0.5
+
+Log = list[tuple[Event, Coordinates]]
+Published = dict[tuple[str, int], list[tuple[object, ...]]]
+
+
+class Instance:
+    """One instance: reads a log from a checkpoint on, and publishes only as far as it is let."""
+
+    def __init__(self, committed: dict[Partition, Position]) -> None:
+        self.ledger = Ledger(config().grid)
+        through = {}
+        for position in committed.values():
+            through |= decode(position.metadata, self.ledger.grid)
+        self.starts = {p: committed[p].offset if p in committed else 0 for p in PARTITIONS.values()}
+        self.sessions = Sessions(config(), span_ns(600), Stage().clock, Counts(), self.ledger)
+        self.sessions.assigned(self.ledger.assigned(0, self.starts, through))
+        self.waiting: list[ClosedWindow] = []
+        self.published: Published = {}
+
+    def read(self, event: Event, at: Coordinates) -> None:
+        if at.offset < self.starts[at.partition]:
+            return
+        self.ledger.read(at.partition, [(at.offset, 1)])
+        self._take(self.sessions.add_logged(event, "kafka", at))
+
+    def end(self) -> None:
+        for partition in PARTITIONS.values():
+            self.sessions.silence(partition, span_ns(1000))
+        self._take(self.sessions.tick())
+
+    def publish(self, most: int) -> None:
+        for window in self.waiting[:most]:
+            key = window.session, window.index
+            assert key not in self.published
+            self.published[key] = content(window)
+            assert window.claim is not None
+            self.ledger.delivered(window.claim, window.index)
+        del self.waiting[:most]
+
+    def _take(self, units: list[Unit]) -> None:
+        for unit in units:
+            unit.finish()
+        self.waiting += self.sessions.take_ready()
+
+
+def content(window: ClosedWindow) -> list[tuple[object, ...]]:
+    return [
+        (unit.modality, unit.start_ns, unit.end_ns, unit.order, unit.received_fraction)
+        for placed in window.units.values()
+        for unit in placed
+    ]
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> Log:
+    """Records of two sessions, written up to the disorder bound out of order, as they are merged when read."""
+    made: list[tuple[float, Event]] = []
+    for session in ("one", "two"):
+        times = draw(st.lists(st.integers(0, 240), min_size=1, max_size=60))
+        for tenth in sorted(times):
+            at_s = tenth / 10
+            event = draw(st.sampled_from([picture, sound, line]))(at_s, session=session)
+            late_s = draw(st.integers(0, round(BOUND_S * 10) - 1)) / 10
+            made.append((at_s + late_s, event))
+    made.sort(key=lambda entry: entry[0])
+    offsets = dict.fromkeys(PARTITIONS.values(), 0)
+    log: Log = []
+    for _, event in made:
+        partition = PARTITIONS[event.modality]
+        log.append((event, Coordinates(partition, offsets[partition], event.time_ns)))
+        offsets[partition] += 1
+    return log
+
+
+def undisturbed(log: Log) -> Published:
+    instance = Instance({})
+    for event, at in log:
+        instance.read(event, at)
+    instance.end()
+    instance.publish(10_000)
+    return instance.published
+
+
+@given(logs(), st.data())
+def test_after_any_crashes_every_window_was_published_and_every_time_the_same(log: Log, data: st.DataObject) -> None:
+    expected = undisturbed(log)
+    committed: dict[Partition, Position] = {}
+    published: Published = {}
+    for _ in range(data.draw(st.integers(0, 3), label="crashes")):
+        instance = Instance(committed)
+        for event, at in log[: data.draw(st.integers(0, len(log)), label="read")]:
+            instance.read(event, at)
+            instance.publish(data.draw(st.sampled_from([0, 0, 1, 5])))
+            if data.draw(st.booleans()):
+                committed = instance.ledger.checkpoint()
+        assert_agrees(published, instance.published)
+        published |= instance.published
+    instance = Instance(committed)
+    for event, at in log:
+        instance.read(event, at)
+    instance.end()
+    instance.publish(10_000)
+    assert_agrees(published, instance.published)
+    assert published | instance.published == expected
+
+
+@given(logs(), st.data())
+def test_what_a_checkpoint_says_was_published_is_not_published_again(log: Log, data: st.DataObject) -> None:
+    instance = Instance({})
+    for event, at in log[: data.draw(st.integers(0, len(log)))]:
+        instance.read(event, at)
+        instance.publish(data.draw(st.sampled_from([0, 1, 5])))
+    after = Instance(instance.ledger.checkpoint())
+    for event, at in log:
+        after.read(event, at)
+    after.end()
+    after.publish(10_000)
+    assert not instance.published.keys() & after.published.keys()
+    assert instance.published | after.published == undisturbed(log)
+
+
+def assert_agrees(published: Published, more: Published) -> None:
+    for key in published.keys() & more.keys():
+        assert published[key] == more[key]
