@@ -14,6 +14,7 @@ from models.model import AffectModel
 from models.speech.encoder import SpeechEncoder
 from models.text.encoder import TextEncoder
 from streams import pictures, sound
+from streams.clock import NS_PER_S
 from streams.events import Line, Picture, SoundPieces, Unit
 from streams.records import Modality
 
@@ -83,10 +84,16 @@ class TokensOfLines:
         """Nothing is remembered."""
 
 
+def following(config: Config) -> FollowConfig:
+    """Whose faces are followed, and how far: not into the next window, whose faces must not depend on earlier ones."""
+    cells_ns = round(config.video.detect_every_s * NS_PER_S), config.windows.step_ns
+    return FollowConfig(policy=config.video.face_policy, cells_ns=cells_ns)
+
+
 def build_workers(config: Config, model: AffectModel) -> list[Mapping[Modality, Preparer]]:
     """Preparers for each worker thread: as many workers as there are cores, up to a few."""
     detector = FaceDetector()
-    follow = FollowConfig(policy=config.video.face_policy, detect_every_s=config.video.detect_every_s)
+    follow = following(config)
     speech, text = model.encoders["audio"], model.encoders["text"]
     if not (isinstance(speech, SpeechEncoder) and isinstance(text, TextEncoder)):
         raise TypeError(f"model {model.name}: its encoders are not those that sound and lines are prepared for here")

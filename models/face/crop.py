@@ -15,13 +15,11 @@ from models.face.network import CROP_PX
 class Face:
     """One face on one picture.
 
-    track: the same number for the same person of a session; None where it cannot be told. box: in pixels of the
-    picture. score: of the detection, 0..1. crop: (48, 48) uint8 grey. size_px: longest side of the box. sharpness:
-    variance of the crop's Laplacian (Pech-Pacheco et al., 2000), below about 50 on a blurred face. brightness: mean of
-    the crop, 0..1.
+    box: in pixels of the picture. score: of the detection, 0..1. crop: (48, 48) uint8 grey. size_px: longest side of
+    the box. sharpness: variance of the crop's Laplacian (Pech-Pacheco et al., 2000), below about 50 on a blurred face.
+    brightness: mean of the crop, 0..1.
     """
 
-    track: int | None
     box: Box
     score: float
     crop: NDArray[np.uint8]
@@ -30,7 +28,7 @@ class Face:
     brightness: float
 
 
-def cut_face(grey: NDArray[np.uint8], detection: Detection, track: int | None) -> Face:
+def cut_face(grey: NDArray[np.uint8], detection: Detection) -> Face:
     """Cuts a face from the grey picture (height, width) uint8; beyond the picture's edge, its edge is repeated."""
     left, top, side = framing_square(detection.box)
     x, y, px = round(left), round(top), max(1, round(side))
@@ -41,19 +39,18 @@ def cut_face(grey: NDArray[np.uint8], detection: Detection, track: int | None) -
     beyond = max(0, -y), max(0, y + px - height), max(0, -x), max(0, x + px - width)
     square = cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_REPLICATE) if any(beyond) else inside
     crop = np.asarray(cv2.resize(square, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA), np.uint8)
-    return _described(crop, detection.box, detection.score, track)
+    return _described(crop, detection.box, detection.score)
 
 
 def given_face(crop: NDArray[np.uint8]) -> Face:
     """A face that is already cut out, as in FER+; raises ValueError unless it is (48, 48) uint8."""
     if crop.shape != (CROP_PX, CROP_PX) or crop.dtype != np.uint8:
         raise ValueError(f"a face crop is ({CROP_PX}, {CROP_PX}) uint8, not {crop.shape} {crop.dtype}")
-    return _described(crop, (0.0, 0.0, CROP_PX, CROP_PX), 1.0, None)
+    return _described(crop, (0.0, 0.0, CROP_PX, CROP_PX), 1.0)
 
 
-def _described(crop: NDArray[np.uint8], box: Box, score: float, track: int | None) -> Face:
+def _described(crop: NDArray[np.uint8], box: Box, score: float) -> Face:
     return Face(
-        track=track,
         box=box,
         score=score,
         crop=crop,

@@ -1,11 +1,14 @@
-"""Faces on a session's pictures, in order of time: detected once per cell of event time, followed in between.
+"""Faces on a session's pictures: detected once per cell of event time, followed in between.
 
-The first picture of each cell (`detect_every_s`, cells counted from the epoch) is detected on; the others follow its
-boxes by optical flow, unless the flow is lost, the face no longer looks the same, or there is none to follow. Because
-cells do not depend on when following began, neither do the boxes, from the first cell on. A picture that comes out of
-order is detected on by itself and changes nothing. No face gives an empty list, never a guess.
+A cell begins at every multiple of each of `cells_ns`, counted from the epoch. The first picture of a cell is detected
+on; the others follow its boxes by optical flow, unless the flow is lost, the face no longer looks the same, or there
+is none to follow: then they are detected on too. A picture older than one already seen of its cell is detected on by
+itself and changes nothing. Nothing is carried from one cell to another, so the faces of a window are the same
+whoever works on it and whatever was seen before it. No face gives an empty list, never a guess. Left out: who is who;
+under "largest", two people of nearly the same size may take turns from cell to cell.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -16,12 +19,11 @@ from numpy.typing import NDArray
 from models.face.crop import Face, cut_face
 from models.face.detector import Detection
 from models.face.flow import moved_box
-from models.face.geometry import Box
-from models.face.tracks import Tracks
+from models.face.geometry import Box, longest_side
 
-_NS_PER_S = 1_000_000_000
 _FLOW_SIDE_PX = 320  # pictures are reduced to it for optical flow
 _LEAST_LIKENESS = 0.5  # correlation of a followed crop with the one that was detected
+_OPEN_CELLS = 3  # pictures may come in any order among so many; reduced pictures of 320x180 pixels are 58 kB each
 
 
 class Detects(Protocol):
@@ -34,28 +36,30 @@ class Detects(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FollowConfig:
-    """policy: only the session's largest face, or all. remember_s: how long an unseen face keeps its track."""
+    """policy: only the largest face of a detection, or all. cells_ns: a cell begins at every multiple of each."""
 
     policy: Literal["largest", "all"] = "largest"
-    detect_every_s: float = 1.0
-    remember_s: float = 2.0
+    cells_ns: tuple[int, ...] = (1_000_000_000,)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a cell or a memory of no length."""
-        for name in ("detect_every_s", "remember_s"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"FollowConfig.{name} must be above 0 s (is {getattr(self, name)})")
+        """Raises ValueError for a cell of no length."""
+        if min(self.cells_ns) <= 0:
+            raise ValueError(f"FollowConfig.cells_ns must be above 0 ns (is {self.cells_ns})")
 
 
-@dataclass(slots=True)
-class _Followed:
-    """Everyone being followed, as of the newest picture. detected: each one's crop when it was last detected."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A cell's newest picture: its shape, a reduced copy, and where its faces are.
+
+    detected: the crop of each face on the picture that was last detected on.
+    """
 
     time_ns: int
     shape: tuple[int, ...]
     small: NDArray[np.uint8]
-    faces: dict[int, Detection]
-    detected: dict[int, NDArray[np.uint8]]
+    detections: list[Detection]
+    faces: list[Face]
+    detected: list[NDArray[np.uint8]]
 
 
 class FaceFollower:
@@ -64,74 +68,59 @@ class FaceFollower:
     def __init__(self, detector: Detects, config: FollowConfig | None = None) -> None:
         self.config = config or FollowConfig()
         self._detector = detector
-        self._cell_ns = round(self.config.detect_every_s * _NS_PER_S)
-        self._tracks = Tracks(round(self.config.remember_s * _NS_PER_S))
-        self._followed: _Followed | None = None
+        self._cells: OrderedDict[tuple[int, ...], _Seen] = OrderedDict()
 
     def faces(self, picture: NDArray[np.uint8], time_ns: int) -> list[Face]:
-        """Faces of `picture` ((height, width, 3) uint8 BGR, taken at `time_ns`), those of the policy, by track."""
+        """Faces of `picture` ((height, width, 3) uint8 BGR, taken at `time_ns`), those of the policy."""
         grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
-        before = self._followed
+        cell = tuple(time_ns // length_ns for length_ns in self.config.cells_ns)
+        before = self._cells.get(cell)
         if before is not None and time_ns < before.time_ns:
-            return self._of_its_own(picture, grey)
-        small, scale = _reduced(grey)
-        faces = None
-        if before is not None and before.faces and self._same_cell(before.time_ns, time_ns):
-            faces = self._follow(before, grey, small, scale, time_ns)
-        if faces is None:
-            detections = self._detector.detect(picture)
-            numbers = self._tracks.see(detections, time_ns)
-            faces = [cut_face(grey, d, number) for d, number in zip(detections, numbers, strict=True)]
-            found = dict(zip(numbers, detections, strict=True))
-            crops = {number: face.crop for number, face in zip(numbers, faces, strict=True)}
-            self._followed = _Followed(time_ns, grey.shape, small, found, crops)
-        return self._by_policy(faces)
+            return self._detected(picture, grey, time_ns).faces
+        now = _followed(before, grey, time_ns) if before is not None else None
+        if now is None:
+            now = self._detected(picture, grey, time_ns)
+        self._cells[cell] = now
+        self._cells.move_to_end(cell)
+        if len(self._cells) > _OPEN_CELLS:
+            self._cells.popitem(last=False)
+        return now.faces
 
-    def _same_cell(self, before_ns: int, time_ns: int) -> bool:
-        return before_ns // self._cell_ns == time_ns // self._cell_ns
-
-    def _follow(
-        self, before: _Followed, grey: NDArray[np.uint8], small: NDArray[np.uint8], scale: float, time_ns: int
-    ) -> list[Face] | None:
-        """The faces where the flow took them, or None when any of them is lost."""
-        if grey.shape != before.shape:
-            return None
-        moved: dict[int, Detection] = {}
-        faces = []
-        for number, detection in before.faces.items():
-            box = moved_box(before.small, small, _scaled(detection.box, scale))
-            if box is None:
-                return None
-            # Landmarks are not followed: those of the detection would be wrong, and nothing here reads them.
-            moved[number] = replace(detection, box=_scaled(box, 1 / scale), landmarks=())
-            face = cut_face(grey, moved[number], number)
-            if _likeness(face.crop, before.detected[number]) < _LEAST_LIKENESS:
-                return None
-            faces.append(face)
-        for number, detection in moved.items():
-            self._tracks.move(number, detection.box, time_ns)
-        self._followed = replace(before, time_ns=time_ns, small=small, faces=moved)
-        return faces
-
-    def _of_its_own(self, picture: NDArray[np.uint8], grey: NDArray[np.uint8]) -> list[Face]:
+    def _detected(self, picture: NDArray[np.uint8], grey: NDArray[np.uint8], time_ns: int) -> _Seen:
         detections = self._detector.detect(picture)
-        numbers = self._tracks.find([detection.box for detection in detections])
-        return self._by_policy([cut_face(grey, d, number) for d, number in zip(detections, numbers, strict=True)])
-
-    def _by_policy(self, faces: list[Face]) -> list[Face]:
-        if self.config.policy == "all":
-            return faces
-        if self._tracks.largest is None:  # nobody has been seen in order yet
-            return sorted(faces, key=lambda face: -face.size_px)[:1]
-        return [face for face in faces if face.track == self._tracks.largest]
+        if self.config.policy == "largest" and detections:
+            detections = [max(detections, key=lambda detection: longest_side(detection.box))]
+        faces = [cut_face(grey, detection) for detection in detections]
+        return _Seen(time_ns, grey.shape, _reduced(grey), detections, faces, [face.crop for face in faces])
 
 
-def _reduced(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
-    scale = min(1.0, _FLOW_SIDE_PX / max(grey.shape))
-    if scale == 1.0:
-        return grey, scale
+def _followed(before: _Seen, grey: NDArray[np.uint8], time_ns: int) -> _Seen | None:
+    """The faces where the flow took them; None if there was none, or any of them is lost."""
+    if not before.faces or grey.shape != before.shape:
+        return None
+    small = _reduced(grey)
+    scale = max(small.shape) / max(grey.shape)
+    detections, faces = [], []
+    for detection, crop in zip(before.detections, before.detected, strict=True):
+        box = moved_box(before.small, small, _scaled(detection.box, scale))
+        if box is None:
+            return None
+        # Landmarks are not followed: those of the detection would be wrong, and nothing here reads them.
+        moved = replace(detection, box=_scaled(box, 1 / scale), landmarks=())
+        face = cut_face(grey, moved)
+        if _likeness(face.crop, crop) < _LEAST_LIKENESS:
+            return None
+        detections.append(moved)
+        faces.append(face)
+    return replace(before, time_ns=time_ns, small=small, detections=detections, faces=faces)
+
+
+def _reduced(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    scale = _FLOW_SIDE_PX / max(grey.shape)
+    if scale >= 1:
+        return grey
     size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
-    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8), scale
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _scaled(box: Box, scale: float) -> Box:

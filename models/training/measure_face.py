@@ -99,7 +99,7 @@ def _seen(detector: FaceDetector, picture: NDArray[np.uint8]) -> Face | None:
     detections = detector.detect(picture)
     if not detections:
         return None
-    return cut_face(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8), detections[0], None)
+    return cut_face(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8), detections[0])
 
 
 def _uar(said: NDArray[np.int64], truth: NDArray[np.int64]) -> float:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from daemon.config import Config
 from daemon.preparation import Preparer
-from daemon.preparers import FacesOfPictures, TokensOfLines, VoiceOfSound
+from daemon.preparers import FacesOfPictures, TokensOfLines, VoiceOfSound, following
 from models.face.detector import Detection, FaceDetector
 from models.face.follow import FollowConfig
 from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
@@ -106,7 +107,7 @@ def test_pictures_are_scaled_down_before_faces_are_looked_for() -> None:
 
 def test_faces_are_followed_within_a_session_until_it_is_forgotten() -> None:
     detector = FakeDetector((LARGE,))
-    preparer = faces(detector, FollowConfig(detect_every_s=1.0))
+    preparer = faces(detector, FollowConfig(cells_ns=(1_000_000_000,)))
     for at_s in (0.0, 0.2, 0.4):
         preparer.prepare(shown(at_s))
     assert len(detector.shown) == 1
@@ -116,6 +117,11 @@ def test_faces_are_followed_within_a_session_until_it_is_forgotten() -> None:
     preparer.prepare(shown(0.6))
     preparer.prepare(shown(0.6, session="elsewhere"))
     assert len(detector.shown) == 3
+
+
+def test_faces_are_not_followed_from_one_window_into_the_next() -> None:
+    config = Config.model_validate({"windows": {"step_s": 0.5}, "video": {"detect_every_s": 2, "face_policy": "all"}})
+    assert following(config) == FollowConfig("all", cells_ns=(2_000_000_000, 500_000_000))
 
 
 def test_forgetting_an_unknown_session_is_nothing() -> None:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from skimage.data import astronaut
 
 from models.face.detector import DetectorConfig, FaceDetector
-from models.face.geometry import framing_square, overlaps
+from models.face.geometry import framing_square
+from tests.models.boxes import overlap
 
 pytestmark = pytest.mark.unit
 
@@ -30,7 +31,7 @@ def test_a_face_is_found_once_where_it_is_with_its_landmarks_inside(
     detector: FaceDetector, picture: NDArray[np.uint8]
 ) -> None:
     (found,) = detector.detect(picture)
-    assert overlaps([found.box], [_FACE])[0, 0] > 0.8
+    assert overlap(found.box, _FACE) > 0.8
     assert found.score > 0.8
     (left_eye, right_eye, nose, *_), (left, top, right, bottom) = found.landmarks, found.box
     assert left_eye[0] < nose[0] < right_eye[0]
@@ -43,7 +44,7 @@ def test_boxes_are_in_pixels_of_the_whole_picture_whatever_the_reduction(
     picture: NDArray[np.uint8], longest_side_px: int
 ) -> None:
     (found,) = FaceDetector(DetectorConfig(longest_side_px=longest_side_px)).detect(picture)
-    assert overlaps([found.box], [_FACE])[0, 0] > 0.75
+    assert overlap(found.box, _FACE) > 0.75
 
 
 def test_two_faces_are_two_detections(detector: FaceDetector, picture: NDArray[np.uint8]) -> None:
@@ -67,11 +68,6 @@ def test_what_is_no_colour_picture_is_refused(detector: FaceDetector, shape: tup
 def test_a_weights_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"own\.onnx"):
         FaceDetector(DetectorConfig(path=tmp_path / "own.onnx"))
-
-
-def test_overlap_is_intersection_over_union() -> None:
-    found = overlaps([(0, 0, 10, 10), (5, 5, 5, 5)], [(0, 0, 10, 10), (5, 0, 15, 10), (20, 20, 30, 30)])
-    assert found == pytest.approx(np.array([[1, 1 / 3, 0], [0, 0, 0]]))
 
 
 def test_the_framing_square_shares_the_boxs_centre() -> None:

@@ -1,18 +1,23 @@
-"""Following faces: tracks, cells of event time, policies."""
+"""Following faces: cells of event time, and whose faces they are."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
 
+import av
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
+import daemon.sample
 from models.face.crop import Face
 from models.face.detector import Detection, FaceDetector
 from models.face.flow import moved_box
 from models.face.follow import FaceFollower, FollowConfig
-from models.face.geometry import Box, overlaps
+from models.face.geometry import Box
+from tests.models.boxes import overlap
 
 pytestmark = pytest.mark.unit
 
@@ -75,12 +80,11 @@ def _moving(step: int) -> tuple[int, int, float]:
     return 40 + 12 * step, 60 + 2 * step, 1.0
 
 
-def test_a_moving_face_keeps_its_track_between_detections_and_across_them(detector: _Counted) -> None:
+def test_a_moving_face_is_detected_once_a_cell_and_followed_in_between(detector: _Counted) -> None:
     follower = FaceFollower(detector)
     for step in range(20):
         (face,) = follower.faces(_room(_moving(step)), _START + step * _S // 5)
-        assert face.track == 0
-        assert overlaps([face.box], [_face_at(*_moving(step))])[0, 0] > 0.6, step
+        assert overlap(face.box, _face_at(*_moving(step))) > 0.6, step
     assert detector.calls == 4
 
 
@@ -89,35 +93,69 @@ def test_a_growing_face_grows_its_box_by_flow_alone() -> None:
     grey = [np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8) for picture in (before, after)]
     box = moved_box(grey[0], grey[1], _face_at(200, 80, 1.0))
     assert box is not None
-    assert overlaps([box], [_face_at(190, 70, 1.12)])[0, 0] > 0.85
+    assert overlap(box, _face_at(190, 70, 1.12)) > 0.85
 
 
-def test_a_brief_occlusion_shows_no_face_and_keeps_the_track(detector: _Counted) -> None:
-    follower = FaceFollower(detector)
-    tracks = []
-    for step in range(10):
-        shown = () if 3 <= step <= 6 else ((200, 80, 1.0),)
-        tracks.append([face.track for face in follower.faces(_room(*shown), _START + step * _S // 5)])
-    assert tracks == [[0]] * 3 + [[]] * 4 + [[0]] * 3
+def test_a_cell_begins_at_every_multiple_of_each_length(detector: _Counted) -> None:
+    follower = FaceFollower(detector, FollowConfig(cells_ns=(_S, 1_500_000_000)))
+    detected = []
+    for tenth in range(31):
+        before = detector.calls
+        follower.faces(_room((200, 80, 1.0)), _START + tenth * _S // 10)
+        if detector.calls > before:
+            detected.append(tenth)
+    assert detected == [0, 10, 15, 20, 30]
 
 
-def test_a_face_that_was_away_for_long_is_somebody_new() -> None:
-    box = _face_at(200, 80, 1.0)
-    follower = FaceFollower(_Told([box], [], [box]), FollowConfig(remember_s=2.0))
-    picture = _room()
-    numbers = [[face.track for face in follower.faces(picture, _START + step * 2 * _S)] for step in range(3)]
-    assert numbers == [[0], [], [1]]
+def _sample(first_s: float, last_s: float) -> list[tuple[int, _Picture]]:
+    """Pictures of the sample session with their event times, counted from _START."""
+    pictures = []
+    with av.open(str(Path(daemon.sample.__file__).with_name("sample.mp4"))) as container:
+        for frame in container.decode(video=0):
+            if first_s <= frame.time < last_s:
+                picture = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+                pictures.append((_START + round(frame.time * _S), picture))
+    return pictures
 
 
-@pytest.mark.parametrize("first", [1, 4, 7, 11])
-def test_boxes_do_not_depend_on_the_moment_following_began(detector: _Counted, first: int) -> None:
-    def boxes(steps: Iterable[int]) -> dict[int, list[Box]]:
-        follower = FaceFollower(detector)
-        return {s: [f.box for f in follower.faces(_room(_moving(s)), _START + s * _S // 5)] for s in steps}
+def _cells(config: FollowConfig, first_ns: int, last_ns: int) -> list[int]:
+    """When cells begin, in order of time."""
+    begins = {
+        time_ns for length in config.cells_ns for time_ns in range(-(-first_ns // length) * length, last_ns, length)
+    }
+    return sorted(begins)
 
-    whole, late = boxes(range(20)), boxes(range(first, 20))
-    next_cell = -(-first // 5) * 5
-    assert {step: whole[step] for step in range(next_cell, 20)} == {step: late[step] for step in range(next_cell, 20)}
+
+def test_starting_at_any_cell_gives_the_faces_that_starting_before_it_gives(centerface: FaceDetector) -> None:
+    config = FollowConfig(cells_ns=(_S, 700_000_000))
+    pictures = _sample(13.0, 19.0)  # somebody leaves
+    follower = FaceFollower(centerface, config)
+    whole = {time_ns: follower.faces(picture, time_ns) for time_ns, picture in pictures}
+    cells = _cells(config, pictures[0][0], pictures[-1][0])
+    compared = 0
+    for begin, end in zip(cells, cells[2:], strict=False):
+        late = FaceFollower(centerface, config)
+        for time_ns, picture in pictures:
+            if begin <= time_ns < end:
+                assert _described(late.faces(picture, time_ns)) == _described(whole[time_ns]), time_ns
+                compared += len(whole[time_ns])
+    assert compared > 50
+
+
+def _described(faces: list[Face]) -> list[tuple[Box, float, bytes]]:
+    return [(face.box, face.score, face.crop.tobytes()) for face in faces]
+
+
+def test_what_comes_between_from_other_cells_changes_nothing(detector: _Counted) -> None:
+    def boxes(follower: FaceFollower, others: Iterable[int]) -> list[Box]:
+        found = []
+        for step, other in zip(range(5), others, strict=True):
+            found += [face.box for face in follower.faces(_room(_moving(step)), _START + step * _S // 5)]
+            follower.faces(_room((400, 120, 0.6)), _START + other * _S)
+        return found
+
+    alone = boxes(FaceFollower(detector), [1, 1, 1, 1, 1])
+    assert boxes(FaceFollower(detector), [7, -3, 7, -3, 2]) == alone
 
 
 def test_another_scene_is_detected_on_and_not_followed_into(detector: _Counted) -> None:
@@ -125,64 +163,47 @@ def test_another_scene_is_detected_on_and_not_followed_into(detector: _Counted) 
     follower.faces(_room((200, 80, 1.0)), _START)
     (face,) = follower.faces(_room((400, 120, 0.6)), _START + _S // 5)
     assert detector.calls == 2
-    assert overlaps([face.box], [_face_at(400, 120, 0.6)])[0, 0] > 0.6
+    assert overlap(face.box, _face_at(400, 120, 0.6)) > 0.6
 
 
 def test_a_picture_out_of_order_is_detected_on_and_changes_nothing(detector: _Counted) -> None:
-    def rest(follower: FaceFollower) -> list[tuple[int | None, Box]]:
-        found = []
-        for step in range(3, 8):
-            found += [(f.track, f.box) for f in follower.faces(_room(_moving(step)), _START + step * _S // 5)]
-        return found
+    def rest(follower: FaceFollower) -> list[Box]:
+        steps = range(3, 8)
+        return [f.box for s in steps for f in follower.faces(_room(_moving(s)), _START + s * _S // 5)]
 
     undisturbed, disturbed = FaceFollower(detector), FaceFollower(detector)
     for follower in (undisturbed, disturbed):
         follower.faces(_room(_moving(2)), _START + 2 * _S // 5)
     (late,) = disturbed.faces(_room(_moving(1)), _START + _S // 5)
-    assert late.track == 0
-    assert overlaps([late.box], [_face_at(*_moving(1))])[0, 0] > 0.6
+    assert overlap(late.box, _face_at(*_moving(1))) > 0.6
     assert rest(disturbed) == rest(undisturbed)
 
 
-def test_a_late_picture_shows_its_face_even_when_none_was_seen_since() -> None:
+def test_a_face_that_comes_within_a_cell_is_found() -> None:
     follower = FaceFollower(_Told([], [_face_at(200, 80, 1.0)]))
     assert follower.faces(_room(), _START) == []
-    assert [face.track for face in follower.faces(_room(), _START - 1)] == [None]
-
-
-def _sides(policy: str, *answers: Iterable[Box]) -> list[list[float]]:
-    follower = FaceFollower(_Told(*answers), FollowConfig(policy=policy))  # type: ignore[arg-type]
-    picture = _room()
-    seen: Callable[[int], list[Face]] = lambda step: follower.faces(picture, _START + step * _S)  # noqa: E731
-    return [[face.size_px for face in seen(step)] for step in range(len(answers))]
+    assert len(follower.faces(_room(), _START + _S // 5)) == 1
 
 
 def _square(left: float, side: float) -> Box:
     return left, 100.0, left + side, 100.0 + side
 
 
-def test_the_largest_policy_does_not_flip_between_faces_of_nearly_equal_size() -> None:
-    answers = [[_square(50, 100 + wobble), _square(400, 100 - wobble)] for wobble in (2, -3, 4, -8, -10)]
-    assert _sides("largest", *answers) == [[102], [97], [104], [92], [90]]
+@pytest.mark.parametrize(("policy", "sides"), [("largest", [100]), ("all", [60, 100])])
+def test_the_policy_says_whose_faces_are_given(policy: Literal["largest", "all"], sides: list[float]) -> None:
+    follower = FaceFollower(_Told([_square(400, 60), _square(50, 100)]), FollowConfig(policy=policy))
+    assert [face.size_px for face in follower.faces(_room(), _START)] == sides
 
 
-def test_the_largest_policy_moves_on_when_its_face_is_clearly_smaller() -> None:
-    answers = [[_square(50, 100), _square(400, 80)], [_square(55, 60), _square(400, 100)]]
-    assert _sides("largest", *answers) == [[100], [100]]
-
-
-def test_the_largest_policy_takes_nobody_for_a_face_that_is_hidden_for_a_moment() -> None:
-    both, other = [_square(50, 100), _square(400, 60)], [_square(400, 60)]
-    assert _sides("largest", both, other, both, other, other, other, other) == [[100], [], [100], [], [], [60], [60]]
-
-
-def test_the_largest_policy_takes_a_newcomer_for_the_face_that_left() -> None:
-    assert _sides("largest", [_square(50, 100)], [_square(450, 60)]) == [[100], [60]]
-
-
-def test_the_all_policy_gives_every_face_its_own_track() -> None:
-    follower = FaceFollower(_Told([_square(50, 100), _square(400, 60)]), FollowConfig(policy="all"))
-    assert [(face.track, face.size_px) for face in follower.faces(_room(), _START)] == [(0, 100), (1, 60)]
+def test_the_largest_face_of_a_cell_is_followed_to_its_end(detector: _Counted) -> None:
+    follower = FaceFollower(detector)
+    for step in range(4):  # one walks away, the other comes near
+        going, coming = (40, 60, 1.0 - 0.06 * step), (350, 60, 0.88 + 0.06 * step)
+        (face,) = follower.faces(_room(going, coming), _START + step * _S // 5)
+        assert overlap(face.box, _face_at(*going)) > 0.6, step
+    assert detector.calls == 1
+    (face,) = follower.faces(_room(going, coming), _START + _S)
+    assert overlap(face.box, _face_at(*coming)) > 0.6
 
 
 def test_a_face_is_described_by_its_crop(detector: _Counted) -> None:
@@ -201,7 +222,7 @@ def test_a_face_at_the_edge_is_cut_with_the_edge_repeated() -> None:
     assert face.crop.min() > 0
 
 
-@pytest.mark.parametrize("settings", [{"detect_every_s": 0}, {"remember_s": -1}])
-def test_lengths_of_time_that_are_none_are_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="must be above 0 s"):
-        FollowConfig(**settings)  # type: ignore[arg-type]
+@pytest.mark.parametrize("length_ns", [0, -1])
+def test_a_cell_of_no_length_is_refused(length_ns: int) -> None:
+    with pytest.raises(ValueError, match="must be above 0 ns"):
+        FollowConfig(cells_ns=(_S, length_ns))
