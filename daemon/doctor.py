@@ -9,13 +9,14 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from daemon.clusters import clusters
 from daemon.config import Config
 from daemon.config.endpoints import ChatSource, FileSink, MediaSource, MicrophoneSource, RecordedSource
 from daemon.config.values import split_address
+from streams.findings import Finding, Verdict
+from streams.kafka.checks import look
 from streams.sources import devices
 from streams.sources.base import SourceError
 
@@ -27,25 +28,13 @@ _LIBRARIES = {
     "av": "reads media files",
     "soundfile": "reads sound",
     "soxr": "resamples sound",
+    "kafka": "reads and writes Kafka",
+    "crc32c": "checks what Kafka sends (in Python that takes 20 times as long)",
+    "lz4": "unpacks what Kafka sends",
+    "snappy": "unpacks what Kafka sends",
+    "zstandard": "unpacks what Kafka sends",
 }
 _LEAST_FREE_BYTES = 2**30
-
-
-class Verdict(StrEnum):
-    """How a finding is meant."""
-
-    GOOD = "good"
-    NOTE = "note"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at; the sentence of one that is not good says what to do."""
-
-    verdict: Verdict
-    subject: str
-    sentence: str
 
 
 Check = Callable[[Config], Iterator[Finding]]
@@ -53,7 +42,7 @@ Check = Callable[[Config], Iterator[Finding]]
 
 def diagnose(config: Config) -> Iterator[Finding]:
     """Looks at everything `config` needs, one finding after the other."""
-    for check in (_libraries, _accelerator, _model, _devices, _files, _listening, _sinks):
+    for check in (_libraries, _accelerator, _model, _devices, _files, _listening, _sinks, _kafka):
         try:
             yield from check(config)
         except Exception as error:
@@ -156,6 +145,11 @@ def _sinks(config: Config) -> Iterator[Finding]:
             yield _writable("sink", folder)
             if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _LEAST_FREE_BYTES:
                 yield Finding(Verdict.NOTE, "disk", f"{free / 2**20:.0f} MiB free for {folder}; make room")
+
+
+def _kafka(config: Config) -> Iterator[Finding]:
+    for connection, wanted in clusters(config):
+        yield from look(connection, wanted)
 
 
 def _writable(subject: str, folder: Path) -> Finding:

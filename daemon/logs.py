@@ -14,7 +14,7 @@ import structlog
 from structlog.typing import Processor
 
 PAYLOAD_KEYS = frozenset({"payload", "text", "line", "transcript", "author", "picture", "samples"})
-_QUIET = ("uvicorn.access", "uvicorn.error", "httpx", "httpcore", "PIL", "matplotlib", "faster_whisper")
+_QUIET = ("uvicorn.access", "uvicorn.error", "httpx", "httpcore", "PIL", "matplotlib", "faster_whisper", "kafka")
 
 
 def configure(level: str, form: Literal["auto", "json", "human"], stream: TextIO | None = None) -> None:

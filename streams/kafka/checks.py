@@ -1,0 +1,234 @@
+"""Checks, before anything is read or written, what otherwise shows hours later: topics, partitions, rights and limits.
+
+A session lies in the same partition of every input topic only if they have equally many, so that is demanded; so are
+topics that exist, rights to use them, a cluster that is new enough and a checksum in C. Limits on the size of records
+that would set some aside are notes. `check` is for starting and raises; `look` is for a person and changes nothing.
+Left out: how topics are made in production (`deploy/kafka/topics.sh`).
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import kafka
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from kafka.record import util as kafka_checksums
+
+from streams.findings import Finding, Verdict
+from streams.kafka.connection import Connection
+from streams.kafka.reach import Reached, Unreachable, reach
+from streams.sources.base import SourceError
+
+_ANSWER_MS = 5000
+_LEAST_VERSION = (2, 5)  # offsets in transactions are fenced by the consumer group from there on (KIP-447)
+_LARGEST_RESULT_BYTES = 100_000  # a prediction has about 3 kB, and at most the transcript of its window beside
+_ADDED_TO_DEAD_LETTERS_BYTES = 16_384  # coordinates and reason, beside a record of the largest size
+_LIMIT = "max.message.bytes"
+_SESSION_LIMITS = ("group.min.session.timeout.ms", "group.max.session.timeout.ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is going to be read from and written to one cluster."""
+
+    inputs: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+    """Topics for predictions and alerts."""
+    dead_letters: str = ""
+    group_id: str = ""
+    session_timeout_s: float = 0.0
+    largest_record_bytes: int = 16 * 2**20
+    """Larger records are set aside unread."""
+    create: bool = False
+    partitions: int = 3
+    replication_factor: int = 0
+    """Of topics that are created; 0 leaves it to the cluster."""
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(name for name in (*self.inputs, *self.results, self.dead_letters) if name)
+
+
+class ChecksFailed(SourceError):
+    """The cluster is not as it must be; `problems` holds one sentence each that says what to do."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+def check(connection: Connection, wanted: Wanted) -> tuple[Finding, ...]:
+    """Creates missing topics where that is wanted, and gives everything that was found, if nothing of it is bad.
+
+    Raises ConnectionProblem, Unreachable, Refused (`streams.kafka.reach`) or ChecksFailed.
+    """
+    with _admin(connection) as (reached, admin):
+        if wanted.create:
+            _create_missing(admin, wanted)
+        found = (*_software(reached), *_of_cluster(reached, admin, wanted))
+    bad = [f"{finding.subject}: {finding.sentence}" for finding in found if finding.verdict is Verdict.BAD]
+    if bad:
+        raise ChecksFailed(bad)
+    return found
+
+
+def look(connection: Connection, wanted: Wanted) -> Iterator[Finding]:
+    """Everything `check` looks at, and how far the group is behind; creates nothing and raises nothing."""
+    try:
+        with _admin(connection) as (reached, admin):
+            yield from _software(reached)
+            yield from _of_cluster(reached, admin, wanted)
+            if wanted.group_id:
+                yield from _lag(admin, wanted)
+    except SourceError as problem:
+        yield Finding(Verdict.BAD, "kafka", str(problem))
+
+
+@contextlib.contextmanager
+def _admin(connection: Connection) -> Iterator[tuple[Reached, KafkaAdminClient]]:
+    reached = reach(connection)
+    options = connection.options() | {"bootstrap_servers": [reached.server]}
+    try:
+        with KafkaAdminClient(**options, bootstrap_timeout_ms=_ANSWER_MS, request_timeout_ms=_ANSWER_MS) as admin:
+            yield reached, admin
+    except KafkaError as error:
+        raise Unreachable(f"{reached.server} does not answer what it is asked: {error}") from error
+
+
+def _software(reached: Reached) -> Iterator[Finding]:
+    if kafka_checksums.crc32c_c is None:
+        sentence = "is missing, and reading takes 20 times as long without it; install the package crc32c"
+        yield Finding(Verdict.BAD, "crc32c", sentence)
+    version = ".".join(map(str, reached.version))
+    if reached.version < _LEAST_VERSION:
+        sentence = f"is version {version}; {'.'.join(map(str, _LEAST_VERSION))} or newer is needed"
+        yield Finding(Verdict.BAD, reached.server, sentence)
+    else:
+        sentence = f"Kafka {version} or newer, brokers: {', '.join(reached.brokers)}; kafka-python {kafka.__version__}"
+        yield Finding(Verdict.GOOD, reached.server, sentence)
+
+
+def _of_cluster(reached: Reached, admin: KafkaAdminClient, wanted: Wanted) -> Iterator[Finding]:
+    described = {topic["name"]: topic for topic in admin.describe_topics(list(wanted.topics))} if wanted.topics else {}
+    for name in wanted.topics:
+        yield _exists(described[name], wanted, reached)
+    counts = {name: len(described[name]["partitions"]) for name in wanted.inputs if not described[name]["error_code"]}
+    yield from _copartitioned(counts, reached)
+    usable = [name for name in wanted.topics if not described[name]["error_code"]]
+    if usable:
+        yield from _limits(_configs(admin, ConfigResourceType.TOPIC, usable, (_LIMIT,)), wanted)
+    if wanted.session_timeout_s:
+        yield from _session_timeout(admin, wanted)
+
+
+def _exists(topic: Mapping[str, Any], wanted: Wanted, reached: Reached) -> Finding:
+    name, error = topic["name"], for_code(topic["error_code"])
+    if error is UnknownTopicOrPartitionError:
+        if wanted.create:
+            return Finding(Verdict.NOTE, name, "does not exist, and is created at the start")
+        command = f"kafka-topics.sh --bootstrap-server {reached.server} --create --topic {name}"
+        sentence = f"does not exist; create it ({command}, or deploy/kafka/topics.sh for all), or set create_topics"
+        return Finding(Verdict.BAD, name, sentence)
+    if topic["error_code"]:
+        advice = (
+            "give this user the rights to describe, read and write" if issubclass(error, AuthorizationError) else ""
+        )
+        advice = advice or "wait until the cluster has settled"
+        return Finding(Verdict.BAD, name, f"cannot be used: {error.__name__}; {advice}")
+    needed = "READ" if name in wanted.inputs else "WRITE"
+    allowed = topic.get("authorized_operations")
+    if allowed and needed not in allowed:
+        return Finding(Verdict.BAD, name, f"may not be used by this user; give it the right to {needed.lower()}")
+    return Finding(Verdict.GOOD, name, f"{len(topic['partitions'])} partitions")
+
+
+def _copartitioned(counts: Mapping[str, int], reached: Reached) -> Iterator[Finding]:
+    most = max(counts.values(), default=0)
+    for name, count in counts.items():
+        if count < most:
+            command = f"kafka-topics.sh --bootstrap-server {reached.server} --alter --topic {name} --partitions {most}"
+            sentence = (
+                f"has {count} partitions and another input topic {most}, so that sessions are torn apart; stop the "
+                f"producers, let the group read to the end, and then: {command}"
+            )
+            yield Finding(Verdict.BAD, name, sentence)
+
+
+def _limits(configs: Mapping[str, Mapping[str, str]], wanted: Wanted) -> Iterator[Finding]:
+    limits = {name: int(values[_LIMIT]) for name, values in configs.items() if _LIMIT in values}
+    for name in wanted.inputs:
+        if limits.get(name, 0) > wanted.largest_record_bytes:
+            sentence = f"takes records of {limits[name]} bytes; those above {wanted.largest_record_bytes} are set aside"
+            yield Finding(Verdict.NOTE, name, sentence)
+    for name in wanted.results:
+        if limits.get(name, _LARGEST_RESULT_BYTES) < _LARGEST_RESULT_BYTES:
+            sentence = f"takes at most {limits[name]} bytes; set its {_LIMIT} to {_LARGEST_RESULT_BYTES} or more"
+            yield Finding(Verdict.NOTE, name, sentence)
+    largest = max((limits[name] for name in wanted.inputs if name in limits), default=0)
+    if wanted.dead_letters in limits and limits[wanted.dead_letters] < largest + _ADDED_TO_DEAD_LETTERS_BYTES:
+        sentence = (
+            f"takes at most {limits[wanted.dead_letters]} bytes, so that the largest records cannot be set aside in "
+            f"it; set its {_LIMIT} to {largest + _ADDED_TO_DEAD_LETTERS_BYTES} or more"
+        )
+        yield Finding(Verdict.NOTE, wanted.dead_letters, sentence)
+
+
+def _session_timeout(admin: KafkaAdminClient, wanted: Wanted) -> Iterator[Finding]:
+    broker = str(admin.describe_cluster()["brokers"][0]["broker_id"])
+    limits = _configs(admin, ConfigResourceType.BROKER, [broker], _SESSION_LIMITS).get(broker, {})
+    if not set(_SESSION_LIMITS) <= limits.keys():
+        return
+    least_s, most_s = (int(limits[key]) / 1000 for key in _SESSION_LIMITS)
+    if not least_s <= wanted.session_timeout_s <= most_s:
+        sentence = f"session_timeout_s is {wanted.session_timeout_s:g}; the cluster allows {least_s:g} to {most_s:g}"
+        yield Finding(Verdict.BAD, wanted.group_id, sentence)
+
+
+def _configs(
+    admin: KafkaAdminClient, kind: ConfigResourceType, names: list[str], keys: tuple[str, ...]
+) -> dict[str, dict[str, str]]:
+    """The settings of topics or brokers, by their name; none of those that this user may not see: it is a right of its
+    own, and not needed for the work itself.
+    """
+    told = admin.describe_configs([ConfigResource(kind, name, list(keys)) for name in names], config_filter="all")
+    return {
+        name: {key: setting["value"] for key, setting in settings.items() if setting["value"] is not None}
+        for name, settings in told.get(kind.name.lower(), {}).items()
+    }
+
+
+def _lag(admin: KafkaAdminClient, wanted: Wanted) -> Iterator[Finding]:
+    try:
+        committed = admin.list_group_offsets({wanted.group_id: None})[wanted.group_id]
+        mine = {partition: at.offset for partition, at in committed.items() if partition.topic in wanted.inputs}
+        ends = admin.list_partition_offsets(dict.fromkeys(mine, -1)) if mine else {}
+    except KafkaError as error:
+        yield Finding(Verdict.NOTE, wanted.group_id, f"its progress cannot be seen: {error}")
+        return
+    if not mine:
+        yield Finding(Verdict.GOOD, wanted.group_id, "has committed nothing yet")
+    for name in sorted({partition.topic for partition in mine}):
+        behind = sum(ends[partition].offset - mine[partition] for partition in mine if partition.topic == name)
+        yield Finding(Verdict.GOOD, wanted.group_id, f"{behind} records behind the end of {name}")
+
+
+def _create_missing(admin: KafkaAdminClient, wanted: Wanted) -> None:
+    described = admin.describe_topics(list(wanted.topics))
+    missing = [t["name"] for t in described if for_code(t["error_code"]) is UnknownTopicOrPartitionError]
+    if not missing:
+        return
+    shape = {"num_partitions": wanted.partitions, "replication_factor": wanted.replication_factor or -1}
+    limit = {_LIMIT: str(wanted.largest_record_bytes + _ADDED_TO_DEAD_LETTERS_BYTES)}
+    topics = {name: shape | {"configs": limit if name == wanted.dead_letters else {}} for name in missing}
+    created = admin.create_topics(topics, raise_errors=False)
+    harmless = (0, TopicAlreadyExistsError.errno)  # another instance was quicker
+    problems = [
+        f"{topic['name']}: cannot be created: {topic['error_message'] or for_code(topic['error_code']).__name__}"
+        for topic in created["topics"]
+        if topic["error_code"] not in harmless
+    ]
+    if problems:
+        raise ChecksFailed(problems)
+    admin.wait_for_topics(missing)
