@@ -1,8 +1,9 @@
 """Bounded queues between threads, each with a policy for when it is full, all read by one consumer.
 
 A source writes to a channel of its own; the timeline thread reads whatever is there through the `Inlet`. Policies:
-`block` holds the source back (files, logs, chat: nothing is dropped); `drop_oldest` lets the newest in and counts
-what it drops (cameras, microphones: the present matters). Progress is never dropped; where no record lies between two
+`block` holds the source back (files, chat: nothing is dropped); `drop_oldest` lets the newest in and counts
+what it drops (cameras, microphones: the present matters). A log has no capacity here: it watches how much waits, and
+stops reading by itself. Progress is never dropped; where no record lies between two
 promises of one stream, the further one stands for both, so that promises cannot pile up. A channel keeps its order.
 """
 
@@ -38,8 +39,8 @@ class Delivery:
 class Channel:
     """One source's way in. Any thread may put; only the inlet takes."""
 
-    def __init__(self, name: str, policy: Policy, capacity: int, live: bool, inlet: "Inlet[object]") -> None:
-        if capacity < 1:
+    def __init__(self, name: str, policy: Policy, capacity: int | None, live: bool, inlet: "Inlet[object]") -> None:
+        if capacity is not None and capacity < 1:
             raise ValueError(f"channel {name}: the capacity must be at least 1 (is {capacity})")
         self.name = name
         self.live = live
@@ -87,6 +88,8 @@ class Channel:
         return item
 
     def _make_room(self) -> None:
+        if self.capacity is None:
+            return
         if self.policy is Policy.DROP_OLDEST and self._records >= self.capacity and not self._closed:
             self._drop_oldest()
         while self._records >= self.capacity and not self._closed:
@@ -133,8 +136,11 @@ class Inlet(Generic[Message]):
         self._messages: deque[Message] = deque()
         self._turn = 0
 
-    def channel(self, name: str, policy: Policy, capacity: int, live: bool) -> Channel:
-        """Opens a channel; `live` marks a device, whose feeds are caught up whenever they are silent."""
+    def channel(self, name: str, policy: Policy, capacity: int | None, live: bool) -> Channel:
+        """Opens a channel for so many records (None: the source sees to it that they are not too many).
+
+        `live` marks a device: what it sends happens now, and its silence means that nothing does.
+        """
         channel = Channel(name, policy, capacity, live, self)  # type: ignore[arg-type]
         with self.changed:
             self._channels.append(channel)
