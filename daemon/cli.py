@@ -7,72 +7,27 @@ seconds to import and `--help` should not.
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 import structlog
 
 from daemon import logs
-from daemon.config import Config
+from daemon.cli_kafka import dead_letters, produce
+from daemon.cli_options import Moment, Speed, configured, load_configured
 from daemon.config.errors import ConfigurationError
 from daemon.config.reference import effective
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode, exit_code
 from daemon.metrics import package_version
-from streams import rfc3339
 
 log = structlog.get_logger(__name__)
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _SIGPIPE_STATUS = 141  # what a shell shows for a command whose reader left
 _INTERRUPTED_STATUS = 130
 _BENCHMARKS = ("align", "encode", "fuse")
 _BENCH_COLUMNS = ("bench", "figure", "value", "unit", "ratio", "against")
-
-
-class _Speed(click.ParamType[float | None]):
-    """A number above 0, or "max" (None: as fast as it goes)."""
-
-    name = "N|max"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        try:
-            speed = None if value == "max" else float(value)
-        except ValueError:
-            speed = 0.0
-        if speed is not None and not 0 < speed < float("inf"):
-            self.fail(f'{value!r} is neither "max" nor a number above 0', param, ctx)
-        return speed
-
-
-class _Moment(click.ParamType[int]):
-    """An RFC 3339 time, as nanoseconds since the Unix epoch."""
-
-    name = "RFC3339"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return rfc3339.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def _configured(command: Command) -> Command:
-    """Adds the two ways to configure a command."""
-    command = click.option(
-        "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides one key; may be repeated."
-    )(command)
-    return click.option(
-        "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Configuration file (TOML)."
-    )(command)
-
-
-def _load(file: Path | None, settings: Sequence[str]) -> Config:
-    config = load(file, os.environ, settings)
-    logs.configure(config.log.level, config.log.format)
-    return config
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -82,13 +37,13 @@ def cli() -> None:
 
 
 @cli.command()
-@_configured
+@configured
 def run(file: Path | None, settings: tuple[str, ...]) -> int:
     """Runs the daemon until it is told to stop.
 
     SIGTERM or Ctrl-C finishes what has begun; a second one stops at once.
     """
-    config = _load(file, settings)
+    config = load_configured(file, settings)
     if not config.sources:
         raise ConfigurationError(["sources: none is configured; give at least one [[sources]] table"])
     from daemon import service
@@ -98,7 +53,7 @@ def run(file: Path | None, settings: tuple[str, ...]) -> int:
 
 @cli.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True, metavar="DIR")
-@click.option("--speed", type=_Speed(), default=1.0, show_default=True, help="Times real time.")
+@click.option("--speed", type=Speed(), default=1.0, show_default=True, help="Times real time.")
 def demo(out: Path, speed: float | None) -> int:
     """Plays the sample session, and draws what was found."""
     from daemon.demo import demo
@@ -107,12 +62,12 @@ def demo(out: Path, speed: float | None) -> int:
 
 
 @cli.command()
-@_configured
+@configured
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@click.option("--speed", type=_Speed(), default="max", show_default=True, help="Times real time.")
+@click.option("--speed", type=Speed(), default="max", show_default=True, help="Times real time.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Predictions (JSON lines); else stdout.")
 @click.option(
-    "--start", "start_ns", type=_Moment(), default="2000-01-01T00:00:00Z", show_default=True, help="First event time."
+    "--start", "start_ns", type=Moment(), default="2000-01-01T00:00:00Z", show_default=True, help="First event time."
 )
 def replay(
     file: Path | None,
@@ -123,7 +78,7 @@ def replay(
     start_ns: int,
 ) -> int:
     """Scores media files, chat (.jsonl) and recorded sessions."""
-    config = _load(file, settings)
+    config = load_configured(file, settings)
     from daemon.replay import replay
 
     return replay(config, paths, speed, out, start_ns)
@@ -150,11 +105,12 @@ def show_config(file: Path | None, settings: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@_configured
+@configured
 def doctor(file: Path | None, settings: tuple[str, ...]) -> int:
     """Says what works here, and what to do about the rest."""
-    config = _load(file, settings)
-    from daemon.doctor import Verdict, diagnose
+    config = load_configured(file, settings)
+    from daemon.doctor import diagnose
+    from streams.findings import Verdict
 
     colours = {Verdict.GOOD: "green", Verdict.NOTE: "yellow", Verdict.BAD: "red"}
     verdicts = set()
@@ -217,6 +173,10 @@ def bench(names: tuple[str, ...]) -> None:
     for figure in figures:
         table.add_row(*(str(figure.get(name, "")) for name in _BENCH_COLUMNS))
     Console(stderr=True).print(table)
+
+
+cli.add_command(produce)
+cli.add_command(dead_letters)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,6 +4,9 @@ from enum import IntEnum
 
 from daemon.config.errors import ConfigurationError
 from daemon.http import CannotBind
+from streams.kafka.connection import ConnectionProblem
+from streams.kafka.faults import BrokerUnavailable
+from streams.kafka.resubmissions import TooScattered
 from streams.sinks.base import SinkError
 from streams.sources.base import SourceError
 
@@ -23,12 +26,14 @@ class ExitCode(IntEnum):
 def exit_code(error: Exception) -> ExitCode:
     """The status for an error that ended a command; BUG for one that nobody foresaw."""
     match error:
-        case ConfigurationError():
+        case ConfigurationError() | ConnectionProblem():
             return ExitCode.CONFIGURATION
         case SourceError():
             return ExitCode.BAD_DATA
-        case CannotBind() | SinkError():
+        case CannotBind() | SinkError() | BrokerUnavailable():
             return ExitCode.UNAVAILABLE
+        case TooScattered():
+            return ExitCode.USAGE
     return _of_a_model(error)
 
 

@@ -1,0 +1,59 @@
+"""What several commands take: kinds of values, and the ways to configure a command."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from daemon import logs
+from daemon.config import Config
+from daemon.config.source import load
+from streams import rfc3339
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Speed(click.ParamType[float | None]):
+    """A number above 0, or "max" (None: as fast as it goes)."""
+
+    name = "N|max"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        try:
+            speed = None if value == "max" else float(value)
+        except ValueError:
+            speed = 0.0
+        if speed is not None and not 0 < speed < float("inf"):
+            self.fail(f'{value!r} is neither "max" nor a number above 0', param, ctx)
+        return speed
+
+
+class Moment(click.ParamType[int]):
+    """An RFC 3339 time, as nanoseconds since the Unix epoch."""
+
+    name = "RFC3339"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return rfc3339.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def configured(command: Command) -> Command:
+    """Adds the two ways to configure a command."""
+    command = click.option(
+        "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides one key; may be repeated."
+    )(command)
+    return click.option(
+        "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Configuration file (TOML)."
+    )(command)
+
+
+def load_configured(file: Path | None, settings: Sequence[str]) -> Config:
+    """The effective configuration, whose logging holds from here on; ConfigurationError with all that is wrong."""
+    config = load(file, os.environ, settings)
+    logs.configure(config.log.level, config.log.format)
+    return config

@@ -1,0 +1,87 @@
+"""Which cluster and topics a command speaks to: those of the configuration, or the usual ones of a broker named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from daemon.config import Config
+from daemon.config.endpoints import KafkaSink, KafkaSource
+from daemon.config.errors import ConfigurationError
+from daemon.config.kafka import KafkaSinkSettings, KafkaSourceSettings
+from streams.kafka.connection import Connection
+from streams.kafka.contract import InputTopic
+from streams.records import Modality
+
+_LOCAL = "127.0.0.1:9092"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Where records are read from: a topic for each modality that is read at all."""
+
+    connection: Connection
+    topics: Mapping[Modality, InputTopic]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterTopic:
+    """Where dead letters lie, and the cluster that they came from."""
+
+    connection: Connection
+    name: str
+    origin: Connection
+
+
+def input_topics(settings: KafkaSourceSettings) -> dict[Modality, InputTopic]:
+    """The topics of a Kafka source."""
+    content_types = {
+        Modality.VIDEO: settings.video_content_type,
+        Modality.AUDIO: settings.audio_content_type,
+        Modality.TEXT: settings.text_content_type,
+    }
+    return {
+        Modality(name): InputTopic(topic, Modality(name), content_types[Modality(name)])
+        for name, topic in settings.topics.items()
+    }
+
+
+def inputs(config: Config, file: Path | None, server: str | None) -> Inputs:
+    """Of the Kafka source in `config`; with `server`, or where nothing is configured, of that broker or a local one.
+
+    ConfigurationError if the configuration `file` has no Kafka source; UsageError if `server` is no "host:port".
+    """
+    source = _source(config, file, server)
+    return Inputs(source.connection, input_topics(source))
+
+
+def dead_letter_topic(config: Config, file: Path | None, server: str | None) -> DeadLetterTopic:
+    """Of the Kafka sink in `config`, on the cluster of the source where it names none; else as `inputs`."""
+    sink = next((sink.kafka for sink in config.sinks if isinstance(sink, KafkaSink)), KafkaSinkSettings())
+    if server is not None:
+        sink = KafkaSinkSettings()
+    if not sink.bootstrap_servers:
+        origin = _source(config, file, server).connection
+        return DeadLetterTopic(origin, sink.dead_letters_topic, origin)
+    source = _configured_source(config)
+    return DeadLetterTopic(sink.connection, sink.dead_letters_topic, (source or sink).connection)
+
+
+def _source(config: Config, file: Path | None, server: str | None) -> KafkaSourceSettings:
+    source = _configured_source(config)
+    if server is None and source is not None:
+        return source
+    if server is None and file is not None:
+        raise ConfigurationError([f"{file}: sources: none is of kind kafka; it says which cluster is meant"])
+    try:
+        return KafkaSourceSettings(bootstrap_servers=(server or _LOCAL,))
+    except ValidationError as error:
+        raise click.UsageError(
+            f"--bootstrap-servers: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        ) from None
+
+
+def _configured_source(config: Config) -> KafkaSourceSettings | None:
+    return next((source.kafka for source in config.sources if isinstance(source, KafkaSource)), None)
