@@ -1,0 +1,249 @@
+"""One membership in the consumer group: polls, merges, hands on, pauses, commits, in turns of at most 200 ms.
+
+In each turn what a rebalance changed is told first, then what was polled goes through the merge, so that the timeline
+sees everything in the order in which the ledger knows it. Nothing here waits for the timeline: too much waiting pauses
+partitions (`streams.kafka.flow`). A broker that is away makes turns longer and empty, and ends nothing.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from kafka import TopicPartition
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+
+from streams.clock import NS_PER_MS, NS_PER_S, Clock
+from streams.delivery.ledger import Ledger
+from streams.kafka.assignor import CoPartitionedAssignor
+from streams.kafka.commits import Commits
+from streams.kafka.consuming import KafkaSourceConfig
+from streams.kafka.contract import to_item
+from streams.kafka.ends import Ends
+from streams.kafka.flow import Flow
+from streams.kafka.holdings import Holdings, RebalanceListener
+from streams.kafka.lag import Lag
+from streams.kafka.merge import Merge, written_ns
+from streams.kafka.mishaps import advice, unreadable_partition
+from streams.kafka.starts import ask_offsets, emitted_through, find_starts
+from streams.records import Coordinates, Partition, Silence
+from streams.sources.base import Emit, SourceError
+from streams.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+_POLL_MS = 200
+_PAUSED_POLL_MS = 20  # while paused: at the low mark reading goes on before the timeline runs dry
+_ASK_NS = 250 * NS_PER_MS  # between questions for the ends of partitions
+_PLACE_NS = 500 * NS_PER_MS  # before what was not answered is asked for again
+_REPORT_NS = NS_PER_S
+_COMPLAIN_NS = 10 * NS_PER_S
+_PAUSE_S = 0.1  # after an error, so that one that repeats does not keep a core busy
+_RECORD_BYTES = 1000  # what a record takes in memory beside its payload
+
+
+class Intake:
+    """Owned by the source's thread, which owns the consumer too."""
+
+    def __init__(
+        self,
+        config: KafkaSourceConfig,
+        consumer: Any,
+        assignor: CoPartitionedAssignor,
+        ledger: Ledger,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._config = config
+        self._consumer = consumer
+        self._ledger = ledger
+        self._clock = clock
+        self._telemetry = telemetry
+        self._topics = {topic.name: topic for topic in config.topics}
+        self._merge = Merge()
+        self._ends = Ends()
+        self._flow = Flow(consumer, config.high_bytes, config.low_bytes)
+        self.holdings = Holdings(self._topics, ledger, self._merge, self._ends, self._flow)
+        self._lag = Lag(config.name, config.topics, clock, telemetry)
+        self._commits = Commits(consumer, ledger, clock, telemetry, config.commit_interval_s)
+        self._ask_ns = self._report_ns = self._place_ns = clock.monotonic_ns()
+        self._complained_ns: int | None = None
+        consumer.subscribe(
+            list(self._topics),
+            listener=RebalanceListener(
+                consumer,
+                self.holdings,
+                ledger,
+                assignor,
+                self._commits if config.commits else None,
+                config.revoke_timeout_s,
+            ),
+        )
+
+    def turn(self, emit: Emit, stop: threading.Event) -> None:
+        """One round; SourceError if the source cannot go on."""
+        self._poll(_PAUSED_POLL_MS if self._flow.full else _POLL_MS, stop)
+        if self.holdings.to_place and self._clock.monotonic_ns() >= self._place_ns:
+            self._place_ns = self._clock.monotonic_ns() + _PLACE_NS
+            self._guarded(self._place, stop)
+        self.tell(emit)
+        if self._clock.monotonic_ns() >= self._ask_ns:
+            self._guarded(lambda: self._ask_for_ends(emit), stop)
+        for item in self._merge.pop_ready():
+            emit(item)
+        self._regulate(stop)
+        self._keep_books()
+
+    def idle_turn(self, emit: Emit, stop: threading.Event) -> None:
+        """One round of staying in the group and committing, without taking anything."""
+        self._flow.hold(self.holdings.read)
+        self._poll(_POLL_MS, stop)
+        self.tell(emit)
+        self._keep_books()
+
+    def tell(self, emit: Emit) -> None:
+        """Emits what rebalances changed."""
+        news, self.holdings.news = self.holdings.news, []
+        for item in news:
+            emit(item)
+
+    def _poll(self, timeout_ms: int, stop: threading.Event, max_records: int | None = None) -> None:
+        try:
+            polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+        except Exception as error:
+            self._survive(error, stop)
+        else:
+            self._take(polled)
+
+    def _take(self, polled: dict[TopicPartition, list[Any]]) -> None:
+        received_ns, now_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
+        for topic_partition, messages in polled.items():
+            partition, topic = Partition(*topic_partition), self._topics[topic_partition.topic]
+            self._ledger.read(partition, [(m.offset, len(m.value or b"") + _RECORD_BYTES) for m in messages])
+            items = [to_item(message, topic, received_ns) for message in messages]
+            self._merge.push(partition, items)
+            self._lag.read(partition, written_ns(items[-1]))
+            end = self._consumer.highwater(topic_partition)
+            at_end = end is not None and messages[-1].offset + 1 >= end
+            self._merge.at_end(partition, at_end)
+            self._ends.read(partition, now_ns, at_end)
+
+    def _place(self) -> None:
+        """Finds where the numbers that were assigned are read from, until one has to be asked for again."""
+        for number, partitions in list(self.holdings.to_place.items()):
+            # To the end of the line, so that one whose former owner's transaction is open does not keep the rest.
+            self.holdings.to_place[number] = self.holdings.to_place.pop(number)
+            starts = find_starts(self._consumer, partitions, self._config.start)
+            for partition, start in starts.items():
+                self._consumer.seek(TopicPartition(*partition), start.offset)
+                self._count_lost(partition, start.lost)
+            offsets = {partition: start.offset for partition, start in starts.items()}
+            through = emitted_through(starts, self._ledger.grid)
+            self.holdings.place(number, offsets, through, self._clock.monotonic_ns())
+
+    def _ask_for_ends(self, emit: Emit) -> None:
+        """Asks where the partitions end; one that was read to its end has been silent since."""
+        asked_ns = self._clock.monotonic_ns()
+        self._ask_ns = asked_ns + _ASK_NS
+        read = [TopicPartition(*partition) for partition in self.holdings.read]
+        if not read:
+            return
+        try:
+            ends = ask_offsets(self._consumer.end_offsets, read)
+        finally:
+            for partition in self._ends.lapsed(self._clock.monotonic_ns()):
+                self._merge.at_end(partition, False)
+        for topic_partition in read:
+            partition, waiting = Partition(*topic_partition), self._merge.buffered(Partition(*topic_partition))
+            unread = ends[topic_partition] - self._consumer.position(topic_partition, timeout_ms=0)
+            self._lag.behind(partition, unread + waiting)
+            self._merge.at_end(partition, unread <= 0)
+            if unread > 0:
+                self._ends.behind(partition)
+            elif not waiting and (silent_ns := self._ends.confirmed(partition, asked_ns)):
+                emit(Silence(partition, silent_ns))
+
+    def _regulate(self, stop: threading.Event) -> None:
+        """Pauses and resumes by how much waits."""
+        self._flow.weigh(self._ledger.waiting_bytes)
+        if self._flow.to_pause(self.holdings.read, self._merge.starving()):
+            # An error of kafka-python that is due at the next poll would be lost by pausing, and its partition with it.
+            self._poll(0, stop, max_records=1)
+        self._flow.set(self.holdings.read, self._merge.starving())
+
+    def _keep_books(self) -> None:
+        if self._config.commits:
+            self._commits.commit_if_due()
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._report_ns:
+            self._report_ns = now_ns + _REPORT_NS
+            self._telemetry.paused(self._config.name, self._flow.paused(self.holdings.read))
+            self._telemetry.uncommitted(self._config.name, self._ledger.uncommitted)
+            self._lag.report(self.holdings.read)
+
+    def _jump(self, positions: dict[TopicPartition, int]) -> None:
+        """What was to be read next is not there: deleted by retention, or the log ends before it."""
+        beginnings = ask_offsets(self._consumer.beginning_offsets, list(positions))
+        for topic_partition, position in positions.items():
+            partition, beginning = Partition(*topic_partition), beginnings[topic_partition]
+            if partition not in self.holdings.read:
+                continue
+            if beginning > position:
+                self._count_lost(partition, beginning - position)
+                self._pass_over(topic_partition, beginning)
+            else:
+                log.warning("a partition ends before what was read of it; its number is read anew", at=partition)
+                self.holdings.renew({partition.number})
+
+    def _count_lost(self, partition: Partition, lost: int) -> None:
+        if lost:
+            log.warning("records were deleted before they were read", at=partition, records=lost)
+            self._telemetry.dropped(self._topics[partition.topic].modality, "retention", lost)
+
+    def _pass_over(self, topic_partition: TopicPartition, offset: int) -> None:
+        """Reading goes on at `offset`; what lies before it is needed by nobody."""
+        partition = Partition(*topic_partition)
+        self._consumer.seek(topic_partition, offset)
+        self._ledger.read(partition, [(offset - 1, 0)])
+        self._ledger.released(Coordinates(partition, offset - 1, 0))
+
+    def _survive(self, error: Exception, stop: threading.Event) -> None:
+        """What an error leads to; SourceError if the source cannot go on."""
+        needed, unreadable = advice(error), unreadable_partition(self._consumer, error)
+        if needed is not None:
+            raise SourceError(f"Kafka source {self._config.name}: {error}: {needed}") from error
+        if isinstance(error, OffsetOutOfRangeError):
+            self._guarded(lambda: self._jump(error.args[0]), stop)
+        elif isinstance(error, LogTruncationError):
+            log.warning("a partition lost its tail; its number is read anew", error=str(error))
+            self.holdings.renew({partition.partition for partition in error.divergent_offsets})
+        elif unreadable is not None:
+            self._pass_over_unreadable(unreadable, error)
+        elif isinstance(error, KafkaError) and type(error) is not KafkaError:
+            self._complain("kafka-python reports an error; polling goes on", error)
+            self._clock.wait(stop, _PAUSE_S)
+        else:
+            raise SourceError(f"Kafka source {self._config.name}: polling failed: {error!r}") from error
+
+    def _pass_over_unreadable(self, topic_partition: TopicPartition, error: Exception) -> None:
+        """One record at a time: where the batch ends cannot be known."""
+        if Partition(*topic_partition) in self.holdings.read:
+            position = self._consumer.position(topic_partition, timeout_ms=0)
+            at = Partition(*topic_partition)
+            self._complain("a record cannot be read, and is passed over", error, at=at, offset=position)
+            self._telemetry.dropped(self._topics[topic_partition.topic].modality, "unreadable")
+            self._pass_over(topic_partition, position + 1)
+
+    def _guarded(self, ask: Callable[[], None], stop: threading.Event) -> None:
+        """Asks the cluster something that can be asked again later."""
+        try:
+            ask()
+        except KafkaError as error:
+            self._survive(error, stop)
+
+    def _complain(self, event: str, error: Exception, **told: object) -> None:
+        """Logs, once in ten seconds."""
+        now_ns = self._clock.monotonic_ns()
+        if self._complained_ns is None or now_ns - self._complained_ns >= _COMPLAIN_NS:
+            self._complained_ns = now_ns
+            log.warning(event, source=self._config.name, error=f"{type(error).__name__}: {error}", **told)

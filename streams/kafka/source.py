@@ -1,0 +1,109 @@
+"""Kafka as a source: one member of a consumer group that reads partition numbers whole, for all sessions in them.
+
+It is live: what a person can mend (a password, a topic that may not be read, a name that two instances use) breaks it,
+and it is opened again; a broker that goes away does not, since the client connects again by itself. Leaving is done in
+two steps, so that nothing is committed before it is published and everything that is published is committed:
+`drain` stops taking records and goes on committing; stopping the runner then commits once more and leaves the group.
+
+How records flow is told in `streams.kafka.intake`, what belongs to the instance in `streams.kafka.holdings`.
+"""
+
+import threading
+from typing import Any
+
+import structlog
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
+from kafka.structs import ConsumerGroupMetadata
+
+from streams.clock import Clock
+from streams.delivery.ledger import Ledger
+from streams.kafka.assignor import CoPartitionedAssignor
+from streams.kafka.consuming import KafkaSourceConfig, consumer_options
+from streams.kafka.intake import Intake
+from streams.kafka.mishaps import advice
+from streams.records import Modality
+from streams.sources.base import Emit, SourceError
+from streams.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+_LEAVE_MS = 3000  # for leaving the group; with the last commit, within the 5 s that a service has to stop
+
+
+class KafkaSource:
+    """Owned by its runner's thread, which owns the consumer; `drain`, `group_metadata` and `numbers` may be used by
+    any other.
+    """
+
+    live = True
+
+    def __init__(self, config: KafkaSourceConfig, ledger: Ledger, clock: Clock, telemetry: Telemetry) -> None:
+        self.name = config.name
+        self.modalities: frozenset[Modality] = frozenset(topic.modality for topic in config.topics)
+        self._config = config
+        self._ledger = ledger
+        self._clock = clock
+        self._telemetry = telemetry
+        self._draining = threading.Event()
+        self._consumer: Any = None
+        self._intake: Intake | None = None
+        self._emit: Emit | None = None
+
+    def open(self) -> None:
+        """Reaches the cluster; SourceError if it cannot be, or does not let us in."""
+        assignor = CoPartitionedAssignor()
+        options = consumer_options(self._config, assignor)
+        try:
+            self._consumer = KafkaConsumer(**options)
+        except (KafkaError, OSError) as error:
+            needed = advice(error)
+            raise SourceError(
+                f"Kafka at {', '.join(self._config.connection.bootstrap_servers)}: {error}"
+                + (f": {needed}" if needed else "")
+            ) from error
+        self._intake = Intake(self._config, self._consumer, assignor, self._ledger, self._clock, self._telemetry)
+
+    def read(self, emit: Emit, stop: threading.Event) -> None:
+        """Joins the group and emits until `stop`; SourceError if that cannot go on."""
+        if self._intake is None:
+            raise SourceError(f"Kafka source {self.name} is not open")
+        self._emit = emit
+        try:
+            while not stop.is_set():
+                if self._draining.is_set():
+                    self._intake.idle_turn(emit, stop)
+                else:
+                    self._intake.turn(emit, stop)
+        except KafkaError as error:
+            raise SourceError(f"Kafka source {self.name}: {error!r}") from error
+
+    def close(self) -> None:
+        """Commits what is delivered, gives up all partitions and leaves the group (a static member stays in it)."""
+        consumer, self._consumer = self._consumer, None
+        intake, self._intake = self._intake, None
+        if consumer is None:
+            return
+        try:
+            consumer.close(timeout_ms=_LEAVE_MS)
+        except (KafkaError, RuntimeError) as error:  # RuntimeError: its IO thread has ended
+            log.warning("the consumer did not close in an orderly way", source=self.name, error=str(error))
+        if intake is not None:
+            intake.holdings.clear()
+            if self._emit is not None:
+                intake.tell(self._emit)
+
+    def drain(self) -> None:
+        """Takes nothing more, and stays in the group and commits until the runner is stopped."""
+        self._draining.set()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The partition numbers that are being read."""
+        intake = self._intake
+        return () if intake is None else tuple(sorted(intake.holdings.placed.copy()))
+
+    def group_metadata(self) -> ConsumerGroupMetadata:
+        """Who we are in the group right now, for transactions; without a generation while we are not in it."""
+        consumer = self._consumer
+        return ConsumerGroupMetadata(self._config.group_id) if consumer is None else consumer.group_metadata()
