@@ -1,47 +1,48 @@
-"""The publish thread: a scored window becomes a prediction and leaves through the sinks.
+"""The publish thread: scored windows become predictions and leave through the sinks, a group at a time.
 
-Nothing here decides anything: it puts together what the timeline, the encoders and the fusion have said, checks it
-against the schema by building it, and delivers. A sink that refuses is counted and the others still get the prediction.
+A group is all that is ready. Every sink gets all of it and is then waited for; only when each has settled it are the
+windows told to be done, and the ledger that their records are needed no more. So one round trip serves a whole group,
+nothing is committed that was not delivered, and a sink that can deliver nothing for now holds back what comes after:
+the timeline has only so many windows under way, and takes no more items.
+
+A sink that gives one thing up is counted and the others still get it. Where there are transactions they come last and
+tell the ledger themselves (`streams.sinks.base.TransactionalSink`).
 """
 
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import cast
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from daemon.engine import Scored
 from daemon.instruments import Instruments
-from daemon.preparation import Evidence, with_evidence
-from models.labels import EMOTIONS, RISKS
-from models.model import ModalityScores, Scores
+from daemon.publication import Publication, build
 from streams import predictions as wire
-from streams.clock import NS_PER_MS, NS_PER_S
-from streams.events import Line, Unit
-from streams.records import Modality
+from streams.clock import NS_PER_S
+from streams.delivery.ledger import Ledger
+from streams.records import Modality, Unreadable
 from streams.rfc3339 import format_ns
-from streams.sinks.base import Sink, SinkError
+from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
 from streams.timeline import ClosedWindow
 
 log = structlog.get_logger(__name__)
 
-_NAP_S = 1.0  # how often an idle publish thread shows that it is alive
+_NAP_S = 1.0  # how often an idle publish thread shows that it is alive, and sees to the checkpoint
+_WAIT_S = 0.5  # for a sink, before showing that the thread is alive
+_MOST_IN_GROUP = 256  # a transaction or request of some 700 kB; more would gain nothing on the round trip
+_MOST_GROUP_BYTES = 8 * 2**20  # of dead letters, which may be pictures
 
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """What every prediction of this daemon carries alike."""
-
-    model: wire.ModelRef
-    profile: str
-    transcript: bool
-    sample_hz: float
+Answer = TypeVar("Answer")
 
 
 class Publisher:
-    """Owned by the main thread but for `submit`, which any thread may call; the sinks belong to the publish thread."""
+    """Owned by the main thread but for `submit` and `submit_set_aside`, which any thread may call.
+
+    The sinks belong to the publish thread.
+    """
 
     def __init__(
         self,
@@ -49,20 +50,30 @@ class Publisher:
         sinks: Sequence[Sink],
         published: Callable[[wire.Prediction | None, bytes], None],
         instruments: Instruments,
+        ledger: Ledger | None = None,
+        transactions: TransactionalSink | None = None,
     ) -> None:
-        """published: told, on the publish thread, of each window that is done, with its prediction if there is one."""
+        """published: told, on the publish thread, of each window that is done, with its prediction if there is one.
+
+        ledger: where windows of a log are accounted for; transactions: for delivery exactly once, beside the `sinks`.
+        """
         self._publication = publication
         self._sinks = sinks
         self._published = published
+        self._ledger = ledger
+        self._transactions = transactions
         self._clock = instruments.clock
         self._metrics = instruments.metrics
         self._heartbeats = instruments.heartbeats
         self._beat = self._heartbeats.worker("publish")
-        self._queue: queue.SimpleQueue[Scored | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Scored | Unreadable | None] = queue.SimpleQueue()
+        self._in_group = 0
+        self._deadline_ns: int | None = None
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
         self.failed = False
-        """Whether a prediction was refused, by a sink or by the schema."""
-        self._metrics.watch_channel("publish", self._queue.qsize)
+        """Whether something was refused, by a sink or by the schema, or was not acknowledged before the end."""
+        self._metrics.watch_channel("publish", lambda: self._queue.qsize() + self._in_group)
 
     def start(self) -> None:
         """Begins to publish."""
@@ -72,157 +83,160 @@ class Publisher:
         """Queues a scored window; never blocks (the timeline bounds what is under way)."""
         self._queue.put(scored)
 
+    def submit_set_aside(self, letter: Unreadable) -> None:
+        """Queues a record of a log that cannot be used; never blocks (the ledger counts its bytes as waiting)."""
+        self._queue.put(letter)
+
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Publishes what is queued, then flushes and closes the sinks."""
+        """Publishes what is queued and closes the sinks; gives up what is not acknowledged after `timeout_s`."""
+        self._deadline_ns = self._clock.monotonic_ns() + round(timeout_s * NS_PER_S)
         self._queue.put(None)
-        self._thread.join(timeout_s)
+        self._thread.join(timeout_s + 2 * _WAIT_S)
 
     def _run(self) -> None:
+        while not self._stopping:
+            self._beat()
+            group = self._take()
+            self._in_group = len(group)
+            if not self._publish(group):
+                self._give_up()
+                break
+            self._in_group = 0
+        self._close()
+        self._heartbeats.retire("publish")
+
+    def _close(self) -> None:
+        for sink in (*self._sinks, self._transactions):
+            try:
+                if sink is not None:
+                    sink.close()
+            except SinkError as error:
+                self._refused(error, sink=sink.name if sink else "")
+
+    def _take(self) -> list[Scored | Unreadable]:
+        """All that is ready, or nothing after a nap."""
+        group: list[Scored | Unreadable] = []
+        size_bytes = 0
+        while len(group) < _MOST_IN_GROUP and size_bytes < _MOST_GROUP_BYTES:
+            try:
+                taken = self._queue.get(timeout=0 if group else _NAP_S)
+            except queue.Empty:
+                break
+            if taken is None:
+                self._stopping = True
+                break
+            group.append(taken)
+            size_bytes += len(taken.payload) if isinstance(taken, Unreadable) else 0
+        return group
+
+    def _publish(self, group: Sequence[Scored | Unreadable]) -> bool:
+        """Whether the group is settled; if not, the deadline has passed."""
+        began_ns = self._clock.monotonic_ns()
+        built = [each if isinstance(each, Unreadable) else self._built(each) for each in group]
+        delivered = self._deliver([each for each in built if each is not None])
+        if delivered is None:
+            return False
+        seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
+        fates = iter(delivered)
+        for each, outgoing in zip(group, built, strict=True):
+            arrived = outgoing is not None and next(fates)
+            if isinstance(each, Scored):
+                self._done(each.window, outgoing if arrived and isinstance(outgoing, Outgoing) else None, seconds)
+        return True
+
+    def _built(self, scored: Scored) -> Outgoing | None:
+        """What is to be published of a window; None if nothing is, which settles it."""
+        window, outgoing = scored.window, None
+        try:
+            if window.claim is not None and not window.claim.valid:
+                log.info("a window is another instance's now", session=window.session)
+            elif scored.scores is None:
+                log.error("a window could not be scored", session=window.session, start=format_ns(window.start_ns))
+            else:
+                seconds = self._since_received_s(window)
+                prediction = build(scored, scored.scores, self._publication, seconds)
+                outgoing = Outgoing(prediction, prediction.json_line(), window.claim, window.index)
+        except Exception as error:  # scores that the schema refuses, or a fault of ours: it costs this window only
+            self._refused(error, session=window.session, start=format_ns(window.start_ns))
+        if outgoing is None and window.claim is not None and self._ledger is not None:
+            self._ledger.delivered(window.claim, window.index)
+        return outgoing
+
+    def _deliver(self, leaving: Sequence[Outgoing | Unreadable]) -> Sequence[bool] | None:
+        """Which have left, once all are settled; None if the deadline passed before."""
+        for sink in self._sinks:
+            self._hand_over(sink, leaving)
+        for sink in self._sinks:
+            if self._settled(sink.name, partial(sink.flush, _WAIT_S)) is None:
+                return None
+        if self._transactions is None:
+            self._account(leaving)
+            return [True] * len(leaving)
+        delivered = self._settled(self._transactions.name, partial(self._transactions.commit, leaving, _WAIT_S))
+        if delivered is None and not leaving:
+            return []  # it was the checkpoint alone: what it would have saved is computed again
+        return delivered
+
+    def _hand_over(self, sink: Sink, leaving: Sequence[Outgoing | Unreadable]) -> None:
+        for each in leaving:
+            try:
+                if isinstance(each, Outgoing):
+                    sink.publish(each.prediction, each.line)
+                elif isinstance(sink, DeadLetterSink):
+                    sink.set_aside(each)
+            except SinkError as error:
+                self._refused(error, sink=sink.name)
+
+    def _settled(self, name: str, ask: Callable[[], Answer]) -> Answer | None:
+        """The first answer of a sink that is not False or None; None if the deadline passes before it."""
         while True:
             self._beat()
             try:
-                scored = self._queue.get(timeout=_NAP_S)
-            except queue.Empty:
-                continue
-            if scored is None:
-                break
-            self._publish(scored)
-        for sink in self._sinks:
-            self._close(sink)
-        self._heartbeats.retire("publish")
-
-    def _close(self, sink: Sink) -> None:
-        try:
-            sink.flush()
-            sink.close()
-        except SinkError as error:
-            self._refused(error, sink=sink.name)
-
-    def _publish(self, scored: Scored) -> None:
-        """Whatever comes of it, the window is told to be done: the timeline counts on every one."""
-        window, prediction, line = scored.window, None, b""
-        try:
-            if scored.scores is None:
-                log.error("a window could not be scored", session=window.session, start=format_ns(window.start_ns))
-            else:
-                prediction, line = self._deliver(scored, scored.scores)
-        except Exception as error:  # scores that the schema refuses, or a fault of ours: it costs this window only
-            self._refused(error, session=window.session, start=format_ns(window.start_ns))
-        self._published(prediction, line)
-
-    def _deliver(self, scored: Scored, scores: Scores) -> tuple[wire.Prediction, bytes]:
-        window = scored.window
-        began_ns = self._clock.monotonic_ns()
-        last_received_ns = max((u.received_ns for units in window.units.values() for u in units), default=0)
-        processing_s = max(0.0, (self._clock.wall_ns() - last_received_ns) / NS_PER_S)
-        prediction = build(scored, scores, self._publication, processing_s)
-        line = prediction.json_line()
-        for sink in self._sinks:
-            try:
-                sink.publish(prediction, line)
+                answer = ask()
+                if answer is not None and answer is not False:
+                    return answer
             except SinkError as error:
-                self._refused(error, sink=sink.name, id=prediction.id)
-        self._metrics.published((self._clock.monotonic_ns() - began_ns) / NS_PER_S)
+                self._refused(error, sink=name)
+            if self._deadline_ns is not None and self._clock.monotonic_ns() >= self._deadline_ns:
+                return None
+
+    def _account(self, leaving: Sequence[Outgoing | Unreadable]) -> None:
+        """Tells the ledger what is delivered."""
+        if self._ledger is None:
+            return
+        for each in leaving:
+            if isinstance(each, Unreadable):
+                self._ledger.released(each.coordinates)
+            elif each.claim is not None:
+                self._ledger.delivered(each.claim, each.index)
+
+    def _done(self, window: ClosedWindow, outgoing: Outgoing | None, seconds: float) -> None:
+        """A window is settled: it took `seconds` from when its group was begun."""
+        if outgoing is None:
+            self._published(None, b"")
+            return
+        prediction = outgoing.prediction
+        self._metrics.published(seconds)
         for modality in Modality:
             self._metrics.coverage(modality, getattr(prediction.modalities, modality).coverage)
         self._metrics.prediction(prediction.risk.level, prediction.abstained.reason if prediction.abstained else None)
-        self._metrics.delivered(max(0.0, (self._clock.wall_ns() - window.end_ns) / NS_PER_S), processing_s)
-        return prediction, line
+        end_to_end_s = max(0.0, (self._clock.wall_ns() - window.end_ns) / NS_PER_S)
+        self._metrics.delivered(end_to_end_s, self._since_received_s(window))
+        self._published(prediction, outgoing.line)
+
+    def _since_received_s(self, window: ClosedWindow) -> float:
+        last_received_ns = max((u.received_ns for units in window.units.values() for u in units), default=0)
+        return max(0.0, (self._clock.wall_ns() - last_received_ns) / NS_PER_S)
+
+    def _give_up(self) -> None:
+        """The deadline has passed: what is not settled stays unpublished, and of a log it will be read again."""
+        self.failed = True
+        log.error("not acknowledged before the end", waiting=self._in_group + self._queue.qsize())
 
     def _refused(self, error: Exception, **what: str) -> None:
-        self.failed = True
         self._metrics.publish_failed()
-        log.error("a prediction was refused", error=type(error).__name__, why=str(error), **what)
-
-
-def build(scored: Scored, scores: Scores, publication: Publication, processing_s: float) -> wire.Prediction:
-    """The prediction of one scored window."""
-    window, start, end = scored.window, format_ns(scored.window.start_ns), format_ns(scored.window.end_ns)
-    reports = {m: _modality(window, m, scores.modality[m], publication.sample_hz) for m in Modality}
-    evidence = [unit.result for units in window.units.values() for unit in units if isinstance(unit.result, Evidence)]
-    return wire.Prediction(
-        id=wire.prediction_id(window.session, start, end, publication.model.digest),
-        revision=window.revision,
-        session=window.session,
-        window=wire.Window(start=start, end=end, closed_by=cast(wire.ClosedBy, window.closed_by)),
-        emotion=wire.Emotion(
-            label=scores.label,
-            probabilities=_probabilities(scores.emotion),
-            valence=scores.valence,
-            arousal=scores.arousal,
-            entropy=scores.entropy,
-        ),
-        risk=_risk(scores),
-        abstained=False if scores.abstained is None else wire.Abstained(reason=scores.abstained),
-        modalities=wire.Modalities(
-            video=reports[Modality.VIDEO], audio=reports[Modality.AUDIO], text=reports[Modality.TEXT]
-        ),
-        alignment=wire.Alignment(audio_video_offset_ms=None, watermark_lag_ms=window.watermark_lag_ns / NS_PER_MS),
-        transcript=_transcript(window) if publication.transcript else None,
-        model=publication.model,
-        profile=publication.profile,
-        timing=wire.Timing(
-            processing_ms=processing_s * 1e3,
-            queue_ms=scored.queue_ms,
-            encode_ms=max((e.encode_ms for e in evidence), default=0.0),
-            fuse_ms=scored.fuse_ms,
-        ),
-    )
-
-
-def _modality(
-    window: ClosedWindow, modality: Modality, scores: ModalityScores, sample_hz: float
-) -> wire.ModalityReport:
-    units = window.units[modality]
-    found = with_evidence(units)
-    seen = [evidence for _, evidence in found]
-    names = sorted({name for e in seen for name in e.quality})
-    quality: dict[str, float | None] = {
-        name: sum(e.quality[name] for e in seen if name in e.quality) / sum(name in e.quality for e in seen)
-        for name in names
-    }
-    quality["received"] = window.received_fraction[modality]
-    return wire.ModalityReport(
-        present=scores.present,
-        coverage=_coverage(window, modality, found, sample_hz) if scores.present else 0.0,
-        events=len(units),
-        quality=quality,
-        contribution=scores.contribution,
-        probabilities=None if scores.probabilities is None else _probabilities(scores.probabilities),
-    )
-
-
-def _coverage(
-    window: ClosedWindow, modality: Modality, evidence: Sequence[tuple[Unit, Evidence]], sample_hz: float
-) -> float:
-    """The part of the window with evidence: pictures with a face, seconds of voice; all of it for text."""
-    size_ns = window.end_ns - window.start_ns
-    match modality:
-        case Modality.VIDEO:
-            covered = len(evidence) * NS_PER_S / (sample_hz * size_ns)
-        case Modality.AUDIO:
-            covered = sum(float(e.weight.sum()) * (u.end_ns - u.start_ns) for u, e in evidence) / size_ns
-        case Modality.TEXT:
-            covered = float(bool(evidence))
-    return min(1.0, covered)
-
-
-def _risk(scores: Scores) -> wire.Risk:
-    return wire.Risk(
-        score=scores.risk.score,
-        level=cast(wire.Level, scores.risk.level),
-        categories=wire.RiskCategories(**{name: scores.risk.categories[name] for name in RISKS}),
-        reasons=tuple(
-            wire.Reason(code=reason.code, modality=reason.modality, weight=reason.weight)
-            for reason in scores.risk.reasons
-        ),
-    )
-
-
-def _probabilities(values: Sequence[float]) -> wire.EmotionProbabilities:
-    return wire.EmotionProbabilities(**dict(zip(EMOTIONS, values, strict=True)))
-
-
-def _transcript(window: ClosedWindow) -> str | None:
-    lines = [unit.payload.text for unit in window.units[Modality.TEXT] if isinstance(unit.payload, Line)]
-    return "\n".join(lines) or None
+        if isinstance(error, SinkBlockedError):
+            log.error("a sink is blocked", why=str(error), **what)
+        else:
+            self.failed = True
+            log.error("a prediction was refused", error=type(error).__name__, why=str(error), **what)

@@ -1,287 +1,147 @@
-"""From a scored window to what consumers read."""
+"""The publish thread: groups of scored windows through the sinks, and what the ledger is told."""
 
-import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
-from typing import Any
 
-import jsonschema
 import pytest
 
 from daemon.engine import Scored
+from daemon.heartbeats import OVERDUE_S
 from daemon.instruments import Instruments
-from daemon.publisher import Publication, Publisher, build
+from daemon.publication import Publication
+from daemon.publisher import Publisher
 from models.labels import EMOTIONS
 from models.model import ModalityScores, Scores
-from models.risk import NO_RISK, Reason, RiskScores
-from streams.events import Unit
+from models.risk import NO_RISK
+from streams.clock import NS_PER_S, ManualClock
+from streams.delivery.ledger import Claim, Ledger
 from streams.predictions import ModelRef, Prediction
-from streams.records import Modality
-from streams.sinks.base import SinkError
+from streams.records import Coordinates, Modality, Partition, Unreadable
+from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
+from streams.windows import WindowGrid
 from tests.daemon.making import Told, counted, evidence, instruments, unit, window
 
 pytestmark = pytest.mark.unit
 
-PEAKED = (0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1)
-ABSENT = ModalityScores(False, 0.0, None)
-PRESENT = ModalityScores(True, 0.25, PEAKED)
 PUBLICATION = Publication(ModelRef(name="test", version="1", digest="sha256:aa"), "call-centre", False, 5.0)
-WORDS = RiskScores(
-    0.8, "high", {"distress": 0.8, "self_harm": 0.2, "abuse": 0.0}, (Reason("words_of_distress", "text", 0.8),)
-)
+GRID = WindowGrid(4 * NS_PER_S, NS_PER_S)
+TEXT = Partition("text", 0)
 
-
-def scores(*present: Modality, risk: RiskScores = NO_RISK, abstained: str | None = None) -> Scores:
-    modality = {m.value: PRESENT if m in present else ABSENT for m in Modality}
-    label = None if abstained else "happiness"
-    return Scores(PEAKED, label, 0.3, 0.2, 1.7, modality, risk, abstained)
-
-
-def everything() -> list[Unit]:
-    face = unit(Modality.VIDEO, 0.2, result=evidence(0.9, encode_ms=4.0, size_px=100.0))
-    voice = unit(Modality.AUDIO, 1.0, 1.0, result=evidence(0.5, encode_ms=9.0, level_db=-20.0))
-    return [face, voice, unit(text="hello", result=evidence(1.0, encode_ms=2.0, characters=5.0))]
-
-
-def published(
-    *units: Unit,
-    answer: Scores | None = None,
-    publication: Publication = PUBLICATION,
-    **of_window: Any,
-) -> dict[str, Any]:
-    """The object as consumers read it."""
-    made = everything() if not units else list(units)
-    scored = Scored(window(*made, **of_window), None, 3.0, 1.0)
-    present = answer or scores(*{each.modality for each in made})
-    parsed: dict[str, Any] = json.loads(build(scored, present, publication, 0.05).json_line())
-    return parsed
-
-
-SCHEMA = json.loads(files("streams").joinpath("schemas/prediction-1.json").read_text())
-
-
-@pytest.mark.parametrize(
-    "published_as",
-    [
-        {},
-        {"answer": scores(*Modality, risk=WORDS)},
-        {"answer": scores(abstained="no_evidence")},
-        {"answer": scores(Modality.TEXT, abstained="low_confidence")},
-        {"publication": replace(PUBLICATION, transcript=True)},
-        {"revision": 3},
-    ],
-    ids=["all there", "risky", "nothing there", "not sure", "with its words", "revised"],
-)
-def test_what_is_published_is_of_the_published_schema(published_as: dict[str, Any]) -> None:
-    jsonschema.Draft202012Validator(SCHEMA).validate(published(**published_as))
-
-
-def test_the_window_the_session_the_model_and_the_profile_are_told() -> None:
-    told = published(at_s=0.5)
-    assert told["schema"] == "affectd.prediction/1"
-    assert told["session"] == "room"
-    assert told["window"] == {
-        "start": "2000-01-01T00:00:00.500Z",
-        "end": "2000-01-01T00:00:04.500Z",
-        "closed_by": "watermark",
-    }
-    assert told["model"] == {"name": "test", "version": "1", "digest": "sha256:aa"}
-    assert told["profile"] == "call-centre"
-    assert told["alignment"] == {"audio_video_offset_ms": None, "watermark_lag_ms": 250.0}
-
-
-def test_the_emotion_is_told_by_name() -> None:
-    emotion = published()["emotion"]
-    assert emotion["label"] == "happiness"
-    assert emotion["probabilities"] == dict(zip(EMOTIONS, PEAKED, strict=True))
-    assert (emotion["valence"], emotion["arousal"], emotion["entropy"]) == (0.3, 0.2, 1.7)
-
-
-def test_the_risk_is_told_with_its_reasons() -> None:
-    assert published(answer=scores(Modality.TEXT, risk=WORDS))["risk"] == {
-        "score": 0.8,
-        "level": "high",
-        "categories": {"distress": 0.8, "self_harm": 0.2, "abuse": 0.0},
-        "reasons": [{"code": "words_of_distress", "modality": "text", "weight": 0.8}],
-    }
-
-
-def test_an_abstention_has_a_reason_and_no_label() -> None:
-    told = published(answer=scores(Modality.TEXT, abstained="low_confidence"))
-    assert told["abstained"] == {"reason": "low_confidence"}
-    assert told["emotion"]["label"] is None
-    assert published()["abstained"] is False
-
-
-# The id.
-
-
-def test_the_same_window_scored_by_the_same_model_has_the_same_id_whatever_is_in_it() -> None:
-    one = published(unit(text="hello", result=evidence(1.0)), revision=0)
-    two = published(*everything(), revision=1)
-    assert one["id"] == two["id"]
-    assert (one["revision"], two["revision"]) == (0, 1)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"at_s": 1.0},
-        {"size_s": 2.0},
-        {"publication": replace(PUBLICATION, model=ModelRef(name="test", version="1", digest="sha256:bb"))},
-    ],
-    ids=["another start", "another end", "another model"],
-)
-def test_another_window_or_model_gives_another_id(other: dict[str, Any]) -> None:
-    assert published(**other)["id"] != published()["id"]
-
-
-def test_another_session_gives_another_id() -> None:
-    elsewhere = unit(session="elsewhere", result=evidence(1.0))
-    assert published(elsewhere)["id"] != published()["id"]
-
-
-# Modalities.
-
-
-@pytest.mark.parametrize("absent", list(Modality))
-def test_an_absent_modality_is_told_to_be_absent_and_never_neutral(absent: Modality) -> None:
-    units = [each for each in everything() if each.modality is not absent]
-    told = published(*units)["modalities"]
-    assert told[absent] == {
-        "present": False,
-        "coverage": 0.0,
-        "events": 0,
-        "quality": {"received": 0.0},
-        "contribution": 0.0,
-        "probabilities": None,
-    }
-    assert all(told[other]["present"] for other in Modality if other is not absent)
-    assert all(told[other]["probabilities"] for other in Modality if other is not absent)
-
-
-def test_a_modality_that_was_received_but_held_no_evidence_is_absent() -> None:
-    silent = unit(Modality.AUDIO, 0, 1, result=evidence(level_db=-60.0))
-    told = published(silent, answer=scores())["modalities"]["audio"]
-    assert (told["present"], told["coverage"], told["events"]) == (False, 0.0, 1)
-    assert told["quality"] == {"received": 1.0}
-
-
-def test_too_little_of_a_modality_to_count_covers_nothing() -> None:
-    breath = unit(Modality.AUDIO, 0, 1, result=evidence(0.05))
-    told = published(breath, answer=scores())["modalities"]["audio"]
-    assert (told["present"], told["coverage"]) == (False, 0.0)
-
-
-def pictures(faces: int, others: int = 0) -> list[Unit]:
-    seen = [unit(Modality.VIDEO, i / 5, result=evidence(0.9)) for i in range(faces)]
-    return seen + [unit(Modality.VIDEO, (faces + i) / 5, result=evidence()) for i in range(others)]
-
-
-def voices(*weights: float) -> list[Unit]:
-    return [unit(Modality.AUDIO, i, 1, result=evidence(weight)) for i, weight in enumerate(weights)]
-
-
-@pytest.mark.parametrize(
-    ("modality", "units", "coverage"),
-    [
-        (Modality.VIDEO, pictures(10), 0.5),  # of the 20 that 5 Hz give in 4 s
-        (Modality.VIDEO, pictures(5, 5), 0.25),
-        (Modality.VIDEO, pictures(20), 1.0),
-        (Modality.VIDEO, pictures(21), 1.0),
-        (Modality.VIDEO, [unit(Modality.VIDEO, result=evidence(0.9, 0.8, 0.7))], 0.05),  # one picture, three faces
-        (Modality.AUDIO, voices(1.0, 1.0), 0.5),
-        (Modality.AUDIO, voices(0.5, 0.25), 0.1875),
-        (Modality.AUDIO, [*voices(1.0), unit(Modality.AUDIO, 1, 1)], 0.25),  # one could not be encoded
-        (Modality.TEXT, [unit(result=evidence(1.0))], 1.0),
-    ],
-    ids=str,
-)
-def test_coverage_is_the_part_of_the_window_with_evidence(
-    modality: Modality, units: list[Unit], coverage: float
-) -> None:
-    told = published(*units)["modalities"][modality]
-    assert told["coverage"] == pytest.approx(coverage)
-    assert told["events"] == len(units)
-
-
-def test_quality_is_the_mean_over_units_with_evidence() -> None:
-    first = unit(Modality.VIDEO, 0.0, result=evidence(0.9, size_px=100.0, faces=1.0))
-    second = unit(Modality.VIDEO, 0.2, result=evidence(0.9, size_px=50.0))
-    nobody = unit(Modality.VIDEO, 0.4, result=evidence(size_px=0.0))
-    quality = published(first, second, nobody)["modalities"]["video"]["quality"]
-    assert quality == {"faces": 1.0, "size_px": 75.0, "received": 1.0}
-
-
-def test_a_quality_that_is_no_number_is_told_as_null() -> None:
-    silent = unit(Modality.AUDIO, 0, 1, result=evidence(0.1, snr_db=float("inf")))
-    told = published(silent)
-    assert told["modalities"]["audio"]["quality"]["snr_db"] is None
-    jsonschema.Draft202012Validator(SCHEMA).validate(told)
-
-
-def test_timing_is_of_the_slowest_unit_and_of_this_window() -> None:
-    timing = published()["timing"]
-    assert timing == {"processing_ms": 50.0, "queue_ms": 3.0, "encode_ms": 9.0, "fuse_ms": 1.0}
-
-
-# Privacy.
-
-
-def test_words_are_published_only_where_that_is_allowed() -> None:
-    lines = [unit(at_s=i, text=text, result=evidence(1.0)) for i, text in enumerate(("one", "two"))]
-    assert published(*lines)["transcript"] is None
-    assert published(*lines, publication=replace(PUBLICATION, transcript=True))["transcript"] == "one\ntwo"
-
-
-def test_a_window_without_words_has_no_transcript() -> None:
-    seen = unit(Modality.VIDEO, result=evidence(0.9))
-    assert published(seen, publication=replace(PUBLICATION, transcript=True))["transcript"] is None
-
-
-# The publish thread.
+Published = tuple[Prediction | None, bytes]
 
 
 @dataclass
 class Kept:
-    """Keeps what is published; refuses what `refuses` names."""
+    """Keeps what it is given, and settles it at the flush; refuses or is away as a test says."""
 
     name: str = "kept"
     refuses: bool = False
     fails_to_close: bool = False
+    answers: list[Callable[[], bool]] = field(default_factory=list)
+    """What the next flushes do, before all others settle at once."""
     lines: list[bytes] = field(default_factory=list)
-    ended: list[str] = field(default_factory=list)
+    letters: list[Unreadable] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    """How many lines there were at each flush that settled."""
+    closed: bool = False
 
     def publish(self, prediction: Prediction, line: bytes) -> None:
         if self.refuses:
             raise SinkError(f"{self.name}: the disk is full")
         self.lines.append(line)
 
-    def flush(self) -> None:
-        self.ended.append("flushed")
+    def set_aside(self, letter: Unreadable) -> None:
+        self.letters.append(letter)
+
+    def flush(self, timeout_s: float) -> bool:
+        if self.answers:
+            return self.answers.pop(0)()
+        self.groups.append(len(self.lines))
+        return True
+
+    def close(self) -> None:
+        self.closed = True
         if self.fails_to_close:
             raise SinkError(f"{self.name}: the disk is full")
 
+
+@dataclass
+class KeptTogether:
+    """A sink with transactions: settles a group as a test says, else as wholly delivered."""
+
+    name: str = "transactions"
+    answers: list[Callable[[], Sequence[bool] | None]] = field(default_factory=list)
+    groups: list[list[Outgoing | Unreadable]] = field(default_factory=list)
+    closed: bool = False
+
+    def commit(self, group: Sequence[Outgoing | Unreadable], timeout_s: float) -> Sequence[bool] | None:
+        self.groups.append(list(group))
+        return self.answers.pop(0)() if self.answers else [True] * len(group)
+
     def close(self) -> None:
-        self.ended.append("closed")
+        self.closed = True
 
 
 @dataclass
 class Running:
     publisher: Publisher
-    told: Told[tuple[Prediction | None, bytes]]
+    told: Told[Published]
     instruments: Instruments
+    ledger: Ledger
+    clock: ManualClock
+
+    def needed(self) -> list[int]:
+        """Offsets that would be read again, by what a checkpoint says."""
+        return [position.offset for position in self.ledger.checkpoint().values()]
 
 
-def running(*sinks: Kept) -> Running:
-    of, told = instruments(), Told[tuple[Prediction | None, bytes]]()
-    publisher = Publisher(PUBLICATION, sinks, lambda prediction, line: told((prediction, line)), of)
-    publisher.start()
-    return Running(publisher, told, of)
+def prepared(*sinks: Sink, transactions: TransactionalSink | None = None) -> Running:
+    """A publisher that is not started yet: what is submitted before it is becomes one group."""
+    of, told, ledger = instruments(), Told[Published](), Ledger(GRID)
+    clock = of.clock
+    assert isinstance(clock, ManualClock)
+    publisher = Publisher(PUBLICATION, sinks, lambda p, line: told((p, line)), of, ledger, transactions)
+    return Running(publisher, told, of, ledger, clock)
 
 
-def scored(at_s: float = 0.0, answer: Scores | None = None) -> Scored:
-    return Scored(window(*everything(), at_s=at_s), answer or scores(*Modality), 0.0, 0.0)
+def running(*sinks: Sink, transactions: TransactionalSink | None = None) -> Running:
+    on = prepared(*sinks, transactions=transactions)
+    on.publisher.start()
+    return on
+
+
+PEAKED = (0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1)
+
+
+def scores(abstained: str | None = None) -> Scores:
+    modality = {m.value: ModalityScores(True, 0.25, PEAKED) for m in Modality}
+    return Scores(PEAKED, None if abstained else EMOTIONS[1], 0.3, 0.2, 1.7, modality, NO_RISK, abstained)
+
+
+def scored(at_s: float = 0.0, answer: Scores | None = None, claim: Claim | None = None) -> Scored:
+    closed = window(unit(text="hello", result=evidence(1.0)), at_s=at_s)
+    return Scored(replace(closed, claim=claim, index=round(at_s)), answer or scores(), 0.0, 0.0)
+
+
+def claimed(on: Running, windows: int = 1) -> Claim:
+    """A session of a log with one record, at offset 7, that windows 0 to `windows` - 1 need, all handed on."""
+    claim = on.ledger.claim(on.ledger.assigned(0, {TEXT: 7}, {}), "room")
+    on.ledger.read(TEXT, [(7, 100)])
+    on.ledger.needed(claim, Coordinates(TEXT, 7, 0), windows - 1)
+    for index in range(windows):
+        on.ledger.scoring(claim, index)
+    on.ledger.settle(claim, windows)
+    return claim
+
+
+def letter(on: Running, size_bytes: int = 3) -> Unreadable:
+    """A record of a log, at offset 7, that could not be used."""
+    on.ledger.assigned(0, {TEXT: 7}, {})
+    on.ledger.read(TEXT, [(7, size_bytes)])
+    return Unreadable(Modality.TEXT, bytes(size_bytes), 0, Coordinates(TEXT, 7, 0), "not_text", "byte 0 is not UTF-8")
+
+
+# Groups.
 
 
 def test_every_sink_gets_every_prediction_in_order_and_is_closed_at_the_end() -> None:
@@ -295,9 +155,66 @@ def test_every_sink_gets_every_prediction_in_order_and_is_closed_at_the_end() ->
     assert [prediction.window.start for prediction, _ in told if prediction] == [
         f"2000-01-01T00:00:0{second}Z" for second in range(3)
     ]
-    assert one.ended == two.ended == ["flushed", "closed"]
+    assert one.closed
+    assert two.closed
     assert counted(on.instruments, "predictions_total") == 3
     assert not on.publisher.failed
+
+
+def test_all_that_is_ready_leaves_as_one_group() -> None:
+    sink = Kept()
+    on = prepared(sink)
+    for at_s in range(20):
+        on.publisher.submit(scored(at_s))
+    on.publisher.start()
+    on.told.many(20)
+    on.publisher.stop()
+    assert sink.groups[0] == 20
+
+
+def test_a_group_is_bounded() -> None:
+    sink = Kept()
+    on = prepared(sink)
+    for at_s in range(300):
+        on.publisher.submit(scored(at_s))
+    on.publisher.start()
+    on.told.many(300)
+    on.publisher.stop()
+    assert sink.groups[:2] == [256, 300]
+
+
+def test_a_group_is_bounded_by_the_bytes_of_its_dead_letters_too() -> None:
+    sink = Kept()
+    on = prepared(sink)
+    large = letter(on, 5 * 2**20)
+    for at_s in range(3):
+        on.publisher.submit_set_aside(large)
+        on.publisher.submit(scored(at_s))
+    on.publisher.start()
+    on.told.many(3)
+    on.publisher.stop()
+    assert sink.groups[0] == 1  # the second letter is more than eight MiB
+
+
+def test_no_window_is_done_before_every_sink_has_settled_its_group() -> None:
+    slow = Kept("slow")
+    on = prepared(Kept("quick"), slow)
+    told_before_settled: list[bool] = []
+
+    def away() -> bool:
+        told_before_settled.append(not on.told.nothing_more())
+        return False
+
+    slow.answers = [away] * 3
+    on.publisher.submit(scored(0))
+    on.publisher.submit(scored(1))
+    on.publisher.start()
+    assert len(on.told.many(2)) == 2
+    on.publisher.stop()
+    assert told_before_settled == [False] * 3
+
+
+# What goes wrong.
 
 
 def test_a_sink_that_refuses_is_counted_and_the_others_still_get_the_prediction() -> None:
@@ -312,12 +229,78 @@ def test_a_sink_that_refuses_is_counted_and_the_others_still_get_the_prediction(
     assert all(prediction is not None for prediction, _ in on.told.many(2))
 
 
+def raising(error: Exception) -> Callable[[], bool]:
+    def answer() -> bool:
+        raise error
+
+    return answer
+
+
+def test_a_refusal_at_the_flush_is_counted_and_the_rest_is_waited_for() -> None:
+    sink = Kept(answers=[raising(SinkError("too large")), raising(SinkError("too large")), lambda: False])
+    on = running(sink)
+    on.publisher.submit(scored())
+    assert on.told.next()[0] is not None
+    on.publisher.stop()
+    assert counted(on.instruments, "publish_errors_total") == 2
+    assert on.publisher.failed
+
+
+def test_a_sink_that_was_blocked_and_delivered_in_the_end_has_failed_nothing() -> None:
+    on = running(Kept(answers=[raising(SinkBlockedError("not authorised"))]))
+    on.publisher.submit(scored())
+    assert on.told.next()[0] is not None
+    on.publisher.stop()
+    assert counted(on.instruments, "publish_errors_total") == 1
+    assert not on.publisher.failed
+
+
+def test_a_broker_that_is_away_for_minutes_leaves_the_thread_alive_and_loses_nothing() -> None:
+    sink = Kept()
+    on = prepared(sink)
+    ages: list[float] = []
+
+    def away() -> bool:
+        ages.append(on.instruments.heartbeats.age_s("publish"))
+        on.clock.advance(1.0)
+        return False
+
+    sink.answers = [away] * 300
+    on.publisher.start()
+    on.publisher.submit(scored())
+    assert on.told.next()[0] is not None
+    on.publisher.stop()
+    assert len(ages) == 300
+    assert max(ages) <= 1.0 < OVERDUE_S
+    assert not on.publisher.failed
+
+
+def test_what_is_not_acknowledged_at_the_deadline_is_given_up_and_reported() -> None:
+    sink = Kept()
+    on = prepared(sink)
+
+    def away() -> bool:
+        sink.answers.append(away)
+        on.clock.advance(1.0)
+        return False
+
+    sink.answers = [away]
+    on.publisher.submit(scored(claim=claimed(on)))
+    on.publisher.start()
+    on.publisher.stop(timeout_s=5.0)
+    assert on.publisher.failed
+    assert on.told.nothing_more()
+    assert on.needed() == [7]
+    assert sink.closed
+    assert on.instruments.heartbeats.names() == []
+
+
 def test_a_sink_that_fails_to_close_is_counted_and_the_others_are_closed() -> None:
     full, well = Kept("full", fails_to_close=True), Kept("well")
     on = running(full, well)
     on.publisher.submit(scored())
     on.publisher.stop()
-    assert well.ended == ["flushed", "closed"]
+    assert well.closed
     assert on.publisher.failed
     assert on.instruments.heartbeats.names() == []
 
@@ -335,7 +318,7 @@ def test_a_window_without_scores_is_told_to_be_done_and_not_published() -> None:
 def test_scores_that_the_schema_refuses_cost_that_window_only() -> None:
     sink = Kept()
     on = running(sink)
-    on.publisher.submit(scored(0, replace(scores(*Modality), valence=float("nan"))))
+    on.publisher.submit(scored(0, replace(scores(), valence=float("nan"))))
     on.publisher.submit(scored(1))
     assert on.told.next() == (None, b"")
     assert on.told.next()[0] is not None
@@ -345,11 +328,140 @@ def test_scores_that_the_schema_refuses_cost_that_window_only() -> None:
     assert counted(on.instruments, "publish_errors_total") == 1
 
 
-def test_levels_and_abstentions_are_counted() -> None:
+def test_abstentions_are_counted() -> None:
     on = running()
-    on.publisher.submit(scored(0, scores(Modality.TEXT, risk=WORDS)))
+    on.publisher.submit(scored(0))
     on.publisher.submit(scored(1, scores(abstained="no_evidence")))
     on.publisher.stop()
-    assert counted(on.instruments, "risk_level_total", level="high") == 1
-    assert counted(on.instruments, "risk_level_total", level="none") == 1
+    assert counted(on.instruments, "risk_level_total", level="none") == 2
     assert counted(on.instruments, "abstentions_total", reason="no_evidence") == 1
+
+
+# The ledger.
+
+
+def test_a_record_is_needed_until_its_last_window_is_acknowledged() -> None:
+    sink = Kept()
+    on = prepared(sink)
+    needed_while_away: list[int] = []
+
+    def away() -> bool:
+        needed_while_away.extend(on.needed())
+        return False
+
+    sink.answers = [away] * 2
+    claim = claimed(on, windows=2)
+    on.publisher.submit(scored(0, claim=claim))
+    on.publisher.submit(scored(1, claim=claim))
+    on.publisher.start()
+    on.told.many(2)
+    on.publisher.stop()
+    assert needed_while_away == [7, 7]
+    assert on.needed() == [8]
+
+
+def test_a_window_that_is_another_instances_now_is_not_published_and_told_to_be_done() -> None:
+    sink = Kept()
+    on = running(sink)
+    claim = claimed(on)
+    on.ledger.revoked([0])
+    on.publisher.submit(scored(claim=claim))
+    assert on.told.next() == (None, b"")
+    on.publisher.stop()
+    assert sink.lines == []
+    assert not on.publisher.failed
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"scores": None}, {"scores": replace(scores(), valence=float("nan"))}], ids=["unscored", "refused"]
+)
+def test_a_window_that_can_never_be_published_holds_up_no_checkpoint(spoilt: dict[str, Scores | None]) -> None:
+    on = running()
+    on.publisher.submit(replace(scored(claim=claimed(on)), **spoilt))  # type: ignore[arg-type]
+    on.told.next()
+    on.publisher.stop()
+    assert on.needed() == [8]
+
+
+def test_a_dead_letter_goes_to_the_sinks_that_keep_them_and_is_released_when_it_is_acknowledged() -> None:
+    keeps = Kept()
+    on = prepared(keeps)
+    needed_while_away: list[int] = []
+
+    def away() -> bool:
+        needed_while_away.extend(on.needed())
+        return False
+
+    keeps.answers = [away]
+    set_aside = letter(on)
+    on.publisher.submit_set_aside(set_aside)
+    on.publisher.start()
+    on.publisher.stop()
+    assert isinstance(keeps, DeadLetterSink)
+    assert keeps.letters == [set_aside]
+    assert needed_while_away == [7]
+    assert on.needed() == [8]
+
+
+def test_a_dead_letter_that_nobody_keeps_is_released() -> None:
+    on = running()
+    on.publisher.submit_set_aside(letter(on))
+    on.publisher.stop()
+    assert on.needed() == [8]
+
+
+# Transactions.
+
+
+def test_the_transaction_comes_after_every_other_sink_has_settled() -> None:
+    plain, together = Kept(), KeptTogether()
+    settled_before: list[list[int]] = []
+
+    def first() -> None:
+        settled_before.append(list(plain.groups))
+
+    together.answers = [first, lambda: [True]]
+    on = prepared(plain, transactions=together)
+    on.publisher.submit(scored())
+    on.publisher.start()
+    on.told.next()
+    on.publisher.stop()
+    assert settled_before == [[1]]
+    assert together.groups[0] == together.groups[1]
+    assert together.closed
+
+
+def test_what_the_transaction_left_out_is_done_but_not_published() -> None:
+    on = prepared(transactions=KeptTogether(answers=[lambda: [False, True]]))
+    on.publisher.submit(scored(0))
+    on.publisher.submit(scored(1))
+    on.publisher.start()
+    assert on.told.next() == (None, b"")
+    assert on.told.next()[0] is not None
+    on.publisher.stop()
+    assert counted(on.instruments, "predictions_total") == 1
+
+
+def test_the_ledger_is_left_to_the_transaction() -> None:
+    on = prepared(transactions=KeptTogether())
+    on.publisher.submit(scored(claim=claimed(on)))
+    on.publisher.start()
+    on.told.next()
+    on.publisher.stop()
+    assert on.needed() == [7]
+
+
+def test_the_checkpoint_alone_is_seen_to_at_the_end_and_its_failure_is_no_loss() -> None:
+    together = KeptTogether()
+    on = prepared(transactions=together)
+
+    def no_member() -> None:
+        together.answers.append(no_member)
+        on.clock.advance(1.0)
+
+    together.answers = [no_member]
+    on.publisher.start()
+    on.publisher.stop(timeout_s=5.0)
+    assert together.groups[0] == []
+    assert together.closed
+    assert not on.publisher.failed

@@ -1,0 +1,181 @@
+"""What the Kafka sinks are made of: the messages, the producer that sends them, and waiting for it a little at a time.
+
+Errors are of two kinds. What is wrong with one record (`REFUSALS`: too large, not valid) will be wrong for ever: it is
+given up and counted, and costs only itself. Everything else (a broker or a topic that is not there, a permission that
+is missing, a wrong password) can be put right by somebody: it is tried for ever, and until then nothing is committed.
+
+A producer that has met an error of its own answers every other record in it with that error, so a refusal is only
+believed of a record that was sent alone.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from kafka import KafkaProducer
+from kafka.errors import (
+    InvalidRecordError,
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+
+from streams.kafka.connection import Connection
+from streams.kafka.contract import Headers, Message
+from streams.kafka.dead_letters import dead_letter_message
+from streams.predictions import Prediction
+from streams.records import Unreadable
+from streams.sinks.base import SinkError
+
+REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError, InvalidTimestampError)
+
+_LINGER_MS = 20  # no group waits for it: a flush sends at once, and until then its records gather in one request
+_BATCH_BYTES = 2**20  # of one partition: a whole group of predictions, 2 to 3 kB each; one round trip instead of many
+_REQUEST_BYTES = 64 * 2**20  # a dead letter is as large as what the cluster took; the cluster's limits are to decide
+_DELIVERY_TIMEOUT_MS = 120_000  # then the same bytes are sent by a new producer
+_BLOCK_MS = 10_000  # an attempt that cannot even find the topics or the coordinator begins anew
+_RETRY_BACKOFF_MS = 50
+_RECONNECT_MS = 2_000  # at most, between attempts to reach a broker that is away
+
+FIRST_PAUSE_S, MOST_PAUSE_S = 0.1, 5.0  # after an attempt that failed, most of which have taken long already
+
+_TYPE = b"io.affectd.prediction.v1"
+_SOURCE = b"urn:affectd:predictions"
+_DATASCHEMA = b"urn:affectd:prediction:1"
+
+Answer = TypeVar("Answer")
+Fate = BaseException | None
+"""What became of a message: acknowledged (None), given up (SinkError), or not acknowledged for any other reason."""
+
+
+class Outbound(NamedTuple):
+    """A message on its way, and what to call it in an error."""
+
+    topic: str
+    message: Message
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where results are written, and how. Immutable."""
+
+    connection: Connection
+    predictions_topic: str
+    dead_letters_topic: str
+    compression: str = "lz4"
+    """none, gzip, snappy, lz4 or zstd."""
+    client: Callable[..., Any] = KafkaProducer
+
+    def open(self, **options: Any) -> Any:
+        """A new KafkaProducer that is idempotent and waits for all replicas; KafkaError, ConnectionProblem if it fails.
+
+        Blocks until a broker answers, for half a minute at most.
+        """
+        return self.client(
+            **self.connection.options(),
+            acks="all",
+            enable_idempotence=True,
+            compression_type=None if self.compression == "none" else self.compression,
+            linger_ms=_LINGER_MS,
+            batch_size=_BATCH_BYTES,
+            max_request_size=_REQUEST_BYTES,
+            delivery_timeout_ms=_DELIVERY_TIMEOUT_MS,
+            max_block_ms=_BLOCK_MS,
+            retry_backoff_ms=_RETRY_BACKOFF_MS,
+            reconnect_backoff_max_ms=_RECONNECT_MS,
+            allow_auto_create_topics=False,
+            **options,
+        )
+
+    def prediction(self, prediction: Prediction, line: bytes) -> Outbound:
+        """The message of a prediction whose JSON is `line`."""
+        return Outbound(self.predictions_topic, prediction_message(prediction, line), f"prediction {prediction.id}")
+
+    def dead_letter(self, letter: Unreadable) -> Outbound:
+        """The message of a record that could not be used."""
+        at = letter.coordinates
+        what = f"dead letter of {at.partition.topic}[{at.partition.number}] at {at.offset}"
+        return Outbound(self.dead_letters_topic, dead_letter_message(letter), what)
+
+
+def prediction_message(prediction: Prediction, line: bytes) -> Message:
+    """A prediction as a CloudEvent in binary mode: keyed by its session, timed by the end of its window."""
+    session = prediction.session.encode()
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_type", _TYPE),
+        ("ce_source", _SOURCE),
+        ("ce_id", prediction.id.encode()),
+        ("ce_time", prediction.window.end.encode()),
+        ("ce_subject", session),
+        ("ce_dataschema", _DATASCHEMA),
+        ("content-type", b"application/json"),
+    ]
+    return Message(session, line, headers)
+
+
+def absent_topics(producer: Any, topics: Iterable[str]) -> dict[str, Exception]:
+    """The topics that cannot be written to now, with the reason; waits a while for each that is not known."""
+    absent: dict[str, Exception] = {}
+    for topic in topics:
+        try:
+            producer.partitions_for(topic)
+        except (KafkaError, ValueError) as error:
+            absent[topic] = error
+    return absent
+
+
+def hand_over(producer: Any, outbound: Outbound) -> Any:
+    """Gives a message to a producer: its future, the SinkError of one that can never be sent, or the KafkaError."""
+    key, value, headers = outbound.message
+    try:
+        return producer.send(outbound.topic, value=value, key=key, headers=headers)
+    except (MessageSizeTooLargeError, TypeError, UnicodeError) as error:
+        return refusal(outbound, error)
+    except KafkaError as error:
+        return error
+
+
+def settled(handed: Any, outbound: Outbound, alone: bool) -> Fate:
+    """What became of what `hand_over` gave; waits for it. alone: whether nothing else was sent with it."""
+    if isinstance(handed, BaseException):
+        return handed
+    try:
+        handed.get()
+    except KafkaError as error:
+        fate: Exception = refusal(outbound, error) if alone and isinstance(error, REFUSALS) else error
+        return fate
+    return None
+
+
+def refusal(outbound: Outbound, error: Exception) -> SinkError:
+    """Says that a message is given up."""
+    return SinkError(f"{outbound.topic}: {outbound.what} is given up: {type(error).__name__}: {error}")
+
+
+def end(producer: Any) -> None:
+    """Ends a producer that is of no more use, without waiting for what it has not sent."""
+    with suppress(KafkaError):  # it says so when something was not sent; that is known
+        producer.close(timeout=0)
+
+
+def in_background(name: str, call: Callable[[], Answer]) -> "Future[Answer]":
+    """Begins `call` on a thread of its own, which dies with the process however long it takes.
+
+    Many calls of kafka-python have no limit of time; whoever may not block waits for the future.
+    """
+    future: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except Exception as error:  # told to whoever waits
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
