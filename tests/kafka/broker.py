@@ -57,6 +57,7 @@ ssl.keystore.location={{folder}}/tls/server-keystore.pem
 ssl.truststore.type=PEM
 ssl.truststore.location={{folder}}/tls/ca.pem
 listener.name.tls.ssl.client.auth=required
+listener.name.secure.ssl.client.auth=requested
 listener.name.secure.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN,OAUTHBEARER
 listener.name.secure.scram-sha-512.sasl.jaas.config={_LOGIN_MODULES}.scram.ScramLoginModule required;
 listener.name.secure.plain.sasl.jaas.config={_LOGIN_MODULES}.plain.PlainLoginModule required user_{USER}="{PASSWORD}";

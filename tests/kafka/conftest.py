@@ -8,11 +8,13 @@ does not start is a failure.
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import pytest
 
 from tests.kafka.broker import Broker, Cluster
+from tests.kafka.network import Network, missing, network
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,16 @@ def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     yield start
     for own in brokers:
         own.kill()
+
+
+@pytest.fixture
+def cut_off() -> Iterator[Callable[[], Network]]:
+    """`cut_off()` makes a network whose link the test may cut; all are removed when the test ends."""
+    lack = missing()
+    if lack:
+        pytest.skip(lack)
+    with ExitStack() as networks:
+        yield lambda: networks.enter_context(network())
 
 
 def _need_kafka_home(variables: str) -> None:

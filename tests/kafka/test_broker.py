@@ -1,5 +1,7 @@
 """The brokers that the other tests rely on do what those tests take for granted."""
 
+import base64
+import json
 import os
 import signal
 import ssl
@@ -13,7 +15,9 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.net.sasl.oauth import AbstractTokenProvider
 
+from streams.clock import NS_PER_S, SystemClock
 from tests.kafka.broker import PASSWORD, USER, Broker, BrokerProblem, Cluster
 from tests.kafka.conftest import Topics
 
@@ -111,6 +115,30 @@ def test_the_secure_listener_takes_the_user_and_nobody_else(secure: Broker, mech
     assert read(secure.secure_bootstrap, 1, sasl_plain_password=PASSWORD, **options) == [b"secret"]
     with pytest.raises(KafkaError):
         read(secure.secure_bootstrap, 1, sasl_plain_password="wrong", bootstrap_timeout_ms=3000, **options)
+
+
+class Token(AbstractTokenProvider):  # type: ignore[misc]
+    def __init__(self, **claims: object) -> None:
+        self._claims = claims
+
+    def token(self) -> str:
+        parts = (base64.urlsafe_b64encode(json.dumps(part).encode()) for part in ({"alg": "none"}, self._claims))
+        return "".join(f"{part.decode().rstrip('=')}." for part in parts)
+
+
+def test_the_secure_listener_takes_tokens_until_they_expire(secure: Broker) -> None:
+    options: dict[str, Any] = {
+        "security_protocol": "SASL_SSL",
+        "ssl_cafile": str(secure.tls / "ca.pem"),
+        "sasl_mechanism": "OAUTHBEARER",
+        "bootstrap_timeout_ms": 3000,
+    }
+    now_s = SystemClock().wall_ns() // NS_PER_S
+    fresh = Token(sub=USER, iat=now_s - 60, exp=now_s + 600)
+    send(secure.secure_bootstrap, b"token", sasl_oauth_token_provider=fresh, **options)
+    old = Token(sub=USER, iat=now_s - 600, exp=now_s - 60)
+    with pytest.raises(KafkaError):
+        send(secure.secure_bootstrap, b"token", sasl_oauth_token_provider=old, **options)
 
 
 @pytest.mark.parametrize("client", ["client", "stranger"])
