@@ -1,4 +1,4 @@
-"""One membership in the consumer group: polls, merges, hands on, pauses, commits, in turns of at most 200 ms.
+"""One membership in the consumer group: polls, merges, hands on, pauses, commits, in turns of about 100 ms.
 
 In each turn what a rebalance changed is told first, then what was polled goes through the merge, so that the timeline
 sees everything in the order in which the ledger knows it. Nothing here waits for the timeline: too much waiting pauses
@@ -32,7 +32,7 @@ from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-_POLL_MS = 200
+_POLL_MS = 100
 _PAUSED_POLL_MS = 20  # while paused: at the low mark reading goes on before the timeline runs dry
 _ASK_NS = 250 * NS_PER_MS  # between questions for the ends of partitions
 _PLACE_NS = 500 * NS_PER_MS  # before what was not answered is asked for again

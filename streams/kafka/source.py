@@ -18,7 +18,9 @@ from kafka.structs import ConsumerGroupMetadata
 
 from streams.clock import Clock
 from streams.delivery.ledger import Ledger
+from streams.findings import Verdict
 from streams.kafka.assignor import CoPartitionedAssignor
+from streams.kafka.checks import check
 from streams.kafka.consuming import KafkaSourceConfig, consumer_options
 from streams.kafka.intake import Intake
 from streams.kafka.mishaps import advice
@@ -51,7 +53,10 @@ class KafkaSource:
         self._emit: Emit | None = None
 
     def open(self) -> None:
-        """Reaches the cluster; SourceError if it cannot be, or does not let us in."""
+        """Checks the cluster and makes the consumer; SourceError if it cannot be reached or is not as it must be."""
+        for finding in check(self._config.connection, self._config.checked):
+            if finding.verdict is Verdict.NOTE:
+                log.warning("the Kafka cluster", source=self.name, subject=finding.subject, finding=finding.sentence)
         assignor = CoPartitionedAssignor()
         options = consumer_options(self._config, assignor)
         try:
