@@ -4,8 +4,10 @@ from enum import IntEnum
 
 from daemon.config.errors import ConfigurationError
 from daemon.http import CannotBind
+from streams.kafka.checks import ChecksFailed
 from streams.kafka.connection import ConnectionProblem
 from streams.kafka.faults import BrokerUnavailable
+from streams.kafka.reach import Refused, Unreachable
 from streams.kafka.resubmissions import TooScattered
 from streams.sinks.base import SinkError
 from streams.sources.base import SourceError
@@ -26,12 +28,12 @@ class ExitCode(IntEnum):
 def exit_code(error: Exception) -> ExitCode:
     """The status for an error that ended a command; BUG for one that nobody foresaw."""
     match error:
-        case ConfigurationError() | ConnectionProblem():
+        case ConfigurationError() | ConnectionProblem() | Refused():
             return ExitCode.CONFIGURATION
+        case CannotBind() | SinkError() | BrokerUnavailable() | Unreachable() | ChecksFailed():
+            return ExitCode.UNAVAILABLE
         case SourceError():
             return ExitCode.BAD_DATA
-        case CannotBind() | SinkError() | BrokerUnavailable():
-            return ExitCode.UNAVAILABLE
         case TooScattered():
             return ExitCode.USAGE
     return _of_a_model(error)

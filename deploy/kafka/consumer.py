@@ -23,11 +23,12 @@ consumer = KafkaConsumer(
     isolation_level="read_committed",  # so that what an aborted transaction wrote is never seen
 )
 seen: deque[tuple[str, int]] = deque(maxlen=10_000)
-for message in consumer:
-    prediction = json.loads(message.value)
-    prediction_schema.validate(prediction)
-    name = prediction["id"], prediction["revision"]
-    if name not in seen:
-        seen.append(name)
-        emotion, risk = prediction["emotion"]["label"], prediction["risk"]["level"]
-        print(prediction["session"], prediction["window"]["start"], emotion, risk, flush=True)
+with consumer:  # leaves the group when it is interrupted, so that the others go on at once
+    for message in consumer:
+        prediction = json.loads(message.value)
+        prediction_schema.validate(prediction)
+        name = prediction["id"], prediction["revision"]
+        if name not in seen:
+            seen.append(name)
+            emotion, risk = prediction["emotion"]["label"], prediction["risk"]["level"]
+            print(prediction["session"], prediction["window"]["start"], emotion, risk, flush=True)

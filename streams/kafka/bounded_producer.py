@@ -10,12 +10,13 @@ import contextlib
 from collections import deque
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaTimeoutError
 from kafka.producer.future import FutureRecordMetadata
 
 from streams.kafka.connection import Connection
 from streams.kafka.contract import Message
 from streams.kafka.faults import telling
+from streams.kafka.reach import reach
 
 _MOST_UNDER_WAY_BYTES = 32 * 2**20
 _MOST_UNDER_WAY = 4096  # small messages cost by their number
@@ -27,16 +28,25 @@ _CLOSED_WITHIN_S = 5.0
 _CANNOT_SEND = "messages cannot be sent"
 
 
+class _EndingProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
+    """One that `close` ends in any case: kafka-python leaves its thread running when what is queued cannot be sent."""
+
+    def flush(self, timeout: float | None = None) -> None:
+        with contextlib.suppress(KafkaTimeoutError):
+            super().flush(timeout)
+
+
 class BoundedProducer:
     """Owned by one thread. Close it whether or not it failed."""
 
     def __init__(self, connection: Connection) -> None:
-        """BrokerUnavailable if the cluster cannot be reached within some seconds."""
+        """Unreachable or Refused (`streams.kafka.reach`) where the cluster does not answer or does not let us in."""
+        reach(connection)
         self._connection = connection
         self._under_way: deque[tuple[FutureRecordMetadata, int]] = deque()
         self._under_way_bytes = 0
         with telling(connection, "cannot be reached"):
-            self._producer = KafkaProducer(
+            self._producer = _EndingProducer(
                 **connection.options(),
                 acks="all",
                 enable_idempotence=True,
@@ -73,8 +83,7 @@ class BoundedProducer:
 
     def close(self) -> None:
         """Gives up what has not arrived within some seconds."""
-        with contextlib.suppress(KafkaError):  # it says so when something has not
-            self._producer.close(timeout=_CLOSED_WITHIN_S)
+        self._producer.close(timeout=_CLOSED_WITHIN_S)
 
     def _is_too_much(self) -> bool:
         return self._under_way_bytes > _MOST_UNDER_WAY_BYTES or len(self._under_way) > _MOST_UNDER_WAY

@@ -15,6 +15,7 @@ from streams.clock import NS_PER_S, Clock
 from streams.kafka.connection import Connection
 from streams.kafka.dead_letters import Letter, read_letter
 from streams.kafka.faults import BrokerUnavailable, telling
+from streams.kafka.reach import reach
 from streams.kafka.resubmissions import Resubmissions
 
 GROUP = "affectd-dead-letters"
@@ -29,7 +30,8 @@ class LetterTopic:
     """Owned by one thread; to be closed."""
 
     def __init__(self, connection: Connection, name: str, clock: Clock) -> None:
-        """BrokerUnavailable if the cluster cannot be reached, or has no such topic."""
+        """Unreachable or Refused (`streams.kafka.reach`); BrokerUnavailable if there is no such topic."""
+        reach(connection)
         self._connection = connection
         self._name = name
         self._clock = clock
