@@ -46,8 +46,10 @@ topics() { "$tool" --bootstrap-server "$server" "${config[@]}" "$@"; }
 hour=3600000 day=86400000
 # Records of up to 16 MiB are read; what is set aside has its coordinates and reason beside it. Lines of chat are short.
 record=$((16 * 1024 * 1024))
+existing=$(topics --list)
 # create NAME RETENTION_MS MAX_MESSAGE_BYTES
 create() {
+  if grep -qxF "$prefix.$1" <<<"$existing"; then return; fi
   topics --create --if-not-exists --topic "$prefix.$1" --partitions "$partitions" \
     ${replication:+--replication-factor "$replication"} --config cleanup.policy=delete \
     --config "retention.ms=$2" --config "max.message.bytes=$3" | sed '/^WARNING: Due to limitations in metric names/d'

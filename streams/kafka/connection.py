@@ -123,14 +123,9 @@ def _show_certificate(context: ssl.SSLContext, security: Security) -> None:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ConnectionProblem(f"{key_file} is not the key of {security.certificate_file}") from None
-        wrong = "its password is wrong or missing (key_password_file)" if _is_encrypted(key_file) else "it is no PEM"
-        raise ConnectionProblem(
-            f"{security.certificate_file} with the key {key_file} cannot be used: {wrong} ({error.reason})"
-        ) from None
-
-
-def _is_encrypted(key_file: str) -> bool:
-    return "ENCRYPTED" in _read(key_file)
+        locked = "ENCRYPTED" in _read(key_file)
+        why = "its password is wrong or missing (key_password_file)" if locked else "one of them is no PEM"
+        raise ConnectionProblem(f"{security.certificate_file} with the key {key_file} cannot be used: {why}") from None
 
 
 def read_secret(file: str) -> str:
