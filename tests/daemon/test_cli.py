@@ -12,11 +12,19 @@ from daemon.config.errors import ConfigurationError
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode, exit_code
 from daemon.http import CannotBind
+from streams.kafka.checks import ChecksFailed
+from streams.kafka.connection import ConnectionProblem
+from streams.kafka.faults import BrokerUnavailable
+from streams.kafka.reach import Refused, Unreachable
+from streams.kafka.resubmissions import TooScattered
 from streams.sources.base import SourceError
 
 pytestmark = pytest.mark.unit
 
-COMMANDS = ("run", "demo", "replay", "check-config", "show-config", "doctor", "devices", "evaluate", "bench")
+COMMANDS = (
+    *("run", "demo", "replay", "check-config", "show-config", "doctor", "devices", "evaluate", "bench"),
+    *("produce", "dead-letters"),
+)
 Captured = pytest.CaptureFixture[str]
 
 
@@ -29,7 +37,20 @@ def test_help_lists_every_command_and_torch_is_not_imported_for_it() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["bogus"], ["replay"], ["demo", "--speed", "0"], ["replay", "x", "--start", "a"], ["bench", "x"]],
+    [
+        [],
+        ["bogus"],
+        ["replay"],
+        ["demo", "--speed", "0"],
+        ["replay", "x", "--start", "a"],
+        ["bench", "x"],
+        ["produce"],
+        ["produce", "x", "--bootstrap-servers", "nowhere"],
+        ["produce", "x", "--pictures", "gif"],
+        ["dead-letters", "bogus"],
+        ["dead-letters", "--offset", "7"],
+        ["dead-letters", "replay", "--since", "yesterday"],
+    ],
 )
 def test_what_cannot_be_understood_is_a_usage_error(arguments: list[str], capsys: Captured) -> None:
     assert main(arguments) == ExitCode.USAGE
@@ -74,10 +95,28 @@ def test_running_without_sources_is_a_configuration_error(capsys: Captured) -> N
     assert capsys.readouterr().err.startswith("sources: none is configured")
 
 
+@pytest.mark.parametrize("command", [["produce", "x"], ["dead-letters"], ["dead-letters", "replay"]])
+def test_the_cluster_is_that_of_a_configuration_or_of_a_broker_not_both(
+    command: list[str], tmp_path: Path, capsys: Captured
+) -> None:
+    file = tmp_path / "no-kafka.toml"
+    file.write_text("[windows]\nsize_s = 2\n")
+    assert main([*command, "--config", str(file)]) == ExitCode.CONFIGURATION
+    assert capsys.readouterr().err == f"{file}: sources: none is of kind kafka; it says which cluster is meant\n"
+    assert main([*command, "--config", str(file), "--bootstrap-servers", "127.0.0.1:9092"]) == ExitCode.USAGE
+    assert "give one" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
         (ConfigurationError(["x"]), ExitCode.CONFIGURATION),
+        (ConnectionProblem("x"), ExitCode.CONFIGURATION),
+        (Refused("x"), ExitCode.CONFIGURATION),
+        (Unreachable("x"), ExitCode.UNAVAILABLE),
+        (ChecksFailed(["x"]), ExitCode.UNAVAILABLE),
+        (BrokerUnavailable("x"), ExitCode.UNAVAILABLE),
+        (TooScattered("x"), ExitCode.USAGE),
         (SourceError("x"), ExitCode.BAD_DATA),
         (CannotBind("x"), ExitCode.UNAVAILABLE),
         (KeyError("x"), ExitCode.BUG),
