@@ -15,7 +15,7 @@ from models.artifact import ModelError, ModelFolder, Tensors
 from models.encoding import Encoder
 from models.face.crop import Face, given_face
 from models.face.encoder import FaceEncoder
-from models.face.network import CROP_PX, ExpressionNet, NetworkConfig
+from models.face.network import CROP_PX, build_network
 from models.speech import whisper
 from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
 from models.speech.network import SpeechNetwork, SpeechNetworkConfig
@@ -45,13 +45,13 @@ def build_encoders(folder: ModelFolder, device: torch.device) -> dict[str, Encod
             continue
         try:
             encoders[modality] = part.build(folder.tensors[part.name], folder.manifest.parts[part.name], device)
-        except (RuntimeError, TypeError, KeyError) as wrong:
+        except (RuntimeError, TypeError, KeyError, ValueError) as wrong:
             raise ModelError(f"{folder.path}: part {part.name}: {wrong}") from wrong
     return encoders
 
 
 def _build_face(tensors: Tensors, sizes: Mapping[str, Any], device: torch.device) -> FaceEncoder:
-    network = ExpressionNet(NetworkConfig(**sizes))
+    network = build_network(sizes)
     network.load_state_dict(tensors)
     return FaceEncoder(network, device)
 

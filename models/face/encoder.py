@@ -18,23 +18,22 @@ from safetensors.torch import save_file
 
 from models.encoding import Encoded, Pooled
 from models.face.crop import Face
-from models.face.network import EMBEDDING_WIDTH, ExpressionNet, NetworkConfig
+from models.face.network import ExpressionCommittee, ExpressionNet, build_network
 from models.labels import EMOTIONS
 
 
 class FaceEncoder:
     """Implements `models.encoding.Encoder`; a prepared event is a `Face`. Owned by the device thread; no lock."""
 
-    width = EMBEDDING_WIDTH
-
-    def __init__(self, network: ExpressionNet, device: torch.device | str = "cpu") -> None:
+    def __init__(self, network: ExpressionNet | ExpressionCommittee, device: torch.device | str = "cpu") -> None:
         """The network is moved to the device and put in evaluation mode."""
+        self.width = network.width
         self._device = torch.device(device)
         self._network = network.to(self._device).eval()
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[Face]) -> Encoded:
-        """Encodes at least one face: embedding (faces, 64), weight (faces,) the detection score."""
+        """Encodes at least one face: embedding (faces, width), weight (faces,) the detection score."""
         crops = torch.from_numpy(np.stack([face.crop for face in prepared])).to(self._device)
         both = self._network.embed(torch.cat([crops, crops.flip(-1)]))
         embedding = (both[: len(crops)] + both[len(crops) :]) / 2
@@ -42,19 +41,19 @@ class FaceEncoder:
 
     @torch.inference_mode()
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
-        """embedding: (windows, faces, 64); weight: (windows, faces), 0 where padded. Logits are for equal priors."""
+        """embedding: (windows, faces, width); weight: (windows, faces), 0 where padded. Logits are for equal priors."""
         share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-6)
         mean = (embedding * share.unsqueeze(-1)).sum(dim=1)
         return Pooled(self.expressions(mean)[:, : len(EMOTIONS)])
 
     @torch.inference_mode()
     def expressions(self, embedding: torch.Tensor) -> torch.Tensor:
-        """embedding: (faces, 64). Returns (faces, 8) logits of all of FER+'s expressions, for equal priors."""
+        """embedding: (faces, width). Returns (faces, 8) logits of all of FER+'s expressions, for equal priors."""
         logits: torch.Tensor = self._network.head(embedding.to(self._device))
         return logits
 
 
-def save_network(path: Path, network: ExpressionNet) -> None:
+def save_network(path: Path, network: ExpressionNet | ExpressionCommittee) -> None:
     """Writes the weights as float16, with the network's sizes in the file's metadata."""
     tensors = {
         name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
@@ -63,7 +62,7 @@ def save_network(path: Path, network: ExpressionNet) -> None:
     save_file(tensors, path, metadata={"face": json.dumps(asdict(network.config))})
 
 
-def load_network(path: Path) -> ExpressionNet:
+def load_network(path: Path) -> ExpressionNet | ExpressionCommittee:
     """Reads what `save_network` wrote.
 
     Raises FileNotFoundError for a missing file, ValueError for one that is not an expression network.
@@ -74,8 +73,8 @@ def load_network(path: Path) -> ExpressionNet:
         with safe_open(path, framework="pt") as file:
             sizes = json.loads((file.metadata() or {})["face"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        network = ExpressionNet(NetworkConfig(**sizes))
+        network = build_network(sizes)
         network.load_state_dict(tensors)
-    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: not an expression network: {error}") from error
     return network.eval()

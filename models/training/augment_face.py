@@ -1,12 +1,14 @@
 """Face crops as the live pipeline would have cut, lit and blurred them, for training only.
 
 The spread of scale (standard deviation 0.13) and place (0.045 of the side) is that of CenterFace's boxes against
-FER's own framing, measured on FER+ valid; the rest widens FER's conditions to a webcam's: tilt, light, motion blur, and
-something in front of the face (DeVries and Taylor, 2017).
+FER's own framing, measured on FER+ valid; the rest widens FER's conditions to a webcam's: tilt, light, motion blur,
+JPEG, and something in front of the face (DeVries and Taylor, 2017).
 """
 
 import math
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,6 +17,8 @@ _SCALE_SD = 0.13
 _SHIFT_SD = 0.045  # of the crop's side
 _TILT_SD_RAD = math.radians(8)
 _BLUR_SHARE = 0.25
+_JPEG_SHARE = 0.15
+_JPEG_QUALITY = (30, 90)
 _CUTOUT_SHARE = 0.4
 _CUTOUT_SIDE = (0.15, 0.4)  # of the crop's side
 
@@ -25,6 +29,7 @@ def augment_faces(crops: Tensor, generator: torch.Generator) -> Tensor:
     pictures = _moved(pictures, generator)
     pictures = _blurred(pictures, generator)
     pictures = _lit(pictures, generator)
+    pictures = _compressed(pictures, generator)
     return _covered(pictures, generator).squeeze(1)
 
 
@@ -67,6 +72,17 @@ def _lit(pictures: Tensor, generator: torch.Generator) -> Tensor:
     return (255 * (pictures / 255).clamp(0, 1) ** gamma * light).clamp(0, 255)
 
 
+def _compressed(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """A random share of the batch through JPEG."""
+    chosen = torch.nonzero(torch.rand(len(pictures), generator=generator) < _JPEG_SHARE).flatten().tolist()
+    qualities = torch.randint(*_JPEG_QUALITY, (len(chosen),), generator=generator).tolist()
+    for row, quality in zip(chosen, qualities, strict=True):
+        grey = pictures[row, 0].round().to(torch.uint8).numpy()
+        _, file = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        pictures[row, 0] = torch.from_numpy(np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE), np.float32))
+    return pictures
+
+
 def _covered(pictures: Tensor, generator: torch.Generator) -> Tensor:
     """A grey rectangle over a random share of the batch."""
     n, side = len(pictures), pictures.shape[-1]
@@ -79,3 +95,20 @@ def _covered(pictures: Tensor, generator: torch.Generator) -> Tensor:
     chosen = torch.rand(n, 1, 1, generator=generator) < _CUTOUT_SHARE
     grey = 255 * torch.rand(n, 1, 1, 1, generator=generator)
     return torch.where((rows[:, :, None] & columns[:, None, :] & chosen).unsqueeze(1), grey, pictures)
+
+
+def mix_faces(crops: Tensor, votes: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Mixup (Zhang et al., 2018): each crop blended with another of the batch, and their votes alike.
+
+    crops: (batch, 48, 48) float32. votes: (batch, 8). alpha: of the beta distribution that shares are drawn from,
+    above 0. Returns both in the same shapes.
+    """
+    n = len(crops)
+    # Torch draws no beta variable from a generator of one's own.
+    rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    share = torch.from_numpy(rng.beta(alpha, alpha, n).astype(np.float32))
+    other = torch.randperm(n, generator=generator)
+    return (
+        crops.lerp(crops[other], (1 - share)[:, None, None]),
+        votes.lerp(votes[other], (1 - share)[:, None]),
+    )

@@ -1,13 +1,14 @@
-"""Trains the expression network on FER+ (Barsoum et al., 2016): soft votes, balanced classes, an honest validation.
+"""Trains the expression networks on FER+ (Barsoum et al., 2016): soft votes, balanced classes, an honest validation.
 
-Balance: pictures are drawn with weight 1/sqrt(frequency of their class), and the loss adds the log of the drawn prior
-to the logits (Menon et al., 2021), so that the network's own logits are those of equally likely classes. No picture of
-the validation split, not even a copy of one, is trained on.
+Members of a committee are trained one after the other, each from its own random start. Balance: pictures are drawn
+with weight 1/sqrt(frequency of their class), and the loss adds the log of the drawn prior to the logits (Menon et al.,
+2021), so that the network's own logits are those of equally likely classes. No picture of the validation split, not
+even a copy of one, is trained on.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,22 @@ from torch.nn import functional
 
 from models.data.ferplus import Faces, read_ferplus, with_repeats_merged, without_images_of
 from models.face.crop import given_face
-from models.face.encoder import FaceEncoder, save_network
+from models.face.detector import FaceDetector
+from models.face.encoder import FaceEncoder, load_network, save_network
 from models.face.expressions import EXPRESSIONS
-from models.face.network import ExpressionNet, NetworkConfig
-from models.training.augment_face import augment_faces
+from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig
+from models.labels import EMOTIONS
+from models.training.augment_face import augment_faces, mix_faces
 from models.training.loop import FitConfig, FitResult, Metrics, fit
-from models.training.measure_face import expression_figures, expression_logits
+from models.training.measure_face import (
+    detector_figures,
+    expression_figures,
+    expression_logits,
+    rows_of_each_label,
+)
 
 _BATCH = 128
+_DETECTED_ROWS = 70  # of each label, shown to the detector
 
 Batch = tuple[Tensor, Tensor]
 """crops (batch, 48, 48) float32 in 0..255, votes (batch, 8) summing to 1."""
@@ -33,10 +42,17 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class FaceTraining:
-    """How to train. bf16 autocast halves the time of an epoch on a CPU that has bfloat16 units."""
+    """How to train.
 
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    networks: the committee's members. mixup_alpha: 0 for none. bf16: halves the time of an epoch on a CPU that has
+    bfloat16 units.
+    """
+
+    networks: Sequence[NetworkConfig] = field(
+        default_factory=lambda: (NetworkConfig(), NetworkConfig(kind="vgg", widths=(24, 64, 128, 224)))
+    )
     epochs: int = 44
+    mixup_alpha: float = 0.0
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     ema_decay: float = 0.998
@@ -50,7 +66,8 @@ class DrawnFaces:
     prior: (8,) share of the votes that each expression has among the faces drawn. steps: batches in an epoch.
     """
 
-    def __init__(self, faces: Faces, seed: int) -> None:
+    def __init__(self, faces: Faces, seed: int, mixup_alpha: float = 0.0) -> None:
+        self._mixup_alpha = mixup_alpha
         self._images = torch.from_numpy(faces.images)
         self._votes = torch.from_numpy(faces.votes)
         self._seed = seed
@@ -64,7 +81,10 @@ class DrawnFaces:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
         rows = torch.multinomial(self._weights, self.steps * _BATCH, replacement=True, generator=generator)
         for chosen in rows.view(-1, _BATCH):
-            yield augment_faces(self._images[chosen], generator), self._votes[chosen]
+            crops, votes = augment_faces(self._images[chosen], generator), self._votes[chosen]
+            if self._mixup_alpha > 0:
+                crops, votes = mix_faces(crops, votes, self._mixup_alpha, generator)
+            yield crops, votes
 
 
 def train_face(
@@ -73,38 +93,65 @@ def train_face(
     training: FaceTraining | None = None,
     progress: Callable[[int, Metrics], None] | None = None,
 ) -> dict[str, Any]:
-    """Trains on FER+ of `data_dir`; writes `face.safetensors` and `metrics.json` to `out_dir`, and returns the latter.
+    """Trains on FER+ of `data_dir`, and writes to `out_dir` what `models.training.assemble` reads.
 
-    A run that was killed goes on from `out_dir/checkpoint.safetensors`.
+    That is `face.safetensors`, `metrics.json` (returned) and `valid_logits.npz`. progress: told every epoch of every
+    member. A run that was killed goes on from `out_dir/member_N/checkpoint.safetensors`.
     """
     training = training or FaceTraining()
     valid = read_ferplus(data_dir, "valid")
     train = with_repeats_merged(without_images_of(read_ferplus(data_dir, "train"), valid))
-    torch.manual_seed(training.seed)
-    network = ExpressionNet(training.network)
     log_prior = torch.from_numpy(train.votes.mean(0)).log()
-    result = _fit(network, train, valid, log_prior, training, out_dir / "checkpoint.safetensors", progress)
+    members, best_epochs = [], []
+    for number, config in enumerate(training.networks):
+        torch.manual_seed(training.seed + number)
+        member = ExpressionNet(config)
+        checkpoint = out_dir / f"member_{number}" / "checkpoint.safetensors"
+        seeded = replace(training, seed=training.seed + number)
+        best_epochs.append(_fit(member, train, valid, log_prior, seeded, checkpoint, progress).best_epoch)
+        members.append(member)
+    network = members[0] if len(members) == 1 else ExpressionCommittee(members)
+    rows = {"train": train, "valid": valid}
+    facts = {
+        "best_epochs": best_epochs,
+        "rows": {name: len(faces) for name, faces in rows.items()},
+        "dropped": {name: faces.dropped for name, faces in rows.items()},
+    }
+    return write_face_part(out_dir, network, valid, log_prior, facts)
+
+
+def write_face_part(
+    out_dir: Path,
+    network: ExpressionNet | ExpressionCommittee,
+    valid: Faces,
+    log_prior: Tensor,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Writes the network with its figures and answers on `valid`, and returns the figures, `facts` among them."""
     out_dir.mkdir(parents=True, exist_ok=True)
     save_network(out_dir / "face.safetensors", network)
+    encoder = FaceEncoder(load_network(out_dir / "face.safetensors"))
+    logits = valid_logits(encoder, valid)
+    label7 = np.where(valid.labels < len(EMOTIONS), valid.labels, -1)
+    np.savez(out_dir / "valid_logits.npz", logits7=logits[:, : len(EMOTIONS)].numpy(), label7=label7)
     metrics = {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "best_epoch": result.best_epoch,
-        "rows": {"train": len(train), "valid": len(valid)},
-        "dropped": {"train": train.dropped, "valid": valid.dropped},
+        **facts,
         "log_prior": log_prior.tolist(),
-        "valid": valid_figures(network, valid, log_prior),
+        "valid": expression_figures(logits, valid.labels, log_prior),
+        "through_detector_balanced": detector_figures(
+            encoder, FaceDetector(), valid, rows_of_each_label(valid.labels, _DETECTED_ROWS)
+        ),
     }
     (out_dir / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     return metrics
 
 
-def valid_figures(network: ExpressionNet, valid: Faces, log_prior: Tensor) -> dict[str, Any]:
-    """As `expression_figures`, of the encoder that the daemon uses."""
-    encoder = FaceEncoder(network)
+def valid_logits(encoder: FaceEncoder, valid: Faces) -> Tensor:
+    """(n, 8) as the encoder that the daemon uses answers."""
     faces = [given_face(image) for image in valid.images]
     chunks = [encoder.encode(faces[start : start + _BATCH]).embedding for start in range(0, len(faces), _BATCH)]
-    with torch.no_grad():
-        return expression_figures(network.head(torch.cat(chunks)), valid.labels, log_prior)
+    return encoder.expressions(torch.cat(chunks)).cpu()
 
 
 def _fit(
@@ -116,7 +163,7 @@ def _fit(
     checkpoint: Path,
     progress: Callable[[int, Metrics], None] | None,
 ) -> FitResult:
-    draw = DrawnFaces(train, training.seed)
+    draw = DrawnFaces(train, training.seed, training.mixup_alpha)
     log_drawn = draw.prior.log()
 
     def loss(net: nn.Module, batch: Batch) -> Tensor:

@@ -73,7 +73,8 @@ def detector_figures(
     found = [_seen(detector, in_a_room(faces.images[row], rng)) for row in rows]
     through = np.full(len(rows), -1)
     there = np.array([face is not None for face in found])
-    through[there] = emotion_logits(encoder, [face for face in found if face is not None]).argmax(1).numpy()
+    if there.any():
+        through[there] = emotion_logits(encoder, [face for face in found if face is not None]).argmax(1).numpy()
     direct = emotion_logits(encoder, [given_face(faces.images[row]) for row in rows]).argmax(1).numpy()
     return {
         "n": len(rows),
@@ -82,8 +83,14 @@ def detector_figures(
         "accuracy_through": float((through == truth).mean()),
         "uar_direct": _uar(direct, truth),
         "uar_through": _uar(through, truth),
-        "agreement": float((direct == through)[there].mean()),
+        "agreement": float((direct == through)[there].mean()) if there.any() else 0.0,
     }
+
+
+def rows_of_each_label(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many random rows of each of the seven emotions."""
+    rng = np.random.default_rng(7)
+    return np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:most] for label in range(len(EMOTIONS))])
 
 
 def in_a_room(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -10,22 +10,29 @@ from safetensors.torch import save_file
 from models.encoding import Encoder
 from models.face.crop import Face, given_face
 from models.face.encoder import FaceEncoder, load_network, save_network
-from models.face.network import ExpressionNet, NetworkConfig
+from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig, build_network
 from models.labels import EMOTIONS
 
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture(scope="module")
-def network() -> ExpressionNet:
+_RESIDUAL = {"widths": (8, 16, 24)}
+_VGG = {"kind": "vgg", "widths": (4, 8, 16, 24)}
+_SIZES = {"residual": _RESIDUAL, "vgg": _VGG, "both": {"members": [_RESIDUAL, _VGG]}}
+
+
+@pytest.fixture(
+    scope="module", params=[_RESIDUAL, _VGG, {"members": [_RESIDUAL, _VGG]}], ids=["residual", "vgg", "both"]
+)
+def network(request: pytest.FixtureRequest) -> ExpressionNet | ExpressionCommittee:
     torch.manual_seed(0)
-    network = ExpressionNet(NetworkConfig(widths=(8, 16, 24)))
+    network = build_network(_SIZES[request.param])
     network(torch.randint(0, 256, (64, 48, 48), dtype=torch.uint8))  # gives normalisation its statistics
     return network.eval()
 
 
 @pytest.fixture(scope="module")
-def encoder(network: ExpressionNet) -> Encoder:
+def encoder(network: ExpressionNet | ExpressionCommittee) -> Encoder:
     return FaceEncoder(network)
 
 
@@ -80,12 +87,27 @@ def test_a_window_without_a_face_is_finite(encoder: Encoder) -> None:
     assert encoder.pool(torch.zeros(2, 1, encoder.width), torch.zeros(2, 1)).emotion.isfinite().all()
 
 
-def test_saved_weights_read_back_to_half_precision(network: ExpressionNet, tmp_path: Path) -> None:
+def test_saved_weights_read_back_to_half_precision(
+    network: ExpressionNet | ExpressionCommittee, tmp_path: Path
+) -> None:
     save_network(tmp_path / "face.safetensors", network)
     read = load_network(tmp_path / "face.safetensors")
     crops = torch.from_numpy(np.stack([face.crop for face in _faces(4)]))
-    assert read.config.widths == [8, 16, 24]
+    assert type(read) is type(network)
     torch.testing.assert_close(read(crops), network(crops), rtol=0, atol=0.02)
+
+
+def test_a_committee_answers_the_mean_of_its_members_logits() -> None:
+    members = [ExpressionNet(NetworkConfig(widths=(4, 4, 4))).eval() for _ in range(3)]
+    crops = torch.from_numpy(np.stack([face.crop for face in _faces(2)]))
+    expected = torch.stack([member(crops) for member in members]).mean(0)
+    torch.testing.assert_close(ExpressionCommittee(members)(crops), expected)
+
+
+@pytest.mark.parametrize(("kind", "widths"), [("mobile", (4, 4, 4)), ("vgg", (4, 4, 4)), ("residual", (4, 4, 4, 4))])
+def test_a_network_of_another_kind_or_number_of_stages_is_refused(kind: str, widths: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"NetworkConfig\."):
+        NetworkConfig(kind=kind, widths=widths)  # type: ignore[arg-type]
 
 
 def test_a_file_that_is_no_expression_network_is_named(tmp_path: Path) -> None:

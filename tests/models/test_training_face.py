@@ -14,7 +14,7 @@ from models.face.encoder import FaceEncoder, load_network
 from models.face.expressions import EXPRESSIONS
 from models.face.network import ExpressionNet, NetworkConfig
 from models.model import AffectModel
-from models.training.augment_face import augment_faces
+from models.training.augment_face import augment_faces, mix_faces
 from models.training.face import DrawnFaces, FaceTraining, train_face
 from models.training.measure_face import detector_figures, expression_figures, expression_logits, in_a_room
 
@@ -111,6 +111,14 @@ def test_augmentation_moves_a_face_little() -> None:
     assert (inner > 30).float().mean() > 0.9
 
 
+def test_mixup_blends_pictures_and_votes_in_the_same_shares() -> None:
+    crops = torch.arange(6.0)[:, None, None].expand(6, 48, 48)
+    mixed, votes = mix_faces(crops, torch.eye(6), 0.4, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(votes.sum(1), torch.ones(6))
+    torch.testing.assert_close(mixed[:, 0, 0], votes @ torch.arange(6.0))
+    assert not torch.equal(votes, torch.eye(6))
+
+
 def test_an_epoch_is_the_same_when_it_is_drawn_again_and_rare_classes_come_more_often() -> None:
     draw = DrawnFaces(_faces(_images(512), *([0] * 496 + [6] * 16)), seed=1)
     first, again = list(draw(3)), list(draw(3))
@@ -125,15 +133,16 @@ def test_training_writes_a_network_and_its_figures_and_goes_on_where_it_stopped(
     votes = _votes(*({int(label): 10} for label in rng.integers(0, 8, 160)))
     _write(tmp_path, "train", _images(160), votes)
     _write(tmp_path, "valid", _images(40, seed=1), votes[:40])
-    training = FaceTraining(network=NetworkConfig(widths=(4, 8, 8)), epochs=2, bf16=False)
+    networks = (NetworkConfig(widths=(4, 8, 8)), NetworkConfig(kind="vgg", widths=(4, 4, 8, 8)))
+    training = FaceTraining(networks, epochs=2, mixup_alpha=0.2, bf16=False)
     told: list[int] = []
     metrics = train_face(tmp_path, tmp_path / "out", training, lambda epoch, _: told.append(epoch))
-    assert told == [0, 1]
+    assert told == [0, 1, 0, 1]
     assert metrics["valid"]["fer8"]["n"] == 40
     written = load_network(tmp_path / "out" / "face.safetensors")
     assert sum(p.numel() for p in written.parameters()) == metrics["parameters"]
     assert train_face(tmp_path, tmp_path / "out", training, lambda epoch, _: told.append(epoch)) == metrics
-    assert told == [0, 1]
+    assert told == [0, 1, 0, 1]
     with pytest.raises(ValueError, match="other settings"):
         train_face(tmp_path, tmp_path / "out", replace(training, learning_rate=1.0))
 
