@@ -121,6 +121,8 @@ class _Exchange:
                 f"{self.server} ended the connection over TLS ({_reason(error)}); it may want a certificate that it "
                 f"trusts (certificate_file)"
             ) from None
+        except TimeoutError:
+            raise Unreachable(f"{self.server} takes connections and gives no answer; does it hang?") from None
         except (OSError, KafkaError) as error:
             raise Unreachable(f"{self.server} does not answer as Kafka does ({_reason(error)}); {guess}") from None
         raise Unreachable(f"{self.server} hung up; {guess}")
@@ -178,8 +180,6 @@ def _address(host: str, port: int) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer"
     if isinstance(error, KafkaError):
         return "what it sends is of another protocol"
     reason = getattr(error, "reason", None) or getattr(error, "strerror", None)

@@ -49,7 +49,7 @@ def test_a_cluster_as_it_must_be_is_good_throughout(broker: Cluster, topics: Top
     topics.create(partitions=2)
     good = told(check(to(broker), wanted(topics, session_timeout_s=10.0)), Verdict.GOOD)
     assert all(good[name] == "2 partitions" for name in (*topics.inputs, *topics.outputs))
-    assert good[broker.bootstrap].startswith("Kafka 4.")
+    assert good[broker.bootstrap].startswith("Kafka ")
 
 
 def test_every_missing_topic_is_told_with_the_command_that_makes_it(broker: Cluster, topics: Topics) -> None:
@@ -156,7 +156,7 @@ def test_a_broker_that_is_away_is_told_without_waiting_for_it() -> None:
 def test_a_broker_that_hangs_is_told_as_one_that_gives_no_answer(own_broker: Callable[..., Broker]) -> None:
     broker = own_broker()
     broker.pause()
-    with pytest.raises(Unreachable, match=r"no answer"):
+    with pytest.raises(Unreachable, match=r"takes connections and gives no answer; does it hang\?"):
         check(to(broker), Wanted(inputs=("x",)))
 
 
@@ -194,9 +194,8 @@ def test_the_doctor_looks_at_the_cluster_of_source_and_sink_once(
 def run_topics_sh(*arguments: str) -> subprocess.CompletedProcess[str]:
     if not os.environ.get("KAFKA_HOME"):
         pytest.skip("set KAFKA_HOME (folder of an unpacked Apache Kafka 4): its tools are needed")
-    environment = os.environ | {
-        "KAFKA_JVM_PERFORMANCE_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    }  # starts sooner
+    starts_sooner = {"KAFKA_JVM_PERFORMANCE_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+    environment = os.environ | starts_sooner
     return subprocess.run([str(TOPICS_SH), *arguments], env=environment, capture_output=True, text=True, check=False)
 
 
