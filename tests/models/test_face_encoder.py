@@ -1,6 +1,7 @@
 """The expression encoder: rows stand alone, pooling is a weighted mean, files are checked."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,15 +16,12 @@ from models.labels import EMOTIONS
 
 pytestmark = pytest.mark.unit
 
-
 _RESIDUAL = {"widths": (8, 16, 24)}
 _VGG = {"kind": "vgg", "widths": (4, 8, 16, 24)}
-_SIZES = {"residual": _RESIDUAL, "vgg": _VGG, "both": {"members": [_RESIDUAL, _VGG]}}
+_SIZES: dict[str, dict[str, Any]] = {"residual": _RESIDUAL, "vgg": _VGG, "both": {"members": [_RESIDUAL, _VGG]}}
 
 
-@pytest.fixture(
-    scope="module", params=[_RESIDUAL, _VGG, {"members": [_RESIDUAL, _VGG]}], ids=["residual", "vgg", "both"]
-)
+@pytest.fixture(scope="module", params=sorted(_SIZES))
 def network(request: pytest.FixtureRequest) -> ExpressionNet | ExpressionCommittee:
     torch.manual_seed(0)
     network = build_network(_SIZES[request.param])
