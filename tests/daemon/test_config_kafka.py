@@ -44,6 +44,36 @@ def test_a_modality_without_a_topic_is_not_read(tmp_path: Path) -> None:
     assert source.kafka.topics == {"audio": "sound", "text": "affectd.text"}
 
 
+def test_reading_from_kafka_and_writing_to_it_takes_a_few_lines(tmp_path: Path) -> None:
+    text = """
+        [windows]     # event time
+        size_s = 4.0
+        step_s = 1.0
+        disorder_bound_ms = 500
+        grace_s = 0.0
+        idle_after_s = 3.0
+        [[sources]]
+        kind = "kafka"            # or camera, microphone, chat, media
+        [sources.kafka]
+        bootstrap_servers = ["127.0.0.1:9092"]
+        group_id = "affectd"
+        [model]
+        path = "default"          # or a folder
+        device = "auto"
+        [[sinks]]
+        kind = "kafka"
+        [privacy]
+        purpose = "customer-service"
+        jurisdiction = "EU"
+        [http]
+        bind = "127.0.0.1:9109"
+    """
+    config = read(tmp_path, text)
+    assert config.kafka_sink is not None
+    assert config.kafka_sink.kafka.topics == ("affectd.predictions", "affectd.alerts", "affectd.dead-letters")
+    assert config.kafka_sink_connection == Connection(("127.0.0.1:9092",))
+
+
 def test_a_sink_without_servers_writes_to_the_cluster_that_is_read_from(tmp_path: Path) -> None:
     security = '[sources.kafka.security]\nprotocol = "tls"\nca_file = "ca.pem"\n'
     config = read(tmp_path, SOURCE + security + SINK)
