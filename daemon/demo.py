@@ -17,7 +17,7 @@ from daemon.instruments import Instruments
 from daemon.sample import SAMPLE
 from daemon.service import Service
 from daemon.window_lines import window_line
-from daemon.wiring import stored_feed
+from daemon.wiring import stored_endpoints, stored_feed
 from streams.predictions import Prediction
 from streams.sinks.json_lines import JsonLines
 from streams.sources.stored import StoredOptions
@@ -51,7 +51,7 @@ def demo(out: Path, speed: float | None) -> int:
 
     click.echo("loading the model", err=True)
     click.echo(_LEGEND, err=True)
-    service = Service(config, [feed], [sink], instruments, watch)
+    service = Service(config, stored_endpoints(config, feed, sink), instruments, watch)
     service.handle_signals()
     status = service.run()
     if not seen:

@@ -45,7 +45,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Finish what is queued, close every window, and end."""
+    """Finish what is queued, close every window but those of logs (which wait for who reads on), and end."""
 
 
 Message = Encoded | Published | Drain
@@ -163,6 +163,7 @@ class Pipeline:
                 self._under_way -= 1
             case Drain():
                 self._draining = True
+                self._sessions.leave_logs()
 
     def _take_notice(self, item: Item, channel: Channel) -> None:
         """Takes what is not a record: what a source tells of its streams."""

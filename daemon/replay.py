@@ -6,7 +6,7 @@ from pathlib import Path
 from daemon.config import Config, Http
 from daemon.instruments import Instruments
 from daemon.service import Service
-from daemon.wiring import stored_feed
+from daemon.wiring import stored_endpoints, stored_feed
 from streams.sinks.base import Sink
 from streams.sinks.json_lines import JsonLines
 from streams.sources.stored import StoredOptions
@@ -22,6 +22,7 @@ def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path
     options = StoredOptions(start_ns, config.video.sample_hz, instruments.metrics)
     feed = stored_feed(paths, speed, options, instruments.clock)
     sink: Sink = JsonLines.stdout() if out is None else JsonLines.file(out, append=False)
-    service = Service(config.model_copy(update={"http": Http(bind="")}), [feed], [sink], instruments)
+    endpoints = stored_endpoints(config, feed, sink)
+    service = Service(config.model_copy(update={"http": Http(bind="")}), endpoints, instruments)
     service.handle_signals()
     return service.run()

@@ -1,6 +1,6 @@
 """From the timeline to the sinks: the model, the threads that score, and how they are drained."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
@@ -9,13 +9,13 @@ from daemon.engine import Batching, ScoringEngine
 from daemon.instruments import Instruments
 from daemon.pipeline import Encoded, Message, Pipeline, Published
 from daemon.preparers import build_workers
-from daemon.publisher import Publication, Publisher
-from daemon.wiring import limits, timeline_config
+from daemon.publication import Publication
+from daemon.publisher import Publisher
+from daemon.wiring import Endpoints, limits, timeline_config
 from models.model import AffectModel
 from streams.channel import Inlet, InletClock
 from streams.predictions import ModelRef, Prediction
 from streams.sessions import Sessions, SessionsState
-from streams.sinks.base import Sink
 
 _UNDER_WAY_PER_BATCH = 4  # batches in flight: one on the device, one filling in each of three encoder lanes
 
@@ -27,7 +27,7 @@ class Scoring:
         self,
         config: Config,
         inlet: Inlet[Message],
-        sinks: Sequence[Sink],
+        endpoints: Endpoints,
         published: Callable[[Prediction, bytes], None],
         instruments: Instruments,
     ) -> None:
@@ -49,7 +49,8 @@ class Scoring:
 
         profile = config.privacy.purpose or "default"
         publication = Publication(self.model_ref, profile, config.privacy.transcript, config.video.sample_hz)
-        self._publisher = Publisher(publication, sinks, done, instruments)
+        ledger = endpoints.ledger
+        self._publisher = Publisher(publication, endpoints.sinks, done, instruments, ledger, endpoints.transactions)
         self._engine = ScoringEngine(
             model,
             build_workers(config, model),
@@ -59,9 +60,10 @@ class Scoring:
             instruments,
         )
         timeouts_ns, clock = config.windows.session_timeout_ns, InletClock(inlet)
-        sessions = Sessions(timeline_config(config), timeouts_ns, clock, instruments.metrics)
+        sessions = Sessions(timeline_config(config), timeouts_ns, clock, instruments.metrics, ledger)
         most = settings.batch_rows * _UNDER_WAY_PER_BATCH
-        self._pipeline = Pipeline(inlet, sessions, self._engine, limits(config), most, instruments)
+        set_aside = self._publisher.submit_set_aside
+        self._pipeline = Pipeline(inlet, sessions, self._engine, limits(config), most, set_aside, instruments)
 
     def start(self) -> None:
         """Begins to take what comes in, the last step first."""

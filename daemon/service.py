@@ -8,7 +8,7 @@ whose sources have all ended drains by itself.
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -24,12 +24,12 @@ from daemon.lifecycle import LifecycleState, moved
 from daemon.pipeline import Message
 from daemon.scoring import Scoring
 from daemon.sdnotify import ServiceNotifier
-from daemon.wiring import SourceFeed, build_sinks, build_sources, limits
+from daemon.wiring import Endpoints, build_endpoints, limits
 from streams.channel import Inlet
 from streams.clock import NS_PER_S
+from streams.kafka.source import KafkaSource
 from streams.predictions import Prediction
 from streams.records import Record
-from streams.sinks.base import Sink
 from streams.sources.chat_posted import PostedChat
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
@@ -46,14 +46,13 @@ class Service:
     def __init__(
         self,
         config: Config,
-        feeds: Sequence[SourceFeed],
-        sinks: Sequence[Sink],
+        endpoints: Endpoints,
         instruments: Instruments,
         watch: Callable[[Prediction], None] = lambda prediction: None,
     ) -> None:
         """watch: told of every prediction, on the publish thread."""
         self._config = config
-        self._sinks = sinks
+        self._endpoints = endpoints
         self._instruments = instruments
         self._watch = watch
         self._clock = instruments.clock
@@ -66,13 +65,14 @@ class Service:
         self._started_ns = self._clock.monotonic_ns()
         self._scoring: Scoring | None = None
         self._channels = [
-            self._inlet.channel(feed.source.name, feed.policy, feed.capacity, feed.source.live) for feed in feeds
+            self._inlet.channel(feed.source.name, feed.policy, feed.capacity, feed.source.live)
+            for feed in endpoints.feeds
         ]
         self._runners = [
             SourceRunner(feed.source, channel.put, self._clock, self._metrics)
-            for feed, channel in zip(feeds, self._channels, strict=True)
+            for feed, channel in zip(endpoints.feeds, self._channels, strict=True)
         ]
-        self._posted_chat = next((feed.source for feed in feeds if isinstance(feed.source, PostedChat)), None)
+        self._posted_chat = next((feed.source for feed in endpoints.feeds if isinstance(feed.source, PostedChat)), None)
         for channel in self._channels:
             self._metrics.watch_channel(f"source.{channel.name}", channel.depth)
 
@@ -80,7 +80,9 @@ class Service:
         """Runs until the sources end or a signal says so; returns the exit status."""
         http = self._start_http()
         self._move(LifecycleState.WARMING)
-        scoring = self._scoring = Scoring(self._config, self._inlet, self._sinks, self._published, self._instruments)
+        scoring = self._scoring = Scoring(
+            self._config, self._inlet, self._endpoints, self._published, self._instruments
+        )
         scoring.start()
         self._move(LifecycleState.OPENING)
         for runner in self._runners:
@@ -89,6 +91,7 @@ class Service:
         self._move(LifecycleState.DRAINING)
         drained = self._drain(scoring)
         scoring.stop()
+        self._leave_logs()
         self._move(LifecycleState.STOPPED)
         if http is not None:
             http.stop()
@@ -129,6 +132,7 @@ class Service:
             for runner in self._runners
             if not (runner.state is SourceState.RUNNING or runner.state.is_final)
         ]
+        reasons += [f"source {source.name} is not in its group yet" for source in self._logs() if not _joined(source)]
         return Health(not reasons, tuple(reasons))
 
     def status(self) -> dict[str, Any]:
@@ -148,6 +152,7 @@ class Service:
                 }
                 for runner in self._runners
             ],
+            "partitions": {source.name: list(source.numbers) for source in self._logs()},
             "sessions": sessions.sessions if sessions else 0,
             "streams_idle": sessions.idle_streams if sessions else 0,
             "windows_open": sessions.open_windows if sessions else 0,
@@ -207,9 +212,12 @@ class Service:
         """Whether everything under way was finished within the deadline."""
         self._notifier.stopping("draining")
         deadline_ns = self._clock.monotonic_ns() + round(self._config.lifecycle.drain_timeout_s * NS_PER_S)
-        for runner in self._runners:
+        for log_source in self._logs():
+            log_source.drain()
+        others = [runner for runner in self._runners if not isinstance(runner.source, KafkaSource)]
+        for runner in others:
             runner.stop()
-        for runner in self._runners:
+        for runner in others:
             runner.join(min(_SOURCE_STOP_S, self._left_s(deadline_ns)))
         for channel in self._channels:
             channel.close()
@@ -221,6 +229,16 @@ class Service:
             if self.live().ok:
                 self._notifier.alive()
         return True
+
+    def _leave_logs(self) -> None:
+        """What is published is committed, and others take over; not before nothing more will be published."""
+        for runner in self._runners:
+            runner.stop()
+        for runner in self._runners:
+            runner.join(_SOURCE_STOP_S)
+
+    def _logs(self) -> list[KafkaSource]:
+        return [runner.source for runner in self._runners if isinstance(runner.source, KafkaSource)]
 
     def _left_s(self, deadline_ns: int) -> float:
         return max(0.0, (deadline_ns - self._clock.monotonic_ns()) / NS_PER_S)
@@ -242,9 +260,13 @@ class Service:
         log.info("lifecycle", state=to)
 
 
+def _joined(source: KafkaSource) -> bool:
+    return bool(source.group_metadata().generation_id >= 0)
+
+
 def run(config: Config) -> int:
     """The daemon, from configuration to exit status."""
     instruments = Instruments()
-    service = Service(config, build_sources(config, instruments), build_sinks(config), instruments)
+    service = Service(config, build_endpoints(config, instruments), instruments)
     service.handle_signals()
     return service.run()

@@ -1,5 +1,7 @@
 """From configuration to parts: which source, sink and limit each table of the configuration stands for."""
 
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +11,27 @@ from daemon.config.endpoints import (
     CameraSource,
     ChatSource,
     FileSink,
+    KafkaSink,
+    KafkaSource,
     MediaSource,
     MicrophoneSource,
     RecordedSource,
     SinkConfig,
     SourceConfig,
+    StdoutSink,
 )
 from daemon.instruments import Instruments
+from daemon.kafka_endpoints import input_topics, output
 from streams.channel import Policy
 from streams.clock import Clock
 from streams.decode import Limits
-from streams.sinks.base import Sink
+from streams.delivery.ledger import Ledger
+from streams.kafka import sink as kafka_sink
+from streams.kafka import source as kafka_source
+from streams.kafka.checks import Wanted
+from streams.kafka.consuming import KafkaSourceConfig
+from streams.kafka.transactions import Transactions
+from streams.sinks.base import Sink, TransactionalSink
 from streams.sinks.json_lines import JsonLines
 from streams.sources.base import Source
 from streams.sources.camera import Camera, CameraConfig
@@ -42,7 +54,18 @@ class SourceFeed:
 
     source: Source
     policy: Policy
-    capacity: int
+    capacity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where records enter and predictions leave, and the ledger between the two."""
+
+    feeds: Sequence[SourceFeed]
+    sinks: Sequence[Sink]
+    ledger: Ledger
+    transactions: TransactionalSink | None = None
+    """The sink that delivers exactly once, where that was asked for."""
 
 
 _CAMERA_PICTURES = 2  # one being taken and the newest: an older one is never worth scoring
@@ -67,14 +90,21 @@ def limits(config: Config) -> Limits:
     return Limits(max_pixels=config.video.max_pixels, max_line_bytes=config.text.max_line_bytes)
 
 
-def build_sources(config: Config, instruments: Instruments) -> list[SourceFeed]:
-    """A source for each `[[sources]]` table, in order. SourceError where stored sessions contradict each other."""
-    return [_source(source, config, instruments) for source in config.sources]
+def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:
+    """A source and a sink for each table of the configuration, in order.
+
+    SourceError where stored sessions contradict each other, SinkError where a file cannot be written.
+    """
+    ledger = Ledger(timeline_config(config).grid)
+    feeds = [_source(source, config, ledger, instruments) for source in config.sources]
+    transactions = _transactions(config, feeds, ledger, instruments.clock)
+    sinks = [_sink(sink, config, instruments.clock) for sink in config.sinks if not _in_transactions(sink, config)]
+    return Endpoints(feeds, sinks, ledger, transactions)
 
 
-def build_sinks(config: Config) -> list[Sink]:
-    """A sink for each `[[sinks]]` table, in their order. SinkError where a file cannot be written."""
-    return [_sink(sink) for sink in config.sinks]
+def stored_endpoints(config: Config, feed: SourceFeed, sink: Sink) -> Endpoints:
+    """One feed of stored sessions, and one sink."""
+    return Endpoints([feed], [sink], Ledger(timeline_config(config).grid))
 
 
 def stored_feed(
@@ -86,7 +116,7 @@ def stored_feed(
     )
 
 
-def _source(source: SourceConfig, config: Config, instruments: Instruments) -> SourceFeed:
+def _source(source: SourceConfig, config: Config, ledger: Ledger, instruments: Instruments) -> SourceFeed:
     clock, telemetry, sample_hz = instruments.clock, instruments.metrics, config.video.sample_hz
     match source:
         case CameraSource(name=name, camera=camera):
@@ -105,6 +135,9 @@ def _source(source: SourceConfig, config: Config, instruments: Instruments) -> S
         case RecordedSource(name=name, recorded=recorded):
             options = StoredOptions(sample_hz=sample_hz, telemetry=telemetry)
             return stored_feed([Path(recorded.path)], recorded.factor, options, clock, name)
+        case KafkaSource():
+            of_kafka = kafka_source.KafkaSource(_kafka_settings(source, config), ledger, clock, telemetry)
+            return SourceFeed(of_kafka, Policy.BLOCK, None)
 
 
 def _chat(source: ChatSource, clock: Clock, telemetry: Telemetry) -> Source:
@@ -122,5 +155,58 @@ def _chat(source: ChatSource, clock: Clock, telemetry: Telemetry) -> Source:
             return PostedChat(clock, telemetry, name=name)
 
 
-def _sink(sink: SinkConfig) -> Sink:
-    return JsonLines.file(Path(sink.file.path)) if isinstance(sink, FileSink) else JsonLines.stdout()
+def _sink(sink: SinkConfig, config: Config, clock: Clock) -> Sink:
+    match sink:
+        case StdoutSink():
+            return JsonLines.stdout()
+        case FileSink(file=file):
+            return JsonLines.file(Path(file.path))
+        case KafkaSink(kafka=kafka):
+            return kafka_sink.KafkaSink("kafka", output(kafka, config), clock)
+
+
+def _kafka_settings(source: KafkaSource, config: Config) -> KafkaSourceConfig:
+    kafka = source.kafka
+    results = [sink.kafka for sink in config.sinks if isinstance(sink, KafkaSink) and not sink.kafka.bootstrap_servers]
+    wanted = Wanted(
+        tuple(kafka.topics.values()),
+        tuple(topic for result in results for topic in result.topics if topic != result.dead_letters_topic),
+        dead_letters=results[0].dead_letters_topic if results else "",
+        group_id=kafka.group_id,
+        session_timeout_s=kafka.session_timeout_s,
+        create=kafka.create_topics,
+        partitions=kafka.partitions,
+        replication_factor=kafka.replication_factor,
+    )
+    return KafkaSourceConfig(
+        source.name,
+        kafka.connection,
+        kafka.group_id,
+        tuple(input_topics(kafka).values()),
+        kafka.instance_id,
+        kafka.start,
+        kafka.session_timeout_s,
+        kafka.high_mark_bytes,
+        kafka.high_mark_bytes // 2,
+        kafka.commit_interval_s,
+        config.delivery.guarantee == "at_least_once",
+        config.delivery.revoke_timeout_s,
+        wanted,
+    )
+
+
+def _in_transactions(sink: SinkConfig, config: Config) -> bool:
+    return isinstance(sink, KafkaSink) and config.delivery.guarantee == "exactly_once"
+
+
+def _transactions(
+    config: Config, feeds: Sequence[SourceFeed], ledger: Ledger, clock: Clock
+) -> TransactionalSink | None:
+    """The configuration has seen to it that there is one Kafka source and one Kafka sink, on the same cluster."""
+    sink = next((sink.kafka for sink in config.sinks if isinstance(sink, KafkaSink)), None)
+    settings = next((source.kafka for source in config.sources if isinstance(source, KafkaSource)), None)
+    source = next((feed.source for feed in feeds if isinstance(feed.source, kafka_source.KafkaSource)), None)
+    if sink is None or settings is None or source is None or config.delivery.guarantee != "exactly_once":
+        return None
+    transactional_id = config.delivery.transactional_id_of(settings, f"{socket.gethostname()}-{os.getpid()}")
+    return Transactions("kafka", output(sink, config), transactional_id, ledger, source.group_metadata, clock)

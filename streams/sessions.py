@@ -107,6 +107,10 @@ class Sessions:
             self._over.append(timeline.session)
         self._logs = {at: time for at, time in self._logs.items() if at.number not in numbers}
 
+    def leave_logs(self) -> None:
+        """Nothing more is taken from logs, and their sessions are dropped: whoever reads on will rebuild them."""
+        self.revoked(list(self._stakes))
+
     def progress(self, session: str, modality: Modality, through_ns: int, source: str, origin: Origin) -> list[Unit]:
         """Takes a source's promise that nothing more comes before `through_ns`.
 
@@ -143,8 +147,7 @@ class Sessions:
         return units
 
     def drain(self) -> list[Unit]:
-        """Closes every window of every session now, but for sessions from a log, which are dropped."""
-        self.revoked(list(self._stakes))
+        """Closes every window of every session now."""
         now_ns = self.clock.monotonic_ns()
         return [unit for timeline in self._live.values() for unit in timeline.advance(now_ns, "drain")]
 

@@ -10,7 +10,8 @@ import pytest
 from daemon.engine import Scored
 from daemon.instruments import Instruments
 from daemon.pipeline import Encoded, Message, Pipeline, Published
-from daemon.publisher import Publication, Publisher
+from daemon.publication import Publication
+from daemon.publisher import Publisher
 from streams.channel import Channel, Delivery, Inlet, Policy
 from streams.clock import ManualClock
 from streams.decode import Limits

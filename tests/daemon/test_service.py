@@ -11,7 +11,7 @@ from daemon.config import Config, Http, Model
 from daemon.exit_codes import ExitCode
 from daemon.instruments import Instruments
 from daemon.service import Service
-from daemon.wiring import SourceFeed
+from daemon.wiring import SourceFeed, stored_endpoints
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
 from streams.channel import Policy
@@ -70,8 +70,8 @@ class Kept:
         self.predictions.append(prediction)
         self.came.set()
 
-    def flush(self) -> None:
-        """Everything is delivered."""
+    def flush(self, timeout_s: float) -> bool:
+        return True
 
     def close(self) -> None:
         """Holds nothing."""
@@ -90,7 +90,7 @@ def chat(session: str = "room") -> list[Item]:
 
 def service(source: InMemory, sink: Kept, batch_rows: int = 4) -> Service:
     config = Config(http=Http(bind=""), model=Model(device="cpu", batch_rows=batch_rows))
-    return Service(config, [SourceFeed(source, Policy.BLOCK, 64)], [sink], Instruments())
+    return Service(config, stored_endpoints(config, SourceFeed(source, Policy.BLOCK, 64), sink), Instruments())
 
 
 def at_once(source: InMemory) -> InMemory:

@@ -8,9 +8,10 @@ import pytest
 from daemon.config import Config
 from daemon.config.source import load
 from daemon.instruments import Instruments
-from daemon.wiring import SourceFeed, build_sinks, build_sources, limits, timeline_config
+from daemon.wiring import SourceFeed, build_endpoints, limits, timeline_config
 from streams.channel import Policy
 from streams.clock import NS_PER_MS, NS_PER_S
+from streams.kafka.source import KafkaSource
 from streams.records import Modality
 from streams.sinks.base import SinkError
 from streams.sources.camera import Camera
@@ -33,7 +34,7 @@ def configured(folder: Path, toml: str) -> Config:
 
 def source(folder: Path, kind: str, settings: str, of: Instruments | None = None) -> SourceFeed:
     toml = f'[[sources]]\nkind = "{kind}"\nname = "front"\n[sources.{kind}]\n{settings}\n'
-    [feed] = build_sources(configured(folder, toml), of or instruments())
+    [feed] = build_endpoints(configured(folder, toml), of or instruments()).feeds
     return feed
 
 
@@ -57,6 +58,7 @@ def source(folder: Path, kind: str, settings: str, of: Instruments | None = None
         ("chat", 'transport = "http"', PostedChat, Policy.BLOCK, True, {Modality.TEXT}),
         ("media", 'paths = ["x.mp4"]', Playback, Policy.BLOCK, False, set(Modality)),
         ("recorded", 'path = "room"', Playback, Policy.BLOCK, False, set(Modality)),
+        ("kafka", 'bootstrap_servers = ["127.0.0.1:9092"]', KafkaSource, Policy.BLOCK, True, set(Modality)),
     ],
 )
 def test_each_kind_becomes_its_source_with_its_policy(
@@ -68,11 +70,11 @@ def test_each_kind_becomes_its_source_with_its_policy(
     assert feed.policy is policy
     assert feed.source.live is live
     assert feed.source.modalities == modalities
-    assert feed.capacity > 0
+    assert (feed.capacity is None) is (kind == "kafka")  # a log watches how much waits by itself
 
 
 def test_a_camera_holds_no_more_than_the_newest_pictures(tmp_path: Path) -> None:
-    assert source(tmp_path, "camera", 'session = "room"').capacity <= 2
+    assert source(tmp_path, "camera", 'session = "room"').capacity == 2
 
 
 def test_sources_and_sinks_keep_the_order_of_their_tables(tmp_path: Path) -> None:
@@ -100,21 +102,22 @@ def test_sources_and_sinks_keep_the_order_of_their_tables(tmp_path: Path) -> Non
         path = {json.dumps(str(two))}
         """,
     )
-    assert [feed.source.name for feed in build_sources(config, instruments())] == ["media", "chat"]
-    sinks = build_sinks(config)
+    assert [feed.source.name for feed in build_endpoints(config, instruments()).feeds] == ["media", "chat"]
+    sinks = build_endpoints(config, instruments()).sinks
     assert [sink.name for sink in sinks] == [str(one), "stdout", str(two)]
     for sink in sinks:
         sink.close()
 
 
 def test_without_sinks_predictions_go_to_standard_output() -> None:
-    assert [sink.name for sink in build_sinks(Config())] == ["stdout"]
+    assert [sink.name for sink in build_endpoints(Config(), instruments()).sinks] == ["stdout"]
 
 
 def test_a_file_of_predictions_is_appended_to(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_bytes(b"before\n")
-    [sink] = build_sinks(configured(tmp_path, f'[[sinks]]\nkind = "file"\n[sinks.file]\npath = "{out}"\n'))
+    toml = f'[[sinks]]\nkind = "file"\n[sinks.file]\npath = "{out}"\n'
+    [sink] = build_endpoints(configured(tmp_path, toml), instruments()).sinks
     sink.close()
     assert out.read_bytes() == b"before\n"
 
@@ -122,7 +125,7 @@ def test_a_file_of_predictions_is_appended_to(tmp_path: Path) -> None:
 def test_a_sink_that_cannot_be_written_is_found_when_it_is_built(tmp_path: Path) -> None:
     config = configured(tmp_path, f'[[sinks]]\nkind = "file"\n[sinks.file]\npath = "{tmp_path}"\n')
     with pytest.raises(SinkError, match=str(tmp_path)):
-        build_sinks(config)
+        build_endpoints(config, instruments())
 
 
 def test_windows_and_sampling_are_those_configured(tmp_path: Path) -> None:
@@ -150,3 +153,28 @@ def test_windows_and_sampling_are_those_configured(tmp_path: Path) -> None:
 def test_limits_are_those_configured(tmp_path: Path) -> None:
     made = limits(configured(tmp_path, "[video]\nmax_pixels = 5000\n[text]\nmax_line_bytes = 100\n"))
     assert (made.max_pixels, made.max_line_bytes) == (5000, 100)
+
+
+KAFKA = """
+[[sources]]
+kind = "kafka"
+[sources.kafka]
+bootstrap_servers = ["127.0.0.1:9092"]
+[[sinks]]
+kind = "kafka"
+[[sinks]]
+kind = "stdout"
+"""
+
+
+def test_predictions_go_to_kafka_beside_other_sinks(tmp_path: Path) -> None:
+    endpoints = build_endpoints(configured(tmp_path, KAFKA), instruments())
+    assert [sink.name for sink in endpoints.sinks] == ["kafka", "stdout"]
+    assert endpoints.transactions is None
+
+
+def test_exactly_once_takes_kafka_out_of_the_sinks_and_into_transactions(tmp_path: Path) -> None:
+    toml = KAFKA + '[delivery]\nguarantee = "exactly_once"\n'
+    endpoints = build_endpoints(configured(tmp_path, toml), instruments())
+    assert [sink.name for sink in endpoints.sinks] == ["stdout"]
+    assert endpoints.transactions is not None

@@ -145,6 +145,7 @@ def test_revoked_sessions_are_dropped_and_their_windows_have_no_force(stage: Log
 def test_draining_drops_sessions_of_a_log_and_closes_those_of_devices(stage: LogStage) -> None:
     stage.log(picture(0), picture(1))
     stage.live(line(0, session="desk"))
+    stage.sessions.leave_logs()
     stage.drain()
     assert {window.session for window in stage.windows} == {"desk"}
 
