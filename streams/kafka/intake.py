@@ -23,7 +23,7 @@ from streams.kafka.ends import Ends
 from streams.kafka.flow import Flow
 from streams.kafka.holdings import Holdings, RebalanceListener
 from streams.kafka.lag import Lag
-from streams.kafka.merge import Merge, written_ns
+from streams.kafka.merge import Merge, size_bytes, written_ns
 from streams.kafka.mishaps import advice, unreadable_partition
 from streams.kafka.starts import ask_offsets, emitted_through, find_starts
 from streams.records import Coordinates, Partition, Silence
@@ -39,7 +39,6 @@ _PLACE_NS = 500 * NS_PER_MS  # before what was not answered is asked for again
 _REPORT_NS = NS_PER_S
 _COMPLAIN_NS = 10 * NS_PER_S
 _PAUSE_S = 0.1  # after an error, so that one that repeats does not keep a core busy
-_RECORD_BYTES = 1000  # what a record takes in memory beside its payload
 
 
 class Intake:
@@ -119,8 +118,8 @@ class Intake:
         received_ns, now_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         for topic_partition, messages in polled.items():
             partition, topic = Partition(*topic_partition), self._topics[topic_partition.topic]
-            self._ledger.read(partition, [(m.offset, len(m.value or b"") + _RECORD_BYTES) for m in messages])
             items = [to_item(message, topic, received_ns) for message in messages]
+            self._ledger.read(partition, [(m.offset, size_bytes(i)) for m, i in zip(messages, items, strict=True)])
             self._merge.push(partition, items)
             self._lag.read(partition, written_ns(items[-1]))
             end = self._consumer.highwater(topic_partition)
@@ -165,11 +164,11 @@ class Intake:
 
     def _regulate(self, stop: threading.Event) -> None:
         """Pauses and resumes by how much waits."""
-        self._flow.weigh(self._ledger.waiting_bytes)
-        if self._flow.to_pause(self.holdings.read, self._merge.starving()):
+        self._flow.weigh(self._ledger.waiting_bytes, self._merge.waiting_bytes)
+        if self._flow.pauses_more(self.holdings.read, set(self._merge.starving())):
             # An error of kafka-python that is due at the next poll would be lost by pausing, and its partition with it.
             self._poll(0, stop, max_records=1)
-        self._flow.set(self.holdings.read, self._merge.starving())
+        self._flow.apply(self.holdings.read, set(self._merge.starving()))
 
     def _keep_books(self) -> None:
         if self._config.commits:

@@ -17,6 +17,8 @@ from streams.records import Partition, Record, Unreadable
 Logged = Record | Unreadable
 """A record with coordinates."""
 
+_RECORD_BYTES = 1000  # what a record takes in memory beside its payload
+
 
 class _Lane:
     """One partition."""
@@ -41,6 +43,8 @@ class Merge:
         self._lanes: dict[Partition, _Lane] = {}
         self._numbers: dict[int, list[_Lane]] = {}
         self._waiting: dict[int, None] = {}  # numbers with records, in the order in which they got them
+        self.waiting_bytes = 0
+        """What waits here takes so much memory."""
 
     def place(self, number: int, partitions: Iterable[Partition]) -> None:
         """The partitions of `number` are these from now on; records that waited for it are gone."""
@@ -54,6 +58,7 @@ class Merge:
         for number in numbers:
             self._waiting.pop(number, None)
             for lane in self._numbers.pop(number, ()):
+                self.waiting_bytes -= sum(map(size_bytes, lane.items))
                 del self._lanes[lane.partition]
 
     def push(self, partition: Partition, records: Sequence[Logged]) -> None:
@@ -62,6 +67,7 @@ class Merge:
             lane = self._lanes[partition]
             lane.items.extend(records)
             lane.at_end = False
+            self.waiting_bytes += sum(map(size_bytes, records))
             self._waiting[partition.number] = None
 
     def at_end(self, partition: Partition, at_end: bool) -> None:
@@ -76,6 +82,7 @@ class Merge:
             _pop_number(lanes, ready)
             if not any(lane.items for lane in lanes):
                 del self._waiting[number]
+        self.waiting_bytes -= sum(map(size_bytes, ready))
         return ready
 
     def buffered(self, partition: Partition) -> int:
@@ -111,6 +118,11 @@ def _pop_number(lanes: list[_Lane], ready: list[Logged]) -> None:
 
 def _next_ns(lane: _Lane) -> int:
     return lane.next_ns
+
+
+def size_bytes(item: Logged) -> int:
+    """What a record takes in memory."""
+    return len(item.payload) + _RECORD_BYTES
 
 
 def written_ns(item: Logged) -> int:
