@@ -80,7 +80,7 @@ def _load(file: Path | None, settings: tuple[str, ...], server: str | None) -> C
     type=click.Choice(["png", "jpeg"]),
     default="png",
     show_default=True,
-    help="png loses nothing, jpeg is a tenth of it.",
+    help="png loses nothing, jpeg is a quarter of it.",
 )
 def produce(file: Path | None, settings: tuple[str, ...], server: str | None, **production: Any) -> None:
     """Sends media files, chat and recordings into Kafka."""
