@@ -154,14 +154,13 @@ class Transactions:
 
     def _transact(self, entries: list[_Entry]) -> None:
         self._clock.wait(self._closing, self._pause_s)
-        member = self._wait_for_membership(entries)
-        if member is None:
-            return
         try:
+            producer = self._ready_producer()  # first: while a transaction is left open, readers see nothing new
             self._resolve_doubt()
+            member = self._wait_for_membership(entries)
             todo = _todo(entries)[: 1 if self._singly else None]
-            if todo or self._unsaved():
-                self._commit(self._ready_producer(), todo, member)
+            if member is not None and (todo or self._unsaved()):
+                self._commit(producer, todo, member)
         except Exception:
             if self._producer is not None:
                 end(self._producer)
@@ -242,11 +241,9 @@ class Transactions:
     def _resolve_doubt(self) -> None:
         """After an unanswered commit: whether it was carried out, which the new producer has waited for."""
         doubt = self._doubt
-        if doubt is not None:
-            self._ready_producer()
-            if self._any_committed(doubt.moved, doubt.group_id):
-                self._done(doubt.entries, doubt.moved)
-            self._doubt = None
+        if doubt is not None and self._any_committed(doubt.moved, doubt.group_id):
+            self._done(doubt.entries, doubt.moved)
+        self._doubt = None
 
     def _any_committed(self, positions: Positions, group_id: str) -> bool:
         with KafkaConsumer(
