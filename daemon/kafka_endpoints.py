@@ -13,7 +13,6 @@ from daemon.config.errors import ConfigurationError
 from daemon.config.kafka import KafkaSinkSettings, KafkaSourceSettings
 from streams.kafka.connection import Connection
 from streams.kafka.contract import InputTopic
-from streams.kafka.producing import Output
 from streams.records import Modality
 
 _LOCAL = "127.0.0.1:9092"
@@ -47,13 +46,6 @@ def input_topics(settings: KafkaSourceSettings) -> dict[Modality, InputTopic]:
         Modality(name): InputTopic(topic, Modality(name), content_types[Modality(name)])
         for name, topic in settings.topics.items()
     }
-
-
-def output(sink: KafkaSinkSettings, config: Config) -> Output:
-    """The topics of a Kafka sink, on the cluster of the Kafka source where it names none."""
-    source = _configured_source(config)
-    connection = sink.connection if sink.bootstrap_servers or source is None else source.connection
-    return Output(connection, sink.predictions_topic, sink.dead_letters_topic, sink.compression)
 
 
 def inputs(config: Config, file: Path | None, server: str | None) -> Inputs:

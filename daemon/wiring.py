@@ -1,11 +1,10 @@
 """From configuration to parts: which source, sink and limit each table of the configuration stands for."""
 
-import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon import kafka_wiring
 from daemon.config import Config
 from daemon.config.endpoints import (
     CameraSource,
@@ -21,16 +20,12 @@ from daemon.config.endpoints import (
     StdoutSink,
 )
 from daemon.instruments import Instruments
-from daemon.kafka_endpoints import input_topics, output
 from streams.channel import Policy
 from streams.clock import Clock
 from streams.decode import Limits
 from streams.delivery.ledger import Ledger
 from streams.kafka import sink as kafka_sink
 from streams.kafka import source as kafka_source
-from streams.kafka.checks import Wanted
-from streams.kafka.consuming import KafkaSourceConfig
-from streams.kafka.transactions import Transactions
 from streams.sinks.base import Sink, TransactionalSink
 from streams.sinks.json_lines import JsonLines
 from streams.sources.base import Source
@@ -136,7 +131,7 @@ def _source(source: SourceConfig, config: Config, ledger: Ledger, instruments: I
             options = StoredOptions(sample_hz=sample_hz, telemetry=telemetry)
             return stored_feed([Path(recorded.path)], recorded.factor, options, clock, name)
         case KafkaSource():
-            of_kafka = kafka_source.KafkaSource(_kafka_settings(source, config), ledger, clock, telemetry)
+            of_kafka = kafka_source.KafkaSource(kafka_wiring.source_config(config), ledger, clock, telemetry)
             return SourceFeed(of_kafka, Policy.BLOCK, None)
 
 
@@ -161,38 +156,8 @@ def _sink(sink: SinkConfig, config: Config, clock: Clock) -> Sink:
             return JsonLines.stdout()
         case FileSink(file=file):
             return JsonLines.file(Path(file.path))
-        case KafkaSink(kafka=kafka):
-            return kafka_sink.KafkaSink("kafka", output(kafka, config), clock)
-
-
-def _kafka_settings(source: KafkaSource, config: Config) -> KafkaSourceConfig:
-    kafka = source.kafka
-    results = [sink.kafka for sink in config.sinks if isinstance(sink, KafkaSink) and not sink.kafka.bootstrap_servers]
-    wanted = Wanted(
-        tuple(kafka.topics.values()),
-        tuple(topic for result in results for topic in result.topics if topic != result.dead_letters_topic),
-        dead_letters=results[0].dead_letters_topic if results else "",
-        group_id=kafka.group_id,
-        session_timeout_s=kafka.session_timeout_s,
-        create=kafka.create_topics,
-        partitions=kafka.partitions,
-        replication_factor=kafka.replication_factor,
-    )
-    return KafkaSourceConfig(
-        source.name,
-        kafka.connection,
-        kafka.group_id,
-        tuple(input_topics(kafka).values()),
-        kafka.instance_id,
-        kafka.start,
-        kafka.session_timeout_s,
-        kafka.high_mark_bytes,
-        kafka.high_mark_bytes // 2,
-        kafka.commit_interval_s,
-        config.delivery.guarantee == "at_least_once",
-        config.delivery.revoke_timeout_s,
-        wanted,
-    )
+        case KafkaSink():
+            return kafka_sink.KafkaSink("kafka", kafka_wiring.output(config), clock)
 
 
 def _in_transactions(sink: SinkConfig, config: Config) -> bool:
@@ -202,11 +167,8 @@ def _in_transactions(sink: SinkConfig, config: Config) -> bool:
 def _transactions(
     config: Config, feeds: Sequence[SourceFeed], ledger: Ledger, clock: Clock
 ) -> TransactionalSink | None:
-    """The configuration has seen to it that there is one Kafka source and one Kafka sink, on the same cluster."""
-    sink = next((sink.kafka for sink in config.sinks if isinstance(sink, KafkaSink)), None)
-    settings = next((source.kafka for source in config.sources if isinstance(source, KafkaSource)), None)
+    """The configuration has seen to it that exactly once is asked only of a Kafka source and sink of one cluster."""
     source = next((feed.source for feed in feeds if isinstance(feed.source, kafka_source.KafkaSource)), None)
-    if sink is None or settings is None or source is None or config.delivery.guarantee != "exactly_once":
+    if source is None or config.delivery.guarantee != "exactly_once":
         return None
-    transactional_id = config.delivery.transactional_id_of(settings, f"{socket.gethostname()}-{os.getpid()}")
-    return Transactions("kafka", output(sink, config), transactional_id, ledger, source.group_metadata, clock)
+    return kafka_wiring.transactions(config, source, ledger, clock)
