@@ -3,11 +3,10 @@
 The rule: everything random in an epoch follows from `(seed, epoch)`, so a run that was killed and goes on from its
 checkpoint ends with the weights of a run that was not. The weights judged and kept are the exponential moving average
 of those trained (Polyak and Juditsky, 1992). Losses, sampling and augmentation belong to the task: `batches(epoch)`
-must depend on nothing but `epoch`.
+must depend on nothing but `epoch`. Several processes under `torchrun` train as one (`models.training.distributed`).
 """
 
 import copy
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,8 +15,11 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from models.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.training.distributed import as_the_first_has_them, mean_over_processes, process_index, processes
+from models.training.schedule import Schedule, share_of_rate
 
 Batch = TypeVar("Batch")
 Metrics = dict[str, float]
@@ -28,7 +30,7 @@ class FitConfig:
     """How to train; what to train on is the task's.
 
     metric: key of `validate`'s answer that is maximised. steps_per_epoch: optimiser steps the schedule counts on.
-    warmup_epochs: linear rise of the learning rate, then half a cosine down to zero (Loshchilov and Hutter, 2017).
+    warmup_epochs: linear rise of the learning rate, before the schedule begins.
     clip_norm: upper bound of the gradient's norm, 0 for none. patience: epochs without a better metric before stopping.
     ema_decay: 0 keeps the trained weights themselves. bf16: forward pass under bfloat16 autocast.
     """
@@ -40,6 +42,7 @@ class FitConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     warmup_epochs: float = 0.5
+    schedule: Schedule = field(default_factory=Schedule)
     clip_norm: float = 1.0
     patience: int = 1_000
     ema_decay: float = 0.0
@@ -72,37 +75,61 @@ def fit(
     validate: Callable[[nn.Module], Mapping[str, float]],
     config: FitConfig,
     progress: Callable[[int, Metrics], None] | None = None,
+    split: Callable[[Batch], Batch] | None = None,
 ) -> FitResult:
     """Trains `net` in place and leaves it in evaluation mode with the best weights.
 
-    batches: an epoch's batches, on the network's device. loss: scalar. validate: called with the averaged network in
-    evaluation mode, without gradients. progress: told every epoch's metrics.
-    Raises FloatingPointError when the loss is not finite, ValueError when the checkpoint is another run's.
+    batches: an epoch's batches, on the network's device. loss: scalar; the parameters of one that is a module are
+    trained too. validate: called with the averaged network in evaluation mode, without gradients. progress: told every
+    epoch's metrics. split: this process's share of a batch, for several processes.
+    Raises FloatingPointError when the loss is not finite, ValueError when the checkpoint is another run's, or for
+    several processes without `split`.
     """
-    optimiser = _optimiser(net, config)
-    run = _Run(net, copy.deepcopy(net), optimiser, FitResult(), {})
+    if processes() > 1 and split is None:
+        raise ValueError("training in several processes needs a way to split a batch")
+    objective = _Objective(net, loss)
+    parallel = objective if processes() == 1 else DistributedDataParallel(objective)
+    run = _Run(net, copy.deepcopy(net), objective, parallel, _optimiser(objective, config), FitResult(), {})
     if config.checkpoint is not None and config.checkpoint.exists():
         _resume(run, config, config.checkpoint)
     result = run.result
     for epoch in range(len(result.history), config.epochs):
         if epoch - result.best_epoch > config.patience:
             break
-        torch.manual_seed(config.seed * 1_000_003 + epoch)
-        mean_loss = _train_epoch(run, batches(epoch), loss, config, epoch)
+        torch.manual_seed(config.seed * 1_000_003 + epoch + 7_919 * process_index())
+        drawn = batches(epoch) if split is None else map(split, batches(epoch))
+        mean_loss = mean_over_processes(_train_epoch(run, drawn, config))
         run.averaged.eval()
         with torch.no_grad():
-            metrics = {"loss": mean_loss, **validate(run.averaged)}
+            metrics = as_the_first_has_them({"loss": mean_loss, **validate(run.averaged)})
         result.history.append(metrics)
         if result.best_epoch < 0 or metrics[config.metric] > result.best[config.metric]:
             result.best_epoch, result.best = epoch, metrics
             run.best_weights = {name: value.clone() for name, value in run.averaged.state_dict().items()}
-        if config.checkpoint is not None:
-            save_checkpoint(config.checkpoint, _checkpoint(run, config))
-        if progress is not None:
-            progress(epoch, metrics)
+        if process_index() == 0:
+            if config.checkpoint is not None:
+                save_checkpoint(config.checkpoint, _checkpoint(run, config))
+            if progress is not None:
+                progress(epoch, metrics)
     net.load_state_dict(run.best_weights)
     net.eval()
     return result
+
+
+class _Objective(nn.Module):
+    """Network and loss as one module, so that processes average the gradients of both, whatever of them is called."""
+
+    def __init__(self, net: nn.Module, loss: Callable[[nn.Module, Any], Tensor]) -> None:
+        super().__init__()
+        self.net = net
+        self.loss = loss
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.loss(self.net, batch)
+
+    def loss_state(self) -> dict[str, Tensor]:
+        """Of a loss that is a module; nothing of another."""
+        return self.loss.state_dict() if isinstance(self.loss, nn.Module) else {}
 
 
 @dataclass(slots=True)
@@ -111,14 +138,16 @@ class _Run:
 
     net: nn.Module
     averaged: nn.Module
+    objective: _Objective
+    parallel: nn.Module  # the objective, or what shares its gradients with the other processes
     optimiser: torch.optim.Optimizer
     result: FitResult
     best_weights: dict[str, Tensor]
 
 
-def _optimiser(net: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+def _optimiser(objective: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
     """Weight decay on matrices and kernels only, not on biases and normalisation."""
-    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -129,37 +158,32 @@ def _optimiser(net: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
     return kind(groups, lr=config.learning_rate)
 
 
-def _learning_rate(config: FitConfig, step: int) -> float:
-    """Linear warm-up, then half a cosine; `step` counts from 0 over the whole run."""
-    warmup = config.warmup_epochs * config.steps_per_epoch
-    if step < warmup:
-        return config.learning_rate * (step + 1) / (warmup + 1)
-    done = (step - warmup) / max(1.0, config.epochs * config.steps_per_epoch - warmup)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+def _learning_rate(config: FitConfig, step: int, history: list[Metrics]) -> float:
+    """`step` counts from 0 over the whole run."""
+    per_epoch = config.steps_per_epoch
+    metrics = [figures[config.metric] for figures in history]
+    share = share_of_rate(config.schedule, step, config.warmup_epochs * per_epoch, config.epochs * per_epoch, metrics)
+    return config.learning_rate * share
 
 
-def _train_epoch(
-    run: _Run,
-    batches: Iterable[Batch],
-    loss: Callable[[nn.Module, Batch], Tensor],
-    config: FitConfig,
-    epoch: int,
-) -> float:
-    run.net.train()
+def _train_epoch(run: _Run, batches: Iterable[Any], config: FitConfig) -> float:
+    """Returns the mean loss of this process's rows."""
+    run.parallel.train()
     device = next(run.net.parameters()).device.type
+    epoch = len(run.result.history)
     total, step = 0.0, -1
     for step, batch in enumerate(batches):
         done = epoch * config.steps_per_epoch + step
         for group in run.optimiser.param_groups:
-            group["lr"] = _learning_rate(config, done)
+            group["lr"] = _learning_rate(config, done, run.result.history)
+        run.optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device, torch.bfloat16, enabled=config.bf16):
-            value = loss(run.net, batch)
+            value = run.parallel(batch)
         if not torch.isfinite(value):
             raise FloatingPointError(f"epoch {epoch}, step {step}: the loss is {value.item()}")
-        run.optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         if config.clip_norm > 0:
-            nn.utils.clip_grad_norm_(run.net.parameters(), config.clip_norm)
+            nn.utils.clip_grad_norm_(run.objective.parameters(), config.clip_norm)
         run.optimiser.step()
         _average(run, config.ema_decay, done)
         total += value.item()
@@ -187,6 +211,7 @@ def _settings(config: FitConfig) -> dict[str, Any]:
 def _checkpoint(run: _Run, config: FitConfig) -> Checkpoint:
     tensors = {
         "net": dict(run.net.state_dict()),
+        "loss": run.objective.loss_state(),
         "averaged": dict(run.averaged.state_dict()),
         "best": run.best_weights,
         "optimiser": {
@@ -203,6 +228,8 @@ def _resume(run: _Run, config: FitConfig, path: Path) -> None:
     if kept.settings != _settings(config):
         raise ValueError(f"{path}: written by a run with other settings; delete it or give another path")
     run.net.load_state_dict(kept.tensors["net"])
+    if isinstance(run.objective.loss, nn.Module):
+        run.objective.loss.load_state_dict(kept.tensors["loss"])
     run.averaged.load_state_dict(kept.tensors["averaged"])
     run.best_weights = kept.tensors["best"]
     run.result = FitResult(**kept.result)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.training.loop import FitConfig, fit
+from models.training.losses import JointLoss
 
 pytestmark = pytest.mark.unit
 
@@ -60,6 +61,22 @@ def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(tmp_path: Path, 
     assert result == expected
     for name, value in unbroken.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_a_loss_with_weights_of_its_own_resumes_with_them(tmp_path: Path) -> None:
+    config = replace(_CONFIG, checkpoint=tmp_path / "run.safetensors")
+    unbroken = JointLoss({"only": _loss})
+    fit(_net(), _batches, unbroken, _validate, _CONFIG)
+
+    def kill(epoch: int, _: dict[str, float]) -> None:
+        raise _Killed
+
+    with pytest.raises(_Killed):
+        fit(_net(), _batches, JointLoss({"only": _loss}), _validate, config, progress=kill)
+    resumed = JointLoss({"only": _loss})
+    fit(_net(), _batches, resumed, _validate, config)
+    assert resumed.weights() == unbroken.weights()
+    assert resumed.weights()["only"] != 1.0
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
