@@ -65,7 +65,7 @@ def replay_letters(topic: DeadLetterTopic, pick: Pick, dry_run: bool, agreed: Ca
             click.echo(f"{found.count} letters would be sent" if dry_run else "no letter is to be sent", err=True)
             return found.outcome()
         for number, offsets in found.picked.items():
-            letters.resubmissions[number].check(found.known[number], offsets)
+            letters.resubmissions[number].check(found.known[number], offsets, letters.ends[number])
         if agreed(found.count):
             _send(letters, topic, found)
     return found.outcome()

@@ -34,30 +34,28 @@ class Resubmissions:
     def committable(self, letters: Iterable[int], end: int) -> tuple[int, str]:
         """Offset and metadata to commit, given the offsets of all `letters` there are from the last one committed on.
 
-        end: the offset after them.
+        end: the offset after them. Offsets that hold no letter (ends of transactions) do not part a range.
         """
-        first = min((offset for offset in letters if offset not in self), default=end)
-        return first, _ranges(sorted(offset for offset in self._picked if offset > first))
+        ranges: list[list[int]] = []
+        first, parted = end, True
+        for offset in sorted(letters):
+            if offset not in self:
+                first, parted = min(first, offset), True
+            elif first < end:
+                if parted:
+                    ranges.append([offset, offset])
+                ranges[-1][1], parted = offset, False
+        return first, ",".join(f"{start}-{last}" if start < last else str(start) for start, last in ranges)
 
-    def check(self, letters: Iterable[int], picked: Iterable[int]) -> None:
+    def check(self, letters: Iterable[int], picked: Iterable[int], end: int) -> None:
         """TooScattered if what will be committed after `picked` is too long."""
         after = Resubmissions(self._before)
         after._picked = self._picked | set(picked)
-        _, metadata = after.committable(letters, 0)
+        _, metadata = after.committable(letters, end)
         if len(metadata) > _LIMIT_BYTES:
             raise TooScattered(
                 "too many separate letters to remember: pick fewer, or those before them too (nothing was sent)"
             )
-
-
-def _ranges(offsets: Iterable[int]) -> str:
-    ranges: list[list[int]] = []
-    for offset in offsets:
-        if ranges and ranges[-1][1] == offset - 1:
-            ranges[-1][1] = offset
-        else:
-            ranges.append([offset, offset])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
 def _offsets(metadata: str) -> Iterable[int]:

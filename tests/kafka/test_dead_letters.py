@@ -195,6 +195,24 @@ def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(topics: Topics, tm
     assert values(topics) == []
 
 
+def test_letters_of_many_transactions_are_remembered_as_one_stretch(topics: Topics, tmp_path: Path) -> None:
+    topics.create()
+    write(topics, [set_aside(topics, 0, "empty")])
+    with KafkaProducer(bootstrap_servers=topics.cluster.bootstrap, transactional_id=topics.group) as producer:
+        producer.init_transactions()
+        for number in range(1, 4):
+            producer.begin_transaction()
+            key, value, headers = dead_letter_message(set_aside(topics, number))
+            producer.send(topics.dead_letters, value, key, headers, 0)
+            producer.commit_transaction()
+    assert run(topics, tmp_path, "replay", "--reason", "corrupt") == ExitCode.OK
+    with KafkaConsumer(bootstrap_servers=topics.cluster.bootstrap, group_id=topics.group) as consumer:
+        committed = consumer.committed(TopicPartition(topics.dead_letters, 0), metadata=True)
+    assert (committed.offset, committed.metadata) == (0, "1-5")
+    assert run(topics, tmp_path, "replay") == ExitCode.OK
+    assert values(topics) == [b"hello 1", b"hello 2", b"hello 3", b"hello 0"]
+
+
 def test_what_an_aborted_transaction_wrote_is_no_letter(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
     write(topics, [set_aside(topics, 0)], transactional_id=topics.group)

@@ -111,7 +111,11 @@ def test_of_letters_sent_once_more_none_is_forgotten_and_no_other_is_taken_for_o
         for offset in sorted(pick & letters):
             done.add(offset)
             sent.add(offset)
-        committed = done.committable([offset for offset in letters if offset >= committed[0]], end=61)
+        remaining = [offset for offset in letters if offset >= committed[0]]
+        committed = done.committable(remaining, end=61)
+        assert committed[1].count(",") <= len(remaining) - len(
+            sent & set(remaining)
+        )  # only those not sent part a range
         assert {offset for offset in letters if offset in Resubmissions(*committed)} == sent
 
 
