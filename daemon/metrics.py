@@ -67,7 +67,7 @@ class Metrics:
             "source",
             "modality",
         )
-        self._paused = self._gauge("partitions_paused", "Partitions held back until what was read is taken", "source")
+        self._paused = self._gauge("partitions_paused", "Partitions held back until what was read is taken")
         self._sequence = self._counter(
             "sequence_faults",
             "Records missing from a stream's sequence (gap), or in it twice (repeat)",
@@ -114,9 +114,7 @@ class Metrics:
         self._publish = self._histogram("publish_seconds", "One prediction through all sinks", _DECODE_S)
         self._publish_errors = self._counter("publish_errors", "Predictions a sink refused")
         self._commits = self._counter("commits", "Checkpoints written to the log", "outcome")
-        self._uncommitted = self._gauge(
-            "uncommitted_records", "Records that would be read again after a crash", "source"
-        )
+        self._uncommitted = self._gauge("uncommitted_records", "Records that would be read again after a crash")
 
     def _register_life(self) -> None:
         self._lifecycle = self._gauge("lifecycle_state", "1 for the state the daemon is in", "state")
@@ -191,17 +189,17 @@ class Metrics:
         self._lag_records.labels(source, modality).set(records)
         self._lag_seconds.labels(source, modality).set(seconds)
 
-    def paused(self, source: str, partitions: int) -> None:
+    def paused(self, partitions: int) -> None:
         """So many partitions are held back."""
-        self._paused.labels(source).set(partitions)
+        self._paused.set(partitions)
 
     def commit(self, outcome: str) -> None:
         """A checkpoint was committed, or was not."""
         self._commits.labels(outcome).inc()
 
-    def uncommitted(self, source: str, records: int) -> None:
+    def uncommitted(self, records: int) -> None:
         """So many records were read and would be read again."""
-        self._uncommitted.labels(source).set(records)
+        self._uncommitted.set(records)
 
     def sequence(self, modality: Modality, fault: str, count: int = 1) -> None:
         """A stream's sequence numbers show a gap, or a repeat."""

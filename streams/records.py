@@ -112,5 +112,7 @@ class Revoked:
     numbers: frozenset[int]
 
 
-Item = Record | Progress | EndOfSession | Unreadable | Silence | Assigned | Revoked
-"""What travels from a source to the timeline, in order."""
+OfSession = Record | Progress | EndOfSession
+"""What tells of one session."""
+Item = OfSession | Unreadable | Silence | Assigned | Revoked
+"""What travels from a source to the timeline, in order; all but the first three are a log's."""

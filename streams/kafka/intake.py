@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from kafka import TopicPartition
-from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.errors import KafkaError
 
 from streams.clock import NS_PER_MS, NS_PER_S, Clock
 from streams.delivery.ledger import Ledger
@@ -24,10 +24,10 @@ from streams.kafka.flow import Flow
 from streams.kafka.holdings import Holdings, RebalanceListener
 from streams.kafka.lag import Lag
 from streams.kafka.merge import Merge, size_bytes, written_ns
-from streams.kafka.mishaps import advice, unreadable_partition
+from streams.kafka.recovery import Recovery
 from streams.kafka.starts import ask_offsets, emitted_through, find_starts
-from streams.records import Coordinates, Partition, Silence
-from streams.sources.base import Emit, SourceError
+from streams.records import Partition, Silence
+from streams.sources.base import Emit
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -37,8 +37,6 @@ _PAUSED_POLL_MS = 20  # while paused: at the low mark reading goes on before the
 _ASK_NS = 250 * NS_PER_MS  # between questions for the ends of partitions
 _PLACE_NS = 500 * NS_PER_MS  # before what was not answered is asked for again
 _REPORT_NS = NS_PER_S
-_COMPLAIN_NS = 10 * NS_PER_S
-_PAUSE_S = 0.1  # after an error, so that one that repeats does not keep a core busy
 
 
 class Intake:
@@ -63,21 +61,13 @@ class Intake:
         self._ends = Ends()
         self._flow = Flow(consumer, config.high_bytes, config.low_bytes)
         self.holdings = Holdings(self._topics, ledger, self._merge, self._ends, self._flow)
+        self._recovery = Recovery(config, consumer, self.holdings, self._ends, ledger, clock, telemetry)
         self._lag = Lag(config.name, config.topics, clock, telemetry)
         self._commits = Commits(consumer, ledger, clock, telemetry, config.commit_interval_s)
         self._ask_ns = self._report_ns = self._place_ns = clock.monotonic_ns()
-        self._complained_ns: int | None = None
-        consumer.subscribe(
-            list(self._topics),
-            listener=RebalanceListener(
-                consumer,
-                self.holdings,
-                ledger,
-                assignor,
-                self._commits if config.commits else None,
-                config.revoke_timeout_s,
-            ),
-        )
+        commits = self._commits if config.commits else None
+        self._listener = RebalanceListener(consumer, self.holdings, ledger, assignor, commits, config.revoke_timeout_s)
+        consumer.subscribe(list(self._topics), listener=self._listener)
 
     def turn(self, emit: Emit, stop: threading.Event) -> None:
         """One round; SourceError if the source cannot go on."""
@@ -100,6 +90,16 @@ class Intake:
         self.tell(emit)
         self._keep_books()
 
+    def leave(self, emit: Emit, timeout_s: float) -> None:
+        """Closes the consumer: commits, gives up all partitions, leaves the group; takes twice `timeout_s` at most."""
+        self._listener.revoke_timeout_s = timeout_s
+        try:
+            self._consumer.close(timeout_ms=round(timeout_s * 1000))
+        except (KafkaError, RuntimeError) as error:  # RuntimeError: its IO thread has ended
+            log.warning("the consumer did not close in an orderly way", source=self._config.name, error=str(error))
+        self.holdings.clear()
+        self.tell(emit)
+
     def tell(self, emit: Emit) -> None:
         """Emits what rebalances changed."""
         news, self.holdings.news = self.holdings.news, []
@@ -110,7 +110,7 @@ class Intake:
         try:
             polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
         except Exception as error:
-            self._survive(error, stop)
+            self._recovery.survive(error, stop)
         else:
             self._take(polled)
 
@@ -123,9 +123,7 @@ class Intake:
             self._merge.push(partition, items)
             self._lag.read(partition, written_ns(items[-1]))
             end = self._consumer.highwater(topic_partition)
-            at_end = end is not None and messages[-1].offset + 1 >= end
-            self._merge.at_end(partition, at_end)
-            self._ends.read(partition, now_ns, at_end)
+            self._merge.at_end(partition, self._ends.read(partition, messages[-1].offset + 1, end, now_ns))
 
     def _place(self) -> None:
         """Finds where the numbers that were assigned are read from, until one has to be asked for again."""
@@ -135,7 +133,7 @@ class Intake:
             starts = find_starts(self._consumer, partitions, self._config.start)
             for partition, start in starts.items():
                 self._consumer.seek(TopicPartition(*partition), start.offset)
-                self._count_lost(partition, start.lost)
+                self._recovery.count_lost(partition, start.lost)
             offsets = {partition: start.offset for partition, start in starts.items()}
             through = emitted_through(starts, self._ledger.grid)
             self.holdings.place(number, offsets, through, self._clock.monotonic_ns())
@@ -153,14 +151,23 @@ class Intake:
             for partition in self._ends.lapsed(self._clock.monotonic_ns()):
                 self._merge.at_end(partition, False)
         for topic_partition in read:
-            partition, waiting = Partition(*topic_partition), self._merge.buffered(Partition(*topic_partition))
-            unread = ends[topic_partition] - self._consumer.position(topic_partition, timeout_ms=0)
+            partition = Partition(*topic_partition)
+            waiting = self._merge.buffered(partition)
+            unread = self._unread(topic_partition, ends[topic_partition], waiting)
             self._lag.behind(partition, unread + waiting)
             self._merge.at_end(partition, unread <= 0)
             if unread > 0:
                 self._ends.behind(partition)
             elif not waiting and (silent_ns := self._ends.confirmed(partition, asked_ns)):
                 emit(Silence(partition, silent_ns))
+
+    def _unread(self, topic_partition: TopicPartition, end: int, waiting: int) -> int:
+        partition = Partition(*topic_partition)
+        if not waiting and self._ends.unread(partition, end) > 0:
+            # What lies before the end may be no records but marks of transactions, which kafka-python passes over.
+            # It is not asked each time: its answer takes longer, the more partitions there are.
+            self._ends.moved(partition, self._consumer.position(topic_partition, timeout_ms=0))
+        return self._ends.unread(partition, end)
 
     def _regulate(self, stop: threading.Event) -> None:
         """Pauses and resumes by how much waits."""
@@ -176,73 +183,13 @@ class Intake:
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._report_ns:
             self._report_ns = now_ns + _REPORT_NS
-            self._telemetry.paused(self._config.name, self._flow.paused(self.holdings.read))
-            self._telemetry.uncommitted(self._config.name, self._ledger.uncommitted)
+            self._telemetry.paused(self._flow.paused(self.holdings.read))
+            self._telemetry.uncommitted(self._ledger.uncommitted)
             self._lag.report(self.holdings.read)
-
-    def _jump(self, positions: dict[TopicPartition, int]) -> None:
-        """What was to be read next is not there: deleted by retention, or the log ends before it."""
-        beginnings = ask_offsets(self._consumer.beginning_offsets, list(positions))
-        for topic_partition, position in positions.items():
-            partition, beginning = Partition(*topic_partition), beginnings[topic_partition]
-            if partition not in self.holdings.read:
-                continue
-            if beginning > position:
-                self._count_lost(partition, beginning - position)
-                self._pass_over(topic_partition, beginning)
-            else:
-                log.warning("a partition ends before what was read of it; its number is read anew", at=partition)
-                self.holdings.renew({partition.number})
-
-    def _count_lost(self, partition: Partition, lost: int) -> None:
-        if lost:
-            log.warning("records were deleted before they were read", at=partition, records=lost)
-            self._telemetry.dropped(self._topics[partition.topic].modality, "retention", lost)
-
-    def _pass_over(self, topic_partition: TopicPartition, offset: int) -> None:
-        """Reading goes on at `offset`; what lies before it is needed by nobody."""
-        partition = Partition(*topic_partition)
-        self._consumer.seek(topic_partition, offset)
-        self._ledger.read(partition, [(offset - 1, 0)])
-        self._ledger.released(Coordinates(partition, offset - 1, 0))
-
-    def _survive(self, error: Exception, stop: threading.Event) -> None:
-        """What an error leads to; SourceError if the source cannot go on."""
-        needed, unreadable = advice(error), unreadable_partition(self._consumer, error)
-        if needed is not None:
-            raise SourceError(f"Kafka source {self._config.name}: {error}: {needed}") from error
-        if isinstance(error, OffsetOutOfRangeError):
-            self._guarded(lambda: self._jump(error.args[0]), stop)
-        elif isinstance(error, LogTruncationError):
-            log.warning("a partition lost its tail; its number is read anew", error=str(error))
-            self.holdings.renew({partition.partition for partition in error.divergent_offsets})
-        elif unreadable is not None:
-            self._pass_over_unreadable(unreadable, error)
-        elif isinstance(error, KafkaError) and type(error) is not KafkaError:
-            self._complain("kafka-python reports an error; polling goes on", error)
-            self._clock.wait(stop, _PAUSE_S)
-        else:
-            raise SourceError(f"Kafka source {self._config.name}: polling failed: {error!r}") from error
-
-    def _pass_over_unreadable(self, topic_partition: TopicPartition, error: Exception) -> None:
-        """One record at a time: where the batch ends cannot be known."""
-        if Partition(*topic_partition) in self.holdings.read:
-            position = self._consumer.position(topic_partition, timeout_ms=0)
-            at = Partition(*topic_partition)
-            self._complain("a record cannot be read, and is passed over", error, at=at, offset=position)
-            self._telemetry.dropped(self._topics[topic_partition.topic].modality, "unreadable")
-            self._pass_over(topic_partition, position + 1)
 
     def _guarded(self, ask: Callable[[], None], stop: threading.Event) -> None:
         """Asks the cluster something that can be asked again later."""
         try:
             ask()
         except KafkaError as error:
-            self._survive(error, stop)
-
-    def _complain(self, event: str, error: Exception, **told: object) -> None:
-        """Logs, once in ten seconds."""
-        now_ns = self._clock.monotonic_ns()
-        if self._complained_ns is None or now_ns - self._complained_ns >= _COMPLAIN_NS:
-            self._complained_ns = now_ns
-            log.warning(event, source=self._config.name, error=f"{type(error).__name__}: {error}", **told)
+            self._recovery.survive(error, stop)

@@ -10,15 +10,15 @@ Left out: seeking and looping. Sessions play in groups, since each one that play
 
 import heapq
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from streams.clock import NS_PER_MS, NS_PER_S, Clock
-from streams.records import EndOfSession, Modality, Progress, Record
-from streams.sources.base import Emit, SourceError
+from streams.records import EndOfSession, Modality, OfSession, Progress, Record
+from streams.sources.base import SourceError
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +75,7 @@ class Playback:
         if not self._sessions:
             raise SourceError(f"{self.name}: there is nothing to play")
 
-    def read(self, emit: Emit, stop: threading.Event) -> None:
+    def read(self, emit: Callable[[OfSession], None], stop: threading.Event) -> None:
         faults: list[str] = []
         for first in range(0, len(self._sessions), self._together):
             group = self._sessions[first : first + self._together]
@@ -93,7 +93,9 @@ class Playback:
         for session in self._sessions:
             session.close()
 
-    def _play(self, sessions: list[StoredSession], emit: Emit, stop: threading.Event, faults: list[str]) -> None:
+    def _play(
+        self, sessions: list[StoredSession], emit: Callable[[OfSession], None], stop: threading.Event, faults: list[str]
+    ) -> None:
         playing: dict[int, StoredSession] = {}
         pace = _Pace(self._clock, self._speed, stop)
         for time_ns, index, record in heapq.merge(*(_timed(i, session) for i, session in enumerate(sessions))):
@@ -147,7 +149,7 @@ class _Pace:
             self._clock.wait(self._stop, wait_ns / NS_PER_S)
 
 
-def _promise(session: StoredSession, through_ns: int, emit: Emit) -> None:
+def _promise(session: StoredSession, through_ns: int, emit: Callable[[OfSession], None]) -> None:
     """Tells of every stream of the session that nothing more comes before `through_ns`; first, that it is there."""
     for modality in sorted(session.modalities):
         emit(Progress(session.session, modality, through_ns))

@@ -12,8 +12,33 @@ from streams.telemetry import Telemetry
 pytestmark = pytest.mark.unit
 
 UNITS = ("seconds", "bytes", "ratio", "rows", "info", "state")
-COUNTS_OF_THINGS = {"affectd_sessions_active", "affectd_streams_idle", "affectd_windows_open", "affectd_channel_depth"}
-LABELS = {"source", "modality", "reason", "state", "closed_by", "stage", "lane", "phase", "kind", "level", "worker"}
+COUNTS_OF_THINGS = {
+    f"affectd_{name}"
+    for name in (
+        "sessions_active",
+        "streams_idle",
+        "windows_open",
+        "channel_depth",
+        "source_lag_records",
+        "uncommitted_records",
+        "partitions_paused",
+    )
+}
+LABELS = {
+    "source",
+    "modality",
+    "reason",
+    "state",
+    "closed_by",
+    "stage",
+    "lane",
+    "phase",
+    "kind",
+    "level",
+    "worker",
+    "outcome",
+    "fault",
+}
 INFO_LABELS = {"version", "name", "digest", "device"}
 
 
@@ -40,6 +65,11 @@ def everything_happened() -> Metrics:
     metrics.delivered(0.6, 0.1)
     metrics.published(0.001)
     metrics.publish_failed()
+    metrics.lag("kafka", Modality.TEXT, 40, 2.5)
+    metrics.paused(3)
+    metrics.sequence(Modality.VIDEO, "gap", 4)
+    metrics.commit("committed")
+    metrics.uncommitted(120)
     metrics.lifecycle("warming_up")
     metrics.lifecycle("running")
     metrics.model("default", "1", "sha256:0", "cpu")
@@ -110,6 +140,15 @@ def test_depths_and_ages_are_read_when_they_are_asked_for(metrics: Metrics) -> N
     assert value(metrics, "worker_heartbeat_age_seconds", worker="timeline") == 0.25
     assert value(metrics, "sessions_active") == 2
     assert value(metrics, "device_memory_bytes", kind="allocated") == 1024
+
+
+def test_how_far_a_log_is_ahead_and_what_a_crash_would_cost_is_shown(metrics: Metrics) -> None:
+    assert value(metrics, "source_lag_records", source="kafka", modality="text") == 40
+    assert value(metrics, "source_lag_seconds", source="kafka", modality="text") == 2.5
+    assert value(metrics, "partitions_paused") == 3
+    assert value(metrics, "uncommitted_records") == 120
+    assert value(metrics, "commits_total", outcome="committed") == 1
+    assert value(metrics, "sequence_faults_total", modality="video", fault="gap") == 4
 
 
 def test_two_daemons_in_one_process_count_apart() -> None:

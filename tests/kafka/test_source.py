@@ -48,7 +48,7 @@ class Counting(NullTelemetry):
     def dropped(self, modality: Modality, reason: str, count: int = 1) -> None:
         self.drops[reason] += count
 
-    def paused(self, source: str, partitions: int) -> None:
+    def paused(self, partitions: int) -> None:
         self.pauses.append(partitions)
 
     def lag(self, source: str, modality: Modality, records: int, seconds: float) -> None:
@@ -460,6 +460,19 @@ def test_a_broker_that_stops_answering_ends_nothing(own_broker: Callable[..., Br
         assert one.runner.state is SourceState.RUNNING
     finally:
         one.stop()
+
+
+def test_an_instance_leaves_in_time_though_the_broker_does_not_answer(own_broker: Callable[..., Broker]) -> None:
+    broker = own_broker()
+    topics = Topics(broker, "left").create(partitions=1)
+    sent = send(topics, 5)
+    one = Instance(topics).start()
+    wait(lambda: len(one.records) >= len(sent), "all records")
+    broker.pause()
+    began_s = time.monotonic()
+    one.stop()
+    assert time.monotonic() - began_s < 6.0
+    assert isinstance(one.items[-1], Revoked)
 
 
 def test_a_broker_that_is_killed_and_comes_back_is_read_on(own_broker: Callable[..., Broker]) -> None:

@@ -1,5 +1,7 @@
 """Whatever the crash, and whatever was acknowledged by then: every window is published, and always the same."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ pytestmark = pytest.mark.property
 
 PARTITIONS = {modality: Partition(modality, 0) for modality in Modality}
 BOUND_S = 0.5
+KINDS: list[Callable[..., Event]] = [picture, sound, line]
 
 Log = list[tuple[Event, Coordinates]]
 Published = dict[tuple[str, int], list[tuple[object, ...]]]
@@ -26,7 +29,7 @@ class Instance:
 
     def __init__(self, committed: dict[Partition, Position]) -> None:
         self.ledger = Ledger(config().grid)
-        through = {}
+        through: dict[bytes, int] = {}
         for position in committed.values():
             through |= decode(position.metadata, self.ledger.grid)
         self.starts = {p: committed[p].offset if p in committed else 0 for p in PARTITIONS.values()}
@@ -77,7 +80,7 @@ def logs(draw: st.DrawFn) -> Log:
         times = draw(st.lists(st.integers(0, 240), min_size=1, max_size=60))
         for tenth in sorted(times):
             at_s = tenth / 10
-            event = draw(st.sampled_from([picture, sound, line]))(at_s, session=session)
+            event = draw(st.sampled_from(KINDS))(at_s, session=session)
             late_s = draw(st.integers(0, round(BOUND_S * 10) - 1)) / 10
             made.append((at_s + late_s, event))
     made.sort(key=lambda entry: entry[0])

@@ -150,7 +150,7 @@ class Counting(NullTelemetry):
     def lag(self, source: str, modality: Modality, records: int, seconds: float) -> None:
         self.lags[modality] = records, seconds
 
-    def paused(self, source: str, partitions: int) -> None:
+    def paused(self, partitions: int) -> None:
         self.pauses = partitions
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
-from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
+from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, OfSession, Progress, Record
 from streams.sources.base import SourceError
 from streams.sources.media import START_NS
 from streams.sources.playback import Playback
@@ -65,10 +65,10 @@ class DeadLetters(NullTelemetry):
         self.reasons[reason] += 1
 
 
-def play(*paths: Path, options: StoredOptions | None = None, speed: float | None = None) -> tuple[list[Item], str]:
+def play(*paths: Path, options: StoredOptions | None = None, speed: float | None = None) -> tuple[list[OfSession], str]:
     """Everything emitted, and the faults raised at the end ("" if none)."""
     playback = Playback(stored_sessions(paths, options), ManualClock(), speed=speed)
-    items: list[Item] = []
+    items: list[OfSession] = []
     fault = ""
     playback.open()
     try:
@@ -80,7 +80,7 @@ def play(*paths: Path, options: StoredOptions | None = None, speed: float | None
     return items, fault
 
 
-def records(items: list[Item], modality: Modality) -> list[Record]:
+def records(items: list[OfSession], modality: Modality) -> list[Record]:
     return [item for item in items if isinstance(item, Record) and item.modality is modality]
 
 
@@ -205,7 +205,7 @@ def test_several_files_are_several_sessions_interleaved_in_event_time(tmp_path: 
 def test_more_sessions_than_play_together_play_in_groups(tmp_path: Path) -> None:
     paths = [write_media(tmp_path / f"{name}.wav", picture=False, seconds=0.4) for name in "abcde"]
     playback = Playback(stored_sessions(paths), ManualClock(), together=2)
-    items: list[Item] = []
+    items: list[OfSession] = []
     playback.read(items.append, threading.Event())
     assert [item.session for item in items if isinstance(item, EndOfSession)] == list("abcde")
 
@@ -408,7 +408,7 @@ def test_any_sessions_play_every_record_once_in_time_order_at_any_speed(
     assert [_when(item) for item in fast] == [_when(item) for item in paced]
 
 
-def _when(item: Item) -> tuple[str, int | None]:
+def _when(item: OfSession) -> tuple[str, int | None]:
     return item.session, item.event_time_ns if isinstance(item, Record) else None
 
 
