@@ -35,6 +35,7 @@ class Commits:
         self._looked_ns = self._sent_ns = clock.monotonic_ns()
         self._sent: Mapping[Partition, Position] = {}
         self._with_metadata = True
+        self._failing = False
 
     def commit_if_due(self) -> None:
         """Sends a commit if the interval has passed and there is something to say."""
@@ -69,10 +70,12 @@ class Commits:
     def _settled(self, _offsets: Any, answer: Any) -> None:
         failed = isinstance(answer, Exception)
         self._telemetry.commit("failed" if failed else "committed")
+        if failed != self._failing:
+            self._failing = failed
+            log.warning("commits fail; they are repeated" if failed else "commits succeed again", answer=str(answer))
         if not failed:
             return
         self._sent = {}
-        log.info("a commit failed; the next makes up for it", error=str(answer))
         if isinstance(answer, OffsetMetadataTooLargeError):
             self._with_metadata = False
             log.warning(

@@ -8,7 +8,7 @@ passes.
 Pure logic in monotonic time. Owned by the source's thread.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from streams.clock import NS_PER_MS, NS_PER_S
@@ -20,6 +20,8 @@ _MOST_SILENCE_NS = 500 * NS_PER_MS
 
 @dataclass(slots=True)
 class _End:
+    next_offset: int
+    """What is to be read next."""
     heard_ns: int
     """When the last record was read, or the last answer asked for."""
     at_end_ns: int | None = None
@@ -32,20 +34,29 @@ class Ends:
     def __init__(self) -> None:
         self._ends: dict[Partition, _End] = {}
 
-    def place(self, partitions: Iterable[Partition], now_ns: int) -> None:
-        """These partitions are read from now on."""
-        self._ends.update({partition: _End(now_ns) for partition in partitions})
+    def place(self, offsets: Mapping[Partition, int], now_ns: int) -> None:
+        """These partitions are read from now on, from these offsets."""
+        self._ends.update({partition: _End(offset, now_ns) for partition, offset in offsets.items()})
 
     def drop(self, partitions: Iterable[Partition]) -> None:
         """These partitions are read no more; unknown ones are passed over."""
         for partition in partitions:
             self._ends.pop(partition, None)
 
-    def read(self, partition: Partition, now_ns: int, at_end: bool) -> None:
-        """Records were read, up to the end of the partition or not; KeyError if it was not placed."""
+    def read(self, partition: Partition, next_offset: int, end_offset: int | None, now_ns: int) -> bool:
+        """Records were read; whether they reach to the end that was told with them. KeyError if it was not placed."""
         end = self._ends[partition]
-        end.heard_ns = now_ns
-        end.at_end_ns = now_ns if at_end else None
+        at_end = end_offset is not None and next_offset >= end_offset
+        end.next_offset, end.heard_ns, end.at_end_ns = next_offset, now_ns, now_ns if at_end else None
+        return at_end
+
+    def moved(self, partition: Partition, next_offset: int) -> None:
+        """Reading goes on at another offset."""
+        self._ends[partition].next_offset = next_offset
+
+    def unread(self, partition: Partition, end_offset: int) -> int:
+        """How many offsets lie before the end."""
+        return end_offset - self._ends[partition].next_offset
 
     def confirmed(self, partition: Partition, asked_ns: int) -> int:
         """The broker says that nothing follows what was read; returns for how long there had been nothing (ns)."""

@@ -80,7 +80,7 @@ class Holdings:
         """It is known where the partitions of `number` are read from."""
         partitions = self.placed[number] = self.to_place.pop(number)
         self._merge.place(number, partitions)
-        self._ends.place(partitions, now_ns)
+        self._ends.place(starts, now_ns)
         self.read.update(partitions)
         self.news.append(Assigned(number, self._ledger.assigned(number, starts, emitted_through)))
 
@@ -97,12 +97,12 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
         commits: Commits | None,
         revoke_timeout_s: float,
     ) -> None:
+        self.revoke_timeout_s = revoke_timeout_s
         self._consumer = consumer
         self._holdings = holdings
         self._ledger = ledger
         self._assignor = assignor
         self._commits = commits
-        self._revoke_timeout_s = revoke_timeout_s
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Pauses them until they are placed; any position keeps kafka-python from looking for one of its own."""
@@ -117,7 +117,7 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
         self._holdings.gone(gone)
         if self._commits is not None:
             last: dict[Partition, Position] = {p: checkpoint[p] for p in gone if p in checkpoint}
-            await self._commits.commit_last(last, self._revoke_timeout_s)
+            await self._commits.commit_last(last, self.revoke_timeout_s)
 
     async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         """The group has put us out: others may have them already, so there is nothing to commit."""

@@ -30,7 +30,7 @@ from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-_LEAVE_MS = 3000  # for leaving the group; with the last commit, within the 5 s that a service has to stop
+_LEAVE_S = 1.5  # for the last commit, and again for leaving the group; a service has 5 s to stop
 
 
 class KafkaSource:
@@ -50,7 +50,7 @@ class KafkaSource:
         self._draining = threading.Event()
         self._consumer: Any = None
         self._intake: Intake | None = None
-        self._emit: Emit | None = None
+        self._emit: Emit = lambda item: None
 
     def open(self) -> None:
         """Checks the cluster and makes the consumer; SourceError if it cannot be reached or is not as it must be."""
@@ -85,18 +85,9 @@ class KafkaSource:
 
     def close(self) -> None:
         """Commits what is delivered, gives up all partitions and leaves the group (a static member stays in it)."""
-        consumer, self._consumer = self._consumer, None
-        intake, self._intake = self._intake, None
-        if consumer is None:
-            return
-        try:
-            consumer.close(timeout_ms=_LEAVE_MS)
-        except (KafkaError, RuntimeError) as error:  # RuntimeError: its IO thread has ended
-            log.warning("the consumer did not close in an orderly way", source=self.name, error=str(error))
+        intake, self._intake, self._consumer = self._intake, None, None
         if intake is not None:
-            intake.holdings.clear()
-            if self._emit is not None:
-                intake.tell(self._emit)
+            intake.leave(self._emit, _LEAVE_S)
 
     def drain(self) -> None:
         """Takes nothing more, and stays in the group and commits until the runner is stopped."""
