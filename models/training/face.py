@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.data.ferplus import Faces, read_ferplus, with_repeats_merged, without_images_of
+from models.data.sampling import draw_weights
 from models.face.crop import given_face
 from models.face.detector import FaceDetector
 from models.face.encoder import FaceEncoder, load_network, save_network
-from models.face.expressions import EXPRESSIONS
 from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig
 from models.labels import EMOTIONS
 from models.training.augment_face import augment_faces, mix_faces
@@ -34,6 +34,7 @@ from models.training.measure_face import (
 )
 
 _BATCH = 128
+_BALANCE = 0.5  # half way between drawing pictures alike and drawing classes alike
 _DETECTED_ROWS = 70  # of each label, shown to the detector
 
 Batch = tuple[Tensor, Tensor]
@@ -71,8 +72,7 @@ class DrawnFaces:
         self._images = torch.from_numpy(faces.images)
         self._votes = torch.from_numpy(faces.votes)
         self._seed = seed
-        counts = np.bincount(faces.labels, minlength=len(EXPRESSIONS)).clip(1)
-        self._weights = torch.from_numpy(1 / np.sqrt(counts[faces.labels]))
+        self._weights = torch.from_numpy(draw_weights(faces.labels, _BALANCE))
         drawn = self._weights / self._weights.sum()
         self.prior = (drawn[:, None] * self._votes).sum(0).to(torch.float32)
         self.steps = max(1, len(faces) // _BATCH)
