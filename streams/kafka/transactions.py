@@ -106,6 +106,8 @@ class Transactions:
         """Whether each is tried in a transaction of its own, to find the one that is refused."""
         self._backoff = Backoff(FIRST_PAUSE_S, MOST_PAUSE_S)
         self._pause_s = 0.0
+        self._before: Positions = {}
+        """The checkpoint when the group was begun; whatever was committed before it is not ahead of it."""
         self._doubt: _Doubt | None = None
         self._committed: Positions = {}
 
@@ -113,6 +115,7 @@ class Transactions:
         if self._attempt is None:
             if self._entries is None:
                 self._entries = [_Entry(self._outbound(each), each) for each in group]
+                self._before = self._ledger.checkpoint()
             entries = self._entries
             self._attempt = in_background(f"{self.name}-transaction", lambda: self._transact(entries))
         if not wait([self._attempt], timeout_s).done:
@@ -190,7 +193,6 @@ class Transactions:
     def _commit(self, producer: Any, todo: list[_Entry], member: ConsumerGroupMetadata) -> None:
         producer.begin_transaction()
         self._send(producer, todo)
-        before = self._ledger.checkpoint()
         for entry in todo:
             self._tell(entry)
         positions = self._unsaved()
@@ -199,8 +201,7 @@ class Transactions:
         if positions:
             offsets = {TopicPartition(*at): OffsetAndMetadata(p.offset, p.metadata, -1) for at, p in positions.items()}
             producer.send_offsets_to_transaction(offsets, member)
-        moved = {at: position for at, position in positions.items() if position != before.get(at)}
-        self._doubt = _Doubt(todo, moved, member.group_id)
+        self._doubt = _Doubt(todo, self._moved_by(todo, positions), member.group_id)
         producer.commit_transaction()
         self._done(todo, positions)
 
@@ -238,10 +239,15 @@ class Transactions:
             at: position for at, position in self._ledger.checkpoint().items() if self._committed.get(at) != position
         }
 
+    def _moved_by(self, todo: list[_Entry], positions: Positions) -> Positions:
+        """The positions that nothing but this transaction can have committed: ahead, in numbers that stayed ours."""
+        numbers = {e.source.claim.stake.number for e in todo if isinstance(e.source, Outgoing) and e.source.claim}
+        return {at: p for at, p in positions.items() if at.number in numbers and p != self._before.get(at)}
+
     def _resolve_doubt(self) -> None:
         """After an unanswered commit: whether it was carried out, which the new producer has waited for."""
         doubt = self._doubt
-        if doubt is not None and self._any_committed(doubt.moved, doubt.group_id):
+        if doubt is not None and doubt.moved and self._any_committed(doubt.moved, doubt.group_id):
             self._done(doubt.entries, doubt.moved)
         self._doubt = None
 

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
 from streams.clock import NS_PER_S, SystemClock
@@ -56,12 +57,13 @@ class Instance:
             self.consumer.poll(timeout_ms=100)
         self.membership: Callable[[], ConsumerGroupMetadata | None] = self.consumer.group_metadata
         self.ledger = Ledger(GRID)
-        self.start = committed(topics)
-        self.claim = self._claim(windows)
         output = Output(Connection((topics.cluster.bootstrap,)), topics.predictions, topics.dead_letters)
         self.sink = Transactions(
             "kafka", output, transactional_id, self.ledger, lambda: self.membership(), SystemClock()
         )
+        self.commit([])  # aborts what a predecessor with this transactional id has left open
+        self.start = committed(topics)
+        self.claim = self._claim(windows)
 
     def _claim(self, windows: int) -> Claim:
         """Record n lies at offset n and is needed by window n alone; all windows are handed on."""
@@ -238,6 +240,26 @@ def test_a_zombie_with_the_same_transactional_id_cannot_commit_what_it_has_begun
     assert seen(topics) == [0, 1]
     assert len(seen(topics, committed_only=False)) == 5
     assert committed(topics) == 2
+
+
+def test_a_commit_that_was_carried_out_but_not_answered_is_not_done_again(
+    instance: Callable[..., Instance], topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = instance()
+    commit = KafkaProducer.commit_transaction
+
+    def unanswered(producer: KafkaProducer) -> None:
+        commit(producer)
+        monkeypatch.undo()
+        raise KafkaError("Could not execute transactional request for unknown reasons")
+
+    monkeypatch.setattr(KafkaProducer, "commit_transaction", unanswered)
+    fates, [error] = one.commit(one.windows(0, 5))
+    assert list(fates) == [True] * 5
+    assert "unknown reasons" in str(error)
+    assert one.commit(one.windows(5, 8)) == ([True] * 3, [])
+    assert seen(topics, committed_only=False) == list(range(8))
+    assert committed(topics) == 8
 
 
 # Crashes.

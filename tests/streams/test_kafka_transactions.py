@@ -1,0 +1,334 @@
+"""A group in one transaction: what is told to the ledger, what is done again, and what an unanswered commit means."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, ProducerFencedError
+from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
+
+from streams.clock import NS_PER_S, ManualClock
+from streams.delivery.ledger import Claim, Ledger
+from streams.kafka.connection import Connection
+from streams.kafka.producing import Output
+from streams.kafka.transactions import Transactions
+from streams.records import Coordinates, Modality, Partition, Unreadable
+from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
+from streams.windows import WindowGrid
+from tests.daemon.predicting import prediction
+
+pytestmark = pytest.mark.unit
+
+TEXT = Partition("text", 0)
+MEMBER = ConsumerGroupMetadata("group", 3, "member", None, MemberState.STABLE)
+_PATIENCE_S = 20.0
+
+Step = Callable[[], None]
+
+
+def raising(error: Exception) -> Step:
+    def step() -> None:
+        raise error
+
+    return step
+
+
+@dataclass
+class Cluster:
+    """Stands in for Kafka: what is committed, and what happens at a step of the next transactions."""
+
+    before: dict[str, list[Step]] = field(default_factory=dict)
+    """By step (init, send, offsets, commit, answer): what the next ones do. `answer` is after a commit is done."""
+    refuses: frozenset[bytes] = frozenset()
+    values: list[bytes] = field(default_factory=list)
+    offsets: dict[TopicPartition, OffsetAndMetadata] = field(default_factory=dict)
+    steps: list[str] = field(default_factory=list)
+    producers: list["Producer"] = field(default_factory=list)
+
+    def client(self, **options: Any) -> "Producer":
+        self.producers.append(Producer(self, options))
+        return self.producers[-1]
+
+    def step(self, name: str) -> None:
+        self.steps.append(name)
+        for step in self.before.get(name, [])[:1]:
+            del self.before[name][0]
+            step()
+
+
+@dataclass
+class Answered:
+    error: KafkaError | None = None
+
+    def get(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class Producer:
+    """As kafka-python's: nothing is seen before the commit, and one refused record spoils the transaction."""
+
+    cluster: Cluster
+    options: dict[str, Any]
+    sent: list[bytes] = field(default_factory=list)
+    answers: list[Answered] = field(default_factory=list)
+    offsets: dict[TopicPartition, OffsetAndMetadata] = field(default_factory=dict)
+    closed: bool = False
+
+    def init_transactions(self) -> None:
+        self.cluster.step("init")
+
+    def begin_transaction(self) -> None:
+        self.sent, self.answers, self.offsets = [], [], {}
+
+    def partitions_for(self, topic: str) -> set[int]:
+        return {0}
+
+    def send(self, topic: str, value: bytes, **of: Any) -> Answered:
+        self.cluster.step("send")
+        self.sent.append(value)
+        self.answers.append(Answered())
+        return self.answers[-1]
+
+    def flush(self) -> None:
+        if self.cluster.refuses.intersection(self.sent):
+            for answered in self.answers:
+                answered.error = MessageSizeTooLargeError("message.max.bytes")
+
+    def send_offsets_to_transaction(self, offsets: dict[TopicPartition, OffsetAndMetadata], member: Any) -> None:
+        self.cluster.step("offsets")
+        self.offsets = dict(offsets)
+
+    def commit_transaction(self) -> None:
+        self.cluster.step("commit")
+        self.cluster.values += self.sent
+        self.cluster.offsets.update(self.offsets)
+        self.cluster.step("answer")
+
+    def close(self, timeout: float) -> None:
+        self.closed = True
+
+
+class Reader:
+    """Stands in for the consumer that looks what is committed."""
+
+    cluster: Cluster
+
+    def __init__(self, **options: Any) -> None:
+        assert options["isolation_level"] == "read_committed"  # else it would not wait for what is being committed
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def committed(self, partition: TopicPartition, metadata: bool) -> OffsetAndMetadata | None:
+        return self.cluster.offsets.get(partition)
+
+
+class Instance:
+    """Owns number 0, whose session "room" has a record per window, at the offset of its index."""
+
+    def __init__(self, cluster: Cluster, windows: int = 10) -> None:
+        self.cluster = cluster
+        self.clock = ManualClock()
+        self.ledger = Ledger(WindowGrid(4 * NS_PER_S, NS_PER_S))
+        self.claim = self._claim(windows)
+        self.member: ConsumerGroupMetadata | None = MEMBER
+        output = Output(Connection(("nowhere:9092",)), "predictions", "dead-letters", client=cluster.client)
+        self.sink = Transactions("kafka", output, "one", self.ledger, lambda: self.member, self.clock)
+
+    def _claim(self, windows: int) -> Claim:
+        claim = self.ledger.claim(self.ledger.assigned(0, {TEXT: 0}, {}), "room")
+        self.ledger.read(TEXT, [(offset, 1) for offset in range(windows)])
+        for index in range(windows):
+            self.ledger.needed(claim, Coordinates(TEXT, index, 0), index)
+            self.ledger.scoring(claim, index)
+        self.ledger.settle(claim, windows)
+        return claim
+
+    def group(self, first: int, before: int) -> list[Outgoing | Unreadable]:
+        return [Outgoing(prediction(), b"%d" % index, self.claim, index) for index in range(first, before)]
+
+    def commit(self, group: list[Outgoing | Unreadable], most: int = 100) -> tuple[list[bool], list[SinkError]]:
+        told: list[SinkError] = []
+        for _ in range(most):
+            try:
+                fates = self.sink.commit(group, _PATIENCE_S)
+                if fates is not None:
+                    return list(fates), told
+            except SinkError as error:
+                told.append(error)
+        raise AssertionError(f"not settled after {most} calls: {told}")
+
+    def committed(self) -> int:
+        return int(self.cluster.offsets[TopicPartition(*TEXT)].offset)
+
+
+@pytest.fixture
+def one(monkeypatch: pytest.MonkeyPatch) -> Instance:
+    cluster = Cluster()
+    monkeypatch.setattr(Reader, "cluster", cluster, raising=False)
+    monkeypatch.setattr("streams.kafka.transactions.KafkaConsumer", Reader)
+    return Instance(cluster)
+
+
+def test_a_group_is_one_transaction_with_its_positions(one: Instance) -> None:
+    assert one.commit(one.group(0, 3)) == ([True] * 3, [])
+    assert one.cluster.values == [b"0", b"1", b"2"]
+    assert one.committed() == 3
+    assert one.cluster.steps == ["init", "send", "send", "send", "offsets", "commit", "answer"]
+    assert one.cluster.producers[0].options["transactional_id"] == "one"
+
+
+def test_a_checkpoint_that_has_not_moved_is_not_committed_again(one: Instance) -> None:
+    one.commit(one.group(0, 3))
+    one.cluster.steps.clear()
+    assert one.commit([]) == ([], [])
+    assert one.cluster.steps == []
+
+
+def test_a_checkpoint_that_has_moved_by_itself_is_committed_alone(one: Instance) -> None:
+    one.commit(one.group(0, 3))
+    one.cluster.steps.clear()
+    one.ledger.delivered(one.claim, 3)
+    assert one.commit([]) == ([], [])
+    assert one.cluster.steps == ["offsets", "commit", "answer"]
+    assert one.committed() == 4
+
+
+def test_a_dead_letter_is_released_in_the_transaction(one: Instance) -> None:
+    one.ledger.read(TEXT, [(10, 1)])
+    letter = Unreadable(Modality.TEXT, b"\xff", 0, Coordinates(TEXT, 10, 0), "not_text", "byte 0 is not UTF-8")
+    assert one.commit([*one.group(0, 10), letter]) == ([True] * 11, [])
+    assert one.committed() == 11
+
+
+# What fails is done again as a whole.
+
+
+@pytest.mark.parametrize("step", ["init", "send", "offsets", "commit"])
+@pytest.mark.parametrize(
+    "error",
+    [KafkaTimeoutError("away"), CommitFailedError("generation"), ProducerFencedError("epoch")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_transaction_that_fails_anywhere_is_done_again_by_a_new_producer(
+    one: Instance, step: str, error: KafkaError
+) -> None:
+    one.cluster.before = {step: [raising(error)] * 3}
+    fates, told = one.commit(one.group(0, 1))
+    assert fates == [True]
+    assert len(told) == 3
+    assert all(isinstance(each, SinkBlockedError) for each in told)
+    assert one.cluster.values == [b"0"]
+    assert one.committed() == 1
+    assert [producer.closed for producer in one.cluster.producers] == [True, True, True, False]
+
+
+def test_a_producer_that_failed_is_replaced_even_if_nothing_is_left_to_publish(one: Instance) -> None:
+    one.cluster.before = {"offsets": [raising(CommitFailedError("generation"))]}
+    group = one.group(0, 3)
+    with pytest.raises(SinkBlockedError):
+        one.sink.commit(group, _PATIENCE_S)
+    one.ledger.revoked([0])
+    assert one.commit(group) == ([False] * 3, [])
+    assert one.cluster.steps.count("init") == 2  # which aborts what the first has left open
+
+
+def test_a_window_that_is_lost_while_the_transaction_is_open_is_left_out_of_the_next(one: Instance) -> None:
+    other = one.ledger.claim(one.ledger.assigned(1, {Partition("text", 1): 0}, {}), "hall")
+    one.ledger.scoring(other, 0)
+    group = [*one.group(0, 2), Outgoing(prediction(), b"hall", other, 0)]
+    one.cluster.before = {"send": [lambda: None, lambda: None, lambda: one.ledger.revoked([1])]}
+    assert one.commit(group) == ([True, True, False], [])
+    assert one.cluster.values == [b"0", b"1"]
+    assert one.committed() == 2
+
+
+# A commit that was not answered.
+
+
+def test_a_commit_that_was_carried_out_but_not_answered_is_not_done_again(one: Instance) -> None:
+    one.cluster.before = {"answer": [raising(KafkaError("unknown reasons"))]}
+    fates, told = one.commit(one.group(0, 3))
+    assert (fates, len(told)) == ([True] * 3, 1)
+    assert one.cluster.values == [b"0", b"1", b"2"]
+    assert one.commit(one.group(3, 5)) == ([True] * 2, [])
+    assert one.committed() == 5
+
+
+def test_it_may_have_been_carried_out_at_the_second_attempt_too(one: Instance) -> None:
+    unknown = raising(KafkaError("unknown reasons"))
+    one.cluster.before = {"commit": [unknown], "answer": [unknown]}
+    fates, told = one.commit(one.group(0, 3))
+    assert (fates, len(told)) == ([True] * 3, 2)
+    assert one.cluster.values == [b"0", b"1", b"2"]
+
+
+def test_a_commit_that_was_neither_answered_nor_carried_out_is_done_again(one: Instance) -> None:
+    one.commit(one.group(0, 3))
+    one.cluster.before = {"commit": [raising(KafkaError("unknown reasons"))] * 2}
+    fates, told = one.commit(one.group(3, 5))
+    assert (fates, len(told)) == ([True] * 2, 2)
+    assert one.cluster.values == [b"%d" % index for index in range(5)]
+
+
+# What is refused.
+
+
+def test_a_record_that_is_refused_costs_itself_only_and_holds_up_no_checkpoint(one: Instance) -> None:
+    one.cluster.refuses = frozenset({b"1"})
+    fates, [error] = one.commit(one.group(0, 4))
+    assert fates == [True, False, True, True]
+    assert "is given up: MessageSizeTooLargeError" in str(error)
+    assert one.cluster.values == [b"0", b"2", b"3"]
+    assert one.committed() == 4
+    one.cluster.steps.clear()
+    one.commit(one.group(4, 6))
+    assert one.cluster.steps == ["send", "send", "offsets", "commit", "answer"]  # in one transaction again
+
+
+# Membership.
+
+
+@pytest.mark.parametrize(
+    "member",
+    [None, MEMBER._replace(generation_id=-1), MEMBER._replace(state=MemberState.REBALANCING)],
+    ids=["no consumer", "not joined", "rebalancing"],
+)
+def test_nothing_is_begun_without_a_settled_membership(one: Instance, member: ConsumerGroupMetadata | None) -> None:
+    one.member = member
+    group = one.group(0, 3)
+    assert one.sink.commit(group, 0.2) is None
+    assert one.cluster.steps == ["init"]
+    one.member = MEMBER
+    assert one.commit(group) == ([True] * 3, [])
+
+
+def test_windows_that_are_lost_while_there_is_no_membership_are_waited_for_no_longer(one: Instance) -> None:
+    one.member = None
+    group = one.group(0, 3)
+    assert one.sink.commit(group, 0.1) is None
+    one.ledger.revoked([0])
+    assert one.commit(group) == ([False] * 3, [])
+    assert one.cluster.values == []
+
+
+def test_the_checkpoint_alone_waits_for_no_membership(one: Instance) -> None:
+    one.member = None
+    one.ledger.delivered(one.claim, 0)
+    assert one.commit([]) == ([], [])
+    assert one.cluster.offsets == {}
+
+
+def test_closing_gives_up_what_waits(one: Instance) -> None:
+    one.commit(one.group(0, 1))
+    one.member = None
+    assert one.sink.commit(one.group(1, 2), 0.1) is None
+    one.sink.close()
+    assert one.cluster.producers[0].closed
+    assert one.cluster.values == [b"0"]
