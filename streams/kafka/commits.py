@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from kafka import TopicPartition
-from kafka.errors import KafkaError, OffsetMetadataTooLargeError
+from kafka.errors import KafkaError, OffsetMetadataTooLargeError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from streams.clock import NS_PER_S, Clock
@@ -68,14 +68,15 @@ class Commits:
         return self._consumer.commit_async(offsets, callback=self._settled)
 
     def _settled(self, _offsets: Any, answer: Any) -> None:
-        failed = isinstance(answer, Exception)
-        self._telemetry.commit("failed" if failed else "committed")
-        if failed != self._failing:
-            self._failing = failed
-            log.warning("commits fail; they are repeated" if failed else "commits succeed again", answer=str(answer))
-        if not failed:
-            return
-        self._sent = {}
+        if not isinstance(answer, Exception):
+            outcome = "committed"
+        else:
+            outcome = "rebalancing" if isinstance(answer, RebalanceInProgressError) else "failed"
+            self._sent = {}
+        self._telemetry.commit(outcome)
+        if outcome == "failed" and not self._failing:
+            log.warning("commits fail; they are repeated", error=str(answer))
+        self._failing = outcome == "failed"
         if isinstance(answer, OffsetMetadataTooLargeError):
             self._with_metadata = False
             log.warning(

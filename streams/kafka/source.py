@@ -62,11 +62,8 @@ class KafkaSource:
         try:
             self._consumer = KafkaConsumer(**options)
         except (KafkaError, OSError) as error:
-            needed = advice(error)
-            raise SourceError(
-                f"Kafka at {', '.join(self._config.connection.bootstrap_servers)}: {error}"
-                + (f": {needed}" if needed else "")
-            ) from error
+            servers = ", ".join(self._config.connection.bootstrap_servers)
+            raise SourceError(f"Kafka at {servers}: {_told(error)}") from error
         self._intake = Intake(self._config, self._consumer, assignor, self._ledger, self._clock, self._telemetry)
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
@@ -81,7 +78,7 @@ class KafkaSource:
                 else:
                     self._intake.turn(emit, stop)
         except KafkaError as error:
-            raise SourceError(f"Kafka source {self.name}: {error!r}") from error
+            raise SourceError(f"Kafka source {self.name}: {_told(error)}") from error
 
     def close(self) -> None:
         """Commits what is delivered, gives up all partitions and leaves the group (a static member stays in it)."""
@@ -103,3 +100,8 @@ class KafkaSource:
         """Who we are in the group right now, for transactions; without a generation while we are not in it."""
         consumer = self._consumer
         return ConsumerGroupMetadata(self._config.group_id) if consumer is None else consumer.group_metadata()
+
+
+def _told(error: Exception) -> str:
+    needed = advice(error)
+    return repr(error) if needed is None else f"{error}: {needed}"

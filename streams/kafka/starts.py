@@ -36,9 +36,10 @@ def find_starts(
 ) -> dict[Partition, Start]:
     """Asks the cluster, within a second or two; errors of kafka-python, KafkaTimeoutError above all, are passed on."""
     wanted = [TopicPartition(*partition) for partition in partitions]
+    # The ends last: a log that grows meanwhile must not seem to end before what was committed.
+    committed = {partition: consumer.committed(partition, metadata=True, timeout_ms=_ANSWER_MS) for partition in wanted}
     beginnings = ask_offsets(consumer.beginning_offsets, wanted)
     ends = ask_offsets(consumer.end_offsets, wanted)
-    committed = {partition: consumer.committed(partition, metadata=True, timeout_ms=_ANSWER_MS) for partition in wanted}
     return {
         Partition(*partition): _start(committed[partition], beginnings[partition], ends[partition], policy)
         for partition in wanted

@@ -534,6 +534,12 @@ def test_a_commit_that_failed_is_made_up_for_by_the_next(bench: Bench) -> None:
     assert bench.telemetry.commits["committed"] == 1
 
 
+def test_commits_that_a_rebalance_comes_before_are_told_apart(bench: Bench) -> None:
+    bench.consumer.commit_answer = errors.RebalanceInProgressError()
+    bench.turns(11)
+    assert bench.telemetry.commits == {"rebalancing": 1}
+
+
 def test_a_broker_that_takes_no_metadata_gets_offsets_alone(bench: Bench) -> None:
     stake = next(item.stake for item in bench.items if isinstance(item, Assigned))
     bench.ledger.settle(bench.ledger.claim(stake, "room"), 5)
