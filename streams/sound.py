@@ -21,6 +21,7 @@ CONTAINERS = frozenset({"audio/wav", "audio/x-wav", "audio/flac", "audio/ogg"})
 
 _SNAP_NS = 20 * NS_PER_MS  # time stamps jitter by less than this; a real gap is longer
 _RATES_HZ = range(4_000, 384_001)
+_UNKNOWN_BYTES = 0x7FFF_F000  # SoX promises this where it writes into a pipe, ffmpeg twice as much
 
 
 class BadSound(Exception):
@@ -34,8 +35,7 @@ class BadSound(Exception):
 def decode(content_type: str, payload: bytes, max_samples: int) -> Sound:
     """Mono float32 sound at its own rate from PCM (`audio/L16`, s16le) or a whole WAV, FLAC or OGG file.
 
-    BadSound if it is none, or has over `max_samples` (counted over its channels). Of a file cut short, what is there is
-    taken: its length tells how much was received.
+    BadSound if it is none, is cut short, or has over `max_samples` (counted over its channels).
     """
     header = Message()
     header["content-type"] = content_type
@@ -83,6 +83,8 @@ def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float3
 def _decode_container(content_type: str, payload: bytes, max_samples: int) -> Sound:
     if not payload:
         raise BadSound("empty", "sound of 0 bytes")
+    if payload.startswith(b"RIFF") and _is_cut_short(payload):
+        raise BadSound("corrupt", f"{content_type} is cut short: it has {len(payload)} bytes and promises more")
     try:
         with soundfile.SoundFile(io.BytesIO(payload)) as file:
             rate_hz = file.samplerate
@@ -98,6 +100,12 @@ def _decode_container(content_type: str, payload: bytes, max_samples: int) -> So
     if not np.isfinite(samples).all():
         raise BadSound("corrupt", f"{content_type} with samples that are no numbers")
     return Sound(np.clip(samples.mean(axis=1), -1, 1), rate_hz)
+
+
+def _is_cut_short(riff: bytes) -> bool:
+    """Whether a RIFF file holds less than it promises, which libsndfile would not say; a byte of padding may lack."""
+    promised = int.from_bytes(riff[4:8], "little")
+    return promised < _UNKNOWN_BYTES and len(riff) < promised + 7
 
 
 def _parameter(header: Message, name: str, default: int) -> int:

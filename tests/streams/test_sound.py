@@ -65,9 +65,17 @@ def test_files_are_read_whole(content_type: str, kind: str) -> None:
     assert np.abs(sound.samples - tone(0.5, 22_050)).max() < 0.05
 
 
-def test_of_a_wav_cut_short_what_is_there_is_taken() -> None:
-    whole = file_of(tone(1))
-    assert len(decode("audio/wav", whole[: 44 + 8_000], LIMIT).samples) == 4_000
+@pytest.mark.parametrize("promised", [0x7FFF_F024, 0xFFFF_FFFF])
+def test_a_wav_that_was_written_into_a_pipe_and_knows_no_length_is_read(promised: int) -> None:
+    whole = bytearray(file_of(tone(1)))
+    for at in (4, whole.index(b"data") + 4):
+        whole[at : at + 4] = promised.to_bytes(4, "little")
+    assert len(decode("audio/wav", bytes(whole), LIMIT).samples) == 16_000
+
+
+def test_a_wav_may_lack_its_last_byte_of_padding() -> None:
+    odd = wav_header(16_000, 101).replace((137).to_bytes(4, "little"), (138).to_bytes(4, "little"), 1) + b"x" * 101
+    assert len(decode("audio/wav", odd, LIMIT).samples) == 50
 
 
 def test_sound_beyond_full_scale_is_clipped() -> None:
@@ -96,6 +104,8 @@ LYING_FLAC[22:26] = b"\xff" * 4
         pytest.param("audio/wav", b"", "empty", id="wav of no bytes"),
         pytest.param("audio/wav", wav_header(16_000, 0), "empty", id="wav without samples"),
         pytest.param("audio/wav", wav_header(16_000, 100)[:30], "corrupt", id="wav cut in its header"),
+        pytest.param("audio/wav", file_of(tone(1))[: 44 + 8_000], "corrupt", id="wav cut in its samples"),
+        pytest.param("audio/wav", file_of(tone(1))[:44], "corrupt", id="wav cut before its samples"),
         pytest.param("audio/wav", wav_header(1, 100) + b"x" * 100, "corrupt", id="wav at 1 Hz"),
         pytest.param("audio/wav", wav_header(0, 100) + b"x" * 100, "corrupt", id="wav at 0 Hz"),
         pytest.param("audio/wav", b"hello, I am a text file", "corrupt", id="no wav at all"),
