@@ -41,6 +41,9 @@ def contradictions(config: "Config") -> Iterator[Contradiction]:
         if isinstance(sink, KafkaSink):
             yield from _of_kafka_sink(("sinks", index, "kafka"), sink.kafka, kafka.kafka if kafka else None)
     yield from _of_delivery(config.delivery, kafka, config.kafka_sink)
+    if config.delivery.guarantee == "exactly_once" and config.windows.grace_s:
+        sentence = "must be 0 with delivery.guarantee exactly_once: a window that is revised is published again"
+        yield ("windows", "grace_s"), sentence, config.windows.grace_s
 
 
 def _of_windows(windows: "Windows") -> Iterator[Contradiction]:

@@ -195,6 +195,11 @@ def test_a_security_that_contradicts_itself_is_told_key_by_key(
             ' bootstrap_servers (is "exactly_once")',
         ),
         (
+            SOURCE + SINK + "[windows]\ngrace_s = 1.0\n[delivery]\nguarantee = 'exactly_once'\n",
+            "kafka.toml:8 windows.grace_s: must be 0 with delivery.guarantee exactly_once: a window that is revised is"
+            " published again (is 1.0)",
+        ),
+        (
             SOURCE + "[delivery]\ntransactional_id = 'x'\n",
             'kafka.toml:6 delivery.transactional_id: has no meaning with guarantee at_least_once (is "x")',
         ),
