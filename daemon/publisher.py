@@ -68,6 +68,8 @@ class Publisher:
         self._beat = self._heartbeats.worker("publish")
         self._queue: queue.SimpleQueue[Scored | Unreadable | None] = queue.SimpleQueue()
         self._in_group = 0
+        self._unscored: list[ClosedWindow] = []
+        """Those since the last that was scored: should the device be broken, another process will score them."""
         self._deadline_ns: int | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
@@ -145,22 +147,29 @@ class Publisher:
         return True
 
     def _built(self, scored: Scored) -> Outgoing | None:
-        """What is to be published of a window; None if nothing is, which settles it."""
+        """What is to be published of a window; None if it cannot be, or is another instance's now."""
         window, outgoing = scored.window, None
+        if scored.scores is None:
+            log.error("a window could not be scored", session=window.session, start=format_ns(window.start_ns))
+            self._unscored.append(window)
+            return None
+        self._never_published(self._unscored)  # the device is well, so it was these windows that cannot be scored
+        self._unscored = []
         try:
-            if window.claim is not None and not window.claim.valid:
-                log.info("a window is another instance's now", session=window.session)
-            elif scored.scores is None:
-                log.error("a window could not be scored", session=window.session, start=format_ns(window.start_ns))
-            else:
-                seconds = self._since_received_s(window)
-                prediction = build(scored, scored.scores, self._publication, seconds)
+            if window.claim is None or window.claim.valid:
+                prediction = build(scored, scored.scores, self._publication, self._since_received_s(window))
                 outgoing = Outgoing(prediction, prediction.json_line(), window.claim, window.index)
         except Exception as error:  # scores that the schema refuses, or a fault of ours: it costs this window only
             self._refused(error, session=window.session, start=format_ns(window.start_ns))
-        if outgoing is None and window.claim is not None and self._ledger is not None:
-            self._ledger.delivered(window.claim, window.index)
+        if outgoing is None:
+            self._never_published([window])
         return outgoing
+
+    def _never_published(self, windows: Sequence[ClosedWindow]) -> None:
+        """Tells the ledger of windows that will never be published."""
+        for window in windows:
+            if window.claim is not None and self._ledger is not None:
+                self._ledger.delivered(window.claim, window.index)
 
     def _deliver(self, leaving: Sequence[Outgoing | Unreadable]) -> Sequence[bool] | None:
         """Which have left, once all are settled; None if the deadline passed before."""
@@ -184,7 +193,7 @@ class Publisher:
                     sink.publish(each.prediction, each.line)
                 elif isinstance(sink, DeadLetterSink):
                     sink.set_aside(each)
-            except SinkError as error:
+            except Exception as error:  # a refusal, or a fault of ours: it costs this one only
                 self._refused(error, sink=sink.name)
 
     def _settled(self, name: str, ask: Callable[[], Answer]) -> Answer | None:

@@ -35,7 +35,7 @@ class Kept:
     """Keeps what it is given, and settles it at the flush; refuses or is away as a test says."""
 
     name: str = "kept"
-    refuses: bool = False
+    refuses: Exception | None = None
     fails_to_close: bool = False
     answers: list[Callable[[], bool]] = field(default_factory=list)
     """What the next flushes do, before all others settle at once."""
@@ -47,7 +47,7 @@ class Kept:
 
     def publish(self, prediction: Prediction, line: bytes) -> None:
         if self.refuses:
-            raise SinkError(f"{self.name}: the disk is full")
+            raise self.refuses
         self.lines.append(line)
 
     def set_aside(self, letter: Unreadable) -> None:
@@ -217,8 +217,9 @@ def test_no_window_is_done_before_every_sink_has_settled_its_group() -> None:
 # What goes wrong.
 
 
-def test_a_sink_that_refuses_is_counted_and_the_others_still_get_the_prediction() -> None:
-    full, well = Kept("full", refuses=True), Kept("well")
+@pytest.mark.parametrize("error", [SinkError("the disk is full"), ValueError("a fault of ours")], ids=repr)
+def test_a_sink_that_refuses_is_counted_and_the_others_still_get_the_prediction(error: Exception) -> None:
+    full, well = Kept("full", refuses=error), Kept("well")
     on = running(full, well)
     on.publisher.submit(scored(0))
     on.publisher.submit(scored(1))
@@ -372,15 +373,34 @@ def test_a_window_that_is_another_instances_now_is_not_published_and_told_to_be_
     assert not on.publisher.failed
 
 
-@pytest.mark.parametrize(
-    "spoilt", [{"scores": None}, {"scores": replace(scores(), valence=float("nan"))}], ids=["unscored", "refused"]
-)
-def test_a_window_that_can_never_be_published_holds_up_no_checkpoint(spoilt: dict[str, Scores | None]) -> None:
+def test_a_window_that_the_schema_refuses_holds_up_no_checkpoint() -> None:
     on = running()
-    on.publisher.submit(replace(scored(claim=claimed(on)), **spoilt))  # type: ignore[arg-type]
+    on.publisher.submit(scored(0, replace(scores(), valence=float("nan")), claimed(on)))
     on.told.next()
     on.publisher.stop()
     assert on.needed() == [8]
+
+
+def test_a_window_that_could_not_be_scored_is_needed_until_the_device_has_scored_another() -> None:
+    on = running()
+    claim = claimed(on, windows=2)
+    on.publisher.submit(replace(scored(0, claim=claim), scores=None))
+    on.told.next()
+    assert on.needed() == [7]
+    on.publisher.submit(scored(1, claim=claim))
+    on.told.next()
+    on.publisher.stop()
+    assert on.needed() == [8]
+
+
+def test_what_a_broken_device_could_not_score_is_left_to_another_process() -> None:
+    on = running()
+    claim = claimed(on, windows=2)
+    for at_s in range(2):
+        on.publisher.submit(replace(scored(at_s, claim=claim), scores=None))
+    on.told.many(2)
+    on.publisher.stop()
+    assert on.needed() == [7]
 
 
 def test_a_dead_letter_goes_to_the_sinks_that_keep_them_and_is_released_when_it_is_acknowledged() -> None:
