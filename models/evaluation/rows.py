@@ -1,11 +1,12 @@
 """The rows of a corpus as the model's windows: what each shows, and what its corpus says it is.
 
-A row is a window of its own: a face, a whole clip, a line. Clips are cut into segments of the encoder's length, the
-last one filled with silence. Left out: sessions, in which windows overlap and modalities meet.
+A row is a window of its own: a face, a whole clip, a line; a row of a user's own manifest may be all of them together.
+Clips are cut into segments of the encoder's length, the last one filled with silence. Left out: sessions, in which
+windows overlap.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,43 +16,26 @@ from numpy.typing import NDArray
 from models.data.ferplus import read_ferplus
 from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
 from models.data.text_corpora import CORPORA, TextSample, read_corpus
+from models.evaluation.own_rows import own_rows
+from models.evaluation.row_types import EvaluationError as EvaluationError
+from models.evaluation.row_types import Rows, segments_of
 from models.face.crop import given_face
 from models.face.expressions import EXPRESSIONS
 from models.labels import EMOTIONS, RISKS
-from models.speech.encoder import SEGMENT_SAMPLES
 
 SPEECH_CORPORA = ("ravdess", "emodb")
-KNOWN = ("ferplus", *SPEECH_CORPORA, *CORPORA)
-"""Corpora that can be evaluated."""
+KNOWN = ("manifest", "ferplus", *SPEECH_CORPORA, *CORPORA)
+"""Corpora that can be evaluated; `manifest` is a user's own."""
 
 EMODB_TRAINED_ON = ("03", "08", "09", "10", "11", "13")
 """Speakers of EMO-DB's training part; the others are its test part."""
 
 
-class EvaluationError(ValueError):
-    """A corpus, split, task or modality that cannot be measured; the message says what there is."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """What is to be measured.
-
-    task: "emotion", "expression" or a risk. labels: names, in the order of the answer. units: per row, its modality's
-    events before `prepare`. truth: (rows,) index of the label, -1 for a row that has several. shares: (rows, 7) labels
-    of rows that may have several, else None.
-    """
-
-    task: str
-    modality: Literal["video", "audio", "text"]
-    labels: tuple[str, ...]
-    units: Sequence[Any]
-    truth: NDArray[np.int64]
-    shares: NDArray[np.float64] | None = None
-
-
 def read_rows(corpus: str, data: Path, split: str, task: str | None) -> Rows:
     """Raises EvaluationError for what is not there or cannot be read, naming the file."""
     try:
+        if corpus == "manifest":
+            return own_rows(data, split, task or "emotion")
         if corpus == "ferplus":
             return _faces(data, split, _task(corpus, task, ("expression", "emotion")))
         if corpus in SPEECH_CORPORA:
@@ -75,13 +59,26 @@ def _faces(data: Path, split: str, task: str) -> Rows:
     faces = read_ferplus(data, split)
     labels = EXPRESSIONS if task == "expression" else EMOTIONS
     kept = np.flatnonzero(faces.labels < len(labels))
-    return Rows(task, "video", labels, [[given_face(image)] for image in faces.images[kept]], faces.labels[kept])
+    units = {"video": [[given_face(image)] for image in faces.images[kept]]}
+    return Rows(task, labels, units, faces.labels[kept], groups=faces.names[kept])
 
 
 def _clips(corpus: str, data: Path, split: str, task: str) -> Rows:
     clips = _ravdess(data, split) if corpus == "ravdess" else _emodb(data, split)
     truth = np.array([EMOTIONS.index(clip.emotion) for clip in clips], dtype=np.int64)
-    return Rows(task, "audio", EMOTIONS, [list(_segments(clip)) for clip in clips], truth)
+    units = {"audio": [segments_of(read_pcm(clip)) for clip in clips]}
+    speakers = np.array([clip.speaker for clip in clips])
+    return Rows(
+        task, EMOTIONS, units, truth, groups=speakers, slices=_told_of(clips, data / "speech" / f"{corpus}.csv")
+    )
+
+
+def _told_of(clips: Sequence[Clip], table: Path) -> dict[str, NDArray[np.str_]]:
+    """What the corpus's table tells of each clip, that figures may be broken down by."""
+    with table.open(newline="", encoding="utf-8") as lines:
+        told = {table.parent / row["file"]: row for row in csv.DictReader(lines)}
+    columns = [name for name in ("gender", "intensity", "statement") if name in next(iter(told.values()))]
+    return {name: np.array([told[clip.path][name] for clip in clips]) for name in columns}
 
 
 def _ravdess(data: Path, split: str) -> list[Clip]:
@@ -106,12 +103,6 @@ def _emodb(data: Path, split: str) -> list[Clip]:
     return clips
 
 
-def _segments(clip: Clip) -> Iterator[NDArray[np.float32]]:
-    pcm = read_pcm(clip)
-    whole = np.pad(pcm, (0, -len(pcm) % SEGMENT_SAMPLES))
-    yield from whole.reshape(-1, SEGMENT_SAMPLES)
-
-
 def _lines(corpus: str, data: Path, split: str, asked: str | None) -> Rows:
     known = cast(Literal["train", "valid", "test"], split)
     samples = read_corpus(corpus, data, known)
@@ -120,11 +111,23 @@ def _lines(corpus: str, data: Path, split: str, asked: str | None) -> Rows:
     if task == "emotion":
         shares = np.array([sample.emotion for sample in samples], dtype=np.float64)
         truth = np.where(shares.max(axis=1) == 1, shares.argmax(axis=1), -1)
-        return Rows(task, "text", EMOTIONS, [[sample.text] for sample in samples], truth, shares)
+        return Rows(task, EMOTIONS, {"text": [[sample.text] for sample in samples]}, truth, shares, **_about(samples))
     head = RISKS.index(task)
-    labelled = [(sample.text, risk) for sample in samples if (risk := sample.risk[head]) is not None]
+    labelled = [(sample, risk) for sample in samples if (risk := sample.risk[head]) is not None]
     truth = np.array([risk > 0.5 for _, risk in labelled], dtype=np.int64)
-    return Rows(task, "text", (f"no {task}", task), [[text] for text, _ in labelled], truth)
+    lines = [sample for sample, _ in labelled]
+    units = {"text": [[sample.text] for sample in lines]}
+    return Rows(task, (f"no {task}", task), units, truth, **_about(lines))
+
+
+def _about(samples: Sequence[TextSample]) -> dict[str, Any]:
+    words = np.array([len(sample.text.split()) for sample in samples])
+    length = np.array(["up to 8 words", "9 to 20 words", "more than 20 words"])[np.digitize(words, (9, 21))]
+    languages = np.array([sample.lang for sample in samples])
+    return {
+        "groups": np.array([sample.group for sample in samples]),
+        "slices": {"language": languages} | ({} if (languages == "zh").any() else {"length": length}),
+    }
 
 
 def _risks(samples: Sequence[TextSample]) -> list[str]:

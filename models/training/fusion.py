@@ -19,6 +19,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch.nn import functional
 
 from models.calibration import TemperatureScaling
+from models.evaluation.curves import coverage_accuracy
 from models.evaluation.metrics import classification_figures
 from models.fusion import MODALITIES, LogLinearPool
 from models.labels import EMOTIONS
@@ -74,7 +75,7 @@ def fit_fusion(answers: Mapping[str, Answers], seed: int = 0) -> FittedFusion:
     least = float(np.quantile(confidence, 1 - _COVERAGE))
     calibration, pool = _fit(answers, seed)
     metrics = {"protocol": __doc__, "folds": _FOLDS, "windows_per_fold": _WINDOWS, "subsets": subsets}
-    metrics["coverage_accuracy"] = _coverage_curve(confidence, correct)
+    metrics["coverage_accuracy"] = coverage_accuracy(confidence, correct)
     return FittedFusion(calibration, pool, round(least, 3), metrics)
 
 
@@ -153,14 +154,3 @@ def _spread(folds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     return {
         name: {"mean": round(float(v.mean()), 4), "sd": round(float(v.std(ddof=1)), 4)} for name, v in values.items()
     }
-
-
-def _coverage_curve(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[dict[str, float]]:
-    """Accuracy of the windows answered, at thresholds that leave more and more unanswered."""
-    curve = []
-    for coverage in (1.0, 0.95, 0.9, 0.8, 0.7, 0.5):
-        threshold = float(np.quantile(confidence, 1 - coverage))
-        kept = confidence >= threshold
-        row = {"threshold": threshold, "coverage": kept.mean(), "accuracy": correct[kept].mean()}
-        curve.append({name: round(float(value), 4) for name, value in row.items()})
-    return curve

@@ -99,7 +99,7 @@ def test_clips_of_other_speakers_are_the_test_part_of_emodb(data: Path) -> None:
             "test",
             None,
             None,
-            "corpus 'imagenet' is not known; known are ferplus, ravdess, emodb, goemotions",
+            "corpus 'imagenet' is not known; known are manifest, ferplus, ravdess, emodb, goemotions",
         ),
         ("ferplus", "test", None, None, r"ferplus_test\.npz: no such split of FER\+"),
         ("goemotions", "test", None, None, r"goemotions_test\.jsonl\.gz: no such file"),

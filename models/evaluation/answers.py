@@ -1,0 +1,133 @@
+"""A model's answers to the rows of a corpus, under the label frequencies that the corpus's figures assume.
+
+Answers to emotion are given under the frequencies that the labels had in the corpus's training part, where the model
+knows them, because that is what the literature's figures assume; the service takes labels as equally likely. Labels
+that a corpus does not use cannot be chosen.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.encoding import Encoded
+from models.evaluation.row_types import EvaluationError, Rows
+from models.face.encoder import FaceEncoder
+from models.model import AffectModel, WindowFeatures
+
+_ROWS_PER_CALL = 64
+_UNUSED = {"emodb": ("surprise",)}
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """What a model says of each row.
+
+    encoded: by modality, each row's events, None where it has none. posterior: (rows, labels), for labels equally
+    likely beforehand. log_prior: (labels,), 0 where labels are taken as equally likely, minus infinity for those that
+    the corpus does not use.
+    """
+
+    rows: Rows
+    encoded: Mapping[str, Sequence[Encoded | None]]
+    posterior: Floats
+    log_prior: Floats
+    rows_per_second: float
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(rows,) those with one label."""
+        return self.rows.truth >= 0
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """(known rows,)"""
+        return self.rows.truth[self.known]
+
+    @property
+    def probabilities(self) -> Floats:
+        """(known rows, labels) under the corpus's own frequencies."""
+        return under(self.posterior[self.known], self.log_prior)
+
+    @property
+    def equal_probabilities(self) -> Floats:
+        """(known rows, labels) for equally likely labels, of those that the corpus uses."""
+        return under(self.posterior[self.known], np.where(np.isfinite(self.log_prior), 0.0, -np.inf))
+
+
+def answers(model: AffectModel, corpus: str, rows: Rows) -> Answers:
+    """Asks the model. Raises EvaluationError for rows of no modality that the model has, or without one label."""
+    if not (rows.truth >= 0).any():
+        raise EvaluationError(f"{corpus}: there are no rows with one label")
+    if not set(rows.units) & set(model.encoders):
+        raise EvaluationError(f"{model.name} has no part for {', '.join(rows.units)}, which is all that {corpus} has")
+    began_s = perf_counter()
+    encoded = {
+        modality: _encoded(model.encoders[modality], units)
+        for modality, units in rows.units.items()
+        if modality in model.encoders
+    }
+    posterior = _posterior(model, rows, encoded)
+    rows_per_second = len(rows.truth) / (perf_counter() - began_s)
+    return Answers(rows, encoded, posterior, _log_prior(model, corpus, rows), rows_per_second)
+
+
+def under(posterior: Floats, log_prior: Floats) -> Floats:
+    """Posteriors (rows, labels) for equally likely labels, brought to other frequencies (labels,)."""
+    weighted = posterior * np.exp(log_prior - log_prior.max())
+    brought: Floats = weighted / weighted.sum(axis=1, keepdims=True)
+    return brought
+
+
+def _encoded(encoder: Any, units: Sequence[Sequence[Any]]) -> list[Encoded | None]:
+    """Each row's events, encoded."""
+    prepare = getattr(encoder, "prepare", lambda unit: unit)
+    encoded: list[Encoded | None] = []
+    for start in range(0, len(units), _ROWS_PER_CALL):
+        chunk = units[start : start + _ROWS_PER_CALL]
+        sizes = [len(row) for row in chunk]
+        if not sum(sizes):
+            encoded += [None] * len(chunk)
+            continue
+        events = encoder.encode([prepare(unit) for row in chunk for unit in row])
+        parts = zip(events.embedding.split(sizes), events.weight.split(sizes), strict=True)
+        encoded += [Encoded(*part) if len(part[1]) else None for part in parts]
+    return encoded
+
+
+def _posterior(model: AffectModel, rows: Rows, encoded: Mapping[str, Sequence[Encoded | None]]) -> Floats:
+    if rows.task == "expression":
+        return _expressions(model, encoded["video"])
+    posterior: list[tuple[float, ...]] = []
+    for start in range(0, len(rows.truth), _ROWS_PER_CALL):
+        chosen = range(start, min(start + _ROWS_PER_CALL, len(rows.truth)))
+        found = [{name: row for name, events in encoded.items() if (row := events[i]) is not None} for i in chosen]
+        for scores in model.fuse([WindowFeatures(events) for events in found]):
+            risk = scores.risk.categories.get(rows.task)
+            posterior.append(scores.emotion if risk is None else (1 - risk, risk))
+    return np.array(posterior, dtype=np.float64)
+
+
+def _expressions(model: AffectModel, encoded: Sequence[Encoded | None]) -> Floats:
+    """FER+'s eight expressions: contempt, which the service has no label for, is calibrated as the others are."""
+    encoder, calibration = model.encoders["video"], model.manifest.calibration["video"]
+    if not isinstance(encoder, FaceEncoder):
+        raise EvaluationError(f"{model.name}: its part for video does not tell expressions")
+    logits = encoder.expressions(torch.cat([row.embedding for row in encoded if row is not None])).double().cpu()
+    bias = torch.tensor([*calibration.bias, 0.0], dtype=torch.float64)
+    return np.asarray((logits / calibration.temperature + bias).softmax(dim=-1).numpy())
+
+
+def _log_prior(model: AffectModel, corpus: str, rows: Rows) -> Floats:
+    known = model.manifest.metrics.get("log_prior", {}).get(corpus)
+    of_emotion = rows.task == "emotion" and set(rows.units) == {"text"}
+    if known is not None and (rows.task == "expression" or of_emotion) and len(known) == len(rows.labels):
+        return np.array([-np.inf if value is None else value for value in known], dtype=np.float64)
+    unused = _UNUSED.get(corpus, ())
+    return np.array([-np.inf if label in unused else 0.0 for label in rows.labels])

@@ -1,0 +1,53 @@
+"""Figures for parts of the rows (sex, language, intensity, length), and the gap between the best and the worst part.
+
+UAR is over the labels that every part has, so that parts are compared on the same question.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_ROWS = 20
+"""Smaller parts are not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One part: its rows, accuracy and UAR."""
+
+    value: str
+    n: int
+    accuracy: float
+    uar: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """parts: at least two. gap: the difference between the greatest and the least UAR."""
+
+    parts: tuple[Slice, ...]
+    gap: float
+
+
+def sliced(
+    said: NDArray[np.int64], truth: NDArray[np.int64], slices: Mapping[str, NDArray[np.str_]]
+) -> dict[str, Sliced]:
+    """said, truth: (rows,). slices: by name, (rows,) values; those without two parts of 20 rows are left out."""
+    found = {}
+    for name, values in slices.items():
+        parts = {value: values == value for value in np.unique(values) if (values == value).sum() >= LEAST_ROWS}
+        if len(parts) < 2:
+            continue
+        shared = set.intersection(*({*truth[rows].tolist()} for rows in parts.values()))
+        measured = tuple(_slice(str(value), said[rows], truth[rows], shared) for value, rows in parts.items())
+        uars = [part.uar for part in measured]
+        found[name] = Sliced(measured, max(uars) - min(uars))
+    return found
+
+
+def _slice(value: str, said: NDArray[np.int64], truth: NDArray[np.int64], labels: set[int]) -> Slice:
+    recalls = [float((said[truth == label] == label).mean()) for label in sorted(labels)]
+    uar = float(np.mean(recalls)) if recalls else float("nan")
+    return Slice(value, len(truth), float((said == truth).mean()), uar)
