@@ -91,8 +91,8 @@ def _page(model: AffectModel, summary: str, sections: Iterable[str]) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1><p><code>{escape(model.digest)}</code></p>"
-        "<p>In brackets: 95 % intervals of the bootstrap over speakers, dialogues or rows. Changed rows are at most 400 "
-        f"of the same rows.</p>{summary}{''.join(sections)}</body></html>\n"
+        "<p>In brackets: 95 % intervals of the bootstrap over speakers, dialogues or rows. Changed rows are at most "
+        f"400 of the same rows.</p>{summary}{''.join(sections)}</body></html>\n"
     )
 
 
