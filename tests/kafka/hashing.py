@@ -1,0 +1,158 @@
+"""In the place of the model: a unit becomes the hash of its content, and a window's scores come from all of its units.
+
+So a window that holds anything else than it should gives another prediction, at no cost. What every window of some
+records must give is computed here without Kafka, threads or time: `expected`.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from daemon.config import Config
+from daemon.engine import Scored
+from daemon.instruments import Instruments
+from daemon.preparation import Evidence
+from daemon.publication import Publication, build
+from daemon.wiring import limits, timeline_config
+from models.labels import EMOTIONS, RISKS
+from models.model import ModalityScores, Scores
+from models.risk import RiskScores
+from streams.clock import ManualClock
+from streams.decode import decode
+from streams.delivery.ledger import Ledger
+from streams.events import Line, Picture, SoundPieces, Unit
+from streams.origin import STORED
+from streams.predictions import ModelRef
+from streams.records import Modality, Record
+from streams.sessions import Sessions
+from streams.telemetry import NullTelemetry
+from streams.timeline import ClosedWindow
+
+MODEL = ModelRef(name="hash", version="1", digest="sha256:0")
+
+Content = dict[str, Any]
+"""A prediction without what may differ between two runs: when it was computed, and by what its window closed."""
+
+
+class HashingModel:
+    """What `daemon.scoring` asks of a model beside scoring."""
+
+    name, version, digest, device = MODEL.name, MODEL.version, MODEL.digest, torch.device("cpu")
+
+    @classmethod
+    def load(cls, *_: object) -> "HashingModel":
+        return cls()
+
+    def warm_up(self, rows: int) -> None:
+        """Nothing is cold."""
+
+
+class HashingEngine:
+    """Implements `daemon.pipeline.Engine`, and is made like `daemon.engine.ScoringEngine`."""
+
+    takes_s = 0.0
+    """How long a unit is under way."""
+
+    def __init__(
+        self,
+        model: object,
+        workers: object,
+        batching: object,
+        encoded: Callable[[Unit], None],
+        scored: Callable[[Scored], None],
+        instruments: Instruments,
+    ) -> None:
+        self.device = SimpleNamespace(broken=False)
+        self._encoded = encoded
+        self._scored = scored
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+    def forget(self, session: str) -> None:
+        """Nothing is remembered."""
+
+    def encode(self, unit: Unit) -> None:
+        unit.result = hashed(unit)
+        if not self.takes_s:
+            self._encoded(unit)
+            return
+        later = threading.Timer(self.takes_s, self._encoded, [unit])
+        later.daemon = True
+        later.start()
+
+    def score(self, window: ClosedWindow) -> None:
+        self._scored(Scored(window, scores(window), 0.0, 0.0))
+
+
+def hashed(unit: Unit) -> Evidence:
+    """One row that stands for the whole content of the unit."""
+    content = hashlib.sha256(f"{unit.start_ns} {unit.end_ns} {unit.received_fraction}".encode())
+    match unit.payload:
+        case Picture(payload=payload):
+            content.update(payload)
+        case Line(text=text, author=author, lang=lang):
+            content.update(repr((text, author, lang)).encode())
+        case SoundPieces(pieces=pieces):
+            for start_ns, sound in pieces:
+                content.update(start_ns.to_bytes(8, "big") + sound.samples.tobytes())
+    number = int.from_bytes(content.digest()[:6], "big")
+    return Evidence(torch.tensor([[number]]), torch.ones(1), {}, 0.0)
+
+
+def scores(window: ClosedWindow) -> Scores:
+    """Scores that are the same for the same units only."""
+    content = hashlib.sha256(f"{window.session} {window.start_ns}".encode())
+    for modality, units in window.units.items():
+        content.update(f"{modality} {[int(unit.result.embedding[0, 0]) for unit in units]}".encode())
+    digest = content.digest()
+    total = sum(digest[: len(EMOTIONS)]) or 1
+    modalities = {m.value: ModalityScores(bool(units), 0.0, None) for m, units in window.units.items()}
+    return Scores(
+        emotion=tuple(byte / total for byte in digest[: len(EMOTIONS)]),
+        label=EMOTIONS[digest[8] % len(EMOTIONS)],
+        valence=int.from_bytes(digest[9:12], "big") / 2**24,
+        arousal=int.from_bytes(digest[12:15], "big") / 2**24,
+        entropy=1.0,
+        modality=modalities,
+        risk=RiskScores(0.0, "none", dict.fromkeys(RISKS, 0.0)),
+        abstained=None,
+    )
+
+
+def content(line: bytes) -> Content:
+    """What two predictions of the same window must have in common."""
+    told: Content = json.loads(line)
+    del told["timing"], told["alignment"], told["window"]["closed_by"]
+    return told
+
+
+def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
+    """What must be published of these records, by id."""
+    told: dict[str, Content] = {}
+    clock, of_config, telemetry = ManualClock(), timeline_config(config), NullTelemetry()
+    publication = Publication(MODEL, config.privacy.purpose or "default", False, config.video.sample_hz)
+    sessions = Sessions(of_config, 10**18, clock, telemetry, Ledger(of_config.grid))
+
+    def take(units: Iterable[Unit]) -> None:
+        for unit in units:
+            unit.result = hashed(unit)
+            unit.finish()
+        for window in sessions.take_ready():
+            prediction = build(Scored(window, scores(window), 0.0, 0.0), scores(window), publication, 0.0)
+            told[prediction.id] = content(prediction.json_line())
+
+    ordered = sorted(records, key=lambda record: (record.event_time_ns, list(Modality).index(record.modality)))
+    for record in ordered:
+        take(sessions.add(decode(record, limits(config), live=False), "log", STORED))
+    for session in {record.session for record in ordered}:
+        take(sessions.end(session, "log"))
+    return told

@@ -1,0 +1,92 @@
+"""A broker that stops, dies or hangs: instances wait for it, go on where they were, and hold no more than they may.
+
+Each broker is disturbed at the same time as the others, and read by groups of its own.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+import pytest
+
+from tests.kafka.broker import Broker
+from tests.kafka.chaos import GUARANTEES, Feed, Group, Guarantee, Outcomes, Run, together
+from tests.kafka.conftest import Topics
+
+pytestmark = pytest.mark.kafka
+
+_AWAY_S = 30.0
+_HANGS, _HANGS_S, _ANSWERS_S = 5, 4.0, 3.0
+
+Disturb = Callable[[Sequence[Group]], None]
+
+
+def away(broker: Broker, end: Callable[[], None]) -> Disturb:
+    """The broker is not there for half a minute."""
+
+    def disturb(groups: Sequence[Group]) -> None:
+        _begin(groups)
+        end()
+        time.sleep(_AWAY_S)
+        broker.start()
+        for group in groups:
+            group.disturbed()
+
+    return disturb
+
+
+def hanging(broker: Broker) -> Disturb:
+    """Again and again the broker answers nothing for some seconds."""
+
+    def disturb(groups: Sequence[Group]) -> None:
+        _begin(groups)
+        for _ in range(_HANGS):
+            broker.pause()
+            time.sleep(_HANGS_S)
+            broker.resume()
+            for group in groups:
+                group.disturbed()
+            time.sleep(_ANSWERS_S)
+
+    return disturb
+
+
+CASES: dict[str, Callable[[Broker], Disturb]] = {
+    "broker-stopped": lambda broker: away(broker, broker.stop),
+    "broker-killed": lambda broker: away(broker, broker.kill),
+    "broker-hanging": hanging,
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
+    if not os.environ.get("KAFKA_HOME"):
+        pytest.skip("set KAFKA_HOME (folder of an unpacked Apache Kafka 4)")
+    folder, runs = tmp_path_factory.mktemp("instances"), []
+    with ExitStack() as brokers:
+        for case, disturbing in CASES.items():
+            broker = Broker(tmp_path_factory.mktemp("broker"))
+            brokers.callback(broker.kill)
+            feed = Feed(Topics(broker.start(), "chaos"))
+            groups = [Group(case, guarantee, feed, folder) for guarantee in GUARANTEES]
+            runs.append(Run(groups, disturbing(broker)))
+        with together(runs) as outcomes:
+            yield outcomes
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+@pytest.mark.parametrize("case", CASES)
+def test_everything_is_published_as_if_nothing_had_happened(
+    case: str, guarantee: Guarantee, outcomes: Outcomes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = outcomes[case, guarantee].result()
+    with capsys.disabled():
+        print(outcome.figures())
+    outcome.check()
+    assert set(outcome.exit_statuses) == {0}
+
+
+def _begin(groups: Sequence[Group]) -> None:
+    for group in groups:
+        group.begin(instances=2 if group.guarantee == "exactly_once" else 1)

@@ -1,0 +1,94 @@
+"""Instances that die, come, go and are stopped: others take their sessions over, and a reader notices only a pause.
+
+All of it is done at the same time, to groups of their own that read the same input.
+"""
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+
+import pytest
+
+from tests.kafka.broker import Cluster
+from tests.kafka.chaos import GUARANTEES, Feed, Group, Guarantee, Outcomes, Run, together
+from tests.kafka.conftest import Topics
+from tests.kafka.instance import Slowness
+
+pytestmark = pytest.mark.kafka
+
+_KILLS = 20
+_STOPS = 6
+_REBALANCED_S = 120.0
+_BUSY = Slowness(engine_s=0.5)  # so that there are always windows under way
+
+
+def killed(groups: Sequence[Group]) -> None:
+    """kill -9 of one of three, twenty times; another starts in its place."""
+    for group in groups:
+        group.begin(instances=3)
+        chance = random.Random(f"killed {group.guarantee}")
+        for _ in range(_KILLS):
+            time.sleep(chance.uniform(0.5, 6.0))
+            victim = chance.choice(group.instances)
+            group.kill(victim)
+            group.join(name=victim.name)
+
+
+def rebalanced(groups: Sequence[Group]) -> None:
+    """For two minutes an instance joins or leaves every few seconds; there are one to three."""
+    for group in groups:
+        group.begin()
+        chance = random.Random(f"rebalanced {group.guarantee}")
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < _REBALANCED_S:
+            count = len(group.instances)
+            if count == 1 or (count == 2 and chance.random() < 0.5):
+                group.join()
+            else:
+                group.leave(chance.choice(group.instances))
+            time.sleep(chance.uniform(2.0, 4.0))
+
+
+def stopped(groups: Sequence[Group]) -> None:
+    """SIGTERM while windows are being scored, six times; the next instance goes on."""
+    for group in groups:
+        group.begin(slowness=_BUSY)
+        chance = random.Random(f"stopped {group.guarantee}")
+        for _ in range(_STOPS):
+            time.sleep(chance.uniform(1.0, 4.0))
+            group.leave(group.instances[0])
+            group.join(slowness=_BUSY)
+            group.recover()
+
+
+CASES: dict[str, Callable[[Sequence[Group]], None]] = {
+    "killed": killed,
+    "rebalanced": rebalanced,
+    "stopped": stopped,
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(broker: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
+    feed, folder = Feed(Topics(broker, f"test-{uuid.uuid4().hex[:12]}")), tmp_path_factory.mktemp("members")
+    cases = product(CASES.items(), GUARANTEES)
+    with together([Run([Group(case, g, feed, folder)], disturb) for (case, disturb), g in cases]) as outcomes:
+        yield outcomes
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+@pytest.mark.parametrize("case", CASES)
+def test_everything_is_published_as_if_nothing_had_happened(
+    case: str, guarantee: Guarantee, outcomes: Outcomes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = outcomes[case, guarantee].result()
+    with capsys.disabled():
+        print(outcome.figures())
+    outcome.check()
+    assert set(outcome.exit_statuses) == {0}
+
+
+def test_an_instance_that_is_stopped_leaves_nothing_to_be_published_again(outcomes: Outcomes) -> None:
+    assert outcomes["stopped", "at_least_once"].result().duplicates == 0

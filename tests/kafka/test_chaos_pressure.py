@@ -1,0 +1,55 @@
+"""A sink that is slower than the input: reading is held back, memory stays bounded, and nothing is lost."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from tests.kafka.broker import Cluster
+from tests.kafka.chaos import GUARANTEES, PARTITIONS, Feed, Group, Guarantee, Outcomes, Run, together
+from tests.kafka.conftest import Topics
+from tests.kafka.instance import Slowness
+
+pytestmark = pytest.mark.kafka
+
+_INPUT_S = 60.0
+_PICTURE_BYTES = 40_000  # of 3000 pictures: 120 MB
+_QUEUED_MIB = 8
+_FETCH_MIB = 1  # the most of one partition at once
+_ELSE_MIB = 80  # clients, threads, and what is decoded and waits for its window
+_SLOW = Slowness(sink_s=2.0)
+
+
+def slow_sink(groups: Sequence[Group]) -> None:
+    """A minute of input is there already, and every group of predictions takes its time."""
+    for group in groups:
+        group.feed.finish()
+        group.join(slowness=_SLOW)
+        group.settle()
+
+
+@pytest.fixture(scope="module")
+def outcomes(broker: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
+    topics, folder = Topics(broker, f"test-{uuid.uuid4().hex[:12]}"), tmp_path_factory.mktemp("instances")
+    feed = Feed(topics, _INPUT_S, beforehand=True, picture_bytes=_PICTURE_BYTES)
+    groups = [Group("slow-sink", each, feed, folder, max_queued_mib=float(_QUEUED_MIB)) for each in GUARANTEES]
+    with together([Run([group], slow_sink) for group in groups]) as outcomes:
+        yield outcomes
+    topics.cluster.delete_topics(topics.inputs)
+
+
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+def test_a_slow_sink_holds_reading_back_and_loses_nothing(
+    guarantee: Guarantee, outcomes: Outcomes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = outcomes["slow-sink", guarantee].result()
+    with capsys.disabled():
+        print(outcome.figures())
+    outcome.check()
+    assert set(outcome.exit_statuses) == {0}
+    (history,) = outcome.histories
+    assert any(state.paused for state in history), "reading was to be held back"
+    assert not history[-1].paused
+    most_mib = _QUEUED_MIB + _FETCH_MIB * 3 * PARTITIONS
+    assert max(state.waiting_bytes for state in history) < most_mib * 2**20
+    assert outcome.growth_bytes < (most_mib + _ELSE_MIB) * 2**20
