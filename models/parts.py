@@ -19,7 +19,7 @@ from models.face.network import CROP_PX, build_network
 from models.speech import whisper
 from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
 from models.speech.network import SpeechNetwork, SpeechNetworkConfig
-from models.text.encoder import TextEncoder
+from models.text.encoder import PreparedLine, TextEncoder
 from models.text.network import TextNetwork
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
@@ -79,7 +79,7 @@ def _build_text(tensors: Tensors, sizes: Mapping[str, Any], device: torch.device
     return TextEncoder(network, Tokenizer(), device)
 
 
-def _text_example(encoder: TextEncoder) -> list[int]:
+def _text_example(encoder: TextEncoder) -> PreparedLine:
     return encoder.prepare("a line of chat, as long as lines of chat usually are")
 
 

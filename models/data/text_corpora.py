@@ -2,7 +2,8 @@
 
 Every corpus labels only some heads; what it does not speak of is None and masked in losses and figures. Files are
 `DATA/text/NAME_SPLIT.jsonl.gz`. A corpus without a validation file gives one: a tenth of its training groups, chosen by
-a hash of the group, so that the split never depends on the order of rows and no group is on both sides.
+a hash of the group, so that the split never depends on the order of rows and no group is on both sides. Lines of a
+dialogue come with the ones said before them.
 
 Maps to Ekman's labels: GoEmotions by its own Ekman grouping (joy is happiness); TweetEval optimism is happiness; ISEAR
 guilt and shame are sadness, as GoEmotions groups remorse and embarrassment; SMP2020 angry is anger, and its missing
@@ -14,7 +15,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ RiskTargets = tuple[float | None, float | None, float | None]
 NO_RISK: RiskTargets = (None, None, None)
 
 _VALID_SHARE = 10  # one group in ten
+_LINES_BEFORE = 3
 _EKMAN = {name: name for name in EMOTIONS} | {"joy": "happiness"}
 _TWEETEVAL_EMOTION = {"anger": "anger", "joy": "happiness", "optimism": "happiness", "sadness": "sadness"}
 _ISEAR = _EKMAN | {"guilt": "sadness", "shame": "sadness"}
@@ -41,6 +43,7 @@ class TextSample:
 
     emotion: seven shares that sum to 1, in the order of EMOTIONS. risk: 0..1 or None, in the order of RISKS.
     group: what must not be in two splits (a dialogue, a respondent, else the text's own id).
+    before: the lines said just before it in its dialogue, the last one last; empty outside dialogues.
     """
 
     id: str
@@ -49,6 +52,7 @@ class TextSample:
     group: str
     emotion: tuple[float, ...] | None
     risk: RiskTargets = NO_RISK
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Corpus:
     """How one corpus's rows become samples.
 
     emotions: a row's labels in EMOTIONS, empty where the corpus does not label emotion. group: as in TextSample.
+    dialogue: rows of a group follow each other as they were said.
     """
 
     stem: str
@@ -63,6 +68,7 @@ class Corpus:
     risk: Callable[[Mapping[str, Any]], Mapping[str, float]] = lambda row: {}
     group: Callable[[Mapping[str, Any]], str] = lambda row: str(row["id"])
     has_valid: bool = True
+    dialogue: bool = False
     keep: Callable[[Mapping[str, Any]], bool] = lambda row: True
 
 
@@ -80,6 +86,7 @@ CORPORA: dict[str, Corpus] = {
         "meld",
         emotions=lambda row: [_EKMAN[row["emotion"]]],
         group=lambda row: str(row["id"]).rpartition("-")[0],
+        dialogue=True,
     ),
     "tweeteval-emotion": Corpus("tweeteval_emotion", emotions=lambda row: [_TWEETEVAL_EMOTION[row["label"]]]),
     "isear": Corpus(
@@ -112,6 +119,8 @@ def read_corpus(name: str, data: Path, split: Split) -> list[TextSample]:
     held_out = split == "valid" and not corpus.has_valid
     path = data / "text" / f"{corpus.stem}_{'train' if held_out else split}.jsonl.gz"
     samples = _samples(path, corpus)
+    if corpus.dialogue:
+        samples = _with_lines_before(samples)
     if corpus.has_valid or split == "test":
         return list(samples)
     return [sample for sample in samples if _in_valid(sample.group) == held_out]
@@ -144,6 +153,15 @@ def _samples(path: Path, corpus: Corpus) -> Iterator[TextSample]:
                     yield _sample(row, corpus)
             except (KeyError, ValueError, TypeError) as wrong:
                 raise CorpusError(f"{path}:{number}: {type(wrong).__name__}: {wrong}") from wrong
+
+
+def _with_lines_before(samples: Iterable[TextSample]) -> Iterator[TextSample]:
+    said: tuple[str, ...] = ()
+    group = None
+    for sample in samples:
+        said = said if sample.group == group else ()
+        yield replace(sample, before=said)
+        group, said = sample.group, (*said, sample.text)[-_LINES_BEFORE:]
 
 
 def _sample(row: Mapping[str, Any], corpus: Corpus) -> TextSample:

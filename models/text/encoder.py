@@ -1,5 +1,8 @@
 """The text modality's encoder: one chat line to ten logits, a window's lines to one answer.
 
+Two networks share the work: lines in English are read by one that knows English better, all others by one of many
+languages. Both answer in the same ten logits.
+
 The rule of pooling: a window's mood is the mean of its lines; its risk is that of its worst line, because one cry for
 help among ten jokes counts. The worst is taken softly (a Boltzmann mean), so that two alarming lines weigh as one and a
 window never scores above its worst line.
@@ -8,16 +11,47 @@ Left out: authors. Lines of all who write in a session are one stream.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from models.encoding import Encoded, Pooled
 from models.labels import EMOTIONS, RISKS
+from models.text.language import EnglishDetector
 from models.text.network import TextNetwork
 from models.text.tokens import Tokenizer
+from models.text.word_pieces import WordPieceTokenizer
 
 _SHARPNESS = 2.0  # per logit: a line 2 logits above another counts 55 times as much
 _LINES_PER_CALL = 64  # bounds the memory of one call; the CPU's caches are full by then
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLine:
+    """A line and those said just before it in its dialogue, the last one last, which may tell how it is meant."""
+
+    text: str
+    before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLine:
+    """A line's token ids, and whether they are the English network's."""
+
+    ids: list[int]
+    english: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class EnglishReader:
+    """The English network with its tokenizer, and what tells its lines from others."""
+
+    network: TextNetwork
+    tokenizer: WordPieceTokenizer
+    detector: EnglishDetector
 
 
 class TextEncoder:
@@ -28,21 +62,43 @@ class TextEncoder:
 
     width = len(EMOTIONS) + len(RISKS)
 
-    def __init__(self, network: TextNetwork, tokenizer: Tokenizer, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        network: TextNetwork,
+        tokenizer: Tokenizer,
+        device: torch.device | None = None,
+        english: EnglishReader | None = None,
+    ) -> None:
+        """network, tokenizer: of many languages; they read all lines where `english` is None."""
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device).eval()
         self._tokenizer = tokenizer
+        self._english = english
+        if english is not None:
+            english.network.to(self._device).eval()
 
-    def prepare(self, text: str) -> list[int]:
-        """Token ids of one line; any text at all, cut at the tokenizer's budget."""
-        return self._tokenizer.ids(text)
+    def prepare(self, line: str | ChatLine) -> PreparedLine:
+        """Token ids of one line; any text at all, cut at the tokenizer's budget. Only English lines use context."""
+        said = line if isinstance(line, ChatLine) else ChatLine(line)
+        if self._english is None or not self._english.detector.is_english(said.text):
+            return PreparedLine(self._tokenizer.ids(said.text), english=False)
+        tokenizer = self._english.tokenizer
+        return PreparedLine(tokenizer.ids(said.text) + tokenizer.context(said.before), english=True)
 
     @torch.inference_mode()
-    def encode(self, prepared: Sequence[list[int]]) -> Encoded:
-        """Token ids of at least one line to embeddings (lines, 10): emotion logits, then risk logits; weight 1."""
-        calls = [prepared[i : i + _LINES_PER_CALL] for i in range(0, len(prepared), _LINES_PER_CALL)]
-        logits = torch.cat([torch.cat(self._network(lines), dim=1) for lines in calls]).cpu()
+    def encode(self, prepared: Sequence[PreparedLine]) -> Encoded:
+        """At least one line to embeddings (lines, 10): emotion logits, then risk logits; weight 1."""
+        logits = torch.empty(len(prepared), self.width)
+        for network, english in self._networks():
+            rows = [i for i, line in enumerate(prepared) if line.english == english]
+            for start in range(0, len(rows), _LINES_PER_CALL):
+                chunk = rows[start : start + _LINES_PER_CALL]
+                logits[chunk] = torch.cat(network([prepared[i].ids for i in chunk]), dim=1).cpu()
         return Encoded(logits, torch.ones(len(logits)))
+
+    def _networks(self) -> list[tuple[TextNetwork, bool]]:
+        english = [] if self._english is None else [(self._english.network, True)]
+        return [(self._network, False), *english]
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
         """embedding: (windows, lines, 10); weight: (windows, lines). Emotion: weighted mean; risk: soft maximum."""

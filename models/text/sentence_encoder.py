@@ -59,6 +59,7 @@ class SentenceEncoder(nn.Module):
     def __init__(self, table: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor, epsilon: float) -> None:
         """table: (tokens, 512) uint8; scale, offset: (17,) float32, of a token's chunk (its id modulo 17)."""
         super().__init__()
+        self.width = WIDTH
         self.register_buffer("table", table, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("offset", offset, persistent=False)

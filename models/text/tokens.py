@@ -6,6 +6,7 @@ before it is tokenized and at `MAX_TOKENS` after, keeping its beginning; an empt
 the sentence marks. What is cut is not scored: long documents are not chat.
 """
 
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -39,3 +40,7 @@ class Tokenizer:
         if len(marked) > MAX_TOKENS:
             return [*marked[: MAX_TOKENS - 1], marked[-1]]
         return marked
+
+    def context(self, before: Sequence[str]) -> list[int]:
+        """Nothing: the multilingual encoder reads single lines."""
+        return []

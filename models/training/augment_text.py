@@ -1,8 +1,8 @@
-"""Augmentation of token ids, for training only: lines with tokens left out, and spans of long posts.
+"""Augmentation of token ids, for training only: lines with tokens left out, spans of long posts, context left out.
 
-The encoder sums over tokens, so a line without one of its words is the cheapest way to stop a label from hanging on
+The encoders average over tokens, so a line without one of its words is the cheapest way to stop a label from hanging on
 that word. Long posts are cut to spans because the posts that speak of risk are long and chat is short: without it,
-length itself would tell them apart.
+length itself would tell them apart. What was said before a line is left out at times, because the line must do alone.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,25 @@ from collections.abc import Sequence
 import numpy as np
 
 _SHORTEST_SPAN = 16
+_LONG_LINE = 64
+_CROP_SHARE = 0.7
+_TOKEN_DROP_RATE = 0.05
+_CONTEXT_SHARE = 0.7
+
+
+def augment(ids: Sequence[int], context: Sequence[int], rng: np.random.Generator) -> list[int]:
+    """One line as it is seen once in training: its own tokens thinned, then perhaps those of the lines before it."""
+    long = len(ids) > _LONG_LINE
+    cropped = crop_span(ids, rng) if long and rng.random() < _CROP_SHARE else ids
+    kept = context if context and rng.random() < _CONTEXT_SHARE else ()
+    return [*drop_tokens(cropped, _TOKEN_DROP_RATE, rng), *kept]
 
 
 def drop_tokens(ids: Sequence[int], rate: float, rng: np.random.Generator) -> list[int]:
     """Leaves each token between the sentence marks out with probability `rate`, but never all of them."""
     inner = np.asarray(ids[1:-1])
     kept = inner[rng.random(len(inner)) >= rate]
-    if not len(kept):
+    if not len(kept) and len(inner):
         kept = rng.choice(inner, 1)
     return [ids[0], *kept.tolist(), ids[-1]]
 

@@ -1,88 +1,106 @@
-"""Training of the text network: one joint run over corpora that each label only some of its heads.
+"""Training of the text networks: joint runs over corpora that each label only some of the heads.
 
-The rules. Corpora are mixed in fixed numbers of draws an epoch, GoEmotions most, because chat lines are what is scored.
-Emotion logits are trained with the corpus's own log prior added (logit adjustment: Menon et al., 2021): it takes the
-imbalance of every corpus out of the shipped logits, and a label a corpus does not use has no prior there and is no
-evidence against it. Each label is also taught for itself, for rows that hold several. Risk is a masked binary loss a
-head; lines of the emotion corpora that cannot be alarming are weak negatives, so that ordinary chat does not fire.
+Two networks share heads, losses and data: the multilingual one learns from every corpus, the English one from those
+in English. Emotion is a cross-entropy under the corpus's own prior, and each label is also taught for itself, for rows
+that hold several. Risk is a masked binary loss a head.
 
-Left out: the embedding table stays as it is.
+Left out: the word tables, which stay as they are.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
+from models.data.own_lines import own_lines
 from models.data.text_corpora import CORPORA, TextSample, read_corpus, without_repeats
-from models.labels import EMOTIONS, RISKS
 from models.text.measure import emotion_figures, risk_figures, text_logits
-from models.text.network import TextNetwork, save_network
+from models.text.minilm import load_minilm, minilm_vocabulary
+from models.text.network import LineEncoder, TextNetwork
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
-from models.training.augment_text import crop_span, drop_tokens
+from models.text.word_pieces import WordPieceTokenizer
 from models.training.loop import FitConfig, Metrics, fit
+from models.training.text_mix import ABSENT, Floats, LineTokenizer, Rows, TextBatch, TextMix, rows_of
 
 log = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float32]
+OWN = "own"
+"""The corpus of lines written for this project."""
 
-DRAWS_PER_EPOCH = {
-    "goemotions": 43_000,
-    "meld": 9_000,
-    "tweeteval-emotion": 3_200,
-    "isear": 6_800,
-    "smp2020": 9_000,
-    "dreaddit": 3_000,
-    "sdcnl": 2_000,
-    "sos1k": 2_000,
-    "davidson": 6_000,
-    "tweeteval-hate": 6_000,
-    "tweeteval-offensive": 8_000,
-    "cold": 13_000,
-}
-"""Rows of each corpus in one epoch; a corpus that has more takes turns."""
-
-_WEAK_CORPORA = ("goemotions", "meld", "smp2020")
-_WEAK_SHARE = 0.5  # weight of all weak negatives of a head against all its labelled rows
-_ALARMING = {"distress": ("sadness", "anger", "disgust", "fear"), "self_harm": (), "abuse": ("anger", "disgust")}
-_ABSENT = -1e4  # log prior of a label the corpus does not use; finite, so that 0 times it is 0
-_BATCH_ROWS = 128
-_TOKEN_DROP_RATE = 0.1
-_CROP_SHARE = 0.5
-_DROPOUT = 0.2
+_BINARY_SHARE = 2.0  # weight of the labels taught for themselves against the cross-entropy
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """One corpus ready to train on; arrays have one row a text.
+class Recipe:
+    """How one of the networks is trained.
 
-    emotion: (rows, 7) shares, 0 where unlabelled. log_prior: (7,) of the corpus. risk, weak: (rows, 3), NaN where the
-    corpus, or the weak rule, says nothing.
+    languages: of the lines it learns from. draws: rows of each corpus in one epoch; a corpus that has more takes turns.
     """
 
-    ids: list[list[int]]
-    emotion: Floats
-    log_prior: Floats
-    risk: Floats
-    weak: Floats
+    languages: tuple[str, ...]
+    draws: Mapping[str, int]
+    encoder: Callable[[], LineEncoder]
+    tokenizer: Callable[[], LineTokenizer]
+    epochs: int
+    batch_rows: int
+    learning_rate: float
+    dropout: float
 
 
-@dataclass(frozen=True, slots=True)
-class TextBatch:
-    """sentences: token ids; the rest (rows, 7) or (rows, 3) float32, weights 0 where a head is not taught."""
-
-    sentences: list[list[int]]
-    emotion: torch.Tensor
-    log_prior: torch.Tensor
-    risk: torch.Tensor
-    risk_weight: torch.Tensor
+RECIPES = {
+    "english": Recipe(
+        languages=("en",),
+        draws={
+            "goemotions": 10_800,
+            "meld": 2_250,
+            "tweeteval-emotion": 1_000,
+            "isear": 1_000,
+            "dreaddit": 640,
+            "sdcnl": 350,
+            "davidson": 1_000,
+            "tweeteval-hate": 1_600,
+            "tweeteval-offensive": 3_000,
+            OWN: 250,
+        },
+        encoder=load_minilm,
+        tokenizer=lambda: WordPieceTokenizer(minilm_vocabulary()),
+        epochs=6,
+        batch_rows=64,
+        learning_rate=2e-4,
+        dropout=0.1,
+    ),
+    "multilingual": Recipe(
+        languages=("en", "zh"),
+        draws={
+            "goemotions": 10_000,
+            "meld": 2_000,
+            "tweeteval-emotion": 1_600,
+            "isear": 3_400,
+            "smp2020": 9_000,
+            "dreaddit": 1_200,
+            "sdcnl": 800,
+            "sos1k": 1_800,
+            "davidson": 2_000,
+            "tweeteval-hate": 2_500,
+            "tweeteval-offensive": 3_500,
+            "cold": 13_000,
+            OWN: 1_400,
+        },
+        encoder=SentenceEncoder.load,
+        tokenizer=Tokenizer,
+        epochs=5,
+        batch_rows=128,
+        learning_rate=4e-4,
+        dropout=0.2,
+    ),
+}
+"""By the names that the networks have in the model folder."""
 
 
 def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[str, list[TextSample]], dict[str, int]]:
@@ -92,95 +110,8 @@ def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[st
     train, repeats = {}, {}
     for name in CORPORA:
         train[name], repeats[name] = without_repeats(read_corpus(name, data, "train"), everything)
+    train[OWN], valid[OWN] = own_lines(held_out=False), own_lines(held_out=True)
     return train, valid, repeats
-
-
-def rows_of(name: str, samples: Sequence[TextSample], tokenizer: Tokenizer) -> Rows:
-    """Tokenizes one corpus and works out its prior and weak negatives."""
-    none = (0.0,) * len(EMOTIONS)
-    emotion = np.array([sample.emotion or none for sample in samples], dtype=np.float32)
-    risk = np.array([sample.risk for sample in samples], dtype=np.float32)
-    weak = np.full_like(risk, np.nan)
-    if name in _WEAK_CORPORA:
-        for head, labels in enumerate(_ALARMING.values()):
-            alarming = emotion[:, [EMOTIONS.index(label) for label in labels]].sum(axis=1) > 0
-            weak[~alarming & np.isnan(risk[:, head]), head] = 0.0
-    return Rows([tokenizer.ids(sample.text) for sample in samples], emotion, log_prior(emotion), risk, weak)
-
-
-def log_prior(emotion: Floats) -> Floats:
-    """emotion: (rows, 7) shares. Returns (7,), zeros where no row is labelled."""
-    total = emotion.sum(axis=0)
-    if not total.any():
-        return np.zeros(len(EMOTIONS), np.float32)
-    with np.errstate(divide="ignore"):
-        logs: Floats = np.maximum(np.log(total / total.sum()), _ABSENT).astype(np.float32)
-    return logs
-
-
-class TextMix:
-    """The training rows of all corpora, drawn in set numbers and batched. Immutable; batches depend on the epoch."""
-
-    def __init__(self, corpora: Mapping[str, Rows], draws: Mapping[str, int], seed: int = 0) -> None:
-        self._corpora = {name: corpora[name] for name in draws}
-        self._draws = draws
-        self._seed = seed
-        self._weak_weight = self._balance_weak()
-        mean = self._expected(labelled=True) + self._weak_weight * self._expected(labelled=False)
-        self._scale = np.divide(1.0, mean, out=np.zeros_like(mean), where=mean > 0)  # 0 for a head nobody teaches
-        self.steps_per_epoch = sum(draws.values()) // _BATCH_ROWS
-
-    def batches(self, epoch: int) -> Iterator[TextBatch]:
-        """One epoch's batches of 128 augmented rows, the same ones for the same epoch."""
-        rng = np.random.default_rng((self._seed, epoch))
-        drawn = [(name, row) for name, count in self._draws.items() for row in self._rows(name, count, epoch)]
-        order = rng.permutation(len(drawn))
-        for step in range(self.steps_per_epoch):
-            chosen = [drawn[i] for i in order[step * _BATCH_ROWS : (step + 1) * _BATCH_ROWS]]
-            yield self._batch(chosen, rng)
-
-    def _rows(self, name: str, count: int, epoch: int) -> npt.NDArray[np.int64]:
-        """The rows of turn `epoch` in an endless sequence of shuffles of the corpus."""
-        size = len(self._corpora[name].ids)
-        first, last = epoch * count, (epoch + 1) * count
-        turns = [
-            np.random.default_rng((self._seed, size, turn)).permutation(size)
-            for turn in range(first // size, (last - 1) // size + 1)
-        ]
-        start = first - first // size * size
-        return np.concatenate(turns)[start : start + count]
-
-    def _batch(self, chosen: Sequence[tuple[str, int]], rng: np.random.Generator) -> TextBatch:
-        sources = [self._corpora[name] for name, _ in chosen]
-        rows = [row for _, row in chosen]
-        risk = np.stack([source.risk[row] for source, row in zip(sources, rows, strict=True)])
-        weak = np.stack([source.weak[row] for source, row in zip(sources, rows, strict=True)])
-        weight = (~np.isnan(risk) + ~np.isnan(weak) * self._weak_weight) * self._scale
-        return TextBatch(
-            [_augment(source.ids[row], rng) for source, row in zip(sources, rows, strict=True)],
-            torch.from_numpy(np.stack([source.emotion[row] for source, row in zip(sources, rows, strict=True)])),
-            torch.from_numpy(np.stack([source.log_prior for source in sources])),
-            torch.from_numpy(np.nan_to_num(risk)),
-            torch.from_numpy(weight.astype(np.float32)),
-        )
-
-    def _expected(self, labelled: bool) -> Floats:
-        """(3,) the share of drawn rows that a risk head learns from."""
-        expected = np.zeros(len(RISKS), np.float32)
-        for name, rows in self._corpora.items():
-            taught = ~np.isnan(rows.risk if labelled else rows.weak)
-            expected += self._draws[name] / sum(self._draws.values()) * taught.mean(axis=0, dtype=np.float32)
-        return expected
-
-    def _balance_weak(self) -> Floats:
-        labelled, weak = self._expected(labelled=True), self._expected(labelled=False)
-        weight: Floats = np.divide(_WEAK_SHARE * labelled, weak, out=np.zeros_like(weak), where=weak > 0)
-        return weight
-
-
-def _augment(ids: Sequence[int], rng: np.random.Generator) -> list[int]:
-    cropped = crop_span(ids, rng) if rng.random() < _CROP_SHARE else ids
-    return drop_tokens(cropped, _TOKEN_DROP_RATE, rng)
 
 
 def joint_loss(network: nn.Module, batch: TextBatch) -> torch.Tensor:
@@ -197,13 +128,13 @@ def emotion_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
     target = batch.emotion[labelled]
     adjusted = logits[labelled] + batch.log_prior[labelled]
     exclusive = -(target * functional.log_softmax(adjusted, dim=1)).sum(dim=1).mean()
-    used = (batch.log_prior[labelled] > _ABSENT).float()
+    used = (batch.log_prior[labelled] > ABSENT).float()
     prior = batch.log_prior[labelled].clamp_min(-10.0)
     log_odds = prior - torch.log1p(-prior.exp().clamp_max(0.99))
     each = functional.binary_cross_entropy_with_logits(
         logits[labelled] + log_odds, (target > 0).float(), weight=used, reduction="sum"
     )
-    return exclusive + each / used.sum() * 2.0
+    return exclusive + each / used.sum() * _BINARY_SHARE
 
 
 def risk_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
@@ -212,36 +143,39 @@ def risk_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
     return (each * batch.risk_weight).mean()
 
 
-def train_text(data_dir: Path, out_dir: Path, epochs: int = 5, seed: int = 0) -> TextNetwork:
-    """Fine-tunes the sentence encoder with new heads on the corpora under `data_dir`.
+def train_text(name: str, data_dir: Path, out_dir: Path, seed: int = 0) -> TextNetwork:
+    """Fine-tunes the network `name` of RECIPES, with new heads, on the corpora under `data_dir`.
 
-    Writes `out_dir`/text.safetensors; a killed run goes on from `out_dir`/checkpoint.safetensors. About 5 minutes an
-    epoch on one core.
+    A killed run goes on from `out_dir`/NAME.checkpoint.safetensors, and a finished one is read from it.
     Raises CorpusError for missing or malformed corpora, and as `fit` does.
     """
-    tokenizer = Tokenizer()
+    recipe = RECIPES[name]
+    tokenizer = recipe.tokenizer()
     train, valid, repeats = read_training_data(data_dir)
     log.info("training rows that repeat a validation text, left out: %s", repeats)
-    taught = {name: rows_of(name, samples, tokenizer) for name, samples in train.items()}
-    held_out = {name: rows_of(name, samples, tokenizer) for name, samples in valid.items()}
-    priors = {name: rows.log_prior for name, rows in taught.items()}
-    mix = TextMix(taught, DRAWS_PER_EPOCH, seed)
+    taught = {corpus: rows_of(corpus, _spoken(train[corpus], recipe), tokenizer) for corpus in recipe.draws}
+    held_out = {corpus: rows_of(corpus, _spoken(valid[corpus], recipe), tokenizer) for corpus in recipe.draws}
+    priors = {corpus: rows.log_prior for corpus, rows in taught.items()}
+    mix = TextMix(taught, recipe.draws, recipe.batch_rows, seed)
     torch.manual_seed(seed)
-    network = TextNetwork(SentenceEncoder.load(), dropout=_DROPOUT)
+    network = TextNetwork(recipe.encoder(), dropout=recipe.dropout)
     config = FitConfig(
-        epochs=epochs,
+        epochs=recipe.epochs,
         steps_per_epoch=mix.steps_per_epoch,
         metric="score",
-        learning_rate=4e-4,
+        learning_rate=recipe.learning_rate,
         weight_decay=0.01,
         ema_decay=0.998,
         seed=seed,
         bf16=True,
-        checkpoint=out_dir / "checkpoint.safetensors",
+        checkpoint=out_dir / f"{name}.checkpoint.safetensors",
     )
     fit(network, mix.batches, joint_loss, lambda net: score(net, held_out, priors), config, _report)
-    save_network(network, out_dir / "text.safetensors")
     return network
+
+
+def _spoken(samples: list[TextSample], recipe: Recipe) -> list[TextSample]:
+    return [sample for sample in samples if sample.lang in recipe.languages]
 
 
 def _report(epoch: int, metrics: Metrics) -> None:
@@ -254,7 +188,8 @@ def score(network: nn.Module, valid: Mapping[str, Rows], priors: Mapping[str, Fl
     figures: Metrics = {}
     emotions, risks = [], []
     for name, rows in valid.items():
-        emotion, risk = text_logits(network, rows.ids)
+        with torch.autocast(next(network.parameters()).device.type, torch.bfloat16):
+            emotion, risk = text_logits(network, rows.lines)
         if rows.emotion.any():
             reached = emotion_figures(emotion, rows.emotion, priors[name])
             figures[f"{name}/uar"], figures[f"{name}/macro_f1"] = reached["uar"], reached["macro_f1"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from models.data.own_lines import own_lines
 from models.data.text_corpora import CORPORA, CorpusError, TextSample, read_corpus, without_repeats
 from models.labels import EMOTIONS
 
@@ -90,6 +91,15 @@ def test_a_dialogue_is_one_group(tmp_path: Path) -> None:
     assert {sample.group for sample in read_corpus("meld", tmp_path, "train")} == {"meld-train-d7"}
 
 
+def test_a_line_comes_with_those_before_it_in_its_dialogue_and_no_other(tmp_path: Path) -> None:
+    rows = [{"id": f"meld-train-d{i // 5}-u{i % 5}", "text": f"line {i}", "emotion": "joy"} for i in range(7)]
+    write(tmp_path, "meld", "train", rows)
+    before = [sample.before for sample in read_corpus("meld", tmp_path, "train")]
+    assert before[:3] == [(), ("line 0",), ("line 0", "line 1")]
+    assert before[4] == ("line 1", "line 2", "line 3")
+    assert before[5:] == [(), ("line 5",)]
+
+
 def test_repeats_of_validation_texts_are_left_out_and_counted() -> None:
     def sample(text: str) -> TextSample:
         return TextSample(text, "en", text, text, None)
@@ -118,3 +128,13 @@ def test_no_group_of_the_real_corpora_is_in_two_splits(name: str) -> None:
     assert train
     assert valid
     assert not {sample.group for sample in train} & {sample.group for sample in valid}
+
+
+def test_own_lines_speak_of_dying_in_earnest_and_in_figures_and_no_phrase_is_in_two_splits() -> None:
+    train, valid = own_lines(held_out=False), own_lines(held_out=True)
+    for lines in (train, valid):
+        assert {(line.lang, line.risk[:2]) for line in lines} == {
+            (lang, (risk, risk)) for lang in ("en", "zh") for risk in (0.0, 1.0)
+        }
+    assert not {line.group for line in train} & {line.group for line in valid}
+    assert not {line.text for line in train} & {line.text for line in valid}

@@ -1,17 +1,14 @@
-"""Joint training teaches a corpus's own heads only and draws the same rows for the same epoch; weights survive disk."""
-
-from pathlib import Path
+"""Joint training teaches a corpus's own heads only and draws the same rows for the same epoch."""
 
 import numpy as np
 import pytest
 import torch
 
 from models.data.text_corpora import TextSample
-from models.text.network import TextNetwork, load_network, save_network
-from models.text.sentence_encoder import SentenceEncoder, SentenceEncoderError
 from models.text.tokens import Tokenizer
-from models.training.augment_text import crop_span, drop_tokens
-from models.training.text import Rows, TextBatch, TextMix, emotion_loss, log_prior, risk_loss, rows_of
+from models.training.augment_text import augment, crop_span, drop_tokens
+from models.training.text import emotion_loss, risk_loss
+from models.training.text_mix import Rows, TextBatch, TextMix, log_prior, rows_of
 
 pytestmark = pytest.mark.unit
 
@@ -70,18 +67,17 @@ def test_augmentation_keeps_the_marks_and_some_token() -> None:
     for ids in (drop_tokens(line, 0.99, rng), crop_span(line, rng), drop_tokens([1, 7, 2], 0.999, rng)):
         assert (ids[0], ids[-1]) == (1, 2)
         assert len(ids) >= 3
+    assert drop_tokens([1, 2], 0.5, rng) == [1, 2]
 
 
-def test_a_saved_network_scores_the_same(tmp_path: Path) -> None:
-    network = TextNetwork(SentenceEncoder.load()).eval()
-    save_network(network, tmp_path / "text.safetensors")
-    read = load_network(tmp_path / "text.safetensors")
-    line = [Tokenizer().ids("the same line")]
-    with torch.inference_mode():
-        torch.testing.assert_close(read(line)[0], network(line)[0], atol=2e-3, rtol=0)
+def test_context_stays_whole_behind_the_line_or_is_left_out() -> None:
+    rng = np.random.default_rng(0)
+    seen = [augment([1, 10, 11, 2], [20, 21, 2], rng) for _ in range(50)]
+    assert all(ids[-3:] == [20, 21, 2] or 20 not in ids for ids in seen)
+    assert 20 <= sum(20 in ids for ids in seen) < 50
 
 
-def test_other_weights_are_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "text.safetensors").write_bytes(b"not safetensors at all")
-    with pytest.raises(SentenceEncoderError, match=r"text\.safetensors: not the weights of a text network"):
-        load_network(tmp_path / "text.safetensors")
+def test_short_lines_are_never_cropped() -> None:
+    rng = np.random.default_rng(0)
+    line = [1, *range(10, 70), 2]
+    assert min(len(augment(line, [], rng)) for _ in range(50)) > 40

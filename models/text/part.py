@@ -1,0 +1,53 @@
+"""The text part of a model folder: both networks' weights in few bits, and the English one's words.
+
+The multilingual network's word table is the only thing that is not in it: that comes with the package of the
+multilingual sentence encoder, which also carries its tokenizer.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from models.text.encoder import EnglishReader, TextEncoder
+from models.text.language import EnglishDetector
+from models.text.minilm import SIZE
+from models.text.network import TextNetwork
+from models.text.packing import pack, pack_table, unpack, unpack_table
+from models.text.sentence_encoder import SentenceEncoder
+from models.text.tokens import Tokenizer
+from models.text.transformer import Transformer
+from models.text.word_pieces import SEPARATOR, WordPieceTokenizer
+
+_MULTILINGUAL, _ENGLISH = "multilingual.", "english."
+_NIBBLES, _SCALES, _WORDS = "words.nibbles", "words.scales", "words.spelling"
+
+
+def pack_part(multilingual: TextNetwork, english: TextNetwork, vocabulary: Sequence[str]) -> dict[str, torch.Tensor]:
+    """vocabulary: the pieces of the English network's word table. Returns tensors by name."""
+    if not isinstance(english.encoder, Transformer):
+        raise TypeError("the English network has to stand on a transformer")
+    nibbles, scales = pack_table(english.encoder.table)
+    spelling = torch.frombuffer(bytearray("\n".join(vocabulary).encode()), dtype=torch.uint8)
+    return {
+        **{_MULTILINGUAL + name: tensor for name, tensor in pack(multilingual.state_dict()).items()},
+        **{_ENGLISH + name: tensor for name, tensor in pack(english.state_dict()).items()},
+        _NIBBLES: nibbles,
+        _SCALES: scales,
+        _WORDS: spelling,
+    }
+
+
+def build_part(tensors: Mapping[str, torch.Tensor], device: torch.device) -> TextEncoder:
+    """The encoder out of what `pack_part` returned. Raises KeyError or RuntimeError for other tensors."""
+    vocabulary = tensors[_WORDS].numpy().tobytes().decode().split("\n")
+    words = unpack_table(tensors[_NIBBLES], tensors[_SCALES])
+    english = TextNetwork(Transformer(words, vocabulary.index(SEPARATOR), SIZE))
+    english.load_state_dict(unpack(_under(_ENGLISH, tensors)))
+    multilingual = TextNetwork(SentenceEncoder.load())
+    multilingual.load_state_dict(unpack(_under(_MULTILINGUAL, tensors)))
+    reader = EnglishReader(english, WordPieceTokenizer(vocabulary), EnglishDetector())
+    return TextEncoder(multilingual, Tokenizer(), device, reader)
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,50 @@
+"""English lines to token ids, by word pieces (Schuster and Nakajima, 2012) of BERT's uncased vocabulary.
+
+Chat is hostile input: any `str` is taken, and the time it costs is bounded, as in `models.text.tokens`. A line may come
+with the lines said before it; their tokens go behind its own, nearest first, so that what is cut is what is furthest.
+"""
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer as Pieces
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+MAX_TOKENS = 192
+"""Token budget of one line, marks included: about 140 words."""
+
+CONTEXT_TOKENS = 64
+"""Token budget of the lines before it, which comes on top."""
+
+MARK, SEPARATOR = "[CLS]", "[SEP]"
+_UNKNOWN = "[UNK]"
+_MAX_CHARACTERS = 4096
+
+
+class WordPieceTokenizer:
+    """Turns text into token ids. Stateless after construction; shared by all decode threads."""
+
+    def __init__(self, vocabulary: Sequence[str]) -> None:
+        """vocabulary: the pieces, by id. Raises ValueError when a mark is not among them."""
+        ids = {piece: i for i, piece in enumerate(vocabulary)}
+        if missing := {MARK, SEPARATOR, _UNKNOWN} - ids.keys():
+            raise ValueError(f"the vocabulary lacks {', '.join(sorted(missing))}")
+        self._mark, self._separator = ids[MARK], ids[SEPARATOR]
+        self._model = Pieces(WordPiece(ids, unk_token=_UNKNOWN))
+        self._model.normalizer = BertNormalizer(lowercase=True)
+        self._model.pre_tokenizer = BertPreTokenizer()
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids of one line between its marks: 2 to `MAX_TOKENS`."""
+        return [self._mark, *self._pieces(text)[: MAX_TOKENS - 2], self._separator]
+
+    def context(self, before: Sequence[str]) -> list[int]:
+        """Token ids of the lines said before, in the order they were said, to put behind a line's own; may be empty."""
+        ids = [piece for text in reversed(before) for piece in (*self._pieces(text), self._separator)]
+        return ids[:CONTEXT_TOKENS]
+
+    def _pieces(self, text: str) -> list[int]:
+        valid = text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+        pieces: list[int] = self._model.encode(valid, add_special_tokens=False).ids
+        return pieces

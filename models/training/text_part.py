@@ -1,0 +1,125 @@
+"""Makes the text part of a model: trains both networks, packs them, and measures the encoder that they are together.
+
+Everything is measured on validation lines as the daemon would read them: from packed weights, each line by the network
+of its language, lines of a dialogue with those before them. Thresholds of GoEmotions' labels are chosen on half of its
+lines and measured on the other half, both ways (`multi_label_f1`); what is kept is chosen on all.
+Left out: spread over seeds, for which the networks would have to be trained several times.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from models.data.text_corpora import CORPORA, TextSample
+from models.labels import EMOTIONS, RISKS
+from models.text.encoder import ChatLine, TextEncoder
+from models.text.measure import best_thresholds, emotion_figures, label_scores, multi_label_f1, risk_figures
+from models.text.minilm import minilm_vocabulary
+from models.text.part import build_part, pack_part
+from models.training.text import read_training_data, train_text
+from models.training.text_mix import Floats, log_prior
+
+_LINES_PER_CALL = 64
+_ANSWERED = "goemotions"  # its lines are short, many, and of one label each or several: what fusion is fitted on
+
+
+def make_text_part(data: Path, out: Path, seed: int = 0) -> dict[str, Any]:
+    """Writes `text.safetensors`, `metrics.json` and `valid_logits.npz` under `out`, and returns the figures.
+
+    Networks that `out` has already are not trained again. Raises as `models.training.text.train_text` does.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    english, multilingual = (train_text(name, data, out, seed) for name in ("english", "multilingual"))
+    tensors = pack_part(multilingual, english, minilm_vocabulary())
+    save_file(tensors, out / "text.safetensors")
+    figures, answers = measure_text(build_part(tensors, torch.device("cpu")), data)
+    (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    np.savez_compressed(out / "valid_logits.npz", allow_pickle=False, **answers)
+    return figures
+
+
+def measure_text(encoder: TextEncoder, data: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Figures by corpus, and the answers to validation lines that calibration and fusion are fitted on."""
+    train, valid, _ = read_training_data(data)
+    logits = {name: encoded_lines(encoder, samples) for name, samples in valid.items()}
+    figures = {name: _figures(logits[name], samples, _emotion(train[name])) for name, samples in valid.items()}
+    shares = _emotion(valid[_ANSWERED])
+    single = shares.max(axis=1) == 1
+    answers: dict[str, NDArray[Any]] = {
+        "logits7": logits[_ANSWERED][single, : len(EMOTIONS)],
+        "label7": shares[single].argmax(axis=1),
+    }
+    for head, name in enumerate(RISKS):
+        rows = [
+            (logits[corpus][row, len(EMOTIONS) + head], sample.risk[head], corpus)
+            for corpus in CORPORA
+            for row, sample in enumerate(valid[corpus])
+            if sample.risk[head] is not None
+        ]
+        answers[f"risk_{name}_logits"] = np.array([logit for logit, _, _ in rows], np.float32)
+        answers[f"risk_{name}_labels"] = np.array([label for _, label, _ in rows], np.float32)
+        answers[f"risk_{name}_corpus"] = np.array([corpus for _, _, corpus in rows])
+    return figures, answers
+
+
+def encoded_lines(encoder: TextEncoder, samples: Sequence[TextSample]) -> Floats:
+    """(samples, 10) logits, in their order."""
+    lines = [encoder.prepare(ChatLine(sample.text, sample.before)) for sample in samples]
+    order = np.argsort([len(line) for line in lines], kind="stable")
+    logits = np.empty((len(lines), encoder.width), np.float32)
+    for start in range(0, len(lines), _LINES_PER_CALL):
+        rows = order[start : start + _LINES_PER_CALL]
+        logits[rows] = encoder.encode([lines[row] for row in rows]).embedding.numpy()
+    return logits
+
+
+def _figures(logits: Floats, samples: Sequence[TextSample], taught: Floats) -> dict[str, Any]:
+    """taught: (rows, 7) shares of the corpus's training part, whose frequencies are the prior."""
+    emotion, risk = logits[:, : len(EMOTIONS)], logits[:, len(EMOTIONS) :]
+    shares = _emotion(samples)
+    figures: dict[str, Any] = dict(risk_figures(risk, np.array([sample.risk for sample in samples], np.float32)))
+    if shares.any():
+        prior = log_prior(taught)
+        figures["emotion"] = emotion_figures(emotion, shares, prior)
+        figures["log_prior"] = prior.tolist()
+        if (shares.max(axis=1) < 1).any():
+            figures |= _several_labels(label_scores(emotion, prior), shares)
+    return figures
+
+
+def _several_labels(scores: Floats, shares: Floats) -> dict[str, Any]:
+    half = np.arange(len(scores)) % 2 == 0
+    crossed = [
+        multi_label_f1(scores[there], shares[there], best_thresholds(scores[here], shares[here]))
+        for here, there in ((half, ~half), (~half, half))
+    ]
+    mean: Mapping[str, float] = {name: (crossed[0][name] + crossed[1][name]) / 2 for name in crossed[0]}
+    return {"thresholds": best_thresholds(scores, shares).tolist(), "multi_label_f1": mean}
+
+
+def _emotion(samples: Sequence[TextSample]) -> Floats:
+    none = (0.0,) * len(EMOTIONS)
+    return np.array([sample.emotion or none for sample in samples], np.float32)
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), metavar="DIR")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--seed", default=0, show_default=True)
+def main(data: Path, out: Path, seed: int) -> None:
+    """Trains the text networks on the corpora under DATA; a killed run goes on where it was."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    figures = make_text_part(data, out, seed)
+    click.echo(f"{out}: GoEmotions macro-F1 {figures[_ANSWERED]['multi_label_f1']['macro']:.3f}", err=True)
+
+
+if __name__ == "__main__":
+    main()

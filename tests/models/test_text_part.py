@@ -1,0 +1,76 @@
+"""The text part of a model survives its packing, and each line is read by the network of its language."""
+
+import pytest
+import torch
+
+from models.text.encoder import ChatLine, TextEncoder
+from models.text.minilm import SIZE
+from models.text.network import TextNetwork
+from models.text.packing import pack_table, unpack_table
+from models.text.part import build_part, pack_part
+from models.text.sentence_encoder import SentenceEncoder
+from models.text.tokens import Tokenizer
+from models.text.transformer import Transformer
+from models.text.word_pieces import WordPieceTokenizer
+
+pytestmark = pytest.mark.unit
+
+VOCABULARY = ["[UNK]", "[CLS]", "[SEP]", "i", "am", "so", "very", "happy", "sad", "today", "because"]
+ENGLISH, CHINESE = "i am so very happy today", "我今天很难过"
+
+
+@pytest.fixture(scope="module")
+def english() -> TextNetwork:
+    torch.manual_seed(0)
+    words = unpack_table(*pack_table(torch.randn(len(VOCABULARY), SIZE.hidden)))
+    return TextNetwork(Transformer(words, 2, SIZE)).eval()
+
+
+@pytest.fixture(scope="module")
+def multilingual() -> TextNetwork:
+    torch.manual_seed(1)
+    return TextNetwork(SentenceEncoder.load()).eval()
+
+
+@pytest.fixture(scope="module")
+def encoder(multilingual: TextNetwork, english: TextNetwork) -> TextEncoder:
+    return build_part(pack_part(multilingual, english, VOCABULARY), torch.device("cpu"))
+
+
+def scores(encoder: TextEncoder, *lines: str | ChatLine) -> torch.Tensor:
+    return encoder.encode([encoder.prepare(line) for line in lines]).embedding
+
+
+@torch.no_grad()
+def test_each_line_is_read_by_the_network_of_its_language(
+    encoder: TextEncoder, multilingual: TextNetwork, english: TextNetwork
+) -> None:
+    read = scores(encoder, CHINESE, ENGLISH, CHINESE)
+    expected = [
+        torch.cat(network([tokenizer.ids(line)]), dim=1)
+        for network, tokenizer, line in (
+            (multilingual, Tokenizer(), CHINESE),
+            (english, WordPieceTokenizer(VOCABULARY), ENGLISH),
+        )
+    ]
+    torch.testing.assert_close(read[0:1], expected[0], atol=0.02, rtol=0)
+    torch.testing.assert_close(read[1:2], expected[1], atol=0.02, rtol=0)
+    torch.testing.assert_close(read[2], read[0], atol=1e-5, rtol=0)
+
+
+def test_lines_before_tell_on_english_lines_and_on_no_others(encoder: TextEncoder) -> None:
+    for line, moved in ((ENGLISH, True), (CHINESE, False)):
+        alone, after = scores(encoder, line, ChatLine(line, ("i am sad",)))
+        assert torch.allclose(alone, after, atol=1e-4) is not moved
+
+
+def test_a_mixed_batch_scores_as_its_lines_alone(encoder: TextEncoder) -> None:
+    lines = [ENGLISH, CHINESE, "i am sad because i am", "", "我" * 90] * 15
+    together = scores(encoder, *lines)
+    alone = torch.cat([scores(encoder, line) for line in lines[:5]] * 15)
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+
+
+def test_other_tensors_are_refused() -> None:
+    with pytest.raises(KeyError):
+        build_part({"emotion.weight": torch.zeros(7, 256)}, torch.device("cpu"))
