@@ -47,10 +47,6 @@ class Flow:
         self.full = waiting_bytes > self._low_bytes if self.full else waiting_bytes >= self._high_bytes
         self._dry = waiting_bytes - merging_bytes < self._low_bytes
 
-    def pauses_more(self, read: set[Partition], starving: set[Partition]) -> bool:
-        """Whether `apply` is going to pause what is not paused."""
-        return bool(self._to_pause(read, starving) - self._paused)
-
     def apply(self, read: set[Partition], starving: set[Partition]) -> None:
         """Pauses and resumes those that are read, as it should be; others wait for those that are starving."""
         wanted = self._to_pause(read, starving)

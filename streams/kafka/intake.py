@@ -24,6 +24,7 @@ from streams.kafka.flow import Flow
 from streams.kafka.holdings import Holdings, RebalanceListener
 from streams.kafka.lag import Lag
 from streams.kafka.merge import Merge, size_bytes, written_ns
+from streams.kafka.parking import error_is_due, release_parked
 from streams.kafka.recovery import Recovery
 from streams.kafka.starts import ask_offsets, emitted_through, find_starts
 from streams.records import Partition, Silence
@@ -80,7 +81,7 @@ class Intake:
             self._guarded(lambda: self._ask_for_ends(emit), stop)
         for item in self._merge.pop_ready():
             emit(item)
-        self._regulate(stop)
+        self._regulate()
         self._keep_books()
 
     def idle_turn(self, emit: Emit, stop: threading.Event) -> None:
@@ -106,9 +107,10 @@ class Intake:
         for item in news:
             emit(item)
 
-    def _poll(self, timeout_ms: int, stop: threading.Event, max_records: int | None = None) -> None:
+    def _poll(self, timeout_ms: int, stop: threading.Event) -> None:
+        release_parked(self._consumer)
         try:
-            polled = self._consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+            polled = self._consumer.poll(timeout_ms=timeout_ms)
         except Exception as error:
             self._recovery.survive(error, stop)
         else:
@@ -169,13 +171,11 @@ class Intake:
             self._ends.moved(partition, self._consumer.position(topic_partition, timeout_ms=0))
         return self._ends.unread(partition, end)
 
-    def _regulate(self, stop: threading.Event) -> None:
+    def _regulate(self) -> None:
         """Pauses and resumes by how much waits."""
         self._flow.weigh(self._ledger.waiting_bytes, self._merge.waiting_bytes)
-        if self._flow.pauses_more(self.holdings.read, set(self._merge.starving())):
-            # An error of kafka-python that is due at the next poll would be lost by pausing, and its partition with it.
-            self._poll(0, stop, max_records=1)
-        self._flow.apply(self.holdings.read, set(self._merge.starving()))
+        if not error_is_due(self._consumer):
+            self._flow.apply(self.holdings.read, set(self._merge.starving()))
 
     def _keep_books(self) -> None:
         if self._config.commits:

@@ -302,6 +302,30 @@ def test_an_instance_that_dies_loses_its_numbers_within_the_session_timeout(
     began_s = time.monotonic()
     wait(lambda: one.source.numbers == (0, 1), "all numbers again", patience_s=15.0)
     assert time.monotonic() - began_s < two.config.session_timeout_s + 5.0
+    del two.source._intake.turn  # type: ignore[union-attr]  # it was only cut off, and is back
+    wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 1, "one number each again")
+    assert [type(item) for item in two.items if not isinstance(item, Silence)] == [Assigned, Revoked, Assigned]
+    sent = send(topics, 10)
+    wait(lambda: len(one.records) + len(two.records) >= len(sent), "all records")
+    assert sorted(one.payloads + two.payloads) == sorted(sent)
+
+
+def test_aborted_transactions_are_not_read_and_their_marks_hold_nothing_back(
+    topics: Topics, instance: Callable[..., Instance]
+) -> None:
+    topics.create(partitions=1)
+    with producing(topics.cluster, transactional_id=topics.prefix) as producer:
+        producer.init_transactions()
+        for word, end in ((b"kept", producer.commit_transaction), (b"dropped", producer.abort_transaction)):
+            producer.begin_transaction()
+            producer.send(topics.text, word, key=b"room")
+            end()
+    with producing(topics.cluster) as producer:
+        producer.send(topics.video, b"picture", key=b"room")
+    one = instance(topics)
+    wait(lambda: sorted(one.payloads) == [b"kept", b"picture"], "what was committed")
+    wait(lambda: any(isinstance(i, Silence) and i.partition.topic == topics.text for i in one.items), "silence")
+    assert one.telemetry.lags.get(Modality.TEXT, 0) == 0
 
 
 def test_what_is_delivered_is_committed_and_read_on_from_there(

@@ -1,5 +1,6 @@
 """What the Kafka source does where a broker will not misbehave on demand: a consumer of our own, in virtual time."""
 
+import inspect
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
@@ -10,7 +11,7 @@ from typing import Any
 import kafka.errors as errors
 import pytest
 from kafka import TopicPartition
-from kafka.consumer.fetcher import ConsumerRecord
+from kafka.consumer.fetcher import ConsumerRecord, Fetcher
 from kafka.structs import OffsetAndMetadata
 
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
@@ -49,7 +50,7 @@ class Consumer:
         self.commit_answer: object = None
         self.ask: Callable[[], None] = lambda: None
         self._manager = SimpleNamespace(wait_for=self._wait_for)
-        self._fetcher = SimpleNamespace(_next_partition_records=None)
+        self._fetcher = SimpleNamespace(_next_partition_records=None, _next_in_line_exception_metadata=None)
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
         self.listener = listener
@@ -74,12 +75,12 @@ class Consumer:
                 ConsumerRecord(*partition, 0, len(log), written_ms, 0, b"room", value, [], None, 4, len(value), -1)
             )
 
-    def poll(self, timeout_ms: int, max_records: int | None = None) -> dict[TopicPartition, list[ConsumerRecord]]:
+    def poll(self, timeout_ms: int) -> dict[TopicPartition, list[ConsumerRecord]]:
         if self.faults:
             raise self.faults.pop(0)
         polled = {}
         for partition in self.positions.keys() - self.paused:
-            if messages := self.logs[partition][self.positions[partition] :][:max_records]:
+            if messages := self.logs[partition][self.positions[partition] :]:
                 polled[TopicPartition(*partition)] = messages
                 self.positions[partition] = messages[-1].offset + 1
         if not polled:
@@ -351,19 +352,28 @@ def test_nothing_is_read_above_the_mark_while_the_timeline_has_enough() -> None:
     assert bench.consumer.paused == set(BOTH)
 
 
-def test_an_error_that_is_due_is_heard_before_partitions_are_paused() -> None:
+def test_no_partition_is_paused_before_an_error_that_is_due_was_heard() -> None:
     bench = full()
-    polls: list[int | None] = []
-    poll = bench.consumer.poll
-
-    def listening(timeout_ms: int, max_records: int | None = None) -> dict[TopicPartition, list[ConsumerRecord]]:
-        polls.append(max_records)
-        return poll(timeout_ms, max_records)
-
-    bench.consumer.poll = listening  # type: ignore[method-assign]
     bench.consumer.write(TEXT, *[b"." * 1000] * 6)
+    bench.consumer._fetcher._next_in_line_exception_metadata = "an error of TEXT"
     bench.turns()
-    assert polls == [None, 1]
+    assert bench.consumer.paused == set()
+    bench.consumer._fetcher._next_in_line_exception_metadata = None
+    bench.turns()
+    assert bench.consumer.paused == set(BOTH)
+
+
+def test_what_has_had_its_turn_does_not_keep_parked_records_from_theirs(bench: Bench) -> None:
+    bench.consumer._fetcher._next_partition_records = []  # as good as none for kafka-python, and yet not None
+    bench.turns()
+    assert bench.consumer._fetcher._next_partition_records is None
+
+
+def test_kafka_python_has_what_is_reached_into() -> None:
+    source = inspect.getsource(Fetcher)
+    assert "self._next_partition_records = None" in source
+    assert "self._next_in_line_exception_metadata = None" in source
+    assert inspect.isgeneratorfunction(Fetcher.PartitionRecords._unpack_records)
 
 
 def test_revoked_partitions_are_committed_and_the_timeline_is_told(bench: Bench) -> None:
