@@ -16,13 +16,13 @@ Left out: other sinks. They have their part before the transaction, and once mor
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
 
@@ -40,6 +40,7 @@ from streams.kafka.producing import (
     in_background,
     settled,
 )
+from streams.kafka.unanswered import Unanswered
 from streams.records import Partition, Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
 from streams.sources.backoff import Backoff
@@ -60,18 +61,11 @@ class _Entry:
     """Whether the ledger knows: it is told once, however often a transaction is repeated."""
     fate: bool | None = None
 
-    @property
-    def ours(self) -> bool:
-        return isinstance(self.source, Unreadable) or self.source.claim is None or self.source.claim.valid
-
-
-@dataclass(frozen=True)
-class _Doubt:
-    """A commit that was not answered: if one of these positions is found committed, it was carried out."""
-
-    entries: list[_Entry]
-    moved: Positions
-    group_id: str
+    def is_ours(self, held: Collection[Partition]) -> bool:
+        """Whether this instance may publish it; held: the partitions that are its own."""
+        if isinstance(self.source, Unreadable):
+            return self.source.coordinates.partition in held
+        return self.source.claim is None or self.source.claim.valid
 
 
 class _LostError(Exception):
@@ -108,7 +102,7 @@ class Transactions:
         self._pause_s = 0.0
         self._before: Positions = {}
         """The checkpoint when the group was begun; whatever was committed before it is not ahead of it."""
-        self._doubt: _Doubt | None = None
+        self._doubt: Unanswered[_Entry] | None = None
         self._committed: Positions = {}
 
     def commit(self, group: Sequence[Outgoing | Unreadable], timeout_s: float) -> Sequence[bool] | None:
@@ -116,20 +110,18 @@ class Transactions:
             if self._entries is None:
                 self._entries = [_Entry(self._outbound(each), each) for each in group]
                 self._before = self._ledger.checkpoint()
-            entries = self._entries
-            self._attempt = in_background(f"{self.name}-transaction", lambda: self._transact(entries))
+            self._attempt = in_background(f"{self.name}-transaction", partial(self._transact, self._entries))
         if not wait([self._attempt], timeout_s).done:
             return None
         error, self._attempt = self._attempt.exception(), None
         self._judge(error)
         if self._given_up:
             raise self._given_up.pop(0)
-        fates = [entry.fate for entry in self._entries or ()]
-        settled_fates = [fate for fate in fates if fate is not None]
-        if len(settled_fates) < len(fates):
+        entries = self._entries or []
+        if _todo(entries):
             return None
         self._entries, self._singly = None, False
-        return settled_fates
+        return [entry.fate is True for entry in entries]
 
     def close(self) -> None:
         self._closing.set()
@@ -156,13 +148,14 @@ class Transactions:
     # On the attempt's thread.
 
     def _transact(self, entries: list[_Entry]) -> None:
-        self._clock.wait(self._closing, self._pause_s)
+        if self._clock.wait(self._closing, self._pause_s):
+            return
         try:
             producer = self._ready_producer()  # first: while a transaction is left open, readers see nothing new
             self._resolve_doubt()
             member = self._wait_for_membership(entries)
             todo = _todo(entries)[: 1 if self._singly else None]
-            if member is not None and (todo or self._unsaved()):
+            if member is not None and (todo or self._unsaved(self._ledger.checkpoint())):
                 self._commit(producer, todo, member)
         except Exception:
             if self._producer is not None:
@@ -173,8 +166,9 @@ class Transactions:
     def _wait_for_membership(self, entries: list[_Entry]) -> ConsumerGroupMetadata | None:
         """The consumer's settled membership; None if it has none and nothing waits for it. Leaves out what is lost."""
         while True:
+            held = self._ledger.checkpoint()
             for entry in _todo(entries):
-                if not entry.ours:
+                if not entry.is_ours(held):
                     entry.fate = False
             member = self._membership()
             if member is not None and member.generation_id >= 0 and member.state == MemberState.STABLE:
@@ -195,13 +189,14 @@ class Transactions:
         self._send(producer, todo)
         for entry in todo:
             self._tell(entry)
-        positions = self._unsaved()
-        if not all(entry.ours for entry in todo):
+        checkpoint = self._ledger.checkpoint()
+        if not all(entry.is_ours(checkpoint) for entry in todo):
             raise _LostError
+        positions = self._unsaved(checkpoint)
         if positions:
-            offsets = {TopicPartition(*at): OffsetAndMetadata(p.offset, p.metadata, -1) for at, p in positions.items()}
+            offsets = {TopicPartition(*at): OffsetAndMetadata(p.offset, p.metadata) for at, p in positions.items()}
             producer.send_offsets_to_transaction(offsets, member)
-        self._doubt = _Doubt(todo, self._moved_by(todo, positions), member.group_id)
+        self._doubt = Unanswered(todo, self._moved_by(todo, positions), member.group_id)
         producer.commit_transaction()
         self._done(todo, positions)
 
@@ -233,11 +228,9 @@ class Transactions:
         elif entry.source.claim is not None:
             self._ledger.delivered(entry.source.claim, entry.source.index)
 
-    def _unsaved(self) -> Positions:
-        """What of the ledger's checkpoint is not committed yet."""
-        return {
-            at: position for at, position in self._ledger.checkpoint().items() if self._committed.get(at) != position
-        }
+    def _unsaved(self, checkpoint: Positions) -> Positions:
+        """What of it is not committed yet."""
+        return {at: position for at, position in checkpoint.items() if self._committed.get(at) != position}
 
     def _moved_by(self, todo: list[_Entry], positions: Positions) -> Positions:
         """The positions that nothing but this transaction can have committed: ahead, in numbers that stayed ours."""
@@ -247,24 +240,9 @@ class Transactions:
     def _resolve_doubt(self) -> None:
         """After an unanswered commit: whether it was carried out, which the new producer has waited for."""
         doubt = self._doubt
-        if doubt is not None and doubt.moved and self._any_committed(doubt.moved, doubt.group_id):
-            self._done(doubt.entries, doubt.moved)
+        if doubt is not None and doubt.was_carried_out(self._output.connection):
+            self._done(doubt.entries, doubt.positions)
         self._doubt = None
-
-    def _any_committed(self, positions: Positions, group_id: str) -> bool:
-        with KafkaConsumer(
-            **self._output.connection.options(),
-            group_id=group_id,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-        ) as consumer:
-            found = (
-                (consumer.committed(TopicPartition(*at), metadata=True), position) for at, position in positions.items()
-            )
-            return any(
-                at is not None and (at.offset, at.metadata) == (position.offset, position.metadata)
-                for at, position in found
-            )
 
     def _done(self, entries: list[_Entry], positions: Positions) -> None:
         for entry in entries:

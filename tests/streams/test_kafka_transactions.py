@@ -172,7 +172,7 @@ class Instance:
 def one(monkeypatch: pytest.MonkeyPatch) -> Instance:
     cluster = Cluster()
     monkeypatch.setattr(Reader, "cluster", cluster, raising=False)
-    monkeypatch.setattr("streams.kafka.transactions.KafkaConsumer", Reader)
+    monkeypatch.setattr("streams.kafka.unanswered.KafkaConsumer", Reader)
     return Instance(cluster)
 
 
@@ -249,6 +249,13 @@ def test_a_window_that_is_lost_while_the_transaction_is_open_is_left_out_of_the_
     assert one.committed() == 2
 
 
+def test_a_dead_letter_of_a_partition_that_went_elsewhere_is_left_to_its_new_owner(one: Instance) -> None:
+    letter = Unreadable(Modality.TEXT, b"\xff", 0, Coordinates(TEXT, 10, 0), "not_text", "byte 0 is not UTF-8")
+    one.ledger.revoked([0])
+    assert one.commit([letter]) == ([False], [])
+    assert one.cluster.values == []
+
+
 # A commit that was not answered.
 
 
@@ -323,6 +330,16 @@ def test_the_checkpoint_alone_waits_for_no_membership(one: Instance) -> None:
     one.ledger.delivered(one.claim, 0)
     assert one.commit([]) == ([], [])
     assert one.cluster.offsets == {}
+
+
+def test_what_is_closed_takes_no_transactional_id_from_its_successor(one: Instance) -> None:
+    one.cluster.before = {"offsets": [raising(ProducerFencedError("epoch"))]}
+    group = one.group(0, 1)
+    with pytest.raises(SinkBlockedError):
+        one.sink.commit(group, _PATIENCE_S)
+    one.sink.close()
+    assert one.sink.commit(group, _PATIENCE_S) is None
+    assert one.cluster.steps.count("init") == 1
 
 
 def test_closing_gives_up_what_waits(one: Instance) -> None:
