@@ -57,7 +57,7 @@ def flushed(sink: KafkaSink) -> list[SinkError]:
                 return told
         except SinkError as error:
             told.append(error)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 10.0
     raise AssertionError(f"not settled after {_PATIENCE_S} s: {told}")
 
 
@@ -190,7 +190,7 @@ def test_closing_while_the_broker_is_away_does_not_wait_for_it(
     assert not sink.flush(0.5)
     began = time.monotonic()
     sink.close()
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 10.0
 
 
 def test_a_group_takes_about_as_long_as_one_prediction(topics: Topics) -> None:

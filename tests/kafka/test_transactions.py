@@ -95,7 +95,7 @@ class Instance:
                     return fates, told
             except SinkError as error:
                 told.append(error)
-            assert time.monotonic() - began < 2.0
+            assert time.monotonic() - began < 10.0
         raise AssertionError(f"not settled after {_PATIENCE_S} s: {told}")
 
     def close(self) -> None:
