@@ -16,6 +16,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 from kafka.record import util as kafka_checksums
 
+from streams.delivery.checkpoint import LIMIT_BYTES
 from streams.findings import Finding, Verdict
 from streams.kafka.connection import Connection
 from streams.kafka.reach import Reached, Unreachable, reach
@@ -27,6 +28,7 @@ _LARGEST_RESULT_BYTES = 100_000  # a prediction has about 3 kB, and at most the 
 _ADDED_TO_DEAD_LETTERS_BYTES = 16_384  # coordinates and reason, beside a record of the largest size
 _LIMIT = "max.message.bytes"
 _SESSION_LIMITS = ("group.min.session.timeout.ms", "group.max.session.timeout.ms")
+_METADATA_LIMIT = "offset.metadata.max.bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def _of_cluster(reached: Reached, admin: KafkaAdminClient, wanted: Wanted) -> It
     if usable:
         yield from _limits(_configs(admin, ConfigResourceType.TOPIC, usable, (_LIMIT,)), wanted)
     if wanted.session_timeout_s:
-        yield from _session_timeout(admin, wanted)
+        yield from _group_limits(admin, wanted)
 
 
 def _exists(topic: Mapping[str, Any], wanted: Wanted, reached: Reached) -> Finding:
@@ -175,9 +177,14 @@ def _limits(configs: Mapping[str, Mapping[str, str]], wanted: Wanted) -> Iterato
         yield Finding(Verdict.NOTE, wanted.dead_letters, sentence)
 
 
-def _session_timeout(admin: KafkaAdminClient, wanted: Wanted) -> Iterator[Finding]:
+def _group_limits(admin: KafkaAdminClient, wanted: Wanted) -> Iterator[Finding]:
     broker = str(admin.describe_cluster()["brokers"][0]["broker_id"])
-    limits = _configs(admin, ConfigResourceType.BROKER, [broker], _SESSION_LIMITS).get(broker, {})
+    limits = _configs(admin, ConfigResourceType.BROKER, [broker], (*_SESSION_LIMITS, _METADATA_LIMIT)).get(broker, {})
+    if int(limits.get(_METADATA_LIMIT, LIMIT_BYTES)) < LIMIT_BYTES:
+        sentence = (
+            f"its brokers take {limits[_METADATA_LIMIT]} bytes with a commit; set {_METADATA_LIMIT}={LIMIT_BYTES}"
+        )
+        yield Finding(Verdict.BAD, wanted.group_id, sentence)
     if not set(_SESSION_LIMITS) <= limits.keys():
         return
     least_s, most_s = (int(limits[key]) / 1000 for key in _SESSION_LIMITS)

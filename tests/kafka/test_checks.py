@@ -101,6 +101,17 @@ def test_limits_that_would_set_records_aside_are_noted(broker: Cluster, topics: 
     assert notes[topics.dead_letters].endswith("set its max.message.bytes to 18384 or more")
 
 
+def test_a_cluster_that_takes_too_little_with_a_commit_is_told(
+    own_broker: Callable[..., Broker], topics: Topics
+) -> None:
+    small = own_broker(properties={"offset.metadata.max.bytes": "1000"})
+    topics.on(small).create()
+    with pytest.raises(
+        ChecksFailed, match=r"take 1000 bytes with a commit; set their offset\.metadata\.max\.bytes to 4096"
+    ):
+        check(to(small), wanted(topics, session_timeout_s=10.0))
+
+
 def test_a_session_timeout_that_the_cluster_does_not_allow_is_told(broker: Cluster, topics: Topics) -> None:
     topics.create()
     with pytest.raises(ChecksFailed, match=r"session_timeout_s is 7200; the cluster allows \S+ to 1800"):
