@@ -181,9 +181,8 @@ def _group_limits(admin: KafkaAdminClient, wanted: Wanted) -> Iterator[Finding]:
     broker = str(admin.describe_cluster()["brokers"][0]["broker_id"])
     limits = _configs(admin, ConfigResourceType.BROKER, [broker], (*_SESSION_LIMITS, _METADATA_LIMIT)).get(broker, {})
     if int(limits.get(_METADATA_LIMIT, LIMIT_BYTES)) < LIMIT_BYTES:
-        sentence = (
-            f"its brokers take {limits[_METADATA_LIMIT]} bytes with a commit; set {_METADATA_LIMIT}={LIMIT_BYTES}"
-        )
+        taken = limits[_METADATA_LIMIT]
+        sentence = f"the brokers take {taken} bytes with a commit; set their {_METADATA_LIMIT} to {LIMIT_BYTES}"
         yield Finding(Verdict.BAD, wanted.group_id, sentence)
     if not set(_SESSION_LIMITS) <= limits.keys():
         return
