@@ -12,6 +12,7 @@ from models.data.media import faces_in, sound_of
 from models.evaluation.row_types import EvaluationError, Rows, segments_of
 from models.face.detector import FaceDetector
 from models.labels import EMOTIONS, RISKS
+from models.text.encoder import ChatLine
 
 
 def own_rows(data: Path, split: str, task: str) -> Rows:
@@ -65,7 +66,7 @@ def _units(sample: Sample, detector: FaceDetector, left_out: LeftOut) -> dict[st
         return segments_of(sound_of(sample.audio)) if sample.audio else []
 
     def lines() -> Sequence[Any]:
-        return [checked_text(sample.text)] if sample.text else []
+        return [ChatLine(checked_text(sample.text))] if sample.text else []
 
     found = {}
     for modality, read in (("video", faces), ("audio", segments), ("text", lines)):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.evaluation.row_types import Rows
 from models.face.crop import Face, given_face
 from models.speech.whisper import SAMPLE_RATE_HZ
+from models.text.encoder import ChatLine
 
 Crop = NDArray[np.uint8]
 Pcm = NDArray[np.float32]
@@ -79,20 +80,20 @@ def _quiet(pcm: Pcm, rng: np.random.Generator) -> Pcm:
     return (pcm * 0.1).astype(np.float32)
 
 
-def _misspelt(line: str, rng: np.random.Generator) -> str:
+def _misspelt(line: ChatLine, rng: np.random.Generator) -> ChatLine:
     """Letters left out, doubled, or swapped with the next."""
-    letters = list(line)
+    letters = list(line.text)
     for index in np.flatnonzero(rng.random(len(letters)) < _TYPO_SHARE):
         kind = rng.integers(3)
         if kind == 2 and index + 1 < len(letters):
             letters[index], letters[index + 1] = letters[index + 1], letters[index]
         elif kind < 2:
             letters[index] = letters[index] * 2 if kind else ""
-    return "".join(letters) or line
+    return replace(line, text="".join(letters) or line.text)
 
 
-def _shouted(line: str, rng: np.random.Generator) -> str:
-    return line.upper()
+def _shouted(line: ChatLine, rng: np.random.Generator) -> ChatLine:
+    return replace(line, text=line.text.upper())
 
 
 CHANGES: Mapping[str, Mapping[str, Change]] = {

@@ -22,6 +22,7 @@ from models.evaluation.row_types import Rows, segments_of
 from models.face.crop import given_face
 from models.face.expressions import EXPRESSIONS
 from models.labels import EMOTIONS, RISKS
+from models.text.encoder import ChatLine
 
 SPEECH_CORPORA = ("ravdess", "emodb")
 KNOWN = ("manifest", "ferplus", *SPEECH_CORPORA, *CORPORA)
@@ -111,13 +112,17 @@ def _lines(corpus: str, data: Path, split: str, asked: str | None) -> Rows:
     if task == "emotion":
         shares = np.array([sample.emotion for sample in samples], dtype=np.float64)
         truth = np.where(shares.max(axis=1) == 1, shares.argmax(axis=1), -1)
-        return Rows(task, EMOTIONS, {"text": [[sample.text] for sample in samples]}, truth, shares, **_about(samples))
+        return Rows(task, EMOTIONS, {"text": _said(samples)}, truth, shares, **_about(samples))
     head = RISKS.index(task)
     labelled = [(sample, risk) for sample in samples if (risk := sample.risk[head]) is not None]
     truth = np.array([risk > 0.5 for _, risk in labelled], dtype=np.int64)
     lines = [sample for sample, _ in labelled]
-    units = {"text": [[sample.text] for sample in lines]}
+    units = {"text": _said(lines)}
     return Rows(task, (f"no {task}", task), units, truth, **_about(lines))
+
+
+def _said(samples: Sequence[TextSample]) -> list[list[ChatLine]]:
+    return [[ChatLine(sample.text, sample.before)] for sample in samples]
 
 
 def _about(samples: Sequence[TextSample]) -> dict[str, Any]:

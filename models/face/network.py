@@ -90,17 +90,18 @@ class ExpressionCommittee(nn.Module):
 
     def embed(self, crops: Tensor) -> Tensor:
         """(batch, 48, 48) -> (batch, 64 * members) float32."""
-        return torch.cat([member.embed(crops) for member in self._nets()], dim=1)
+        return torch.cat([member.embed(crops) for member in self.networks()], dim=1)
 
     def head(self, embedding: Tensor) -> Tensor:
         """(batch, 64 * members) -> (batch, 8): the mean of the members' logits."""
-        parts = zip(self._nets(), torch.split(embedding, EMBEDDING_WIDTH, dim=1), strict=True)
+        parts = zip(self.networks(), torch.split(embedding, EMBEDDING_WIDTH, dim=1), strict=True)
         return torch.stack([member.head(part) for member, part in parts]).mean(dim=0)
 
     def forward(self, crops: Tensor) -> Tensor:
         return self.head(self.embed(crops))
 
-    def _nets(self) -> list[ExpressionNet]:
+    def networks(self) -> list[ExpressionNet]:
+        """The members."""
         return [member for member in self.members if isinstance(member, ExpressionNet)]
 
 

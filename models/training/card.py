@@ -54,7 +54,10 @@ def model_card(manifest: Manifest) -> str:
 
 def _parts(manifest: Manifest) -> str:
     face, speech, text = (manifest.metrics[part] for part in ("face", "speech", "text"))
-    rows: list[tuple[str, ...]] = [("face", "FER+ valid, 7 emotions", _share(face["valid"]["ekman7_equal"]["uar"]), "")]
+    faces = "FER+" if face.get("data", "FER+") == "FER+" else "the user's own faces,"
+    rows: list[tuple[str, ...]] = [
+        ("face", f"{faces} valid, 7 emotions", _share(face["valid"]["ekman7_equal"]["uar"]), "")
+    ]
     rows += [("face", "the same, found by the detector", _share(face["through_detector_balanced"]["uar_through"]), "")]
     for question, corpus in (("clips", "ravdess"), ("w4", "ravdess"), ("w2", "ravdess"), ("aug4", "ravdess")):
         rows.append(_speech_row(speech, question, corpus))
@@ -66,7 +69,7 @@ def _parts(manifest: Manifest) -> str:
         "## Each part alone\nUAR (mean recall, every label weighing the same) before calibration. Speech is measured "
         f"on speakers that the network did not hear, with the standard deviation over folds. ({speech['what']})\n\n"
         + _table(("part", "measured on", "UAR", "sd"), rows)
-        + f"\n\nUnder FER+'s own frequencies, all eight expressions: accuracy {_share(fer8)}."
+        + f"\n\nUnder {faces} own frequencies, all eight expressions: accuracy {_share(fer8)}."
     )
 
 

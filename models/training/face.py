@@ -17,14 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.artifact import SHIPPED, read_model_folder
 from models.data.ferplus import Faces, read_ferplus, with_repeats_merged, without_images_of
+from models.data.manifest import has_manifest
+from models.data.own_faces import read_own_faces
 from models.data.sampling import draw_weights
 from models.face.crop import given_face
 from models.face.detector import FaceDetector
 from models.face.encoder import FaceEncoder, load_network, save_network
-from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig
+from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig, build_network
 from models.labels import EMOTIONS
 from models.training.augment_face import augment_faces, mix_faces
+from models.training.distributed import process_index, split_rows
 from models.training.loop import FitConfig, FitResult, Metrics, fit
 from models.training.measure_face import (
     detector_figures,
@@ -32,9 +36,11 @@ from models.training.measure_face import (
     expression_logits,
     rows_of_each_label,
 )
+from models.training.progress import save_learning_curves
 
 _BATCH = 128
 _BALANCE = 0.5  # half way between drawing pictures alike and drawing classes alike
+_LEAST_PRIOR = 1e-6  # of an expression that nobody voted for
 _DETECTED_ROWS = 70  # of each label, shown to the detector
 
 Batch = tuple[Tensor, Tensor]
@@ -45,13 +51,14 @@ Batch = tuple[Tensor, Tensor]
 class FaceTraining:
     """How to train.
 
-    networks: the committee's members. mixup_alpha: 0 for none. bf16: halves the time of an epoch on a CPU that has
-    bfloat16 units.
+    networks: the committee's members. from_shipped: goes on from the shipped networks instead, which a few hundred
+    faces are enough for. mixup_alpha: 0 for none. bf16: halves the time of an epoch on a CPU that has bfloat16 units.
     """
 
     networks: Sequence[NetworkConfig] = field(
         default_factory=lambda: (NetworkConfig(), NetworkConfig(kind="vgg", widths=(24, 64, 128, 224)))
     )
+    from_shipped: bool = False
     epochs: int = 44
     mixup_alpha: float = 0.0
     learning_rate: float = 2e-3
@@ -74,7 +81,7 @@ class DrawnFaces:
         self._seed = seed
         self._weights = torch.from_numpy(draw_weights(faces.labels, _BALANCE))
         drawn = self._weights / self._weights.sum()
-        self.prior = (drawn[:, None] * self._votes).sum(0).to(torch.float32)
+        self.prior = (drawn[:, None] * self._votes).sum(0).to(torch.float32).clamp_min(_LEAST_PRIOR)
         self.steps = max(1, len(faces) // _BATCH)
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
@@ -93,31 +100,52 @@ def train_face(
     training: FaceTraining | None = None,
     progress: Callable[[int, Metrics], None] | None = None,
 ) -> dict[str, Any]:
-    """Trains on FER+ of `data_dir`, and writes to `out_dir` what `models.training.assemble` reads.
+    """Trains on the manifest of `data_dir`, or its FER+, and writes to `out_dir` what `models.training.assemble` reads.
 
-    That is `face.safetensors`, `metrics.json` (returned) and `valid_logits.npz`. progress: told every epoch of every
-    member. A run that was killed goes on from `out_dir/member_N/checkpoint.safetensors`.
+    That is `face.safetensors`, `metrics.json` (returned) and `valid_logits.npz`; beside them, what was left out of a
+    manifest and each member's learning curves. progress: told every epoch of every member. A run that was killed goes
+    on from `out_dir/member_N/checkpoint.safetensors`. Under `torchrun` the first process writes; the others return {}.
+    Raises FileNotFoundError or ValueError for data that is not there or not as it should be.
     """
     training = training or FaceTraining()
-    valid = read_ferplus(data_dir, "valid")
-    train = with_repeats_merged(without_images_of(read_ferplus(data_dir, "train"), valid))
-    log_prior = torch.from_numpy(train.votes.mean(0)).log()
-    members, best_epochs = [], []
+    train, valid, facts = _read_faces(data_dir, out_dir)
+    log_prior = torch.from_numpy(train.votes.mean(0)).clamp_min(_LEAST_PRIOR).log()
+    members = _started(training)
+    best_epochs = []
+    for number, member in enumerate(members):
+        seeded = replace(training, seed=training.seed + number)
+        result = _fit(member, train, valid, log_prior, seeded, out_dir / f"member_{number}", progress)
+        best_epochs.append(result.best_epoch)
+    if process_index() > 0:
+        return {}
+    network = members[0] if len(members) == 1 else ExpressionCommittee(members)
+    return write_face_part(out_dir, network, valid, log_prior, {"best_epochs": best_epochs, **facts})
+
+
+def _read_faces(data_dir: Path, out_dir: Path) -> tuple[Faces, Faces, dict[str, Any]]:
+    if has_manifest(data_dir):
+        train, valid, left_out = read_own_faces(data_dir)
+        left_out.write(out_dir / "left_out.csv")
+        name, dropped = "manifest", left_out.counts()
+    else:
+        valid = read_ferplus(data_dir, "valid")
+        train = with_repeats_merged(without_images_of(read_ferplus(data_dir, "train"), valid))
+        name, dropped = "FER+", {"train": train.dropped, "valid": valid.dropped}
+    return train, valid, {"data": name, "rows": {"train": len(train), "valid": len(valid)}, "dropped": dropped}
+
+
+def _started(training: FaceTraining) -> list[ExpressionNet]:
+    """The members before training."""
+    if training.from_shipped:
+        folder = read_model_folder(SHIPPED)
+        shipped = build_network(folder.manifest.parts["face"])
+        shipped.load_state_dict(folder.tensors["face"])
+        return [shipped] if isinstance(shipped, ExpressionNet) else shipped.networks()
+    members = []
     for number, config in enumerate(training.networks):
         torch.manual_seed(training.seed + number)
-        member = ExpressionNet(config)
-        checkpoint = out_dir / f"member_{number}" / "checkpoint.safetensors"
-        seeded = replace(training, seed=training.seed + number)
-        best_epochs.append(_fit(member, train, valid, log_prior, seeded, checkpoint, progress).best_epoch)
-        members.append(member)
-    network = members[0] if len(members) == 1 else ExpressionCommittee(members)
-    rows = {"train": train, "valid": valid}
-    facts = {
-        "best_epochs": best_epochs,
-        "rows": {name: len(faces) for name, faces in rows.items()},
-        "dropped": {name: faces.dropped for name, faces in rows.items()},
-    }
-    return write_face_part(out_dir, network, valid, log_prior, facts)
+        members.append(ExpressionNet(config))
+    return members
 
 
 def write_face_part(
@@ -160,7 +188,7 @@ def _fit(
     valid: Faces,
     log_prior: Tensor,
     training: FaceTraining,
-    checkpoint: Path,
+    folder: Path,
     progress: Callable[[int, Metrics], None] | None,
 ) -> FitResult:
     draw = DrawnFaces(train, training.seed, training.mixup_alpha)
@@ -186,6 +214,14 @@ def _fit(
         ema_decay=training.ema_decay,
         seed=training.seed,
         bf16=training.bf16,
-        checkpoint=checkpoint,
+        checkpoint=folder / "checkpoint.safetensors",
     )
-    return fit(network, draw, loss, validate, config, progress)
+    result = fit(network, draw, loss, validate, config, progress, _share)
+    if process_index() == 0:
+        save_learning_curves(folder / "curves.png", result.history, result.best_epoch)
+    return result
+
+
+def _share(batch: Batch) -> Batch:
+    crops, votes = split_rows(batch)
+    return crops, votes

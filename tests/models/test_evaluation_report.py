@@ -20,6 +20,7 @@ from models.evaluation.row_types import EvaluationError, Rows, segments_of
 from models.evaluation.slices import sliced
 from models.face.crop import given_face
 from models.labels import EMOTIONS
+from models.text.encoder import ChatLine
 
 pytestmark = pytest.mark.unit
 
@@ -75,7 +76,7 @@ def test_every_change_leaves_an_event_of_the_same_kind_that_is_not_the_same() ->
     rng = np.random.default_rng(0)
     face = given_face(rng.integers(0, 255, (48, 48), dtype=np.uint8))
     sound = segments_of(0.1 * rng.standard_normal(24_000).astype(np.float32))
-    line = "what a wonderful morning this is, everyone"
+    line = ChatLine("what a wonderful morning this is, everyone", ("hello",))
     units: dict[str, Sequence[Sequence[Any]]] = {"video": [[face]], "audio": [sound], "text": [[line]]}
     rows = Rows("emotion", EMOTIONS, units, np.array([0]))
     for modality, changes in CHANGES.items():

@@ -1,0 +1,55 @@
+"""The faces of a user's own manifest, as the expression network is trained on them.
+
+Every face of a row has the row's emotion. Copies of a face are used once, and never on both sides of a split. FER+'s
+contempt is none of a manifest's labels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.data.cleaning import LeftOut, UnusableError, usable, without_copies
+from models.data.ferplus import Faces
+from models.data.manifest import ManifestError, Sample, Split, read_manifest
+from models.data.media import faces_in
+from models.face.crop import Face
+from models.face.detector import FaceDetector
+from models.face.expressions import EXPRESSIONS
+from models.labels import EMOTIONS
+
+_MODALITY = "video"
+
+
+def read_own_faces(folder: Path) -> tuple[Faces, Faces, LeftOut]:
+    """The faces for training, those for validation, and what was left out.
+
+    Raises ManifestError for a manifest that cannot be used, or that has no face for one of them.
+    """
+    detector = FaceDetector()
+    left_out = LeftOut()
+
+    def faces(sample: Sample) -> Sequence[Face]:
+        if sample.emotion is None:
+            raise UnusableError("no emotion")
+        return [] if sample.video is None else faces_in(sample.video, detector)
+
+    shown = [sample for sample in read_manifest(folder) if sample.video is not None]
+    found = without_copies(
+        usable(shown, _MODALITY, faces, left_out), lambda face: face.crop.tobytes(), _MODALITY, left_out
+    )
+    return _faces(folder, found, "train"), _faces(folder, found, "valid"), left_out
+
+
+def _faces(folder: Path, found: Sequence[tuple[Sample, Face]], split: Split) -> Faces:
+    chosen = [(sample, face) for sample, face in found if sample.split == split]
+    if not chosen:
+        raise ManifestError(f"{folder / 'manifest.csv'}: the split {split} has no face with an emotion")
+    labels = np.array([EMOTIONS.index(sample.emotion or "") for sample, _ in chosen], np.int64)
+    return Faces(
+        np.stack([face.crop for _, face in chosen]),
+        np.eye(len(EXPRESSIONS), dtype=np.float32)[labels],
+        labels,
+        np.array([sample.id for sample, _ in chosen]),
+        {},
+    )
