@@ -1,280 +1,26 @@
-"""What the tests of disturbances share: an input that goes on, groups of instances that read it, and the verdict.
+"""Groups of instances that are disturbed while they read, many at a time."""
 
-The input is written at the pace at which it happens, by a producer that does not give up; so there is one truth about
-what must be published of it (`tests.kafka.hashing.expected`), whatever happens to broker, network and instances.
-"""
-
-import json
-import random
-import statistics
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
-
-import cv2
-import numpy as np
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from typing import Any
 
 from daemon.config import Config
-from streams import rfc3339
-from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
-from streams.kafka.contract import to_message
-from streams.records import Modality, Record
 from tests.kafka.conftest import Topics
-from tests.kafka.hashing import Content, content, expected
-from tests.kafka.instance import PROMPT, Instance, Slowness, State
+from tests.kafka.feed import DISORDER_BOUND_MS, IDLE_AFTER_S, PARTITIONS, SESSIONS, Feed
+from tests.kafka.hashing import expected
+from tests.kafka.instance import PROMPT, Instance, Slowness
 from tests.kafka.network import Network
+from tests.kafka.outcome import Guarantee, Outcome, Reader
 from tests.kafka.reading import everything
 
-Guarantee = Literal["at_least_once", "exactly_once"]
-GUARANTEES: tuple[Guarantee, ...] = ("at_least_once", "exactly_once")
-
-PARTITIONS = 4
-SESSIONS = 8
 PATIENCE_S = 60.0
-DRAIN_S = 20.0
-
-_CLOCK = SystemClock()
-_FRAME_S, _SOUND_S, _LINE_S = 0.16, 0.25, 1.1
-_RATE_HZ = 8000
-_MOST_DELAY_S = 0.3  # of a record on its way to the broker, which puts records of a session out of order
-_DISORDER_BOUND_MS = 1500
-_IDLE_AFTER_S = 5.0  # above what a producer needs to find a broker that is back
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """A record, and when it is sent."""
-
-    at_ns: int
-    number: int
-    record: Record
-
-
-def sendings(start_ns: int, for_s: float, seed: int = 0, picture_bytes: int = 0) -> list[Sending]:
-    """Eight sessions of pictures, sound and lines, in the order of sending; pictures have `picture_bytes` at least."""
-    chance = random.Random(seed)
-    planned: list[Sending] = []
-    for session in range(SESSIONS):
-        for modality, step_s in zip(Modality, (_FRAME_S, _SOUND_S, _LINE_S), strict=True):
-            for sequence in range(int(for_s / step_s)):
-                event_ns = start_ns + round((sequence + 0.1 * session) * step_s * NS_PER_S)
-                lasts_s = step_s if modality is Modality.AUDIO else 0.0
-                sent_ns = event_ns + round((lasts_s + chance.uniform(0, _MOST_DELAY_S)) * NS_PER_S)
-                kind, payload = _PAYLOADS[modality](chance, picture_bytes)
-                record = Record(f"room {session}", modality, kind, payload, event_ns, 0, sequence)
-                planned.append(Sending(sent_ns, session % PARTITIONS, record))
-    return sorted(planned, key=lambda sending: sending.at_ns)
-
-
-def _picture(chance: random.Random, size_bytes: int) -> tuple[str, bytes]:
-    pixels = np.frombuffer(chance.randbytes(8 * 8 * 3), np.uint8).reshape(8, 8, 3)
-    return "image/jpeg", cv2.imencode(".jpg", pixels)[1].tobytes().ljust(size_bytes, b"\0")
-
-
-def _sound(chance: random.Random, _: int) -> tuple[str, bytes]:
-    return f"audio/L16;rate={_RATE_HZ};channels=1", chance.randbytes(2 * round(_SOUND_S * _RATE_HZ))
-
-
-def _line(chance: random.Random, _: int) -> tuple[str, bytes]:
-    return "text/plain", f"it is {chance.random()}".encode()
-
-
-_PAYLOADS = {Modality.VIDEO: _picture, Modality.AUDIO: _sound, Modality.TEXT: _line}
-
-
-class Feed:
-    """Writes the input in real time until it is told to stop; or all at once, as if it had been written before."""
-
-    def __init__(
-        self, topics: Topics, most_s: float = 240.0, *, beforehand: bool = False, picture_bytes: int = 0
-    ) -> None:
-        """Creates the input topics and begins."""
-        self.topics = topics
-        topics.cluster.create_topics(topics.inputs, PARTITIONS)
-        start_ns = _CLOCK.wall_ns() - (round((most_s + 2) * NS_PER_S) if beforehand else -NS_PER_S)
-        self._planned = sendings(start_ns, most_s, picture_bytes=picture_bytes)
-        self._stop = threading.Event()
-        self._sent = 0
-        self._acknowledged = False
-        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
-        self._thread.start()
-
-    @property
-    def records(self) -> list[Record]:
-        """What was sent."""
-        return [sending.record for sending in self._planned[: self._sent]]
-
-    def stop(self) -> None:
-        """Sends no more."""
-        self._stop.set()
-
-    def finish(self) -> None:
-        """Waits until all that was sent is acknowledged."""
-        self._thread.join(2 * PATIENCE_S)
-        assert self._acknowledged, "the input could not be written"
-
-    def _run(self) -> None:
-        topic = dict(zip(Modality, self.topics.inputs, strict=True))
-        with KafkaProducer(
-            bootstrap_servers=self.topics.cluster.bootstrap,
-            acks="all",
-            delivery_timeout_ms=300_000,
-            max_block_ms=300_000,
-            reconnect_backoff_max_ms=500,
-            linger_ms=10,
-        ) as producer:
-            futures = []
-            for sending in self._planned:
-                if self._stop.wait(max(0.0, (sending.at_ns - _CLOCK.wall_ns()) / NS_PER_S)):
-                    break
-                key, value, headers = to_message(sending.record)
-                futures.append(
-                    producer.send(
-                        topic[sending.record.modality],
-                        key=key,
-                        value=value,
-                        headers=headers,
-                        partition=sending.number,
-                        timestamp_ms=sending.at_ns // NS_PER_MS,
-                    )
-                )
-                self._sent += 1
-            for future in futures:
-                future.get()
-        self._acknowledged = True
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A prediction as a reader saw it: when (monotonic), and of which window."""
-
-    at_s: float
-    session: str
-    end_ns: int
-    id: str
-
-
-class Reader:
-    """Reads what is published as it comes."""
-
-    def __init__(self, topics: Topics, guarantee: Guarantee) -> None:
-        self.arrivals: list[Arrival] = []
-        self._topics = topics
-        self._isolation = "read_committed" if guarantee == "exactly_once" else "read_uncommitted"
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    @property
-    def ids(self) -> set[str]:
-        return {arrival.id for arrival in list(self.arrivals)}
-
-    def fresh_after_s(self, since_s: float, sessions: Iterable[str]) -> float | None:
-        """How long after `since_s` the last of `sessions` had a prediction of a window that ended after it.
-
-        None if one of them never had.
-        """
-        since_ns = _CLOCK.wall_ns() - round((time.monotonic() - since_s) * NS_PER_S)
-        took_s = []
-        for session in sessions:
-            fresh = (a.at_s for a in self.arrivals if a.session == session and a.end_ns >= since_ns)
-            first_s = min(fresh, default=None)
-            if first_s is None:
-                return None
-            took_s.append(first_s - since_s)
-        return max(took_s, default=None)
-
-    def _run(self) -> None:
-        with KafkaConsumer(
-            bootstrap_servers=self._topics.cluster.bootstrap,
-            auto_offset_reset="earliest",
-            isolation_level=self._isolation,
-            fetch_max_wait_ms=50,
-            reconnect_backoff_max_ms=500,
-        ) as consumer:
-            consumer.assign([TopicPartition(self._topics.predictions, number) for number in range(PARTITIONS)])
-            while not self._stop.is_set():
-                try:
-                    polled = consumer.poll(timeout_ms=100)
-                except KafkaError:  # the broker is being disturbed
-                    continue
-                now_s = time.monotonic()
-                for message in (message for messages in polled.values() for message in messages):
-                    told = dict(message.headers)
-                    end_ns = rfc3339.parse(told["ce_time"].decode())
-                    self.arrivals.append(Arrival(now_s, message.key.decode(), end_ns, told["ce_id"].decode()))
-
-
-@dataclass
-class Outcome:
-    """What came of a group, to be held against what must be published."""
-
-    case: str
-    guarantee: Guarantee
-    expected: Mapping[str, Content]
-    published: list[bytes]
-    undisturbed_s: float | None
-    """As `recovered_s`, of a moment before anything happened."""
-    recovered_s: list[float | None]
-    """From each disturbance (or its end) until all sessions it concerned had a prediction of what came after it."""
-    exit_statuses: list[int | None]
-    histories: list[list[State]]
-    """What each instance told."""
-
-    @cached_property
-    def contents(self) -> list[Content]:
-        return [content(line) for line in self.published]
-
-    @property
-    def duplicates(self) -> int:
-        return len(self.contents) - len({each["id"] for each in self.contents})
-
-    @property
-    def growth_bytes(self) -> int:
-        """By how much the memory of an instance grew after its start, at most."""
-        return max(max(state.rss_bytes for state in history) - history[0].rss_bytes for history in self.histories)
-
-    def check(self) -> None:
-        """Nothing is missing, nothing differs, and nothing comes twice where that is promised."""
-        found = Counter(each["id"] for each in self.contents)
-        missing = [each["session"] + each["window"]["start"] for id_, each in self.expected.items() if id_ not in found]
-        assert not missing, f"{len(missing)} of {len(self.expected)} were not published: {sorted(missing)[:8]}"
-        assert not found.keys() - self.expected.keys(), "windows were published that there are not"
-        differing = [each for each in self.contents if each != self.expected[each["id"]]]
-        assert not differing, f"{len(differing)} differ: {differing[0]}, not {self.expected[differing[0]['id']]}"
-        if self.guarantee == "exactly_once":
-            assert not self.duplicates
-
-    def figures(self) -> str:
-        """For a table in the documentation: one line of JSON."""
-        took_s = [s for s in self.recovered_s if s is not None]
-        figures = {
-            "case": self.case,
-            "guarantee": self.guarantee,
-            "predictions": len(self.expected),
-            "duplicates": self.duplicates,
-            "disturbances": len(self.recovered_s),
-            "recovered_s_median": round(statistics.median(took_s), 1) if took_s else None,
-            "recovered_s_most": round(max(took_s), 1) if took_s else None,
-            "undisturbed_s": None if self.undisturbed_s is None else round(self.undisturbed_s, 1),
-            "waiting_mib_most": round(max(s.waiting_bytes for h in self.histories for s in h) / 2**20, 1),
-            "growth_mib_most": round(self.growth_bytes / 2**20, 1),
-        }
-        return json.dumps(figures)
+_DRAIN_S = 20.0
 
 
 class Group:
@@ -312,7 +58,7 @@ class Group:
         }
         exactly_once = self.guarantee == "exactly_once"
         return {
-            "windows": {"disorder_bound_ms": _DISORDER_BOUND_MS, "idle_after_s": _IDLE_AFTER_S},
+            "windows": {"disorder_bound_ms": DISORDER_BOUND_MS, "idle_after_s": IDLE_AFTER_S},
             "sources": [{"kind": "kafka", "kafka": source}],
             "sinks": [{"kind": "kafka", "kafka": outputs}],
             "delivery": {
@@ -320,7 +66,7 @@ class Group:
                 "transactional_id": f"{self._topics.group}.{name}" if exactly_once else "",
             },
             "http": {"bind": ""},
-            "lifecycle": {"drain_timeout_s": DRAIN_S},
+            "lifecycle": {"drain_timeout_s": _DRAIN_S},
         }
 
     def join(self, *, network: Network | None = None, slowness: Slowness = PROMPT, name: str = "") -> Instance:
@@ -346,7 +92,7 @@ class Group:
         self.instances.remove(instance)
         instance.terminate()
         self.disturbed(numbers)
-        self.exit_statuses.append(instance.join(DRAIN_S + 10))
+        self.exit_statuses.append(instance.join(_DRAIN_S + 10))
 
     def disturbed(self, numbers: Iterable[int] = range(PARTITIONS)) -> None:
         """Something has happened, or is over now, to the sessions of these numbers."""
@@ -367,7 +113,7 @@ class Group:
         self._disturbances.clear()
 
     def settle(self) -> None:
-        """Waits until every partition number is read by one instance."""
+        """Waits until every instance reads something, and every partition number is read by one."""
         wait(self._settled, f"{self.case}, {self.guarantee}: all partitions to be read")
 
     def recover(self) -> None:
@@ -402,8 +148,8 @@ class Group:
         )
 
     def _settled(self) -> bool:
-        numbers = [number for instance in self.instances for number in instance.state.numbers]
-        return sorted(numbers) == list(range(PARTITIONS))
+        read = [instance.state.numbers for instance in self.instances]
+        return all(read) and sorted(chain.from_iterable(read)) == list(range(PARTITIONS))
 
     def _recovered(self) -> bool:
         return self.reader.fresh_after_s(*self._disturbances[-1]) is not None

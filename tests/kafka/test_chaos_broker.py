@@ -11,8 +11,10 @@ from contextlib import ExitStack
 import pytest
 
 from tests.kafka.broker import Broker
-from tests.kafka.chaos import GUARANTEES, Feed, Group, Guarantee, Outcomes, Run, together
+from tests.kafka.chaos import Group, Outcomes, Run, together
 from tests.kafka.conftest import Topics
+from tests.kafka.feed import Feed
+from tests.kafka.outcome import GUARANTEES, Guarantee
 
 pytestmark = pytest.mark.kafka
 

@@ -12,9 +12,11 @@ from itertools import product
 import pytest
 
 from tests.kafka.broker import Cluster
-from tests.kafka.chaos import GUARANTEES, Feed, Group, Guarantee, Outcomes, Run, together
+from tests.kafka.chaos import Group, Outcomes, Run, together
 from tests.kafka.conftest import Topics
+from tests.kafka.feed import Feed
 from tests.kafka.instance import Slowness
+from tests.kafka.outcome import GUARANTEES, Guarantee
 
 pytestmark = pytest.mark.kafka
 

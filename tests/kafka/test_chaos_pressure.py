@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.kafka.broker import Cluster
-from tests.kafka.chaos import GUARANTEES, PARTITIONS, Feed, Group, Guarantee, Outcomes, Run, together
+from tests.kafka.chaos import Group, Outcomes, Run, together
 from tests.kafka.conftest import Topics
+from tests.kafka.feed import PARTITIONS, Feed
 from tests.kafka.instance import Slowness
+from tests.kafka.outcome import GUARANTEES, Guarantee
 
 pytestmark = pytest.mark.kafka
 
