@@ -11,6 +11,8 @@ from pathlib import Path
 
 from models.data.manifest import has_manifest
 from models.data.text_corpora import CORPORA
+from models.evaluation.answers import Answers
+from models.evaluation.curves import threshold_for_accuracy
 from models.evaluation.pictures import picture
 from models.evaluation.row_types import EvaluationError
 from models.evaluation.study import Study, study
@@ -22,6 +24,7 @@ Question = tuple[str, str, str | None]
 MOST_ROWS = 2000
 """Of a corpus, unless more are asked for."""
 
+_WANTED_ACCURACY = 0.9
 _FIGURES = ("accuracy", "uar", "macro_f1", "weighted_f1", "auroc", "ece", "brier", "nll")
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.15rem .7rem;border-bottom:1px solid #ddd;text-align:right}
@@ -101,6 +104,7 @@ def _section(found: Study, png: str) -> str:
     parts = [f"<h2>{escape(found.corpus)} {escape(found.split)}: {escape(found.answered.rows.task)}</h2>"]
     parts += [f"<p>{escape(note)}</p>" for note in found.notes]
     parts += [_table(("figure", "value"), rows), f'<img alt="curves" src="data:image/png;base64,{png}">']
+    parts.append(f"<p>{_abstention(found.answered)}</p>")
     each = found.figures["per_label"].items()
     parts.append(
         _table(
@@ -114,6 +118,19 @@ def _section(found: Study, png: str) -> str:
         parts.append(_table((name, "rows", "accuracy", "UAR"), values))
     changes = [(name, f"{accuracy:.3f}", f"{uar:.3f}") for name, (accuracy, uar) in found.changes.items()]
     return "".join([*parts, "<h3>Changed</h3>", _table(("rows", "accuracy", "UAR"), changes)])
+
+
+def _abstention(answered: Answers) -> str:
+    """From which confidence on answers are right often enough, and how many are left."""
+    probabilities = answered.probabilities
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == answered.truth
+    threshold = threshold_for_accuracy(confidence, correct, _WANTED_ACCURACY)
+    if threshold is None:
+        return f"No threshold of confidence makes {_WANTED_ACCURACY:.0%} of the answers right."
+    return (
+        f"Answers given from a confidence of {threshold:.2f} on, which are {(confidence >= threshold).mean():.0%}, are "
+        f"right in {_WANTED_ACCURACY:.0%} or more."
+    )
 
 
 def _figure(found: Study, name: str) -> str:

@@ -10,12 +10,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.artifact import SHIPPED, read_model_folder
 from models.data.ferplus import Faces, read_ferplus, with_repeats_merged, without_images_of
@@ -25,11 +24,13 @@ from models.data.sampling import draw_weights
 from models.face.crop import given_face
 from models.face.detector import FaceDetector
 from models.face.encoder import FaceEncoder, load_network, save_network
+from models.face.expressions import EXPRESSIONS
 from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig, build_network
 from models.labels import EMOTIONS
 from models.training.augment_face import augment_faces, mix_faces
 from models.training.distributed import process_index, split_rows
 from models.training.loop import FitConfig, FitResult, Metrics, fit
+from models.training.losses import balanced_class_weights, distribution_loss, focal_loss
 from models.training.measure_face import (
     detector_figures,
     expression_figures,
@@ -52,7 +53,9 @@ class FaceTraining:
     """How to train.
 
     networks: the committee's members. from_shipped: goes on from the shipped networks instead, which a few hundred
-    faces are enough for. mixup_alpha: 0 for none. bf16: halves the time of an epoch on a CPU that has bfloat16 units.
+    faces are enough for. loss: of the votes, or of the majority with focus on hard faces. class_weight_power: of the
+    loss's weights by class, beside the drawing; 0 for none. mixup_alpha: 0 for none. bf16: halves the time of an epoch
+    on a CPU that has bfloat16 units.
     """
 
     networks: Sequence[NetworkConfig] = field(
@@ -60,12 +63,19 @@ class FaceTraining:
     )
     from_shipped: bool = False
     epochs: int = 44
+    loss: Literal["distribution", "focal"] = "distribution"
+    class_weight_power: float = 0.0
     mixup_alpha: float = 0.0
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     ema_decay: float = 0.998
     seed: int = 1
     bf16: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a loss that there is not."""
+        if self.loss not in ("distribution", "focal"):
+            raise ValueError(f"loss is distribution or focal, not {self.loss!r}")
 
 
 class DrawnFaces:
@@ -193,10 +203,14 @@ def _fit(
 ) -> FitResult:
     draw = DrawnFaces(train, training.seed, training.mixup_alpha)
     log_drawn = draw.prior.log()
+    weights = balanced_class_weights(train.labels, len(EXPRESSIONS), training.class_weight_power)
 
     def loss(net: nn.Module, batch: Batch) -> Tensor:
         crops, votes = batch
-        return functional.cross_entropy(net(crops).float() + log_drawn, votes)
+        logits = net(crops).float() + log_drawn
+        if training.loss == "focal":
+            return focal_loss(logits, votes.argmax(dim=1), class_weights=weights)
+        return distribution_loss(logits, votes, weights)
 
     def validate(net: nn.Module) -> Metrics:
         with torch.autocast("cpu", torch.bfloat16, enabled=training.bf16):

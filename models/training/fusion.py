@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 from torch.nn import functional
 
 from models.calibration import TemperatureScaling
+from models.data.sampling import group_folds
 from models.evaluation.curves import coverage_accuracy
 from models.evaluation.metrics import classification_figures
 from models.fusion import MODALITIES, LogLinearPool
@@ -102,8 +102,7 @@ def _measure_fold(answers: Mapping[str, Answers], fold: int, seed: int) -> _Fold
 
 
 def _folds(answers: Answers, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    splitter = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
-    return list(splitter.split(answers.logits, answers.labels, answers.group))
+    return group_folds(answers.labels, answers.group, _FOLDS, seed)
 
 
 def _fit(answers: Mapping[str, Answers], seed: int) -> tuple[dict[str, TemperatureScaling], LogLinearPool]:

@@ -17,8 +17,10 @@ from torch.nn import functional
 def balanced_class_weights(labels: NDArray[np.int64], classes: int, power: float = 1.0) -> Tensor:
     """(classes,) weights in proportion to 1/frequency**power, whose mean over the rows is 1; 0 for unseen classes.
 
-    power: 0 weighs rows the same, 1 classes.
+    power: 0 weighs rows the same, and unseen classes too; 1 weighs classes the same.
     """
+    if power == 0:
+        return torch.ones(classes)
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
     weights = np.where(counts > 0, counts.clip(1) ** -power, 0.0)
     return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()

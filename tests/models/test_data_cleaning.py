@@ -13,7 +13,7 @@ from models.data.cleaning import LeftOut, UnusableError, checked_text, usable, w
 from models.data.features import FeatureTable, Standardisation, read_mosi, read_ravdess_units
 from models.data.manifest import Sample, Split
 from models.data.media import faces_in, sound_of
-from models.data.sampling import draw_weights, group_folds, oversampled
+from models.data.sampling import draw_weights, group_folds
 from models.face.detector import FaceDetector
 
 pytestmark = pytest.mark.unit
@@ -117,13 +117,6 @@ def test_draws_are_between_rows_alike_and_labels_alike() -> None:
     assert len(set(draw_weights(labels, 0.0))) == 1
     by_label = draw_weights(labels, 1.0)
     assert by_label[:9].sum() == pytest.approx(by_label[9])
-
-
-def test_oversampling_repeats_rare_rows_and_keeps_every_one() -> None:
-    labels = np.array([0] * 9 + [1, 1, 2])
-    rows = oversampled(labels, np.random.default_rng(0))
-    assert np.bincount(labels[rows]).tolist() == [9, 9, 9]
-    assert set(rows) == set(range(12))
 
 
 def test_no_group_is_on_both_sides_of_a_fold() -> None:

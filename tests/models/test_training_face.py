@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -145,6 +146,21 @@ def test_training_writes_a_network_and_its_figures_and_goes_on_where_it_stopped(
     assert told == [0, 1, 0, 1]
     with pytest.raises(ValueError, match="other settings"):
         train_face(tmp_path, tmp_path / "out", replace(training, learning_rate=1.0))
+
+
+@pytest.mark.parametrize("loss", ["distribution", "focal"])
+def test_faces_are_learned_by_either_loss(tmp_path: Path, loss: Literal["distribution", "focal"]) -> None:
+    """Dark and light pictures are standardised away, so it is where the light is that tells the two labels apart."""
+    images = np.zeros((64, 48, 48), np.uint8)
+    images[::2, :24], images[1::2, 24:] = 200, 200
+    votes = _votes(*({row % 2: 10} for row in range(64)))
+    _write(tmp_path, "train", images + _images(64) // 8, votes)
+    _write(tmp_path, "valid", images + _images(64, 1) // 8, votes)
+    network = NetworkConfig(widths=(4, 8, 8), dropout=0.0)
+    training = FaceTraining((network,), epochs=40, loss=loss, class_weight_power=0.5, learning_rate=1e-2, ema_decay=0.5)
+    assert train_face(tmp_path, tmp_path / "out", training)["valid"]["fer8"]["accuracy"] > 0.9
+    with pytest.raises(ValueError, match="loss is distribution or focal"):
+        FaceTraining(loss="hinge")  # type: ignore[arg-type]
 
 
 def test_validation_reads_pictures_as_they_are() -> None:

@@ -25,7 +25,7 @@ def test_class_weights_make_classes_weigh_the_same_and_rows_one_on_average() -> 
     totals = np.bincount(labels, minlength=4) * weights.numpy()
     assert totals[[0, 1, 3]] == pytest.approx([10 / 3] * 3)
     assert weights[2] == 0
-    assert balanced_class_weights(labels, 4, power=0.0)[[0, 1, 3]].tolist() == pytest.approx([1, 1, 1])
+    assert balanced_class_weights(labels, 4, power=0.0).tolist() == [1, 1, 1, 1]
 
 
 def test_focal_loss_is_cross_entropy_without_focus_and_turns_to_hard_rows_with_it() -> None:
