@@ -54,14 +54,13 @@ def model_card(manifest: Manifest) -> str:
 
 def _parts(manifest: Manifest) -> str:
     face, speech, text = (manifest.metrics[part] for part in ("face", "speech", "text"))
-    faces = "FER+" if face.get("data", "FER+") == "FER+" else "the user's own faces,"
+    faces, whose = ("the user's own", "their") if face.get("data") == "manifest" else ("FER+", "FER+'s")
     rows: list[tuple[str, ...]] = [
         ("face", f"{faces} valid, 7 emotions", _share(face["valid"]["ekman7_equal"]["uar"]), "")
     ]
     rows += [("face", "the same, found by the detector", _share(face["through_detector_balanced"]["uar_through"]), "")]
-    for question, corpus in (("clips", "ravdess"), ("w4", "ravdess"), ("w2", "ravdess"), ("aug4", "ravdess")):
-        rows.append(_speech_row(speech, question, corpus))
-    rows += [_speech_row(speech, question, "emodb") for question in ("clips", "w4", "w2", "aug4")]
+    asked = [(question, corpus) for corpus in ("ravdess", "emodb") for question in speech["questions"]]
+    rows += [_speech_row(speech, *row) for row in asked if "/".join(row) in speech["results"]]
     for corpus in ("goemotions", "meld", "tweeteval-emotion", "isear", "smp2020"):
         rows.append(("text", f"{corpus} valid", _share(text[corpus]["emotion"]["uar"]), ""))
     fer8 = face["valid"]["fer8"]["accuracy"]
@@ -69,7 +68,7 @@ def _parts(manifest: Manifest) -> str:
         "## Each part alone\nUAR (mean recall, every label weighing the same) before calibration. Speech is measured "
         f"on speakers that the network did not hear, with the standard deviation over folds. ({speech['what']})\n\n"
         + _table(("part", "measured on", "UAR", "sd"), rows)
-        + f"\n\nUnder {faces} own frequencies, all eight expressions: accuracy {_share(fer8)}."
+        + f"\n\nFaces under {whose} own frequencies, all eight expressions: accuracy {_share(fer8)}."
     )
 
 

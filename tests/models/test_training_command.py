@@ -81,7 +81,7 @@ def test_a_manifest_becomes_a_model_folder_that_is_measured(own_data: Path, tmp_
     left_out = (tmp_path / "out" / "face" / "left_out.csv").read_text()
     assert "copy,train,video,copy of a sample in the valid split" in left_out
     assert (tmp_path / "out" / "face" / "member_0" / "curves.png").is_file()
-    assert "the user's own faces" in (made / "MODEL_CARD.md").read_text()
+    assert "| the user's own valid, 7 emotions |" in (made / "MODEL_CARD.md").read_text()
 
     figures = evaluate(str(made), "manifest", own_data, "test", None, None)
     before = evaluate("default", "manifest", own_data, "test", None, None)
