@@ -83,20 +83,19 @@ class WhisperEncoder(nn.Module):
         Returns (batch, time, 512): the residual stream after the last layer made, 50 frames a second.
         Raises ValueError for sound longer than 30 s.
         """
-        *_, last = self.each_layer(mel)
+        *_, last = self.each_stream(mel)
         return last
 
-    def each_layer(self, mel: torch.Tensor) -> list[torch.Tensor]:
-        """Like `forward`, with the residual stream after every layer: (batch, time, 512) each."""
+    def each_stream(self, mel: torch.Tensor) -> list[torch.Tensor]:
+        """Like `forward`, with the residual stream before the first layer and after every one: (batch, time, 512)."""
         if mel.shape[-1] > 2 * _MAX_FRAMES:
             raise ValueError(f"Whisper encodes at most 30 s, {mel.shape[-1] * MEL_HOP / SAMPLE_RATE_HZ:g} s given")
         frames = functional.gelu(self.conv2(functional.gelu(self.conv1(mel)))).transpose(1, 2)
         frames = frames + self.positions[: frames.shape[1]]
-        outputs: list[torch.Tensor] = []
+        streams: list[torch.Tensor] = [frames]
         for layer in self.layers:
-            frames = layer(frames)
-            outputs.append(frames)
-        return outputs
+            streams.append(layer(streams[-1]))
+        return streams
 
 
 def log_mel(pcm: npt.NDArray[np.float32]) -> FloatArray:

@@ -9,7 +9,8 @@ import torch
 
 from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
 from models.labels import EMOTIONS
-from models.speech.network import STATES, SpeechNetwork, SpeechNetworkConfig
+from models.speech.network import STATES
+from models.speech.window_network import WindowNetworkConfig
 from models.training.augment_speech import (
     SpeechAugmentation,
     aac_coded,
@@ -18,9 +19,9 @@ from models.training.augment_speech import (
     noisy,
     reverberated,
 )
-from models.training.speech import DrawnWindows, SpeechTraining, state_logits, train_network, window_batch
+from models.training.speech import DrawnWindows, SpeechTraining, train_network
 from models.training.speech_protocols import Answers, answers, cross_validated, held_out_speakers, scores
-from models.training.speech_streams import Segments, laid_out, load_segments, save_segments, streams_of
+from models.training.speech_windows import Windows, on_grid, read_windows, window_passes
 from tests.models.test_speech_activity import vowel
 
 pytestmark = pytest.mark.unit
@@ -83,94 +84,84 @@ def test_the_folds_of_ravdess_and_emodb_share_no_speaker() -> None:
     assert {clip.emotion for clip in clips} == set(EMOTIONS)
 
 
-def _segments(streams: int = 12, seconds: int = 6) -> Segments:
-    """Streams whose state can be read off their frames; speakers a to d."""
+def _windows(clips: int = 24) -> Windows:
+    """Windows whose state can be read off their statistics; speakers a to d, of whom a is EMO-DB's."""
     rng = np.random.default_rng(3)
-    state = np.arange(streams) % 3
-    frames = rng.normal(size=(streams, seconds, 50, 512))
-    frames[np.arange(streams), ..., state] += 8
-    return Segments(
-        frames.reshape(-1, 50, 512).astype(np.float16),
-        np.ones((streams * seconds, 50), bool),
-        np.full(streams * seconds, 0.8, np.float32),
-        np.repeat(np.arange(streams), seconds),
-        np.tile(np.arange(seconds), streams),
-        np.array([f"{'emodb' if n % 4 == 0 else 'ravdess'}-{'abcd'[n % 4]}" for n in range(streams)]),
+    state = np.arange(clips) % 3
+    statistics = rng.normal(size=(clips, _SMALL.network.features))
+    for one, shown in zip(statistics, state, strict=True):
+        one[100 * shown : 100 * (shown + 1)] += 4
+    return Windows(
+        statistics.astype(np.float16),
+        np.ones(clips, bool),
+        np.arange(clips),
+        np.array([f"{'emodb' if n % 4 == 0 else 'ravdess'}-{'abcd'[n % 4]}" for n in range(clips)]),
         state,
     )
 
 
 _SMALL = SpeechTraining(
-    network=SpeechNetworkConfig(projection=16, hidden=8, width=16, dropout=0.0),
-    epochs=2,
-    windows_per_epoch=128,
+    network=WindowNetworkConfig(streams=(1,), members=2, hidden=16, input_dropout=0.1, dropout=0.0),
+    epochs=3,
+    windows_per_epoch=256,
     batch_windows=16,
     learning_rate=1e-2,
-    masked_frames=4,
     ema_decay=0.0,
 )
 
 
-def test_windows_are_drawn_from_the_given_speakers_alone_and_hold_one_stream_each() -> None:
-    segments = _segments()
-    training = replace(_SMALL, masked_frames=0)
-    for windows in DrawnWindows([segments], {"ravdess-b", "emodb-a"}, training, seed=1)(0):
-        assert len(windows.state) == training.batch_windows
-        for row, window in zip(windows.frames, windows.window.tolist(), strict=True):
-            origin = np.flatnonzero((segments.frames == row.numpy().astype(np.float16)).all(axis=(1, 2)))
-            stream = segments.stream[origin[0]]
-            assert segments.speaker[stream] in ("ravdess-b", "emodb-a")
-            assert segments.state[stream] == windows.state[window]
-        break
+def _of(windows: Windows, *speakers: str) -> Windows:
+    return windows.only(np.isin(windows.speaker, speakers))
+
+
+def test_each_corpus_is_drawn_with_its_share_and_its_emotions_equally() -> None:
+    windows = _of(_windows(), "emodb-a", "ravdess-b")
+    draw = DrawnWindows(windows, replace(_SMALL, mixup=0.0, label_smoothing=0.0, windows_per_epoch=8000), seed=1)
+    drawn = torch.cat([target for _, target in draw(0)]).sum(dim=0)
+    assert drawn.sum() == 8000
+    np.testing.assert_allclose(drawn[:3] / 8000, [1 / 3] * 3, atol=0.03)
+    alone = DrawnWindows(_of(_windows(), "emodb-a"), _SMALL, seed=1)
+    assert len(list(alone(0))) == 16
+
+
+def test_a_mixed_window_is_mixed_with_its_answer() -> None:
+    draw = DrawnWindows(_windows(), replace(_SMALL, mixup=1.0, label_smoothing=0.0), seed=1)
+    statistics, target = next(draw(0))
+    torch.testing.assert_close(target.sum(dim=-1), torch.ones(16))
+    assert (target.amax(dim=-1) < 0.99).any()
+    told = statistics[:, :300].reshape(-1, 3, 100).mean(dim=-1) / 4
+    torch.testing.assert_close(told, target[:, :3], atol=0.15, rtol=0)
 
 
 def test_an_epoch_is_the_same_whenever_it_is_drawn() -> None:
-    draw = DrawnWindows([_segments()], {"ravdess-b", "emodb-a"}, _SMALL, seed=1)
+    draw = DrawnWindows(_windows(), _SMALL, seed=1)
     once, again, other = next(draw(4)), next(draw(4)), next(draw(5))
-    torch.testing.assert_close(once.frames, again.frames)
-    torch.testing.assert_close(once.voiced, again.voiced)
-    assert once.window.tolist() != other.window.tolist() or not torch.equal(once.frames, other.frames)
-
-
-def test_a_window_is_answered_alike_alone_and_beside_longer_ones() -> None:
-    torch.manual_seed(0)
-    network = SpeechNetwork(_SMALL.network).eval()
-    rows = [np.array([0]), np.array([6, 7, 8, 9]), np.array([12, 14])]
-    with torch.inference_mode():
-        together = state_logits(network, window_batch(_segments(), rows))
-        alone = torch.cat([state_logits(network, window_batch(_segments(), [row])) for row in rows])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(once, again)
+    assert not torch.equal(once[0], other[0])
 
 
 def test_training_learns_what_can_be_heard_and_carries_it_to_unseen_speakers() -> None:
-    segments = _segments()
-    network = train_network([segments], {"emodb-a", "ravdess-b", "ravdess-c"}, _SMALL)
-    found = answers(network, segments, {"ravdess-d"}, size_s=4)
+    windows = _windows()
+    network = train_network(_of(windows, "emodb-a", "ravdess-b", "ravdess-c"), _SMALL)
+    found = answers(network, _of(windows, "ravdess-d"))
     assert set(found.speaker) == {"ravdess-d"}
     assert scores(found)["accuracy"] > 0.9
 
 
-def test_training_without_a_speaker_is_refused() -> None:
-    with pytest.raises(ValueError, match="no stream of the speakers nobody"):
-        train_network([_segments()], {"nobody"}, _SMALL)
+def test_statistics_are_scaled_by_the_windows_trained_on_alone() -> None:
+    windows = _of(_windows(), "ravdess-b")
+    network = train_network(windows, replace(_SMALL, epochs=1, windows_per_epoch=16))
+    np.testing.assert_allclose(network.centre.numpy(), windows.statistics.mean(0, np.float32), atol=1e-6)
 
 
 def test_cross_validation_answers_for_every_speaker_once() -> None:
-    segments = _segments(streams=8)
+    windows = _windows()
     folds = {"emodb-a": None, "ravdess-b": 0, "ravdess-c": 1, "ravdess-d": 0}
     clips = [Clip(Path(speaker), speaker.split("-")[0], speaker, "anger", fold) for speaker, fold in folds.items()]
     quick = replace(_SMALL, epochs=1, windows_per_epoch=16)
-    found = cross_validated(clips, [segments], {"whole": (segments, None), "4 s": (segments, 4)}, quick)
-    assert sorted(found["whole"].speaker) == sorted(segments.speaker)
-    assert len(found["4 s"].state) == 8 * 9
-    assert set(found["whole"].only("emodb").speaker) == {"emodb-a"}
-
-
-def test_sliding_windows_move_by_a_second_and_a_stream_as_a_whole_is_one() -> None:
-    network = SpeechNetwork(_SMALL.network).eval()
-    segments = _segments(streams=4, seconds=6)
-    assert len(answers(network, segments, {"ravdess-b"}, size_s=4).state) == 9
-    assert len(answers(network, segments, {"ravdess-b"}, size_s=None).state) == 1
+    found = cross_validated(held_out_speakers(clips), [windows], {"clips": windows}, quick)
+    assert sorted(found["clips"].speaker) == sorted(windows.speaker)
+    assert set(found["clips"].only("emodb").speaker) == {"emodb-a"}
 
 
 def test_scores_count_calm_as_neutral_among_the_emotions_only() -> None:
@@ -182,29 +173,45 @@ def test_scores_count_calm_as_neutral_among_the_emotions_only() -> None:
     assert scores(found)["accuracy_states"] == pytest.approx(1 / 3)
 
 
-def test_segments_survive_the_disk(tmp_path: Path) -> None:
-    segments = _segments(streams=2)
-    save_segments(tmp_path / "pass.npz", segments)
-    loaded = load_segments(tmp_path / "pass.npz")
-    for name in Segments.__slots__:
-        np.testing.assert_array_equal(getattr(loaded, name), getattr(segments, name))
+def _clips(folder: Path) -> list[Clip]:
+    """Two utterances of 1.5 s and 2.5 s, and one of silence."""
+    voice = np.tile(vowel(), 3).astype(np.float32)
+    sounds = [voice[:24_000], voice[:40_000], np.zeros(16_000, np.float32)]
+    for number, sound in enumerate(sounds):
+        soundfile.write(folder / f"{number}.flac", sound, 16_000)
+    return [Clip(folder / f"{number}.flac", "emodb", f"emodb-{number}", "fear") for number in range(len(sounds))]
 
 
-def test_clips_are_laid_on_the_grid_with_pauses_and_nothing_lost() -> None:
-    clips = [np.full(20_000, 0.5, np.float32), np.full(9_000, -0.5, np.float32)]
-    sound = laid_out(clips, np.random.default_rng(0))
+def test_a_clip_gives_one_window_of_all_its_voice_and_none_where_there_is_no_voice(tmp_path: Path) -> None:
+    windows = read_windows(_clips(tmp_path), (1, 2), np.asarray, np.random.default_rng(0), parts=False)
+    assert windows.clip.tolist() == [0, 1]
+    assert windows.statistics.shape == (2, 2 * 2 * 512)
+    assert windows.speaker.tolist() == ["emodb-0", "emodb-1"]
+    assert set(windows.state) == {STATES.index("fear")}
+
+
+def test_a_changed_pass_also_gives_a_shorter_run_of_each_clip(tmp_path: Path) -> None:
+    windows = read_windows(_clips(tmp_path), (1,), np.asarray, np.random.default_rng(0), parts=True)
+    assert windows.whole[windows.clip == 1].tolist() == [True, False]
+    whole, part = windows.statistics[windows.clip == 1]
+    assert not np.array_equal(whole, part)
+
+
+def test_passes_are_made_once_and_then_read(tmp_path: Path) -> None:
+    clips = _clips(tmp_path)
+    made = list(window_passes(clips, tmp_path / "passes", (1,), changed=1))
+    for clip in clips:
+        clip.path.unlink()
+    for fresh, read in zip(made, window_passes(clips, tmp_path / "passes", (1,), changed=1), strict=True):
+        for name in Windows.__slots__:
+            np.testing.assert_array_equal(getattr(fresh, name), getattr(read, name))
+
+
+def test_a_clip_is_laid_on_the_grid_whole() -> None:
+    clip = np.full(20_000, 0.5, np.float32)
+    sound = on_grid(clip, np.random.default_rng(0))
     assert sound.shape[1] == 16_000
-    flat = sound.ravel()
-    assert (np.abs(flat - 0.5) < 0.01).sum() == 20_000
-    assert (np.abs(flat + 0.5) < 0.01).sum() == 9_000
-    assert np.flatnonzero(flat < -0.4)[0] - np.flatnonzero(flat > 0.4)[-1] == 6_401
-
-
-def test_a_stream_holds_one_speaker_in_one_state() -> None:
-    clips = [Clip(Path(str(n)), "emodb", f"emodb-{n % 2}", STATES[n % 3]) for n in range(12)]
-    streams = streams_of(clips, np.random.default_rng(0))
-    assert sorted(clip.path.name for stream in streams for clip in stream) == sorted(clip.path.name for clip in clips)
-    assert all(len({(clip.speaker, clip.state) for clip in stream}) == 1 for stream in streams)
+    assert (sound == 0.5).sum() == 20_000
 
 
 def _level(sound: np.ndarray) -> float:

@@ -1,0 +1,127 @@
+"""Reads windows of the speech corpora through Whisper the way the daemon will, once, for training to draw from.
+
+Problem: Whisper is frozen and is nearly all of the work, but a changed waveform must be read anew. Rule: in a *pass*
+every clip, changed on its own, starts at a random phase of the 1 s grid, and gives the window of all its voiced seconds
+and, in changed passes, a shorter run of them too, so that windows of few seconds are known; their statistics are kept
+on disk, a file per pass. Left out: clips without voice, and windows that reach over several clips.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.data.speech_corpora import Clip, read_pcm
+from models.speech import whisper
+from models.speech.activity import VoiceActivity
+from models.speech.encoder import SEGMENT_SAMPLES, SpeechSegment, prepare_segment
+from models.speech.network import STATES
+from models.speech.window_statistics import window_statistics
+from models.training.augment_speech import Pcm, SpeechAugmentation, augment
+
+_BATCH = 12
+_LONGEST_PART = 2
+_SEED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What was read of many windows.
+
+    statistics: (n, features) float16. whole: (n,) bool, all voiced seconds of the clip or a run of them.
+    clip: (n,) int, index of the clip. speaker: (n,) str. state: (n,) int, index in `STATES`.
+    """
+
+    statistics: npt.NDArray[np.float16]
+    whole: npt.NDArray[np.bool_]
+    clip: npt.NDArray[np.int64]
+    speaker: npt.NDArray[np.str_]
+    state: npt.NDArray[np.int64]
+
+    def only(self, kept: npt.NDArray[np.bool_]) -> "Windows":
+        """Returns the windows that `kept`, (n,), marks."""
+        return Windows(*(getattr(self, name)[kept] for name in Windows.__slots__))
+
+
+def joined_windows(parts: Sequence[Windows]) -> Windows:
+    """Returns the windows of several passes as one."""
+    return Windows(*(np.concatenate([getattr(part, name) for part in parts]) for name in Windows.__slots__))
+
+
+def window_passes(clips: Sequence[Clip], folder: Path, streams: Sequence[int], changed: int) -> Iterator[Windows]:
+    """Yields a pass over the clips as they are, then `changed` augmented ones; made once, then read from the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    change = SpeechAugmentation()
+    for number in range(changed + 1):
+        path = folder / f"windows-{'-'.join(map(str, streams))}-{number}.npz"
+        if not path.exists():
+            rng = np.random.default_rng([_SEED, number])
+            as_heard = partial(augment, change=change, rng=rng) if number else np.asarray
+            save_windows(path, read_windows(clips, streams, as_heard, rng, parts=number > 0))
+        yield load_windows(path)
+
+
+def read_windows(
+    clips: Sequence[Clip], streams: Sequence[int], change: Callable[[Pcm], Pcm], rng: np.random.Generator, parts: bool
+) -> Windows:
+    """Lays the clips on the grid, cuts them into windows and reads these; at least one clip must have a voice."""
+    voice_activity = VoiceActivity()
+    windows: list[tuple[int, bool, list[SpeechSegment]]] = []
+    for index, clip in enumerate(clips):
+        seconds = [prepare_segment(pcm, voice_activity) for pcm in on_grid(change(read_pcm(clip)), rng)]
+        if voiced := [segment for segment in seconds if segment.voiced.any()]:
+            windows.append((index, True, voiced))
+        if parts and len(voiced) > 1:
+            length = int(rng.integers(1, min(_LONGEST_PART, len(voiced) - 1) + 1))
+            start = int(rng.integers(len(voiced) - length + 1))
+            windows.append((index, False, voiced[start : start + length]))
+    clip_of = np.array([index for index, _, _ in windows])
+    return Windows(
+        _statistics([segments for _, _, segments in windows], streams),
+        np.array([whole for _, whole, _ in windows]),
+        clip_of,
+        np.array([clips[index].speaker for index in clip_of]),
+        np.array([STATES.index(clips[index].state) for index in clip_of]),
+    )
+
+
+def on_grid(clip: Pcm, rng: np.random.Generator) -> Pcm:
+    """Returns (seconds, 16000): the clip from a random phase of the 1 s grid on, silence before and after it."""
+    sound = np.pad(clip, (int(rng.integers(SEGMENT_SAMPLES)), 0))
+    return np.pad(sound, (0, -sound.size % SEGMENT_SAMPLES)).reshape(-1, SEGMENT_SAMPLES)
+
+
+def _statistics(windows: Sequence[Sequence[SpeechSegment]], streams: Sequence[int]) -> npt.NDArray[np.float16]:
+    """Reads windows of the same length together."""
+    encoder = whisper.load_whisper(max(streams))
+    of_length: dict[int, list[int]] = defaultdict(list)
+    for index, segments in enumerate(windows):
+        of_length[len(segments)].append(index)
+    found: dict[int, npt.NDArray[np.float16]] = {}
+    for same in of_length.values():
+        for start in range(0, len(same), _BATCH):
+            batch = same[start : start + _BATCH]
+            mel = np.stack([np.concatenate([segment.mel for segment in windows[index]], axis=1) for index in batch])
+            voiced = np.stack([np.concatenate([segment.voiced for segment in windows[index]]) for index in batch])
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):  # a third of the time
+                read = window_statistics(encoder, torch.from_numpy(mel), torch.from_numpy(voiced), streams)
+            found.update(zip(batch, read.numpy().astype(np.float16), strict=True))
+    return np.stack([found[index] for index in range(len(windows))])
+
+
+def save_windows(path: Path, windows: Windows) -> None:
+    """Writes the windows; the file appears whole or not at all."""
+    unfinished = path.with_suffix(".unfinished.npz")
+    np.savez(unfinished, **{name: getattr(windows, name) for name in Windows.__slots__})
+    unfinished.rename(path)
+
+
+def load_windows(path: Path) -> Windows:
+    """Reads what `save_windows` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        return Windows(**{name: stored[name] for name in Windows.__slots__})
