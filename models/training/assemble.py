@@ -33,8 +33,8 @@ VERSION = "1.0.0"
 
 FEATURES = {
     "video": "grey crop of 48x48 pixels of one face, brought to zero mean and unit deviation, and its mirror image",
-    "audio": "1 s of 16 kHz mono sound: log-mel frames levelled to the loudest, through Whisper base's first layers",
-    "text": "token ids of one line, of a unigram tokenizer for 16 languages, at most 256",
+    "audio": "seconds of 16 kHz mono sound: log-mel frames levelled to the loudest, through Whisper base's first layers",
+    "text": "token ids of one line: word pieces in English, a unigram tokenizer for 16 languages otherwise",
 }
 _PRESENCE = {"video": Presence(), "audio": Presence(least_amount=0.25), "text": Presence()}
 _ORDINARY = ("goemotions", "meld", "smp2020")

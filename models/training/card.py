@@ -22,8 +22,7 @@ _LIMITS = """## Limits
 - No corpus here has face, voice and text of one moment: fusion is fitted on windows put together from single answers,
   and its figures assume that modalities agree on the label and err apart from each other. Real people's do not.
 - Faces: the epoch was chosen on the split that the figures are of. Pictures of FER+ are web photographs, often posed.
-- Voices: all are acted, in English and German. Real speech is less clear. A second of sound is encoded by itself, which
-  costs about 5 points against reading a whole clip. Surprise is heard from one corpus alone.
+- Voices: all are acted, in English and German. Real speech is less clear. Surprise is heard from one corpus alone.
 - Lines: the epoch was chosen on the validation lines that the figures are of. Emotion of Chinese lines is learned from
   one corpus without disgust, of which much is about one epidemic.
 - Short Chinese lines of wanting to die hardly raise self_harm, as the Chinese corpus labels such lines as low risk;

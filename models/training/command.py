@@ -80,8 +80,10 @@ def _face(data: Path, out: Path, usual: FaceTraining, settings: Mapping[str, Any
 
 def _speech(data: Path, out: Path) -> None:
     from models.training.speech import train_speech
+    from models.training.speech_protocols import measure_speech
 
     train_speech(data, out)
+    measure_speech(data, out)
 
 
 def _text(data: Path, out: Path) -> None:
