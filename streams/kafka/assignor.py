@@ -10,7 +10,7 @@ while an upgrade changes them, only the members with the most topics are served.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,10 @@ class CoPartitionedAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  #
     def __init__(self) -> None:
         self._owned: Mapping[str, list[int]] = {}
         self._generation = -1
+        self.request_rejoin: Callable[[], None] = lambda: None
+        """The consumer's own. Without it kafka-python forgets a rebalance that a leader began because topics changed,
+        if it outlasts one poll: it is then not finished, no heartbeat is sent, and nobody is told.
+        """
 
     def supported_protocols(self) -> list[RebalanceProtocol]:
         """Cooperative only: what is kept is read on during a rebalance."""
@@ -123,6 +127,7 @@ class CoPartitionedAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  #
 
     def assign(self, cluster: Any, members: Iterable[Any]) -> dict[str, ConsumerProtocolAssignment]:
         """For the leader: every member's partitions in this round."""
+        self.request_rejoin()  # holds until this rebalance is finished
         known = [_member(member) for member in members]
         numbers = {topic: cluster.partitions_for_topic(topic) or set() for member in known for topic in member.topics}
         assigned = assign(known, set().union(*numbers.values()))

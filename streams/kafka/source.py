@@ -64,6 +64,7 @@ class KafkaSource:
         except (KafkaError, OSError) as error:
             servers = ", ".join(self._config.connection.bootstrap_servers)
             raise SourceError(f"Kafka at {servers}: {_told(error)}") from error
+        assignor.request_rejoin = self._consumer._coordinator.request_rejoin
         self._intake = Intake(self._config, self._consumer, assignor, self._ledger, self._clock, self._telemetry)
 
     def read(self, emit: Emit, stop: threading.Event) -> None:

@@ -277,6 +277,17 @@ def test_three_instances_come_and_go_and_no_record_is_missed_or_read_by_two(
     assert all(read == sorted(read) for read in offsets.values())
 
 
+def test_partitions_that_are_added_are_shared_out(topics: Topics, instance: Callable[..., Instance]) -> None:
+    topics.create(partitions=2)
+    often = {"metadata_max_age_ms": 500}
+    one, two = instance(topics, client_options=often), instance(topics, client_options=often)
+    wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 1, "both to read one number")
+    with topics.cluster.admin() as admin:
+        admin.create_partitions(dict.fromkeys(topics.inputs, 4))
+    wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 2, "both to read two numbers")
+    assert sorted(one.source.numbers + two.source.numbers) == [0, 1, 2, 3]
+
+
 def test_a_static_instance_keeps_its_numbers_over_a_restart(topics: Topics, instance: Callable[..., Instance]) -> None:
     topics.create(partitions=4)
     one, two = instance(topics, instance_id="one"), instance(topics, instance_id="two")
