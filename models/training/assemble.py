@@ -33,7 +33,7 @@ VERSION = "1.0.0"
 
 FEATURES = {
     "video": "grey crop of 48x48 pixels of one face, brought to zero mean and unit deviation, and its mirror image",
-    "audio": "seconds of 16 kHz mono sound: log-mel frames levelled to the loudest, through Whisper base's first layers",
+    "audio": "seconds of 16 kHz mono sound: levelled log-mel frames, through Whisper base's first layers",
     "text": "token ids of one line: word pieces in English, a unigram tokenizer for 16 languages otherwise",
 }
 _PRESENCE = {"video": Presence(), "audio": Presence(least_amount=0.25), "text": Presence()}
