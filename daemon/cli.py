@@ -16,6 +16,7 @@ import structlog
 from daemon import logs
 from daemon.cli_kafka import dead_letters, produce
 from daemon.cli_options import Moment, Speed, configured, load_configured
+from daemon.config import Config
 from daemon.config.errors import ConfigurationError
 from daemon.config.reference import effective
 from daemon.config.source import load
@@ -26,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 _SIGPIPE_STATUS = 141  # what a shell shows for a command whose reader left
 _INTERRUPTED_STATUS = 130
-_BENCHMARKS = ("align", "encode", "fuse")
+_BENCHMARKS = ("align", "encode", "fuse", "ingest")
 _BENCH_COLUMNS = ("bench", "figure", "value", "unit", "ratio", "against")
 
 
@@ -158,15 +159,26 @@ def evaluate(
 
 @cli.command()
 @click.argument("names", nargs=-1, type=click.Choice(_BENCHMARKS))
-def bench(names: tuple[str, ...]) -> None:
-    """Measures speed (JSON on stdout, a table on stderr)."""
+@click.option(
+    "--bootstrap-servers", "server", envvar="AFFECTD_TEST_KAFKA", metavar="HOST:PORT", help="The Kafka of ingest."
+)
+def bench(names: tuple[str, ...], server: str | None) -> None:
+    """Measures speed (JSON on stdout, a table on stderr).
+
+    All that can be, if none is named: ingest needs a Kafka, in which it makes topics and deletes them again.
+    """
     from rich.console import Console
     from rich.table import Table
 
     from daemon.bench import bench
+    from daemon.kafka_endpoints import inputs
 
+    connection = inputs(Config(), None, server).connection if server else None
+    if not names and connection is None:
+        click.echo("ingest is left out: --bootstrap-servers or AFFECTD_TEST_KAFKA names the Kafka it needs", err=True)
+        names = tuple(name for name in _BENCHMARKS if name != "ingest")
     figures = []
-    for figure in bench(names or _BENCHMARKS):
+    for figure in bench(names or _BENCHMARKS, connection=connection):
         figures.append(figure)
         click.echo(json.dumps(figure, ensure_ascii=False))
     table = Table(*_BENCH_COLUMNS)

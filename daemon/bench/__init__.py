@@ -1,7 +1,7 @@
-"""The benchmarks of `affectd bench`, by name: `align` (time and windows), `encode` and `fuse` (the model).
+"""The benchmarks of `affectd bench`, by name: `align` (time and windows), `encode` and `fuse` (the model), `ingest`.
 
 The model is the shipped one, on the device it would run on, with one CPU thread, so that figures are per core. Sources,
-sinks and threads are left out.
+sinks and threads are left out, but in `ingest`, which reads from a Kafka and leaves out the model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,15 +11,26 @@ import torch
 from daemon.bench.align import align
 from daemon.bench.encode import encode
 from daemon.bench.fuse import fuse
+from daemon.bench.ingest import ingest
 from daemon.bench.measure import Effort, Figure
 from models.model import AffectModel
+from streams.kafka.connection import Connection
+from streams.kafka.reach import Unreachable
 
 _THREADS = 1
 
 
-def bench(names: Sequence[str], effort: Effort | None = None) -> Iterator[Figure]:
-    """One figure after another, of the benchmarks named. Raises ModelError where the shipped model cannot be loaded."""
+def bench(names: Sequence[str], effort: Effort | None = None, connection: Connection | None = None) -> Iterator[Figure]:
+    """One figure after another, of the benchmarks named.
+
+    connection: the Kafka that `ingest` needs. Raises Unreachable without one, ModelError where the shipped model cannot
+    be loaded.
+    """
     effort = effort or Effort()
+    if "ingest" in names:
+        if connection is None:
+            raise Unreachable("bench ingest needs a Kafka: name one by --bootstrap-servers or AFFECTD_TEST_KAFKA")
+        yield from ingest(effort, connection)
     if "align" in names:
         for figure in align(effort):
             yield figure | {"device": "cpu", "threads": 1}

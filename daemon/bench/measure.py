@@ -21,7 +21,8 @@ class Effort:
 
     rounds, scored_rounds: how often a call is timed, and how often a whole stretch that is scored. stream_s, scored_s:
     event time of the stream that is only put in order, and of that which is scored. sessions: how many are held in
-    memory.
+    memory, and of how many Kafka brings records. frames, lines: how many records go through Kafka. live_s: for how long
+    sessions are followed as they happen.
     """
 
     rounds: int = 7
@@ -29,6 +30,9 @@ class Effort:
     stream_s: int = 120
     scored_s: int = 8
     sessions: int = 200
+    frames: int = 3000
+    lines: int = 60_000
+    live_s: int = 25
 
 
 def timed(calls: Sequence[Callable[[], Answer]], rounds: int) -> list[tuple[Answer, float]]:

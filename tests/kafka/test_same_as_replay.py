@@ -35,6 +35,7 @@ APART_S = 4  # between the beginnings of sessions in the sample
 RATE_HZ = 16_000
 PATIENCE_S = 240.0  # three instances on two cores load three models
 POLL_S = 0.2
+IDLE_AFTER_S = 8.0  # above what a busy machine may keep a producer from writing: that would be silence
 
 Predictions = dict[str, dict[str, Any]]
 
@@ -142,6 +143,8 @@ kind = "kafka"
 predictions_topic = "{topics.predictions}"
 alerts_topic = "{topics.alerts}"
 dead_letters_topic = "{topics.dead_letters}"
+[windows]
+idle_after_s = {IDLE_AFTER_S}
 [model]
 threads = 1
 """
