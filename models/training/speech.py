@@ -42,7 +42,7 @@ class SpeechTraining:
 
     network: WindowNetworkConfig = field(default_factory=WindowNetworkConfig)
     augmented_passes: int = 2
-    epochs: int = 10
+    epochs: int = 14
     windows_per_epoch: int = 4096
     batch_windows: int = 128
     learning_rate: float = 2e-3

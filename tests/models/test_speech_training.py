@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,14 @@ from models.training.augment_speech import (
     reverberated,
 )
 from models.training.speech import DrawnWindows, SpeechTraining, train_network
-from models.training.speech_protocols import Answers, answers, cross_validated, held_out_speakers, scores
+from models.training.speech_protocols import (
+    Answers,
+    answers,
+    cross_validated,
+    held_out_speakers,
+    measure_speech,
+    scores,
+)
 from models.training.speech_windows import Windows, on_grid, read_windows, window_passes
 from tests.models.test_speech_activity import vowel
 
@@ -205,6 +213,34 @@ def test_passes_are_made_once_and_then_read(tmp_path: Path) -> None:
     for fresh, read in zip(made, window_passes(clips, tmp_path / "passes", (1,), changed=1), strict=True):
         for name in Windows.__slots__:
             np.testing.assert_array_equal(getattr(fresh, name), getattr(read, name))
+
+
+def _corpora(data: Path) -> None:
+    """Two actors of each of two folds and two speakers of EMO-DB, who are angry at one pitch and sad at another."""
+    rows: dict[str, list[str]] = {"ravdess": [], "emodb": []}
+    for speaker, corpus in enumerate(["ravdess"] * 4 + ["emodb"] * 2):
+        (data / "speech" / corpus).mkdir(parents=True, exist_ok=True)
+        for emotion, pitch_hz in (("angry", 200.0), ("sad", 100.0)):
+            file = f"{corpus}/{speaker}-{emotion}.flac"
+            soundfile.write(data / "speech" / file, vowel(pitch_hz + speaker), 16_000)
+            named = {"angry": "anger", "sad": "sadness"}[emotion] if corpus == "emodb" else emotion
+            rows[corpus].append(f"{file},{speaker},{named},{speaker % 2}")
+    for corpus, who in (("ravdess", "actor"), ("emodb", "speaker")):
+        table = "\n".join([f"file,{who},emotion,fold", *rows[corpus], ""])
+        (data / "speech" / f"{corpus}.csv").write_text(table)
+
+
+def test_measuring_writes_figures_and_the_answers_that_calibration_reads(tmp_path: Path) -> None:
+    _corpora(tmp_path)
+    quick = replace(_SMALL, augmented_passes=1, epochs=1, windows_per_epoch=32)
+    metrics = measure_speech(tmp_path, tmp_path / "out", quick)
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
+    assert set(metrics["results"]) == {f"{q}/{c}" for q in ("clips", "augmented") for c in ("ravdess", "emodb")}
+    answered = metrics["results"]["clips/ravdess"]["n"]["mean"] + metrics["unanswered_clips"]["ravdess"]
+    assert answered == 8
+    with np.load(tmp_path / "out" / "oof_logits.npz", allow_pickle=False) as written:
+        assert written["logits7"].shape == (len(written["label7"]), len(EMOTIONS))
+        assert set(written["corpus"]) == {"ravdess", "emodb"}
 
 
 def test_a_clip_is_laid_on_the_grid_whole() -> None:
