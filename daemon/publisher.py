@@ -245,7 +245,7 @@ class Publisher:
     def _refused(self, error: Exception, **what: str) -> None:
         self._metrics.publish_failed()
         if isinstance(error, SinkBlockedError):
-            log.error("a sink is blocked", why=str(error), **what)
+            log.warning("a sink is blocked", why=str(error), **what)
         else:
             self.failed = True
             log.error("a prediction was refused", error=type(error).__name__, why=str(error), **what)

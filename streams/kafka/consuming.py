@@ -21,7 +21,7 @@ _REQUEST_TIMEOUT_MS = 15_000  # a connection that was cut silently is made anew 
 _RECONNECT_MS = 1000  # at most, between attempts to reach a broker that is away
 _BOOTSTRAP_MS = 5000
 _POLL_RECORDS = 2000
-_METADATA_AGE_MS = 60_000  # topics that were made anew or got more partitions are noticed after this
+_METADATA_AGE_MS = 15_000  # topics that were made anew, got more partitions or other leaders are noticed after this
 _REBALANCE_MS = 30_000  # how long a rebalance waits for a member that is alive and does not take part
 
 

@@ -15,6 +15,7 @@ from kafka.structs import OffsetAndMetadata
 from streams.clock import NS_PER_S, SystemClock
 from streams.delivery.checkpoint import session_digest
 from streams.delivery.ledger import Ledger
+from streams.kafka import intake
 from streams.kafka.connection import Connection
 from streams.kafka.consuming import KafkaSourceConfig
 from streams.kafka.contract import CONTENT_TYPES, InputTopic
@@ -286,6 +287,19 @@ def test_partitions_that_are_added_are_shared_out(topics: Topics, instance: Call
         admin.create_partitions(dict.fromkeys(topics.inputs, 4))
     wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 2, "both to read two numbers")
     assert sorted(one.source.numbers + two.source.numbers) == [0, 1, 2, 3]
+
+
+def test_a_rebalance_that_takes_longer_than_a_poll_comes_to_its_end(
+    topics: Topics, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics.create(partitions=1)
+    monkeypatch.setattr(intake, "_POLL_MS", 1)
+    one = instance(topics, client_options={"metadata_max_age_ms": 200})
+    for count in range(2, 6):
+        wait(lambda count=count: len(one.source.numbers) == count - 1, f"{count - 1} numbers to be read")  # type: ignore[misc]
+        with topics.cluster.admin() as admin:
+            admin.create_partitions(dict.fromkeys(topics.inputs, count))
+    wait(lambda: len(one.source.numbers) == 5, "all numbers to be read")
 
 
 def test_a_static_instance_keeps_its_numbers_over_a_restart(topics: Topics, instance: Callable[..., Instance]) -> None:
