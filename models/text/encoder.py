@@ -1,7 +1,7 @@
 """The text modality's encoder: one chat line to ten logits, a window's lines to one answer.
 
-Two networks share the work: lines in English are read by one that knows English better, all others by one of many
-languages. Both answer in the same ten logits.
+Every line is read by a network of many languages; lines in English are read by one of English too, and the mean of the
+two is their answer: the two err apart from each other, and do better together than either alone.
 
 The rule of pooling: a window's mood is the mean of its lines; its risk is that of its worst line, because one cry for
 help among ten jokes counts. The worst is taken softly (a Boltzmann mean), so that two alarming lines weigh as one and a
@@ -36,10 +36,10 @@ class ChatLine:
 
 @dataclass(frozen=True, slots=True)
 class PreparedLine:
-    """A line's token ids, and whether they are the English network's."""
+    """A line's token ids for the network of many languages, and for the English one where the line is English."""
 
     ids: list[int]
-    english: bool
+    english_ids: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,7 +69,7 @@ class TextEncoder:
         device: torch.device | None = None,
         english: EnglishReader | None = None,
     ) -> None:
-        """network, tokenizer: of many languages; they read all lines where `english` is None."""
+        """network, tokenizer: of many languages; they read alone where `english` is None."""
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device).eval()
         self._tokenizer = tokenizer
@@ -80,25 +80,21 @@ class TextEncoder:
     def prepare(self, line: str | ChatLine) -> PreparedLine:
         """Token ids of one line; any text at all, cut at the tokenizer's budget. Only English lines use context."""
         said = line if isinstance(line, ChatLine) else ChatLine(line)
+        ids = self._tokenizer.ids(said.text)
         if self._english is None or not self._english.detector.is_english(said.text):
-            return PreparedLine(self._tokenizer.ids(said.text), english=False)
+            return PreparedLine(ids)
         tokenizer = self._english.tokenizer
-        return PreparedLine(tokenizer.ids(said.text) + tokenizer.context(said.before), english=True)
+        return PreparedLine(ids, tokenizer.ids(said.text) + tokenizer.context(said.before))
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[PreparedLine]) -> Encoded:
         """At least one line to embeddings (lines, 10): emotion logits, then risk logits; weight 1."""
-        logits = torch.empty(len(prepared), self.width)
-        for network, english in self._networks():
-            rows = [i for i, line in enumerate(prepared) if line.english == english]
-            for start in range(0, len(rows), _LINES_PER_CALL):
-                chunk = rows[start : start + _LINES_PER_CALL]
-                logits[chunk] = torch.cat(network([prepared[i].ids for i in chunk]), dim=1).cpu()
+        logits = _read(self._network, [line.ids for line in prepared])
+        english = {i: line.english_ids for i, line in enumerate(prepared) if line.english_ids is not None}
+        if self._english is not None and english:
+            rows = list(english)
+            logits[rows] = (logits[rows] + _read(self._english.network, list(english.values()))) / 2
         return Encoded(logits, torch.ones(len(logits)))
-
-    def _networks(self) -> list[tuple[TextNetwork, bool]]:
-        english = [] if self._english is None else [(self._english.network, True)]
-        return [(self._network, False), *english]
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
         """embedding: (windows, lines, 10); weight: (windows, lines). Emotion: weighted mean; risk: soft maximum."""
@@ -109,3 +105,9 @@ class TextEncoder:
         score = _SHARPNESS * risk + weight.log().clamp_min(absent)[..., None]
         worst = (score.softmax(dim=1) * risk).sum(dim=1)
         return Pooled(mean.to(self._device), worst.to(self._device))
+
+
+def _read(network: TextNetwork, lines: Sequence[list[int]]) -> torch.Tensor:
+    """(lines, 10) logits, on the CPU."""
+    calls = [lines[start : start + _LINES_PER_CALL] for start in range(0, len(lines), _LINES_PER_CALL)]
+    return torch.cat([torch.cat(network(call), dim=1) for call in calls]).cpu()

@@ -1,9 +1,8 @@
-"""Whether a line is in English, which decides who reads it.
+"""Whether a line is in English, which decides whether the English network reads it.
 
 The rule: a naive Bayes classifier over byte n-grams (Lui and Baldwin, 2011) chooses among the languages that the
-multilingual network knows; a line that is English with at least one chance in ten goes to the English network. The
-rest goes to the multilingual one, which reads English too, if less well: so a wrong guess costs little that way, and
-much the other way. Left out: lines in two languages.
+multilingual network knows; a line that is English with at least one chance in ten is read by the English network too.
+That is bold, because short lines of chat look like no language much. Left out: lines in two languages.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Makes the text part of a model: trains both networks, packs them, and measures the encoder that they are together.
 
-Everything is measured on validation lines as the daemon would read them: from packed weights, each line by the network
-of its language, lines of a dialogue with those before them. Thresholds of GoEmotions' labels are chosen on half of its
+Everything is measured on validation lines as the daemon would read them: from packed weights, English lines by both
+networks, lines of a dialogue with those before them. Thresholds of GoEmotions' labels are chosen on half of its
 lines and measured on the other half, both ways (`multi_label_f1`); what is kept is chosen on all.
 Left out: spread over seeds, for which the networks would have to be trained several times.
 """
