@@ -20,9 +20,9 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A stretch of sound: samples (n,) float32 mono in -1..1 at `rate_hz`."""
+    """A stretch of sound: samples (n,) mono at `rate_hz`, float32 in -1..1, or int16 as they came."""
 
-    samples: NDArray[np.float32]
+    samples: NDArray[np.float32] | NDArray[np.int16]
     rate_hz: int
 
 

@@ -20,6 +20,7 @@ RATE_HZ = 16_000
 CONTAINERS = frozenset({"audio/wav", "audio/x-wav", "audio/flac", "audio/ogg"})
 
 _SNAP_NS = 20 * NS_PER_MS  # time stamps jitter by less than this; a real gap is longer
+_FULL_SCALE = np.float32(32_768)  # of int16
 _RATES_HZ = range(4_000, 384_001)
 _UNKNOWN_BYTES = 0x7FFF_F000  # SoX promises this where it writes into a pipe, ffmpeg twice as much
 
@@ -33,9 +34,11 @@ class BadSound(Exception):
 
 
 def decode(content_type: str, payload: bytes, max_samples: int) -> Sound:
-    """Mono float32 sound at its own rate from PCM (`audio/L16`, s16le) or a whole WAV, FLAC or OGG file.
+    """Mono sound at its own rate from PCM (`audio/L16`, s16le) or a whole WAV, FLAC or OGG file.
 
-    BadSound if it is none, is cut short, or has over `max_samples` (counted over its channels).
+    PCM of one channel is left as it is until it is rendered: there is the most of it, and numpy lets go of the
+    interpreter while it computes, for which the timeline would wait each time. BadSound if it is none, is cut short, or
+    has over `max_samples` (counted over its channels).
     """
     header = Message()
     header["content-type"] = content_type
@@ -50,8 +53,10 @@ def decode(content_type: str, payload: bytes, max_samples: int) -> Sound:
         raise BadSound("oversized", f"{len(payload) // 2} samples; the limit is {max_samples}")
     if len(payload) % (2 * channels):
         raise BadSound("corrupt", f"{len(payload)} bytes are no whole number of {channels}-channel 16-bit samples")
-    samples = np.frombuffer(payload, "<i2").reshape(-1, channels)
-    return Sound(samples.mean(axis=1, dtype=np.float32) / np.float32(32_768), rate_hz)
+    samples = np.frombuffer(payload, "<i2")
+    if channels == 1:
+        return Sound(samples, rate_hz)
+    return Sound(samples.reshape(-1, channels).mean(axis=1, dtype=np.float32) / _FULL_SCALE, rate_hz)
 
 
 def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float32]:
@@ -71,13 +76,18 @@ def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float3
             at = expected
         first, last = max(0, at), min(length, at + len(sound.samples))
         if first < last:
-            run[first:last] = sound.samples[first - at : last - at]
+            run[first:last] = _scaled(sound.samples[first - at : last - at])
         cursors[sound.rate_hz] = at + len(sound.samples)
     for rate_hz, run in runs.items():
         resampled = run if rate_hz == RATE_HZ else soxr.resample(run, rate_hz, RATE_HZ)
         length = min(len(segment), len(resampled))
         segment[:length] += resampled[:length]
     return segment
+
+
+def _scaled(samples: NDArray[np.float32] | NDArray[np.int16]) -> NDArray[np.float32]:
+    floats = samples.astype(np.float32)
+    return floats / _FULL_SCALE if samples.dtype == np.int16 else floats
 
 
 def _decode_container(content_type: str, payload: bytes, max_samples: int) -> Sound:

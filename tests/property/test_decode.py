@@ -89,7 +89,7 @@ def judged(modality: Modality, content_type: str, payload: bytes, at_ns: int = n
         case Sound(samples=samples):
             assert np.isfinite(samples).all()
             assert 0 < len(samples) <= LIMITS.max_samples
-            assert np.abs(samples).max() <= 1
+            assert np.abs(samples.astype(np.float64)).max() <= (1 if samples.dtype == np.float32 else 2**15)
             assert event.duration_ns > 0
         case Line(text=text, author=author, lang=lang):
             assert text.strip()

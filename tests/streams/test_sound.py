@@ -46,7 +46,14 @@ def wav_header(rate_hz: int, data_bytes: int) -> bytes:
 def test_pcm_is_read_at_the_rate_that_its_content_type_names(content_type: str, rate_hz: int) -> None:
     sound = decode(content_type, np.array([0, 16_384, -32_768], "<i2").tobytes(), LIMIT)
     assert sound.rate_hz == rate_hz
-    assert sound.samples.tolist() == [0, 0.5, -1]
+    assert sound.samples.tolist() == [0, 16_384, -32_768]
+
+
+def test_pcm_is_rendered_at_its_scale() -> None:
+    sound = decode("audio/L16", np.array([0, 16_384, -32_768], "<i2").tobytes(), LIMIT)
+    segment = render(SoundPieces(((ns(0), sound),)), ns(0), ns(1))
+    assert segment.dtype == np.float32
+    assert segment[:4].tolist() == [0, 0.5, -1, 0]
 
 
 def test_channels_are_averaged() -> None:
