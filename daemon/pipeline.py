@@ -132,6 +132,8 @@ class Pipeline:
             taken = self._inlet.take(_TICK_NS / NS_PER_S, items=not self._busy())
             if taken is not None:
                 self._take(taken)
+            for message in self._inlet.take_messages():
+                self._take(message)
             self._pass_time()
             if self._draining and not self._drained and self._inlet.empty():
                 self._drained = True

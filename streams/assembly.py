@@ -124,6 +124,8 @@ class SoundSegmenter:
         return self._last(event) * self._segment_ns
 
     def release(self, watermark_ns: int) -> list[Unit]:
+        if not self._dirty:
+            return []
         final = sorted(s for s in self._dirty if (s + 1) * self._segment_ns <= watermark_ns)
         self._dirty.difference_update(final)
         return [self._unit(segment) for segment in final]

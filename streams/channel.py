@@ -155,11 +155,20 @@ class Inlet(Generic[Message]):
     def take(self, timeout_s: float, items: bool = True) -> Message | Delivery | None:
         """The next message, else (if `items`) the next item; None when there is none for `timeout_s` (real time)."""
         with self.changed:
-            if not self._waiting(items):
+            taken = self._next(items)
+            if taken is None:
                 self.changed.wait_for(lambda: self._waiting(items), timeout_s)
-            if self._messages:
-                return self._messages.popleft()
-            return self._next_item() if items else None
+                taken = self._next(items)
+            return taken
+
+    def take_messages(self) -> list[Message]:
+        """The messages that are there now; does not wait."""
+        if not self._messages:
+            return []
+        with self.changed:
+            messages = list(self._messages)
+            self._messages.clear()
+        return messages
 
     def empty(self) -> bool:
         """Whether no item is queued in any channel."""
@@ -175,13 +184,19 @@ class Inlet(Generic[Message]):
     def _waiting(self, items: bool) -> bool:
         return bool(self._messages) or (items and any(channel._items for channel in self._channels))
 
+    def _next(self, items: bool) -> Message | Delivery | None:
+        if self._messages:
+            return self._messages.popleft()
+        return self._next_item() if items else None
+
     def _next_item(self) -> Delivery | None:
         for offset in range(len(self._channels)):
             channel = self._channels[(self._turn + offset) % len(self._channels)]
             item = channel.take()
             if item is not None:
                 self._turn = (self._turn + offset + 1) % len(self._channels)
-                self.changed.notify_all()
+                if channel.capacity is not None:  # somebody may wait for room
+                    self.changed.notify_all()
                 return Delivery(item, channel)
         return None
 

@@ -203,6 +203,15 @@ def test_items_can_be_left_where_they_are(inlet: Inlet[str]) -> None:
     assert not inlet.empty()
 
 
+def test_messages_can_be_taken_all_at_once_and_leave_items_where_they_are(inlet: Inlet[str]) -> None:
+    channel = filled(inlet, Policy.BLOCK, 5, [record(0)])
+    assert inlet.take_messages() == []
+    inlet.post("encoded")
+    inlet.post("published")
+    assert inlet.take_messages() == ["encoded", "published"]
+    assert inlet.take(0) == Delivery(record(0), channel)
+
+
 def test_with_nothing_to_take_the_consumer_gets_none(inlet: Inlet[str]) -> None:
     assert inlet.take(0) is None
     inlet.channel("source", Policy.BLOCK, 5, live=False)
