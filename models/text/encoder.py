@@ -1,7 +1,7 @@
 """The text modality's encoder: one chat line to ten logits, a window's lines to one answer.
 
-Every line is read by a network of many languages; lines in English are read by one of English too, and the mean of the
-two is their answer: the two err apart from each other, and do better together than either alone.
+Every line is read by a network of many languages; lines in English are read by one of English too, and a weighted mean
+of the two is their answer: the two err apart from each other, and do better together than either alone.
 
 The rule of pooling: a window's mood is the mean of its lines; its risk is that of its worst line, because one cry for
 help among ten jokes counts. The worst is taken softly (a Boltzmann mean), so that two alarming lines weigh as one and a
@@ -23,6 +23,7 @@ from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
 
 _SHARPNESS = 2.0  # per logit: a line 2 logits above another counts 55 times as much
+_ENGLISH_SHARE = 0.7  # of the answer to an English line, chosen on validation lines; little depends on it
 _LINES_PER_CALL = 64  # bounds the memory of one call; the CPU's caches are full by then
 
 
@@ -93,7 +94,7 @@ class TextEncoder:
         english = {i: line.english_ids for i, line in enumerate(prepared) if line.english_ids is not None}
         if self._english is not None and english:
             rows = list(english)
-            logits[rows] = (logits[rows] + _read(self._english.network, list(english.values()))) / 2
+            logits[rows] = logits[rows].lerp(_read(self._english.network, list(english.values())), _ENGLISH_SHARE)
         return Encoded(logits, torch.ones(len(logits)))
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
