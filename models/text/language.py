@@ -8,7 +8,7 @@ That is bold, because short lines of chat look like no language much. Left out: 
 import hashlib
 from importlib.resources import as_file, files
 
-from py3langid.langid import LanguageIdentifier  # type: ignore[import-untyped]
+from py3langid.langid import LanguageIdentifier
 
 from models.text.sentence_encoder import SentenceEncoderError
 
