@@ -13,8 +13,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # OpenCV's wheel links to these; a desktop has them.
 OPENCV_PACKAGES := libgl1 libglib2.0-0
-# Real devices for the tests, without hardware: a sound server, a camera server, and systemd.
-TEST_PACKAGES := libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins ffmpeg rtsp-server-perl systemd
+# Real devices for the tests, without hardware: a sound server, a camera server, systemd, networks that can be cut, TLS.
+TEST_PACKAGES := libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins ffmpeg rtsp-server-perl systemd iproute2 openssl
 # A Kafka broker for the tests (KAFKA_HOME) runs on Java 17 or newer.
 TEST_PACKAGES += $(if $(shell command -v java),,openjdk-17-jre-headless)
 
