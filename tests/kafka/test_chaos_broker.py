@@ -16,7 +16,7 @@ from tests.kafka.conftest import Topics
 from tests.kafka.feed import Feed
 from tests.kafka.outcome import GUARANTEES, Guarantee
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]  # the first test waits for all that is done
 
 _AWAY_S = 30.0
 _HANGS, _HANGS_S, _ANSWERS_S = 5, 4.0, 3.0

@@ -18,7 +18,7 @@ from tests.kafka.feed import Feed
 from tests.kafka.instance import Slowness
 from tests.kafka.outcome import GUARANTEES, Guarantee
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]  # the first test waits for all that is done
 
 _KILLS = 20
 _STOPS = 6

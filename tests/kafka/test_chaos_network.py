@@ -17,7 +17,7 @@ from tests.kafka.feed import Feed
 from tests.kafka.network import Network, missing, network
 from tests.kafka.outcome import GUARANTEES, Guarantee
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]  # the first test waits for all that is done
 
 _CUT_S = 60.0
 

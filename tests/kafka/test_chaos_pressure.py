@@ -12,7 +12,7 @@ from tests.kafka.feed import PARTITIONS, Feed
 from tests.kafka.instance import Slowness
 from tests.kafka.outcome import GUARANTEES, Guarantee
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]  # the first test waits for all that is done
 
 _INPUT_S = 60.0
 _PICTURE_BYTES = 40_000  # of 3000 pictures: 120 MB
