@@ -3,10 +3,13 @@
 Emotion: one temperature (Guo et al., 2017) and one bias per label (bias-corrected temperature scaling: Alexandari et
 al., 2020). The bias takes out how common each label was in the training data, because how common it is where the
 service runs is not known. Risk: a logistic curve per head (Platt, 1999), likewise for risk and no risk equally likely.
+To measure on a corpus, whose label frequencies are known, answers are brought to these and to how sure it lets one be.
 Left out: fitting, which is `models.training.calibration`'s.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.labels import EMOTIONS
@@ -39,3 +42,33 @@ class PlattScaling(BaseModel):
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
         """logits: any shape. Returns float64 probabilities of the same shape."""
         return torch.sigmoid(logits.double() * self.slope + self.intercept)
+
+
+class CorpusCalibration(BaseModel):
+    """What the service's answers are brought to on one corpus.
+
+    bias: by label, added after dividing log probabilities by the temperature; None for a label that the corpus does not
+    use, and that cannot be chosen.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    bias: tuple[float | None, ...]
+
+    def probabilities(self, posterior: NDArray[np.float64]) -> NDArray[np.float64]:
+        """posterior: (rows, labels), for labels equally likely beforehand. Returns the same shape."""
+        bias = np.array([-np.inf if value is None else value for value in self.bias])
+        logits = np.log(posterior.clip(np.finfo(np.float64).tiny)) / self.temperature + bias
+        weighted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        brought: NDArray[np.float64] = weighted / weighted.sum(axis=1, keepdims=True)
+        return brought
+
+    @property
+    def unused(self) -> tuple[int, ...]:
+        """Labels that cannot be chosen."""
+        return tuple(index for index, value in enumerate(self.bias) if value is None)
+
+    def equal(self) -> "CorpusCalibration":
+        """The service's own answer: as sure as it is, and the labels that can be chosen equally likely."""
+        return CorpusCalibration(bias=tuple(None if value is None else 0.0 for value in self.bias))

@@ -1,8 +1,8 @@
 """A model's answers to the rows of a corpus, under the label frequencies that the corpus's figures assume.
 
-Answers to emotion are given under the frequencies that the labels had in the corpus's training part, where the model
-knows them, because that is what the literature's figures assume; the service takes labels as equally likely. Labels
-that a corpus does not use cannot be chosen.
+Answers are brought to the label frequencies of the corpus, and to how sure one can be on it, where the model knows them
+(`models.training.corpus_calibration`), because that is what the literature's figures assume; the service takes labels
+as equally likely, and knows nothing of the corpus. Labels that a corpus does not use cannot be chosen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.calibration import CorpusCalibration
 from models.encoding import Encoded
 from models.evaluation.row_types import EvaluationError, Rows
 from models.face.encoder import FaceEncoder
@@ -30,14 +31,13 @@ class Answers:
     """What a model says of each row.
 
     encoded: by modality, each row's events, None where it has none. posterior: (rows, labels), for labels equally
-    likely beforehand. log_prior: (labels,), 0 where labels are taken as equally likely, minus infinity for those that
-    the corpus does not use.
+    likely beforehand. calibration: what it is brought to on the corpus.
     """
 
     rows: Rows
     encoded: Mapping[str, Sequence[Encoded | None]]
     posterior: Floats
-    log_prior: Floats
+    calibration: CorpusCalibration
     rows_per_second: float
 
     @property
@@ -52,13 +52,13 @@ class Answers:
 
     @property
     def probabilities(self) -> Floats:
-        """(known rows, labels) under the corpus's own frequencies."""
-        return under(self.posterior[self.known], self.log_prior)
+        """(known rows, labels) on the corpus's terms."""
+        return self.calibration.probabilities(self.posterior[self.known])
 
     @property
     def equal_probabilities(self) -> Floats:
-        """(known rows, labels) for equally likely labels, of those that the corpus uses."""
-        return under(self.posterior[self.known], np.where(np.isfinite(self.log_prior), 0.0, -np.inf))
+        """(known rows, labels) on the service's terms, of the labels that the corpus uses."""
+        return self.calibration.equal().probabilities(self.posterior[self.known])
 
 
 def answers(model: AffectModel, corpus: str, rows: Rows) -> Answers:
@@ -75,14 +75,7 @@ def answers(model: AffectModel, corpus: str, rows: Rows) -> Answers:
     }
     posterior = _posterior(model, rows, encoded)
     rows_per_second = len(rows.truth) / (perf_counter() - began_s)
-    return Answers(rows, encoded, posterior, _log_prior(model, corpus, rows), rows_per_second)
-
-
-def under(posterior: Floats, log_prior: Floats) -> Floats:
-    """Posteriors (rows, labels) for equally likely labels, brought to other frequencies (labels,)."""
-    weighted = posterior * np.exp(log_prior - log_prior.max())
-    brought: Floats = weighted / weighted.sum(axis=1, keepdims=True)
-    return brought
+    return Answers(rows, encoded, posterior, _calibration(model, corpus, rows), rows_per_second)
 
 
 def _encoded(encoder: Any, units: Sequence[Sequence[Any]]) -> list[Encoded | None]:
@@ -124,10 +117,12 @@ def _expressions(model: AffectModel, encoded: Sequence[Encoded | None]) -> Float
     return np.asarray((logits / calibration.temperature + bias).softmax(dim=-1).numpy())
 
 
-def _log_prior(model: AffectModel, corpus: str, rows: Rows) -> Floats:
-    known = model.manifest.metrics.get("log_prior", {}).get(corpus)
-    of_emotion = rows.task == "emotion" and set(rows.units) == {"text"}
-    if known is not None and (rows.task == "expression" or of_emotion) and len(known) == len(rows.labels):
-        return np.array([-np.inf if value is None else value for value in known], dtype=np.float64)
+def _calibration(model: AffectModel, corpus: str, rows: Rows) -> CorpusCalibration:
+    fitted = model.manifest.metrics.get("calibration", {}).get(f"{corpus}/{rows.task}")
+    if fitted is not None:
+        return CorpusCalibration.model_validate(fitted)
+    log_prior = model.manifest.metrics.get("log_prior", {}).get(corpus)
+    if log_prior is not None and len(log_prior) == len(rows.labels):
+        return CorpusCalibration(bias=tuple(log_prior))
     unused = _UNUSED.get(corpus, ())
-    return np.array([-np.inf if label in unused else 0.0 for label in rows.labels])
+    return CorpusCalibration(bias=tuple(None if label in unused else 0.0 for label in rows.labels))

@@ -1,7 +1,7 @@
 """Measures a model folder on a labelled corpus: one row, one window, scored as the service scores windows.
 
-Figures are under the label frequencies that the corpus's literature assumes (`models.evaluation.answers`); the note
-gives accuracy and UAR for labels equally likely too, which is what the service assumes. Left out: figures over
+Figures are on the corpus's terms, as its literature's are (`models.evaluation.answers`); the note gives accuracy, UAR
+and calibration error on the service's terms too, to which all labels are equally likely. Left out: figures over
 sessions, and error bars, which the report gives.
 """
 
@@ -48,17 +48,17 @@ def evaluate(model: str, corpus: str, data: Path, split: str, task: str | None, 
 
 def notes(model: AffectModel, corpus: str, split: str, answered: Answers) -> list[str]:
     """What a reader of the figures has to know: frequencies, rows left out, and what the model has seen before."""
-    rows, known, log_prior = answered.rows, answered.known, answered.log_prior
+    rows, known, calibration = answered.rows, answered.known, answered.calibration
     found = list(rows.notes)
-    usable = np.isfinite(log_prior)
-    if np.ptp(log_prior[usable]) > 0:
+    if calibration != calibration.equal():
         equal = classification_figures(answered.equal_probabilities, answered.truth, rows.labels)
         found.append(
-            "Under the label frequencies of the corpus's training part; "
-            f"for labels equally likely: accuracy {equal['accuracy']:.4f}, UAR {equal['uar']:.4f}."
+            f"On the corpus's terms: temperature {calibration.temperature:.2f} and a bias for each label, as fitted to "
+            "its validation part or the frequencies of its training part; on the service's, all labels equally likely: "
+            f"accuracy {equal['accuracy']:.4f}, UAR {equal['uar']:.4f}, ECE {equal['ece']:.4f}."
         )
-    if not usable.all():
-        unused = ", ".join(label for label, used in zip(rows.labels, usable, strict=True) if not used)
+    if calibration.unused:
+        unused = ", ".join(rows.labels[index] for index in calibration.unused)
         found.append(f"Labels that the corpus does not use and that cannot be chosen: {unused}.")
     if (several := int((~known).sum())) > 0:
         found.append(f"{several} rows with several labels are left out.")

@@ -2,7 +2,8 @@
 
 RUNS holds a folder per part (`face`, `speech`, `text`), each with the part's weights (`PART.safetensors`), its figures
 (`metrics.json`) and the answers it gave to data it was not trained on (`valid_logits.npz`; `oof_logits.npz` for speech,
-whose answers are out of fold). DATA holds the corpora, of which only label frequencies and ordinary lines are read.
+whose answers are out of fold). Of text, fusion is fitted to GoEmotions: its lines are short, many, and of all labels.
+DATA holds the corpora, of which only label frequencies and ordinary lines are read.
 Left out: training, which is each part's own.
 """
 
@@ -24,7 +25,9 @@ from models.labels import EMOTIONS, RISKS
 from models.parts import PARTS
 from models.training.calibration import Floats
 from models.training.card import model_card
+from models.training.corpus_calibration import cross_validated_figures, fit_corpus
 from models.training.fusion import Answers, fit_fusion
+from models.training.held_out import held_out_corpora
 from models.training.provenance import DATA, LICENCES
 from models.training.risk_levels import fit_risk
 
@@ -33,10 +36,13 @@ VERSION = "1.0.0"
 
 FEATURES = {
     "video": "grey crop of 48x48 pixels of one face, brought to zero mean and unit deviation, and its mirror image",
-    "audio": "seconds of 16 kHz mono sound: levelled log-mel frames, through Whisper base's first layers",
-    "text": "token ids of one line: word pieces in English, a unigram tokenizer for 16 languages otherwise",
+    "audio": "a window's voiced seconds of 16 kHz mono sound together: levelled log-mel frames, through the first four "
+    "layers of Whisper base; mean and spread over voiced frames of what layers 2, 3 and 4 say",
+    "text": "token ids of one line by a unigram tokenizer for 16 languages; of an English line its word pieces, and "
+    "those of the lines before it where they are given",
 }
 _PRESENCE = {"video": Presence(), "audio": Presence(least_amount=0.25), "text": Presence()}
+_FUSED_LINES = "goemotions"
 _ORDINARY = ("goemotions", "meld", "smp2020")
 _ANSWER_FILES = {"video": "face/valid_logits.npz", "audio": "speech/oof_logits.npz", "text": "text/valid_logits.npz"}
 
@@ -46,7 +52,9 @@ Arrays = dict[str, NDArray[Any]]
 def assemble(runs: Path, data: Path, out: Path) -> Manifest:
     """Writes the folder `out`. Raises FileNotFoundError, ValueError or ModelError naming what is missing or wrong."""
     files = {modality: _arrays(runs / name) for modality, name in _ANSWER_FILES.items()}
-    fitted = fit_fusion({modality: _answers(arrays, modality) for modality, arrays in files.items()})
+    answers = {modality: _answers(arrays, modality) for modality, arrays in files.items()}
+    answers["text"] = answers["text"].rows(np.flatnonzero(answers["text"].corpus == _FUSED_LINES))
+    fitted = fit_fusion(answers)
     parts = {part.name: _part(runs / part.name / f"{part.name}.safetensors", part.name) for part in PARTS.values()}
     tensors = {name: read for name, (read, _) in parts.items()}
     text = PARTS["text"].build(tensors["text"], parts["text"][1], torch.device("cpu"))
@@ -67,13 +75,28 @@ def assemble(runs: Path, data: Path, out: Path) -> Manifest:
             **figures,
             "fusion": fitted.metrics,
             "risk": levels,
-            "log_prior": {"ferplus": figures["face"]["log_prior"], **_text_priors(data)},
+            "log_prior": {"ferplus": figures["face"]["log_prior"]},
             "thresholds": {"goemotions": figures["text"]["goemotions"]["thresholds"]},
         },
         data=tuple(asdict(corpus) for corpus in DATA),
         licences=LICENCES,
     )
-    return write_model_folder(out, manifest, tensors, model_card(manifest))
+    measured = _on_each_corpus(manifest, files, data)
+    return write_model_folder(out, measured, tensors, model_card(measured))
+
+
+def _on_each_corpus(manifest: Manifest, files: Mapping[str, Arrays], data: Path) -> Manifest:
+    """The manifest with how each corpus is measured, and the figures."""
+    known = manifest.metrics["log_prior"]
+    priors = {"ferplus/emotion": known["ferplus"][: len(EMOTIONS)], **_text_priors(data)}
+    held = held_out_corpora(manifest, files, priors)
+    of_emotion = {name.removesuffix("/emotion"): prior for name, prior in priors.items() if name.endswith("/emotion")}
+    found = {
+        "log_prior": of_emotion | known,
+        "calibration": {name: fit_corpus(asked).model_dump(mode="json") for name, asked in held.items()},
+        "corpora": {name: cross_validated_figures(asked) for name, asked in held.items()},
+    }
+    return manifest.model_copy(update={"metrics": {**manifest.metrics, **found}})
 
 
 def _arrays(path: Path) -> Arrays:
@@ -82,9 +105,14 @@ def _arrays(path: Path) -> Arrays:
 
 
 def _answers(arrays: Arrays, modality: str) -> Answers:
-    """The rows that show one of the seven emotions (contempt is none of them)."""
+    """The rows that show one of the seven emotions (contempt is none of them).
+
+    Sound as it was recorded and changed sound are corpora of their own, so that they weigh alike.
+    """
     rows = np.arange(len(arrays["label7"]))
     corpus = arrays.get("corpus", np.full(len(rows), modality))
+    if "question" in arrays:
+        corpus = np.char.add(corpus, arrays["question"])
     group = arrays.get("speaker", rows.astype(str))
     known = arrays["label7"] >= 0
     return Answers(arrays["logits7"][known], arrays["label7"][known].astype(np.int64), corpus[known], group[known])
@@ -109,14 +137,21 @@ def _risk_logits(encoder: Any, corpus: str, data: Path) -> torch.Tensor:
 
 
 def _text_priors(data: Path) -> dict[str, list[float | None]]:
-    """Per emotion corpus, the logarithm of each label's frequency in training; None for a label it does not use."""
+    """By "corpus/task", the logarithm of each label's frequency in training; None for a label that is not used."""
     priors = {}
     for name in CORPORA:
-        shares = [sample.emotion for sample in read_corpus(name, data, "train") if sample.emotion is not None]
-        if shares:
-            frequency: Floats = np.array(shares).mean(axis=0)
-            priors[name] = [round(float(np.log(share)), 4) if share else None for share in frequency]
+        samples = read_corpus(name, data, "train")
+        if shares := [sample.emotion for sample in samples if sample.emotion is not None]:
+            priors[f"{name}/emotion"] = _logs(np.array(shares).mean(axis=0))
+        for head, risk in enumerate(RISKS):
+            if labels := [label for sample in samples if (label := sample.risk[head]) is not None]:
+                has = float(np.mean(labels))
+                priors[f"{name}/{risk}"] = _logs(np.array([1 - has, has]))
     return priors
+
+
+def _logs(frequency: Floats) -> list[float | None]:
+    return [round(float(np.log(share)), 4) if share else None for share in frequency]
 
 
 @click.command()

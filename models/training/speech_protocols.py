@@ -173,19 +173,21 @@ def measure_speech(data: Path, out: Path, training: SpeechTraining | None = None
         "settings": asdict(training),
     }
     (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    _write_answers(out / "oof_logits.npz", joined(list(found.values())))
+    _write_answers(out / "oof_logits.npz", found)
     return metrics
 
 
-def _write_answers(path: Path, found: Answers) -> None:
+def _write_answers(path: Path, found: Mapping[str, Answers]) -> None:
+    every = joined(list(found.values()))
     np.savez(
         path,
-        logits7=found.emotion_logits(),
-        label7=found.emotion(),
-        corpus=np.array([name.split("-")[0] for name in found.speaker]),
-        speaker=found.speaker,
-        logits9=found.logits,
-        state=found.state,
+        logits7=every.emotion_logits(),
+        label7=every.emotion(),
+        corpus=np.array([name.split("-")[0] for name in every.speaker]),
+        speaker=every.speaker,
+        question=np.repeat(list(found), [len(answered.state) for answered in found.values()]),
+        logits9=every.logits,
+        state=every.state,
     )
 
 

@@ -28,7 +28,6 @@ from models.training.text import read_training_data, train_text
 from models.training.text_mix import Floats, log_prior
 
 _LINES_PER_CALL = 64
-_ANSWERED = "goemotions"  # its lines are short, many, and of one label each or several: what fusion is fitted on
 
 
 def make_text_part(data: Path, out: Path, seed: int = 0) -> dict[str, Any]:
@@ -47,15 +46,24 @@ def make_text_part(data: Path, out: Path, seed: int = 0) -> dict[str, Any]:
 
 
 def measure_text(encoder: TextEncoder, data: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Figures by corpus, and the answers to validation lines that calibration and fusion are fitted on."""
+    """Figures by corpus, and the answers to validation lines that calibration and fusion are fitted on.
+
+    Lines of several emotions are not among those answers.
+    """
     train, valid, _ = read_training_data(data)
     logits = {name: encoded_lines(encoder, samples) for name, samples in valid.items()}
     figures = {name: _figures(logits[name], samples, _emotion(train[name])) for name, samples in valid.items()}
-    shares = _emotion(valid[_ANSWERED])
-    single = shares.max(axis=1) == 1
+    alone = [
+        (logits[corpus][row, : len(EMOTIONS)], int(np.argmax(sample.emotion)), corpus, sample.group)
+        for corpus in CORPORA
+        for row, sample in enumerate(valid[corpus])
+        if sample.emotion is not None and max(sample.emotion) == 1
+    ]
     answers: dict[str, NDArray[Any]] = {
-        "logits7": logits[_ANSWERED][single, : len(EMOTIONS)],
-        "label7": shares[single].argmax(axis=1),
+        "logits7": np.array([row for row, _, _, _ in alone], np.float32),
+        "label7": np.array([label for _, label, _, _ in alone]),
+        "corpus": np.array([corpus for _, _, corpus, _ in alone]),
+        "group": np.array([group for _, _, _, group in alone]),
     }
     for head, name in enumerate(RISKS):
         rows = [
@@ -118,7 +126,7 @@ def main(data: Path, out: Path, seed: int) -> None:
     """Trains the text networks on the corpora under DATA; a killed run goes on where it was."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     figures = make_text_part(data, out, seed)
-    click.echo(f"{out}: GoEmotions macro-F1 {figures[_ANSWERED]['multi_label_f1']['macro']:.3f}", err=True)
+    click.echo(f"{out}: GoEmotions macro-F1 {figures['goemotions']['multi_label_f1']['macro']:.3f}", err=True)
 
 
 if __name__ == "__main__":

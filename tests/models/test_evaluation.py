@@ -53,7 +53,7 @@ def test_lines_with_emotions_give_the_contracts_object(data: Path) -> None:
     note = str(figures["note"])
     assert "1 rows with several labels are left out" in note
     assert "several labels allowed: macro-F1" in note
-    assert "for labels equally likely: accuracy 1.0000" in note
+    assert "all labels equally likely: accuracy 1.0000" in note
     assert "trained on" not in note
 
 

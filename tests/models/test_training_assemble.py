@@ -18,20 +18,23 @@ from models.training.assemble import assemble
 
 pytestmark = pytest.mark.unit
 
-LABELS: dict[str, dict[str, object]] = {
-    "goemotions": {"ekman": ["joy"]},
-    "meld": {"emotion": "joy"},
-    "tweeteval-emotion": {"label": "joy"},
-    "isear": {"emotion": "joy", "no_response": 0},
-    "smp2020": {"emotion": "happy"},
-    "dreaddit": {"stress": 1},
-    "sdcnl": {"suicide": 1},
-    "sos1k": {"suicide_risk": 1},
-    "davidson": {"class": "hate"},
-    "tweeteval-hate": {"label": "hate"},
-    "tweeteval-offensive": {"label": "offensive"},
-    "cold": {"offensive": 1},
+LABELS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "goemotions": ({"ekman": ["joy"]}, {"ekman": ["fear"]}),
+    "meld": ({"emotion": "joy"}, {"emotion": "joy"}),
+    "tweeteval-emotion": ({"label": "joy"}, {"label": "anger"}),
+    "isear": ({"emotion": "joy", "no_response": 0}, {"emotion": "fear", "no_response": 0}),
+    "smp2020": ({"emotion": "happy"}, {"emotion": "angry"}),
+    "dreaddit": ({"stress": 1}, {"stress": 0}),
+    "sdcnl": ({"suicide": 1}, {"suicide": 0}),
+    "sos1k": ({"suicide_risk": 1}, {"suicide_risk": 0}),
+    "davidson": ({"class": "hate"}, {"class": "neither"}),
+    "tweeteval-hate": ({"label": "hate"}, {"label": "not-hate"}),
+    "tweeteval-offensive": ({"label": "offensive"}, {"label": "not-offensive"}),
+    "cold": ({"offensive": 1}, {"offensive": 0}),
 }
+"""Of every other line."""
+
+RISKY = {"distress": "dreaddit", "self_harm": "sdcnl", "abuse": "cold"}
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def data(tmp_path: Path) -> Path:
     for name, corpus in CORPORA.items():
         lines = [f"{name} line {n}, " + "I am tired " * n for n in range(40)]
         lines[0] = "I want to kill myself" if name == "goemotions" else "see you at lunch"
-        rows = [{"id": f"{n}-1", "lang": "en", "text": line, **LABELS[name]} for n, line in enumerate(lines)]
+        rows = [{"id": f"{n}-1", "lang": "en", "text": line, **LABELS[name][n % 2]} for n, line in enumerate(lines)]
         for split in ("train", "valid"):
             with gzip.open(tmp_path / "text" / f"{corpus.stem}_{split}.jsonl.gz", "wt") as file:
                 file.writelines(json.dumps(row) + "\n" for row in rows)
@@ -58,8 +61,13 @@ def runs(tmp_path: Path) -> Path:
     half = np.arange(60) % 2
     curve = (rng.normal(0, 2, 60) + 2 * half - 1).astype(np.float32)
     risk = {f"risk_{name}_{key}": value for name in RISKS for key, value in (("logits", curve), ("labels", half))}
-    corpora = {f"risk_{name}_corpus": np.full(60, "made") for name in RISKS}
-    speech: dict[str, NDArray[Any]] = {"corpus": np.full(140, "made"), "speaker": (np.arange(140) // 7).astype(str)}
+    corpora = {f"risk_{name}_corpus": np.full(60, RISKY[name]) for name in RISKS}
+    speech: dict[str, NDArray[Any]] = {
+        "corpus": np.full(140, "made"),
+        "speaker": (np.arange(140) // 7).astype(str),
+        "question": np.full(140, "clips"),
+    }
+    lines: dict[str, NDArray[Any]] = {"corpus": np.full(140, "goemotions"), "group": np.arange(140).astype(str)}
     contempt: dict[str, NDArray[Any]] = {
         "logits7": np.concatenate([logits, logits[:1]]),
         "label7": np.append(labels, -1),
@@ -67,7 +75,7 @@ def runs(tmp_path: Path) -> Path:
     answers: dict[str, tuple[str, dict[str, NDArray[Any]]]] = {
         "face": ("valid", contempt),
         "speech": ("oof", {**emotion, **speech}),
-        "text": ("valid", {**emotion, **risk, **corpora}),
+        "text": ("valid", {**emotion, **lines, **risk, **corpora}),
     }
     for part, (name, arrays) in answers.items():
         folder = tmp_path / "runs" / part
@@ -92,6 +100,10 @@ def test_parts_answers_and_figures_become_a_model_folder(
         assert all(read.tensors[part][name].equal(tensor) for name, tensor in tensors.items())
     happiness = EMOTIONS.index("happiness")
     assert read.manifest.metrics["log_prior"]["meld"] == [0 if i == happiness else None for i in range(len(EMOTIONS))]
+    assert set(read.manifest.metrics["corpora"]) == {
+        *("ferplus/emotion", "made/emotion", "goemotions/emotion"),
+        *(f"{corpus}/{risk}" for risk, corpus in RISKY.items()),
+    }
     assert (tmp_path / "out" / "MODEL_CARD.md").read_text().startswith(f"# {written.name} {written.version}\n")
 
 
