@@ -14,7 +14,7 @@ from typing import Any
 
 from models.data.manifest import has_manifest
 from models.face.network import NetworkConfig
-from models.training.distributed import process_group, process_index
+from models.training.distributed import joined_processes, rank
 from models.training.face import FaceTraining, train_face
 from models.training.own_model import with_own_face
 from models.training.progress import Report, shown, tensorboard_events, told_to
@@ -42,7 +42,7 @@ def train(task: str, data: Path, out: Path, config: Path | None = None) -> Path:
     if task not in TASKS:
         raise TrainingError(f"task {task!r} is not one of {', '.join(TASKS)}")
     settings = {} if config is None else _read(config)
-    with process_group():
+    with joined_processes():
         if has_manifest(data):
             return _own(task, data, out, settings)
         return _known(task, data, out, settings)
@@ -65,7 +65,7 @@ def _own(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Path:
     if task != "face":
         raise TrainingError(f"{data / 'manifest.csv'}: a manifest trains the task face, not {task}")
     _face(data, out / "face", _OWN, settings)
-    if process_index() == 0:
+    if rank() == 0:
         with_own_face(out / "face", out / _MODEL)
     return out / _MODEL
 

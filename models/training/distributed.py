@@ -14,7 +14,7 @@ from torch import Tensor, distributed
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
+def joined_processes() -> Iterator[None]:
     """Joins the processes that `torchrun` started, until the block ends; does nothing in a process of its own."""
     if "WORLD_SIZE" not in os.environ:
         yield
@@ -27,11 +27,11 @@ def process_group() -> Iterator[None]:
 
 
 def processes() -> int:
-    """How many train together, 1 outside `process_group`."""
+    """How many train together, 1 outside `joined_processes`."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def process_index() -> int:
+def rank() -> int:
     """Which of them this is, from 0; the first one writes files and tells of progress."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
@@ -44,7 +44,7 @@ def split_rows(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     rows = len(batch[0])
     if rows % processes():
         raise ValueError(f"a batch of {rows} rows cannot be shared evenly by {processes()} processes")
-    return tuple(tensor[process_index() :: processes()] for tensor in batch)
+    return tuple(tensor[rank() :: processes()] for tensor in batch)
 
 
 def mean_over_processes(value: float) -> float:

@@ -28,7 +28,7 @@ from models.face.expressions import EXPRESSIONS
 from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig, build_network
 from models.labels import EMOTIONS
 from models.training.augment_face import augment_faces, mix_faces
-from models.training.distributed import process_index, split_rows
+from models.training.distributed import rank, split_rows
 from models.training.loop import FitConfig, FitResult, Metrics, fit
 from models.training.losses import balanced_class_weights, distribution_loss, focal_loss
 from models.training.measure_face import (
@@ -126,7 +126,7 @@ def train_face(
         seeded = replace(training, seed=training.seed + number)
         result = _fit(member, train, valid, log_prior, seeded, out_dir / f"member_{number}", progress)
         best_epochs.append(result.best_epoch)
-    if process_index() > 0:
+    if rank() > 0:
         return {}
     network = members[0] if len(members) == 1 else ExpressionCommittee(members)
     return write_face_part(out_dir, network, valid, log_prior, {"best_epochs": best_epochs, **facts})
@@ -231,7 +231,7 @@ def _fit(
         checkpoint=folder / "checkpoint.safetensors",
     )
     result = fit(network, draw, loss, validate, config, progress, _share)
-    if process_index() == 0:
+    if rank() == 0:
         save_learning_curves(folder / "curves.png", result.history, result.best_epoch)
     return result
 

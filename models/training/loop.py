@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from models.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.training.distributed import as_the_first_has_them, mean_over_processes, process_index, processes
+from models.training.distributed import as_the_first_has_them, mean_over_processes, processes, rank
 from models.training.schedule import Schedule, share_of_rate
 
 Batch = TypeVar("Batch")
@@ -96,7 +96,7 @@ def fit(
     for epoch in range(len(result.history), config.epochs):
         if epoch - result.best_epoch > config.patience:
             break
-        torch.manual_seed(config.seed * 1_000_003 + epoch + 7_919 * process_index())
+        torch.manual_seed(config.seed * 1_000_003 + epoch + 7_919 * rank())
         drawn = batches(epoch) if split is None else map(split, batches(epoch))
         mean_loss = mean_over_processes(_train_epoch(run, drawn, config))
         run.averaged.eval()
@@ -106,7 +106,7 @@ def fit(
         if result.best_epoch < 0 or metrics[config.metric] > result.best[config.metric]:
             result.best_epoch, result.best = epoch, metrics
             run.best_weights = {name: value.clone() for name, value in run.averaged.state_dict().items()}
-        if process_index() == 0:
+        if rank() == 0:
             if config.checkpoint is not None:
                 save_checkpoint(config.checkpoint, _checkpoint(run, config))
             if progress is not None:

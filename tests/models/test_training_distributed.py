@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.training.distributed import process_index, processes, split_rows
+from models.training.distributed import rank, processes, split_rows
 from tests.models import two_processes
 
 pytestmark = pytest.mark.unit
@@ -32,4 +32,4 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_same_total_batch(tmp_
 
 def test_a_process_of_its_own_takes_every_row() -> None:
     (rows,) = split_rows((torch.arange(5),))
-    assert (processes(), process_index(), rows.tolist()) == (1, 0, [0, 1, 2, 3, 4])
+    assert (processes(), rank(), rows.tolist()) == (1, 0, [0, 1, 2, 3, 4])

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.training.distributed import process_group, process_index, split_rows
+from models.training.distributed import joined_processes, rank, split_rows
 from models.training.loop import FitConfig, fit
 
 Batch = tuple[Tensor, Tensor]
@@ -30,11 +30,11 @@ def main(out: Path) -> None:
     torch.manual_seed(3)
     net = nn.Sequential(nn.Linear(5, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 1))
     config = FitConfig(5, 4, "right", learning_rate=0.02, ema_decay=0.5, checkpoint=out / "checkpoint.safetensors")
-    with process_group():
+    with joined_processes():
         result = fit(
             net, batches, loss, lambda net: {"right": -float(loss(net, next(batches(99))))}, config, None, split
         )
-        if process_index() == 0:
+        if rank() == 0:
             (out / "history.json").write_text(json.dumps(result.history))
 
 
