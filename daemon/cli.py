@@ -15,6 +15,7 @@ import structlog
 
 from daemon import logs
 from daemon.cli_kafka import dead_letters, produce
+from daemon.cli_models import evaluate, report, train
 from daemon.cli_options import Moment, Speed, configured, load_configured
 from daemon.config import Config
 from daemon.config.errors import ConfigurationError
@@ -135,29 +136,6 @@ def devices() -> None:
 
 
 @cli.command()
-@click.option("--model", default="default", show_default=True, metavar="DIR|default")
-@click.option("--corpus", required=True, metavar="NAME")
-@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the corpora.")
-@click.option("--split", required=True, metavar="SPLIT")
-@click.option("--task", metavar="NAME", help="For corpora that have several.")
-@click.option("--drop", type=click.Choice(["video", "audio", "text"]), help="Leaves one modality out.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def evaluate(
-    model: str, corpus: str, data: Path, split: str, task: str | None, drop: str | None, as_json: bool
-) -> None:
-    """Measures a model on a labelled corpus."""
-    from models.evaluation.command import evaluate
-
-    figures = evaluate(model, corpus, data, split, task, drop)
-    if as_json:
-        click.echo(json.dumps(figures, ensure_ascii=False))
-        return
-    for name, figure in figures.items():
-        if not isinstance(figure, dict | list):
-            click.echo(f"{name:>16}  {figure}", err=True)
-
-
-@cli.command()
 @click.argument("names", nargs=-1, type=click.Choice(_BENCHMARKS))
 @click.option(
     "--bootstrap-servers", "server", envvar="AFFECTD_TEST_KAFKA", metavar="HOST:PORT", help="The Kafka of ingest."
@@ -187,8 +165,8 @@ def bench(names: tuple[str, ...], server: str | None) -> None:
     Console(stderr=True).print(table)
 
 
-cli.add_command(produce)
-cli.add_command(dead_letters)
+for command in (evaluate, train, report, produce, dead_letters):
+    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -41,13 +41,15 @@ def exit_code(error: Exception) -> ExitCode:
 
 def _of_a_model(error: Exception) -> ExitCode:
     from models.artifact import ModelError  # these bring torch, so they are asked last
+    from models.data.manifest import ManifestError
     from models.evaluation.rows import EvaluationError
     from models.model import DeviceUnavailableError
+    from models.training.command import TrainingError
 
     match error:
         case ModelError():
             return ExitCode.CONFIGURATION
-        case EvaluationError():
+        case EvaluationError() | ManifestError() | TrainingError():
             return ExitCode.BAD_DATA
         case DeviceUnavailableError():
             return ExitCode.UNAVAILABLE

@@ -5,27 +5,39 @@ does the four in turn. A run that was killed goes on where it was, and what is f
 own manifest trains the face part, onto the shipped model. Under `torchrun` the processes train a face network together.
 """
 
-import dataclasses
+import hashlib
+import json
 import logging
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from models.data.manifest import has_manifest
-from models.face.network import NetworkConfig
+from pydantic import TypeAdapter, ValidationError
+
+from models.artifact import ModelError
+from models.data.manifest import ManifestError, has_manifest
 from models.training.distributed import joined_processes, rank
 from models.training.face import FaceTraining, train_face
 from models.training.own_model import with_own_face
 from models.training.progress import Report, shown, tensorboard_events, told_to
+from models.training.speech import SpeechTraining, train_speech
+from models.training.speech_protocols import measure_speech
+from models.training.text import RECIPES, TextTraining
+from models.training.text_part import make_text_part
 
 TASKS = ("face", "speech", "text", "fusion", "all")
 
 log = logging.getLogger(__name__)
 
 _MODEL = "model"
+_RECORD = "training.json"
 _OWN = FaceTraining(from_shipped=True, epochs=12, learning_rate=5e-4)
 """For a manifest, unless its configuration says otherwise."""
+
+Training = TypeVar("Training", FaceTraining, SpeechTraining, TextTraining)
 
 
 class TrainingError(ValueError):
@@ -35,24 +47,27 @@ class TrainingError(ValueError):
 def train(task: str, data: Path, out: Path, config: Path | None = None) -> Path:
     """Trains, and returns the folder that was made: a part's, or a model's.
 
-    task: one of TASKS. config: TOML with a table `face`, whose keys are fields of `FaceTraining` (`networks` as an
-    array of tables), and `tensorboard = true` for events under the part's folder.
-    Raises TrainingError, or what the data's readers and `models.training.assemble` raise.
+    task: one of TASKS. config: TOML with tables `face`, `speech` and `text`, whose keys are fields of `FaceTraining`,
+    `SpeechTraining` and `TextTraining`, and `tensorboard = true` for events under the part's folder.
+    Raises TrainingError, ManifestError, or ModelError for a shipped model that cannot be read.
     """
     if task not in TASKS:
         raise TrainingError(f"task {task!r} is not one of {', '.join(TASKS)}")
     settings = {} if config is None else _read(config)
-    with joined_processes():
-        if has_manifest(data):
-            return _own(task, data, out, settings)
-        return _known(task, data, out, settings)
+    try:
+        with joined_processes():
+            return (_own if has_manifest(data) else _known)(task, data, out, settings)
+    except (TrainingError, ManifestError, ModelError):
+        raise
+    except (OSError, ValueError) as wrong:  # of the corpora's readers, which name the file
+        raise TrainingError(str(wrong)) from wrong
 
 
 def _known(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Path:
-    steps: dict[str, Callable[[], object]] = {
-        "face": lambda: _face(data, out / "face", FaceTraining(), settings),
-        "speech": lambda: _speech(data, out / "speech"),
-        "text": lambda: _text(data, out / "text"),
+    steps: dict[str, Callable[[], None]] = {
+        "face": lambda: _face(data, out / "face", _training(FaceTraining(), "face", settings), settings),
+        "speech": lambda: _speech(data, out / "speech", _training(SpeechTraining(), "speech", settings)),
+        "text": lambda: _text(data, out / "text", _training(TextTraining(), "text", settings), settings),
         "fusion": lambda: _fusion(data, out),
     }
     for name in steps if task == "all" else (task,):
@@ -64,32 +79,33 @@ def _known(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Pat
 def _own(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Path:
     if task != "face":
         raise TrainingError(f"{data / 'manifest.csv'}: a manifest trains the task face, not {task}")
-    _face(data, out / "face", _OWN, settings)
+    _face(data, out / "face", _training(_OWN, "face", settings), settings)
     if rank() == 0:
         with_own_face(out / "face", out / _MODEL)
     return out / _MODEL
 
 
-def _face(data: Path, out: Path, usual: FaceTraining, settings: Mapping[str, Any]) -> None:
-    training = _training(usual, settings.get("face", {}))
-    events: tuple[Report, ...] = (tensorboard_events(out / "events"),) if settings.get("tensorboard") else ()
+def _face(data: Path, out: Path, training: FaceTraining, settings: Mapping[str, Any]) -> None:
     members = 1 if training.from_shipped else len(training.networks)
-    with shown("face", training.epochs * members) as bar:
-        train_face(data, out, training, told_to(bar, *events))
+    with _once(data, out, training) as wanted, shown("face", training.epochs * members) as bar:
+        if wanted:
+            train_face(data, out, training, told_to(bar, *_events(out, settings)))
 
 
-def _speech(data: Path, out: Path) -> None:
-    from models.training.speech import train_speech
-    from models.training.speech_protocols import measure_speech
+def _speech(data: Path, out: Path, training: SpeechTraining) -> None:
+    with _once(data, out, training) as wanted:
+        if wanted:
+            train_speech(data, out, training)
+            measure_speech(data, out, training)
 
-    train_speech(data, out)
-    measure_speech(data, out)
 
-
-def _text(data: Path, out: Path) -> None:
-    from models.training.text_part import make_text_part
-
-    make_text_part(data, out)
+def _text(data: Path, out: Path, training: TextTraining, settings: Mapping[str, Any]) -> None:
+    epochs = {name: training.recipe(name).epochs for name in RECIPES}
+    with _once(data, out, training) as wanted, shown("text", sum(epochs.values())) as bar:
+        if wanted:
+            before = {"english": 0, "multilingual": epochs["english"]}
+            told = {name: told_to(_later(bar, before[name]), *_events(out / name, settings)) for name in RECIPES}
+            make_text_part(data, out, training, told)
 
 
 def _fusion(data: Path, out: Path) -> None:
@@ -100,24 +116,66 @@ def _fusion(data: Path, out: Path) -> None:
     assemble(out, data, out / _MODEL)
 
 
+@contextmanager
+def _once(data: Path, out: Path, training: Any) -> Iterator[bool]:
+    """Whether the part is to be trained: not if it is finished. Leaving without an error finishes it.
+
+    Raises TrainingError where `out` was begun with other data or settings.
+    """
+    manifest = hashlib.sha256((data / "manifest.csv").read_bytes()).hexdigest() if has_manifest(data) else None
+    what = json.loads(json.dumps({"data": str(data.resolve()), "manifest": manifest, "training": asdict(training)}))
+    record = out / _RECORD
+    begun = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {"what": what, "finished": False}
+    if begun["what"] != what:
+        raise TrainingError(
+            f"{out}: begun with other data or settings ({record.name}); delete it or name another folder"
+        )
+    if begun["finished"]:
+        log.info("%s: finished before", out)
+        yield False
+        return
+    _write(record, {"what": what, "finished": False})
+    yield True
+    _write(record, {"what": what, "finished": True})
+
+
+def _write(record: Path, content: Mapping[str, Any]) -> None:
+    if rank() == 0:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _later(report: Report, epochs: int) -> Report:
+    return lambda epoch, metrics: report(epochs + epoch, metrics)
+
+
+def _events(out: Path, settings: Mapping[str, Any]) -> tuple[Report, ...]:
+    return (tensorboard_events(out / "events"),) if settings.get("tensorboard") else ()
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as wrong:
         raise TrainingError(f"{path}: {wrong}") from wrong
-    if unknown := set(settings) - {"face", "tensorboard"}:
-        raise TrainingError(f"{path}: unknown {', '.join(sorted(unknown))}; known are face and tensorboard")
+    if unknown := set(settings) - {"face", "speech", "text", "tensorboard"}:
+        raise TrainingError(f"{path}: unknown {', '.join(sorted(unknown))}; known are face, speech, text, tensorboard")
     return settings
 
 
-def _training(usual: FaceTraining, table: Mapping[str, Any]) -> FaceTraining:
-    known = {field.name for field in dataclasses.fields(FaceTraining)}
-    if unknown := set(table) - known:
-        raise TrainingError(f"face: unknown {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
-    changes = dict(table)
+def _training(usual: Training, name: str, settings: Mapping[str, Any]) -> Training:
+    """The usual training with the table's changes."""
+    table = settings.get(name, {})
+    known = {field.name for field in fields(usual)}
+    if not isinstance(table, Mapping) or set(table) - known:
+        unknown = ", ".join(sorted(set(table) - known)) if isinstance(table, Mapping) else table
+        raise TrainingError(f"{name}: unknown {unknown}; known are {', '.join(sorted(known))}")
+    changed = {field: getattr(usual, field) for field in known} | dict(table)
     try:
-        if "networks" in changes:
-            changes["networks"] = tuple(NetworkConfig(**network) for network in changes["networks"])
-        return dataclasses.replace(usual, **changes)
-    except (TypeError, ValueError) as wrong:
-        raise TrainingError(f"face: {wrong}") from wrong
+        return TypeAdapter(type(usual)).validate_python(changed)
+    except ValidationError as wrong:
+        raise TrainingError(_problems(name, wrong)) from wrong
+
+
+def _problems(table: str, wrong: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, (table, *error['loc'])))}: {error['msg']}" for error in wrong.errors())

@@ -9,7 +9,7 @@ Left out: the word tables, which stay as they are.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +103,29 @@ RECIPES = {
 """By the names that the networks have in the model folder."""
 
 
+@dataclass(frozen=True, slots=True)
+class TextTraining:
+    """What of the recipes may be changed.
+
+    epochs: of both networks, None for each one's own. draws_share: of the rows of each corpus in an epoch.
+    """
+
+    epochs: int | None = None
+    draws_share: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a share that leaves nothing."""
+        if not 0 < self.draws_share <= 1:
+            raise ValueError(f"draws_share must be above 0 and at most 1 (is {self.draws_share})")
+
+    def recipe(self, name: str) -> Recipe:
+        """That of a network, as changed."""
+        usual = RECIPES[name]
+        draws = {corpus: max(1, round(rows * self.draws_share)) for corpus, rows in usual.draws.items()}
+        return replace(usual, draws=draws, epochs=self.epochs or usual.epochs)
+
+
 def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[str, list[TextSample]], dict[str, int]]:
     """Training and validation samples of every corpus, and how many training rows repeat a validation text."""
     valid = {name: read_corpus(name, data, "valid") for name in CORPORA}
@@ -143,13 +166,15 @@ def risk_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
     return (each * batch.risk_weight).mean()
 
 
-def train_text(name: str, data_dir: Path, out_dir: Path, seed: int = 0) -> TextNetwork:
+def train_text(
+    name: str, data_dir: Path, out_dir: Path, training: TextTraining, progress: Callable[[int, Metrics], None]
+) -> TextNetwork:
     """Fine-tunes the network `name` of RECIPES, with new heads, on the corpora under `data_dir`.
 
     A killed run goes on from `out_dir`/NAME.checkpoint.safetensors, and a finished one is read from it.
     Raises CorpusError for missing or malformed corpora, and as `fit` does.
     """
-    recipe = RECIPES[name]
+    recipe, seed = training.recipe(name), training.seed
     tokenizer = recipe.tokenizer()
     train, valid, repeats = read_training_data(data_dir)
     log.info("training rows that repeat a validation text, left out: %s", repeats)
@@ -170,16 +195,12 @@ def train_text(name: str, data_dir: Path, out_dir: Path, seed: int = 0) -> TextN
         bf16=True,
         checkpoint=out_dir / f"{name}.checkpoint.safetensors",
     )
-    fit(network, mix.batches, joint_loss, lambda net: score(net, held_out, priors), config, _report)
+    fit(network, mix.batches, joint_loss, lambda net: score(net, held_out, priors), config, progress)
     return network
 
 
 def _spoken(samples: list[TextSample], recipe: Recipe) -> list[TextSample]:
     return [sample for sample in samples if sample.lang in recipe.languages]
-
-
-def _report(epoch: int, metrics: Metrics) -> None:
-    log.info("epoch %d: %s", epoch, {name: round(value, 4) for name, value in metrics.items()})
 
 
 @torch.no_grad()

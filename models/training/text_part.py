@@ -7,12 +7,10 @@ Left out: spread over seeds, for which the networks would have to be trained sev
 """
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,19 +22,21 @@ from models.text.encoder import ChatLine, TextEncoder
 from models.text.measure import best_thresholds, emotion_figures, label_scores, multi_label_f1, risk_figures
 from models.text.minilm import minilm_vocabulary
 from models.text.part import build_part, pack_part
-from models.training.text import read_training_data, train_text
+from models.training.progress import Report
+from models.training.text import RECIPES, TextTraining, read_training_data, train_text
 from models.training.text_mix import Floats, log_prior
 
 _LINES_PER_CALL = 64
 
 
-def make_text_part(data: Path, out: Path, seed: int = 0) -> dict[str, Any]:
+def make_text_part(data: Path, out: Path, training: TextTraining, progress: Mapping[str, Report]) -> dict[str, Any]:
     """Writes `text.safetensors`, `metrics.json` and `valid_logits.npz` under `out`, and returns the figures.
 
-    Networks that `out` has already are not trained again. Raises as `models.training.text.train_text` does.
+    progress: by network, told every epoch. Networks that `out` has already are not trained again.
+    Raises as `models.training.text.train_text` does.
     """
     out.mkdir(parents=True, exist_ok=True)
-    english, multilingual = (train_text(name, data, out, seed) for name in ("english", "multilingual"))
+    english, multilingual = (train_text(name, data, out, training, progress[name]) for name in RECIPES)
     tensors = pack_part(multilingual, english, minilm_vocabulary())
     save_file(tensors, out / "text.safetensors")
     figures, answers = measure_text(build_part(tensors, torch.device("cpu")), data)
@@ -116,18 +116,3 @@ def _several_labels(scores: Floats, shares: Floats) -> dict[str, Any]:
 def _emotion(samples: Sequence[TextSample]) -> Floats:
     none = (0.0,) * len(EMOTIONS)
     return np.array([sample.emotion or none for sample in samples], np.float32)
-
-
-@click.command()
-@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), metavar="DIR")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--seed", default=0, show_default=True)
-def main(data: Path, out: Path, seed: int) -> None:
-    """Trains the text networks on the corpora under DATA; a killed run goes on where it was."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    figures = make_text_part(data, out, seed)
-    click.echo(f"{out}: GoEmotions macro-F1 {figures['goemotions']['multi_label_f1']['macro']:.3f}", err=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,6 +12,10 @@ from daemon.config.errors import ConfigurationError
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode, exit_code
 from daemon.http import CannotBind
+from models.artifact import ModelError
+from models.data.manifest import ManifestError
+from models.evaluation.row_types import EvaluationError
+from models.training.command import TASKS, TrainingError
 from streams.kafka.checks import ChecksFailed
 from streams.kafka.connection import ConnectionProblem
 from streams.kafka.faults import BrokerUnavailable
@@ -23,7 +27,7 @@ pytestmark = pytest.mark.unit
 
 COMMANDS = (
     *("run", "demo", "replay", "check-config", "show-config", "doctor", "devices", "evaluate", "bench"),
-    *("produce", "dead-letters"),
+    *("train", "report", "produce", "dead-letters"),
 )
 Captured = pytest.CaptureFixture[str]
 
@@ -44,6 +48,10 @@ def test_help_lists_every_command_and_torch_is_not_imported_for_it() -> None:
         ["demo", "--speed", "0"],
         ["replay", "x", "--start", "a"],
         ["bench", "x"],
+        ["train", "faces", "--data", ".", "--out", "out"],
+        ["train", "all", "--data", "."],
+        ["report"],
+        ["report", "--data", ".", "--rows", "0"],
         ["produce"],
         ["produce", "x", "--bootstrap-servers", "nowhere"],
         ["produce", "x", "--pictures", "gif"],
@@ -118,12 +126,39 @@ def test_the_cluster_is_that_of_a_configuration_or_of_a_broker_not_both(
         (BrokerUnavailable("x"), ExitCode.UNAVAILABLE),
         (TooScattered("x"), ExitCode.USAGE),
         (SourceError("x"), ExitCode.BAD_DATA),
+        (EvaluationError("x"), ExitCode.BAD_DATA),
+        (ManifestError("x"), ExitCode.BAD_DATA),
+        (TrainingError("x"), ExitCode.BAD_DATA),
+        (ModelError("x"), ExitCode.CONFIGURATION),
         (CannotBind("x"), ExitCode.UNAVAILABLE),
         (KeyError("x"), ExitCode.BUG),
     ],
 )
 def test_each_kind_of_error_has_its_status(error: Exception, code: ExitCode) -> None:
     assert exit_code(error) is code
+
+
+def test_training_offers_every_task(capsys: Captured) -> None:
+    assert main(["train", "--help"]) == ExitCode.OK
+    assert "{" + "|".join(TASKS) + "}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "speech", "--out", "out"], "speech/ravdess.csv"),
+        (["train", "fusion", "--out", "out"], "fusion needs the parts that are trained first"),
+        (["report"], "there is neither manifest.csv nor the validation part of a known corpus"),
+    ],
+)
+def test_data_that_is_not_there_is_named(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "--data", str(tmp_path)]) == ExitCode.BAD_DATA
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert message in heard.err
 
 
 def test_a_reader_that_leaves_ends_the_command_quietly() -> None:

@@ -115,7 +115,8 @@ def test_parts_are_trained_from_the_networks_that_the_configuration_names(tmp_pa
         ("text", "", "a manifest trains the task face, not text"),
         ("face", "[face]\nepoch = 3", "face: unknown epoch; known are bf16, class_weight_power, ema_decay"),
         ("face", "[[face.networks]]\nwidths = [4]", "widths of a residual network are 3"),
-        ("face", "[speech]\nepochs = 3", "unknown speech"),
+        ("face", "[voice]\nepochs = 3", "unknown voice"),
+        ("face", "[face]\nepochs = 'many'", "face.epochs: Input should be a valid integer"),
         ("face", "face = {", "train.toml"),
     ],
 )

@@ -1,0 +1,70 @@
+"""The commands about models: `affectd evaluate`, `affectd train` and `affectd report`."""
+
+import json
+from pathlib import Path
+
+import click
+
+_TASKS = ("face", "speech", "text", "fusion", "all")  # those of models.training.command, which takes seconds to import
+
+_model = click.option("--model", default="default", show_default=True, metavar="DIR|default")
+_data = click.option(
+    "--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data."
+)
+
+
+@click.command()
+@_model
+@click.option("--corpus", required=True, metavar="NAME")
+@_data
+@click.option("--split", required=True, metavar="SPLIT")
+@click.option("--task", metavar="NAME", help="For corpora that have several.")
+@click.option("--drop", type=click.Choice(["video", "audio", "text"]), help="Leaves one modality out.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def evaluate(
+    model: str, corpus: str, data: Path, split: str, task: str | None, drop: str | None, as_json: bool
+) -> None:
+    """Measures a model on a labelled corpus."""
+    from models.evaluation.command import evaluate
+
+    figures = evaluate(model, corpus, data, split, task, drop)
+    if as_json:
+        click.echo(json.dumps(figures, ensure_ascii=False))
+        return
+    for name, figure in figures.items():
+        if not isinstance(figure, dict | list):
+            click.echo(f"{name:>16}  {figure}", err=True)
+
+
+@click.command()
+@click.argument("task", type=click.Choice(_TASKS))
+@_data
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="What is changed of a training (TOML).")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Goes on with what is there."
+)
+def train(task: str, data: Path, config: Path | None, out: Path) -> None:
+    """Trains a part of the model, or all of it, on known corpora or a manifest of your own.
+
+    Prints the folder that was made.
+    """
+    from models.training.command import train
+
+    click.echo(train(task, data, out, config))
+
+
+@click.command()
+@_model
+@_data
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out/report"), show_default=True, metavar="DIR")
+@click.option(
+    "--rows", type=click.IntRange(min=1), default=2000, show_default=True, help="Most rows of a corpus, at random."
+)
+def report(model: str, data: Path, out: Path, rows: int) -> None:
+    """Writes a page (HTML, and its pictures as PNG) on a model, from all validation data in DATA.
+
+    Prints the page's path.
+    """
+    from models.evaluation.report import report
+
+    click.echo(report(model, data, out, most_rows=rows, told=lambda corpus: click.echo(corpus, err=True)))
