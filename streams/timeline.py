@@ -119,14 +119,10 @@ class SessionTimeline:
         self.newest_ns = max(self.newest_ns, until_ns)
         accepts_from, assembler = self._accepts_from(), self.assemblers[event.modality]
         last = self.config.grid.last_containing(assembler.reaches_ns(event))
+        if accepts_from is not None and last < accepts_from:
+            self._drop(event.modality, last)
+            return None
         if accepts_from is not None and self._first_missed(event) < accepts_from:
-            if last < accepts_from:
-                restored = self.claim.restored_through if self.claim else None
-                again = restored is not None and last < restored
-                self.telemetry.dropped(event.modality, "already_scored" if again else "late")
-                if not again:
-                    self.telemetry.late(event.modality)
-                return None
             self.telemetry.late(event.modality)
         if self.sequences[event.modality].repeats(event, self.telemetry):
             self.telemetry.dropped(event.modality, "repeat")
@@ -141,6 +137,15 @@ class SessionTimeline:
         if accepts_from is None or not self.closed:
             return accepts_from
         return min(accepts_from, min(window.index for window in self.closed))
+
+    def _drop(self, modality: Modality, last: int) -> None:
+        """Counts an event that no window takes any more; those up to `last`, the last that it is in, are closed."""
+        restored = self.claim.restored_through if self.claim else None
+        if restored is not None and last < restored:
+            self.telemetry.dropped(modality, "already_scored")
+        else:
+            self.telemetry.dropped(modality, "late")
+            self.telemetry.late(modality)
 
     def _first_missed(self, event: Event) -> int:
         """The first window that the event is in and that was not scored before the session came to this instance."""

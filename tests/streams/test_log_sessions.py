@@ -177,3 +177,15 @@ def test_read_again_after_a_crash_the_same_windows_come_and_none_twice() -> None
 def content(window: object) -> list[tuple[int, int, float]]:
     units = window.units  # type: ignore[attr-defined]
     return [(u.start_ns, u.end_ns, u.received_fraction) for placed in units.values() for u in placed]
+
+
+def test_what_is_sent_again_after_it_was_published_is_counted_and_not_held() -> None:
+    stage = LogStage()
+    stage.stake = stage.assign({"room": stage.sessions.config.grid.first_open(ns(12))})
+    stage.log(*(sound(at, 1) for at in range(6)), *(picture(at) for at in range(6)), line(5))
+    assert stage.counts.of["already_scored", Modality.AUDIO] == 6
+    assert stage.counts.of["already_scored", Modality.VIDEO] == 6
+    assert stage.counts.of["already_scored", Modality.TEXT] == 1
+    assert stage.counts.of["late", Modality.AUDIO] == 0
+    assert stage.ledger.uncommitted == 0
+    assert stage.windows == []
