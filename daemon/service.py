@@ -132,7 +132,7 @@ class Service:
             for runner in self._runners
             if not (runner.state is SourceState.RUNNING or runner.state.is_final)
         ]
-        reasons += [f"source {source.name} is not in its group yet" for source in self._logs() if not _joined(source)]
+        reasons += [reason for reason in (source.unready() for source in self._logs()) if reason is not None]
         return Health(not reasons, tuple(reasons))
 
     def status(self) -> dict[str, Any]:
@@ -258,10 +258,6 @@ class Service:
         self._metrics.lifecycle(to)
         self._notifier.status(to)
         log.info("lifecycle", state=to)
-
-
-def _joined(source: KafkaSource) -> bool:
-    return bool(source.group_metadata().generation_id >= 0)
 
 
 def run(config: Config) -> int:

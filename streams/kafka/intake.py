@@ -66,6 +66,8 @@ class Intake:
         self._lag = Lag(config.name, config.topics, clock, telemetry)
         self._commits = Commits(consumer, ledger, clock, telemetry, config.commit_interval_s)
         self._ask_ns = self._report_ns = self._place_ns = clock.monotonic_ns()
+        self.answered_ns = clock.monotonic_ns()
+        """When the cluster last gave us records, or told the ends of our partitions; without any it is not asked."""
         commits = self._commits if config.commits else None
         self._listener = RebalanceListener(consumer, self.holdings, ledger, assignor, commits, config.revoke_timeout_s)
         consumer.subscribe(list(self._topics), listener=self._listener)
@@ -118,6 +120,8 @@ class Intake:
 
     def _take(self, polled: dict[TopicPartition, list[Any]]) -> None:
         received_ns, now_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
+        if polled:
+            self.answered_ns = now_ns
         for topic_partition, messages in polled.items():
             partition, topic = Partition(*topic_partition), self._topics[topic_partition.topic]
             items = [to_item(message, topic, received_ns) for message in messages]
@@ -146,9 +150,11 @@ class Intake:
         self._ask_ns = asked_ns + _ASK_NS
         read = [TopicPartition(*partition) for partition in self.holdings.read]
         if not read:
+            self.answered_ns = asked_ns
             return
         try:
             ends = ask_offsets(self._consumer.end_offsets, read)
+            self.answered_ns = self._clock.monotonic_ns()
         finally:
             for partition in self._ends.lapsed(self._clock.monotonic_ns()):
                 self._merge.at_end(partition, False)

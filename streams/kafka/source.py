@@ -16,7 +16,7 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata
 
-from streams.clock import Clock
+from streams.clock import NS_PER_S, Clock
 from streams.delivery.ledger import Ledger
 from streams.findings import Verdict
 from streams.kafka.assignor import CoPartitionedAssignor
@@ -34,8 +34,8 @@ _LEAVE_S = 1.5  # for the last commit, and again for leaving the group; a servic
 
 
 class KafkaSource:
-    """Owned by its runner's thread, which owns the consumer; `drain`, `group_metadata` and `numbers` may be used by
-    any other.
+    """Owned by its runner's thread, which owns the consumer; `drain`, `group_metadata`, `numbers` and `unready`
+    may be used by any other.
     """
 
     live = True
@@ -96,6 +96,18 @@ class KafkaSource:
         """The partition numbers that are being read."""
         intake = self._intake
         return () if intake is None else tuple(sorted(intake.holdings.placed.copy()))
+
+    def unready(self) -> str | None:
+        """Why records of this instance's sessions do not arrive as they should, if they do not."""
+        intake = self._intake
+        if intake is None or self.group_metadata().generation_id < 0:
+            return f"source {self.name} is not in its group yet"
+        if unplaced := sorted(intake.holdings.to_place.copy()):
+            return f"source {self.name} does not know yet from where to read partitions {unplaced}"
+        silent_s = (self._clock.monotonic_ns() - intake.answered_ns) / NS_PER_S
+        if silent_s > self._config.session_timeout_s:
+            return f"source {self.name} has had no answer from its brokers for {silent_s:.0f} s"
+        return None
 
     def group_metadata(self) -> ConsumerGroupMetadata:
         """Who we are in the group right now, for transactions; without a generation while we are not in it."""

@@ -429,6 +429,21 @@ def test_with_transactions_the_source_commits_nothing(topics: Topics, instance: 
     assert one.source.group_metadata().generation_id == -1
 
 
+def test_a_source_is_ready_while_its_brokers_answer(
+    own_broker: Callable[..., Broker], instance: Callable[..., Instance]
+) -> None:
+    broker = own_broker()
+    topics = Topics(broker, "test").create(partitions=2)
+    one = instance(topics, session_timeout_s=3.0)
+    assert one.source.unready() == "source kafka is not in its group yet"
+    wait(lambda: one.source.unready() is None, "both partition numbers to be read")
+    assert one.source.numbers == (0, 1)
+    broker.pause()
+    wait(lambda: "no answer from its brokers for 3 s" in (one.source.unready() or ""), "the silence to be told")
+    broker.resume()
+    wait(lambda: one.source.unready() is None, "the brokers to answer again")
+
+
 def test_latest_begins_at_the_end(topics: Topics, instance: Callable[..., Instance]) -> None:
     topics.create(partitions=1)
     send(topics, 5)
