@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from models.calibration import TemperatureScaling
-from models.fusion import FUSIONS, MODALITIES, LogLinearPool
-from models.labels import EMOTIONS, RISKS
+from models.fusion.pool import FUSIONS, LogLinearPool
+from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import RiskRule
 
 SCHEMA: Literal["affectd.model/1"] = "affectd.model/1"

@@ -18,8 +18,8 @@ from torch.nn.utils.rnn import pad_sequence
 from models.affect import valence_arousal
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
 from models.encoding import Encoded, Encoder
-from models.fusion import MODALITIES, Fused
-from models.labels import EMOTIONS, RISKS
+from models.fusion.pool import Fused
+from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.parts import PARTS, build_encoders
 from models.risk import NO_RISK, RiskScores
 

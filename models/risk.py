@@ -17,8 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.calibration import PlattScaling
-from models.fusion import MODALITIES
-from models.labels import EMOTIONS, RISKS
+from models.labels import EMOTIONS, MODALITIES, RISKS
 
 LEVELS = ("low", "medium", "high", "critical")
 """Rising levels above `none`."""

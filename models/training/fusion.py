@@ -21,8 +21,8 @@ from models.calibration import TemperatureScaling
 from models.data.sampling import group_folds
 from models.evaluation.curves import coverage_accuracy
 from models.evaluation.metrics import classification_figures
-from models.fusion import MODALITIES, LogLinearPool
-from models.labels import EMOTIONS
+from models.fusion.pool import LogLinearPool
+from models.labels import EMOTIONS, MODALITIES
 from models.training.calibration import equal_label_weight, fit_temperature, minimise
 
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]

@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.artifact import Manifest
-from models.fusion import MODALITIES
-from models.labels import EMOTIONS, RISKS
+from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.training.calibration import Floats
 from models.training.corpus_calibration import HeldOut
 

@@ -7,8 +7,8 @@ import torch
 from models.artifact import Manifest, Presence
 from models.calibration import PlattScaling, TemperatureScaling
 from models.encoding import Encoded, Pooled
-from models.fusion import MODALITIES, LogLinearPool
-from models.labels import EMOTIONS, RISKS
+from models.fusion.pool import LogLinearPool
+from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import RiskRule
 
 LEVELS = {"low": 0.5, "medium": 0.7, "high": 0.9, "critical": 0.95}

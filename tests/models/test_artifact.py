@@ -10,7 +10,8 @@ import torch
 
 from models.artifact import CARD, SHIPPED, ModelError, read_manifest, read_model_folder, write_model_folder
 from models.calibration import TemperatureScaling
-from models.fusion import MODALITIES, LogLinearPool
+from models.fusion.pool import LogLinearPool
+from models.labels import MODALITIES
 from models.training.card import model_card
 from tests.models.model_folders import plain_manifest
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.fusion import MODALITIES, LogLinearPool
-from models.labels import EMOTIONS
+from models.fusion.pool import LogLinearPool
+from models.labels import EMOTIONS, MODALITIES
 
 pytestmark = pytest.mark.property
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.fusion import MODALITIES
-from models.labels import EMOTIONS, RISKS
+from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import LEVELS
 from models.training import fusion
 from models.training.fusion import Answers, fit_fusion

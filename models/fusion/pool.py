@@ -20,8 +20,7 @@ from typing import Literal, Protocol
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-MODALITIES = ("video", "audio", "text")
-"""Order of every tensor that has a modality axis."""
+from models.labels import MODALITIES
 
 
 @dataclass(frozen=True, slots=True)
