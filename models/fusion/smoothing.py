@@ -1,0 +1,66 @@
+"""Smoothing over time: a window is answered in the light of the windows just before it, so that labels do not flicker.
+
+The rule is the forward filter of a hidden Markov model (Rabiner, 1989, "A tutorial on hidden Markov models"). Between
+two windows an emotion stays with probability exp(-step / dwell), and otherwise becomes any of the others alike; each
+window's posterior, being for labels equally likely beforehand, is its likelihood. Windows that overlap share evidence,
+so the log-evidence of one of the past counts step / size of its weight: every second of the past counts once. The
+newest counts whole, so that an answer follows at once what is plain. Sticking is the hysteresis, and the label is the
+most probable one: label and probabilities always agree.
+
+There is no state: the filter begins anew, from labels equally likely, with the oldest window it is given. Whoever has
+the same windows has the same answer. Left out: smoothing backwards (it would need windows that have not come), and
+that some changes of emotion are likelier than others. What the
+newest window shares with those before it counts up to twice; were it left out of the past, older answers would come
+back from behind it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+DWELL_S = 10.0
+"""How long an emotion lasts on average: a few sentences, and the mean span of a mood in the sample session. Half of it
+lets more flicker through there; twice of it brings old answers back.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Smoothing:
+    """The filter for windows of `size_s` that start every `step_s`; all three above 0, the step at most the size."""
+
+    size_s: float
+    step_s: float
+    dwell_s: float = DWELL_S
+
+    def __post_init__(self) -> None:
+        if not (0 < self.step_s <= self.size_s and self.dwell_s > 0):
+            raise ValueError(
+                f"smoothing needs 0 < step <= size, and a dwell above 0 (step {self.step_s} s, size {self.size_s} s, "
+                f"dwell {self.dwell_s} s)"
+            )
+
+    @property
+    def stay(self) -> float:
+        """The probability that an emotion is the same one step later."""
+        return math.exp(-self.step_s / self.dwell_s)
+
+    def smooth(self, log_posterior: Tensor, evident: Tensor) -> Tensor:
+        """The smoothed probabilities (rows, 7) float64 of the newest window of each row.
+
+        log_posterior: (rows, windows, 7), one window a step, the oldest first; finite where `evident`, (rows, windows)
+        bool. A window without evidence neither confirms nor denies, but time passes. With one window that is its own
+        posterior. A row's answer does not depend on the other rows.
+        """
+        *_, windows, labels = log_posterior.shape
+        log_likelihood = torch.where(evident[..., None], log_posterior.double(), 0.0)
+        if windows == 1:
+            return log_likelihood[:, 0].softmax(dim=-1)
+        weight = torch.full((windows,), self.step_s / self.size_s, dtype=torch.float64, device=log_posterior.device)
+        weight[-1] = 1.0
+        evidence, now = weight[:, None] * log_likelihood, torch.full_like(log_likelihood[:, 0], 1 / labels)
+        for at in range(windows):
+            before = self.stay * now + (1 - self.stay) / (labels - 1) * (1 - now)
+            now = torch.softmax(before.log() + evidence[:, at], dim=-1)
+        return now

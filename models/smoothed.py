@@ -1,0 +1,57 @@
+"""Smoothed scores: what a window says once the windows just before it are heard too.
+
+Only the answer changes: probabilities, label, valence, arousal, entropy, and whether it is abstained from. What the
+modalities say and add, and the risk, stay the window's own. A window without evidence is abstained from whatever was
+before it: the past is no evidence of now.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from models.affect import valence_arousal
+from models.fusion.smoothing import Smoothing
+from models.labels import EMOTIONS
+from models.model import Scores
+
+_LEAST = torch.finfo(torch.float64).tiny  # stands in for a probability that is too small for its number
+
+
+@torch.inference_mode()
+def smoothed(rows: Sequence[Sequence[Scores]], smoothing: Smoothing, least_confidence: float) -> list[Scores]:
+    """The newest window of each row, answered in the light of the others.
+
+    rows: the scores of a window and, before it, of the earlier windows it looks back on, one a step, the oldest first;
+    equally many in each row. least_confidence: as of the model. A row's answer does not depend on the other rows.
+    """
+    if not rows:
+        return []
+    posterior = torch.tensor([[scores.emotion for scores in row] for row in rows], dtype=torch.float64)
+    evident = torch.tensor([[scores.abstained != "no_evidence" for scores in row] for row in rows])
+    answer = smoothing.smooth(posterior.clamp(min=_LEAST).log(), evident)
+    entropy = torch.special.entr(answer).sum(dim=-1).tolist()
+    affect, best = valence_arousal(answer).tolist(), answer.argmax(dim=-1).tolist()
+    own = [row[-1] for row in rows]
+    alone = (~evident[:, :-1].any(dim=1) | ~evident[:, -1]).tolist()
+    return [
+        scores
+        if alone[i]
+        else _answered(scores, tuple(answer[i].tolist()), best[i], affect[i], entropy[i], least_confidence)
+        for i, scores in enumerate(own)
+    ]
+
+
+def _answered(
+    own: Scores, answer: tuple[float, ...], best: int, affect: list[float], entropy: float, least_confidence: float
+) -> Scores:
+    abstained = "low_confidence" if answer[best] < least_confidence else None
+    return replace(
+        own,
+        emotion=answer,
+        label=None if abstained else EMOTIONS[best],
+        valence=affect[0],
+        arousal=affect[1],
+        entropy=entropy,
+        abstained=abstained,
+    )
