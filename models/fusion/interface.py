@@ -6,9 +6,9 @@ present, finitely even where nothing is, and a row's answer does not depend on t
 of the answers, which is fitted afterwards, and how a model is trained (`models.training.fusion_training`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,8 @@ class FusionConfig:
 
     widths: of a step, by modality. outputs: logits, by task. hidden: width of summaries and of what is fused.
     dropout: share of values dropped while training. recurrent: a modality of several steps is summed up by a GRU with
-    attention instead of by the mean of its steps. missing: what stands in for an absent modality.
+    attention instead of by the mean of its steps. missing: what stands in for an absent modality. regressions: the
+    tasks whose outputs are numbers, not logits of one label out of several.
     """
 
     widths: Mapping[str, int]
@@ -64,6 +65,7 @@ class FusionConfig:
     dropout: float = 0.3
     recurrent: bool = False
     missing: Missing = "mask"
+    regressions: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +87,9 @@ class FusionOutput:
 
 class Fusion(nn.Module):
     """One way of fusing. Calls may overlap in evaluation mode; nothing is kept between them."""
+
+    reads_session: ClassVar[bool] = False
+    """Whether a row's answer depends on other windows of its session, so that batches must hold whole sessions."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
