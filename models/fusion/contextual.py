@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_sequence, unpack_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models.fusion.branches import Branched, BranchedFusion, Heads
 from models.fusion.interface import FusionConfig, FusionOutput, Inputs
@@ -42,11 +42,13 @@ class SessionRecurrence(BranchedFusion):
         """As `Fusion.forward`; raises ValueError where a session's windows do not lie side by side."""
         seen = self.branched(inputs)
         rows = len(seen.counted)
-        lengths = [1] * rows if session is None else _lengths(session)
+        which, place, lengths = _places(torch.arange(rows) if session is None else session)
 
         def over_sessions(recurrence: nn.Module, vectors: Tensor) -> Tensor:
-            read, _ = recurrence(pack_sequence(list(torch.split(vectors, lengths)), enforce_sorted=False))
-            return torch.cat(unpack_sequence(read))
+            padded = vectors.new_zeros(len(lengths), int(lengths.max()), vectors.shape[1])
+            padded[which, place] = vectors
+            packed = pack_padded_sequence(padded, lengths, batch_first=True, enforce_sorted=False)
+            return pad_packed_sequence(recurrence(packed)[0], batch_first=True)[0][which, place]
 
         context = {name: over_sessions(self.each[name], seen.filled[name]) for name in self.modalities}
         fused = over_sessions(self.joint, self._beside(context, seen))
@@ -93,10 +95,10 @@ class Contextual(SessionRecurrence):
         return self._answer(fused, context, seen), torch.stack([*context.values(), fused], dim=1)
 
 
-def _lengths(session: Tensor) -> list[int]:
-    """Windows of each session, in order."""
-    found, counts = torch.unique_consecutive(session, return_counts=True)
+def _places(session: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which session each row is of, counted from 0, and which of its windows; and the windows of each session."""
+    found, which, lengths = torch.unique_consecutive(session.cpu(), return_inverse=True, return_counts=True)
     if len(found.unique()) != len(found):
         raise ValueError("the windows of a session must lie side by side")
-    lengths: list[int] = counts.tolist()
-    return lengths
+    starts = lengths.cumsum(dim=0) - lengths
+    return which, torch.arange(len(which)) - starts[which], lengths
