@@ -7,7 +7,7 @@ marked, not left out, so that one row may serve some tasks and not others. Left 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -72,3 +72,12 @@ class FusionRows:
             group=self.group[index],
             ids=self.ids[index],
         )
+
+    def with_inputs(self, inputs: Mapping[str, Steps]) -> Self:
+        """The same rows with other steps."""
+        return replace(self, inputs=inputs)
+
+    def without(self, modality: str) -> Self:
+        """The same rows, `modality` absent from each."""
+        steps, mask = self.inputs[modality]
+        return self.with_inputs({**self.inputs, modality: (steps, np.zeros_like(mask))})
