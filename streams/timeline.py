@@ -5,11 +5,14 @@ handed on when every unit in it is encoded, in the order windows closed. A unit 
 late; within `grace` those windows are revised instead. Lateness is decided per window: a late unit still joins the
 windows that are open.
 
+With a `lookback` a window comes with what lies in the windows of the grid just before it, so that its answer may be
+smoothed by theirs and still be made of units alone: nothing is remembered of what was answered. When a session comes
+back from a log, the windows before its first are rebuilt, closed in their time like any others, and not handed on.
+
 There is no I/O and no clock here: monotonic time is handed in. Many sessions, and when one is over, are
 `streams.sessions`.
 """
 
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +22,7 @@ from streams.clock import NS_PER_S
 from streams.delivery.ledger import Claim
 from streams.events import Event, Unit
 from streams.origin import Origin
+from streams.placed import Units, first_from, place, starting_in, within
 from streams.records import Modality
 from streams.sequence import SequenceCheck
 from streams.telemetry import Telemetry
@@ -38,12 +42,21 @@ class TimelineConfig:
     grace_ns: int = 0
     sample_hz: float = 5.0
     segment_ns: int = SEGMENT_NS
+    lookback_ns: int = 0
+    """How far before its own start a window looks back: whole steps."""
 
     def __post_init__(self) -> None:
         if self.grace_ns < 0 or self.sample_hz <= 0:
             raise ValueError(f"grace and sampling rate are not below 0 ({self.grace_ns} ns, {self.sample_hz} Hz)")
         if not self.grid.contains_every(self.segment_ns):
             raise ValueError(f"some segments of sound of {self.segment_ns} ns lie in no window of {self.grid}")
+        if self.lookback_ns < 0 or self.lookback_ns % self.grid.step_ns:
+            raise ValueError(f"a lookback is whole steps of {self.grid.step_ns} ns, not {self.lookback_ns} ns")
+
+    @property
+    def looks_back(self) -> int:
+        """How many windows of the grid before its own a window looks back on."""
+        return self.lookback_ns // self.grid.step_ns
 
     def assemblers(self, telemetry: Telemetry) -> dict[Modality, Assembler]:
         """One assembler for each modality of a new session."""
@@ -64,7 +77,7 @@ class ClosedWindow:
     closed_by: str
     """`watermark`, `idle`, `end` or `drain`."""
     revision: int
-    units: dict[Modality, tuple[Unit, ...]]
+    units: Units
     received_fraction: dict[Modality, float]
     """How much of the window was received, 0..1, whatever it held; for text, whether there was a line."""
     watermark_lag_ns: int
@@ -73,11 +86,22 @@ class ClosedWindow:
     """Its place on the grid of windows."""
     claim: Claim | None
     """The session's place in the ledger; None where it does not come from a log."""
+    before: Units = field(default_factory=dict)
+    """What starts in the lookback before `start_ns`: with `units`, all that lies in the windows looked back on."""
 
     @property
     def ready(self) -> bool:
-        """Whether every unit is encoded (or known to be unusable)."""
-        return all(unit.done for units in self.units.values() for unit in units)
+        """Whether every unit is encoded (or known to be unusable), also of those before."""
+        return all(unit.done for found in (self.units, self.before) for units in found.values() for unit in units)
+
+    def earlier(self, count: int, step_ns: int) -> list[Units]:
+        """What lies in each of the `count` windows of the grid before this one, as far as it is known now.
+
+        The oldest comes first; at most as many as the lookback holds.
+        """
+        known = {modality: (*self.before.get(modality, ()), *units) for modality, units in self.units.items()}
+        spans = [(self.start_ns - ago * step_ns, self.end_ns - ago * step_ns) for ago in range(count, 0, -1)]
+        return [{modality: within(units, *span) for modality, units in known.items()} for span in spans]
 
 
 @dataclass(slots=True)
@@ -99,10 +123,15 @@ class SessionTimeline:
     revisions: dict[int, int] = field(default_factory=dict)
     """Windows closed and still in grace, with their last revision."""
     newest_ns: int = NEVER_NS
+    published_before: int | None = field(init=False)
+    """Windows before this one were handed on when the session was here last: they are not handed on again."""
     never_before: int | None = field(init=False)
-    """Windows before this one were handed on when the session was here last: they are not revised."""
+    """No window before this one takes anything: it was closed before, and nothing looks back on it."""
 
     def __post_init__(self) -> None:
+        self.published_before = self.open_from
+        if self.open_from is not None and self.claim is not None and self.claim.restored_through == self.open_from:
+            self.open_from -= self.config.looks_back  # the log is read again from there on
         self.never_before = self.open_from
         self.watermark = Watermark(self.config.watermark)
         self.assemblers = self.config.assemblers(self.telemetry)
@@ -112,7 +141,7 @@ class SessionTimeline:
     def add(self, event: Event, source: str, now_ns: int, origin: Origin) -> int | None:
         """Takes one event from `source`; one that only closed windows contain is counted and dropped.
 
-        Returns the last window that the event can matter to, None if it was dropped.
+        Returns the last window that the event can matter to, be it as something looked back on; None if it was dropped.
         """
         until_ns = event.time_ns + event.duration_ns
         self.watermark.event((source, event.modality), until_ns, now_ns, origin)
@@ -129,7 +158,7 @@ class SessionTimeline:
             return None
         self.telemetry.event(event.modality)
         assembler.add(event)
-        return last
+        return last + self.config.looks_back
 
     def scored_before(self) -> int | None:
         """Windows before this one are handed on to be scored, or will never be; None until the watermark is known."""
@@ -166,7 +195,7 @@ class SessionTimeline:
         if accepts_from is not None and new:  # late sound may change segments that only closed windows hold
             new = [unit for unit in new if self.config.grid.last_containing(unit.start_ns) >= accepts_from]
         for unit in new:
-            self._place(unit)
+            place(self.units[unit.modality], unit)
         if accepts_from is not None and new:
             self._revise(new, accepts_from, closed_by)
         self._close(reached_ns, closed_by)
@@ -190,15 +219,6 @@ class SessionTimeline:
         in_grace = self.config.grid.first_open(self.watermark.time_ns - self.config.grace_ns)
         return min(self.open_from, in_grace if self.never_before is None else max(in_grace, self.never_before))
 
-    def _place(self, unit: Unit) -> None:
-        placed = self.units[unit.modality]
-        at = bisect_left(placed, unit.order, key=_order)
-        changed_segment = unit.modality is Modality.AUDIO and at < len(placed) and placed[at].order == unit.order
-        if changed_segment:
-            placed[at] = unit
-        else:
-            insort(placed, unit, key=_order)
-
     def _close(self, reached_ns: int, closed_by: str) -> None:
         complete_before = self.config.grid.first_open(reached_ns)
         if self.open_from is not None and complete_before <= self.open_from:
@@ -213,13 +233,14 @@ class SessionTimeline:
         self._forget()
 
     def _revise(self, new: list[Unit], accepts_from: int, closed_by: str) -> None:
-        """Hands closed windows in grace on again when a new unit lies in them."""
+        """Hands closed windows in grace on again when a new unit lies in them, or in what they look back on."""
         if self.open_from is None or accepts_from == self.open_from:
             return
         grid, changed = self.config.grid, set[int]()
         for unit in new:
             first = max(accepts_from, grid.first_containing(unit.start_ns, unit.end_ns))
-            changed.update(range(first, min(self.open_from, grid.last_containing(unit.start_ns) + 1)))
+            last = grid.last_containing(unit.start_ns) + self.config.looks_back
+            changed.update(range(first, min(self.open_from, last + 1)))
         for index in sorted(changed):
             self._emit(index, closed_by)
 
@@ -227,16 +248,20 @@ class SessionTimeline:
         """The first window from `index` on that a unit lies in."""
         grid, found = self.config.grid, list[int]()
         for placed in self.units.values():
-            at = 0 if index is None else bisect_left(placed, grid.start_ns(index), key=_start_ns)
+            at = 0 if index is None else first_from(placed, grid.start_ns(index))
             if at < len(placed):
                 first = grid.first_containing(placed[at].start_ns, placed[at].end_ns)
                 found.append(first if index is None else max(first, index))
         return min(found, default=None)
 
     def _emit(self, index: int, closed_by: str) -> None:
-        grid = self.config.grid
-        start_ns, end_ns = grid.start_ns(index), grid.end_ns(index)
-        units = {modality: self._within(placed, start_ns, end_ns) for modality, placed in self.units.items()}
+        """Hands a window on, unless it was before the session came here, or nothing lies in it."""
+        if self.published_before is not None and index < self.published_before:
+            return
+        start_ns, end_ns = self.config.grid.start_ns(index), self.config.grid.end_ns(index)
+        units = {modality: within(placed, start_ns, end_ns) for modality, placed in self.units.items()}
+        if not any(units.values()):
+            return
         received = self._received(units)
         revision = self.revisions.get(index, -1) + 1
         if self.config.grace_ns:
@@ -244,17 +269,31 @@ class SessionTimeline:
         lag_ns = max(0, self.newest_ns - max(self.watermark.time_ns, end_ns))
         self.closed.append(
             ClosedWindow(
-                self.session, start_ns, end_ns, closed_by, revision, units, received, lag_ns, index, self.claim
+                self.session,
+                start_ns,
+                end_ns,
+                closed_by,
+                revision,
+                units,
+                received,
+                lag_ns,
+                index,
+                self.claim,
+                self._before(start_ns),
             ),
         )
         self.telemetry.window_closed(closed_by)
 
-    def _within(self, placed: list[Unit], start_ns: int, end_ns: int) -> tuple[Unit, ...]:
-        first = bisect_left(placed, start_ns, key=_start_ns)
-        last = bisect_left(placed, end_ns, key=_start_ns)
-        return tuple(unit for unit in placed[first:last] if unit.end_ns <= end_ns)
+    def _before(self, start_ns: int) -> Units:
+        """What a window that starts at `start_ns` needs to look back on; nothing where none does."""
+        lookback_ns = self.config.lookback_ns
+        if not lookback_ns:
+            return {}
+        return {
+            modality: starting_in(placed, start_ns - lookback_ns, start_ns) for modality, placed in self.units.items()
+        }
 
-    def _received(self, units: dict[Modality, tuple[Unit, ...]]) -> dict[Modality, float]:
+    def _received(self, units: Units) -> dict[Modality, float]:
         size_ns = self.config.grid.size_ns
         pictures = len(units[Modality.VIDEO]) * 1e9 / (self.config.sample_hz * size_ns)
         sound = sum(unit.received_fraction * (unit.end_ns - unit.start_ns) for unit in units[Modality.AUDIO]) / size_ns
@@ -265,24 +304,16 @@ class SessionTimeline:
         }
 
     def _forget(self) -> None:
-        """Frees what no window that still accepts events can need."""
+        """Frees what no window that still accepts events can need, or look back on."""
         accepts_from = self._accepts_from()
         if accepts_from is None:
             return
         before_ns = self.config.grid.start_ns(accepts_from)
         for placed in self.units.values():
-            del placed[: bisect_left(placed, before_ns, key=_start_ns)]
+            del placed[: first_from(placed, before_ns - self.config.lookback_ns)]
         for assembler in self.assemblers.values():
             assembler.forget(before_ns)
         for check in self.sequences.values():
             check.forget(before_ns)
         for index in [i for i in self.revisions if i < accepts_from]:
             del self.revisions[index]
-
-
-def _order(unit: Unit) -> tuple[int, int, str]:
-    return unit.order
-
-
-def _start_ns(unit: Unit) -> int:
-    return unit.start_ns

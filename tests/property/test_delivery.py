@@ -11,7 +11,7 @@ from streams.delivery.ledger import Ledger, Position
 from streams.events import Event, Unit
 from streams.records import Coordinates, Modality, Partition
 from streams.sessions import Sessions
-from streams.timeline import ClosedWindow
+from streams.timeline import ClosedWindow, TimelineConfig
 from tests.streams.making import Counts, Stage, config, line, picture, sound, span_ns
 
 pytestmark = pytest.mark.property
@@ -23,17 +23,19 @@ KINDS: list[Callable[..., Event]] = [picture, sound, line]
 Log = list[tuple[Event, Coordinates]]
 Published = dict[tuple[str, int], list[tuple[object, ...]]]
 
+settings = st.sampled_from([0, 1, 3, 9]).map(lambda lookback_s: config(lookback_s=lookback_s))
+
 
 class Instance:
     """One instance: reads a log from a checkpoint on, and publishes only as far as it is let."""
 
-    def __init__(self, committed: dict[Partition, Position]) -> None:
-        self.ledger = Ledger(config().grid)
+    def __init__(self, committed: dict[Partition, Position], settings: TimelineConfig) -> None:
+        self.ledger = Ledger(settings.grid)
         through: dict[bytes, int] = {}
         for position in committed.values():
             through |= decode(position.metadata, self.ledger.grid)
         self.starts = {p: committed[p].offset if p in committed else 0 for p in PARTITIONS.values()}
-        self.sessions = Sessions(config(), span_ns(600), Stage().clock, Counts(), self.ledger)
+        self.sessions = Sessions(settings, span_ns(600), Stage().clock, Counts(), self.ledger)
         self.sessions.assigned(self.ledger.assigned(0, self.starts, through))
         self.waiting: list[ClosedWindow] = []
         self.published: Published = {}
@@ -65,9 +67,11 @@ class Instance:
 
 
 def content(window: ClosedWindow) -> list[tuple[object, ...]]:
+    """What lies in a window, and what it looks back on."""
     return [
         (unit.modality, unit.start_ns, unit.end_ns, unit.order, unit.received_fraction)
-        for placed in window.units.values()
+        for found in (window.units, window.before)
+        for placed in found.values()
         for unit in placed
     ]
 
@@ -93,8 +97,8 @@ def logs(draw: st.DrawFn) -> Log:
     return log
 
 
-def undisturbed(log: Log) -> Published:
-    instance = Instance({})
+def undisturbed(log: Log, settings: TimelineConfig) -> Published:
+    instance = Instance({}, settings)
     for event, at in log:
         instance.read(event, at)
     instance.end()
@@ -102,13 +106,15 @@ def undisturbed(log: Log) -> Published:
     return instance.published
 
 
-@given(logs(), st.data())
-def test_after_any_crashes_every_window_was_published_and_every_time_the_same(log: Log, data: st.DataObject) -> None:
-    expected = undisturbed(log)
+@given(logs(), settings, st.data())
+def test_after_any_crashes_every_window_was_published_and_every_time_the_same(
+    log: Log, settings: TimelineConfig, data: st.DataObject
+) -> None:
+    expected = undisturbed(log, settings)
     committed: dict[Partition, Position] = {}
     published: Published = {}
     for _ in range(data.draw(st.integers(0, 3), label="crashes")):
-        instance = Instance(committed)
+        instance = Instance(committed, settings)
         for event, at in log[: data.draw(st.integers(0, len(log)), label="read")]:
             instance.read(event, at)
             instance.publish(data.draw(st.sampled_from([0, 0, 1, 5])))
@@ -116,7 +122,7 @@ def test_after_any_crashes_every_window_was_published_and_every_time_the_same(lo
                 committed = instance.ledger.checkpoint()
         assert_agrees(published, instance.published)
         published |= instance.published
-    instance = Instance(committed)
+    instance = Instance(committed, settings)
     for event, at in log:
         instance.read(event, at)
     instance.end()
@@ -125,19 +131,21 @@ def test_after_any_crashes_every_window_was_published_and_every_time_the_same(lo
     assert published | instance.published == expected
 
 
-@given(logs(), st.data())
-def test_what_a_checkpoint_says_was_published_is_not_published_again(log: Log, data: st.DataObject) -> None:
-    instance = Instance({})
+@given(logs(), settings, st.data())
+def test_what_a_checkpoint_says_was_published_is_not_published_again(
+    log: Log, settings: TimelineConfig, data: st.DataObject
+) -> None:
+    instance = Instance({}, settings)
     for event, at in log[: data.draw(st.integers(0, len(log)))]:
         instance.read(event, at)
         instance.publish(data.draw(st.sampled_from([0, 1, 5])))
-    after = Instance(instance.ledger.checkpoint())
+    after = Instance(instance.ledger.checkpoint(), settings)
     for event, at in log:
         after.read(event, at)
     after.end()
     after.publish(10_000)
     assert not instance.published.keys() & after.published.keys()
-    assert instance.published | after.published == undisturbed(log)
+    assert instance.published | after.published == undisturbed(log, settings)
 
 
 def assert_agrees(published: Published, more: Published) -> None:

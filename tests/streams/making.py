@@ -53,6 +53,7 @@ def config(
     grace_s: float = 0,
     sample_hz: float = 5,
     segment_s: float = 1,
+    lookback_s: float = 0,
 ) -> TimelineConfig:
     return TimelineConfig(
         WindowGrid(span_ns(size_s), span_ns(step_s)),
@@ -60,6 +61,7 @@ def config(
         span_ns(grace_s),
         sample_hz,
         span_ns(segment_s),
+        span_ns(lookback_s),
     )
 
 
