@@ -2,6 +2,9 @@
 
 Lanes, in the order they are served: `fuse` (a window is due, and cheap), then `text`, `audio` and `video` (encoders).
 Everything here answers by message: the timeline learns that a unit is encoded, the publisher gets the scored window.
+
+Where answers are smoothed, the windows that one looks back on are fused beside it, from the same encoded units: no
+answer is remembered, so that any instance answers a window the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +17,12 @@ from daemon.instruments import Instruments
 from daemon.lanes import DeviceThread, Lane, Work
 from daemon.preparation import PreparationPool, Preparer, with_evidence
 from models.encoding import Encoded, Encoder
+from models.fusion.smoothing import Smoothing
 from models.model import AffectModel, Scores, WindowFeatures
+from models.smoothed import smoothed
 from streams.clock import NS_PER_MS
 from streams.events import Unit
+from streams.placed import Units
 from streams.records import Modality
 from streams.timeline import ClosedWindow
 
@@ -42,6 +48,15 @@ class Batching:
     max_delay_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Lookback:
+    """How many windows of the grid before its own a window is smoothed by, how far apart they are, and how."""
+
+    windows: int
+    step_ns: int
+    smoothing: Smoothing
+
+
 class ScoringEngine:
     """Implements `daemon.pipeline.Engine`. Its methods may be called from any thread and never block."""
 
@@ -53,9 +68,14 @@ class ScoringEngine:
         encoded: Callable[[Unit], None],
         scored: Callable[[Scored], None],
         instruments: Instruments,
+        lookback: Lookback | None = None,
     ) -> None:
-        """workers: the preparers of each worker. encoded, scored: called on engine threads; must not block."""
+        """workers: the preparers of each worker. encoded, scored: called on engine threads; must not block.
+
+        lookback: what the timeline's windows look back on; None where answers are not smoothed.
+        """
         self._model = model
+        self._lookback = lookback
         self._scored = scored
         self._clock = instruments.clock
         fuse = Lane("fuse", "fuse", self._fuse, batching.max_rows, batching.max_delay_s * _FUSE_DELAY_SHARE)
@@ -89,17 +109,28 @@ class ScoringEngine:
             waited_ms = (self._clock.monotonic_ns() - submitted_ns) / NS_PER_MS - seconds * 1e3
             self._scored(Scored(window, scores, max(0.0, waited_ms), seconds * 1e3))
 
-        self.device.submit("fuse", Work(window, 1, done))
+        self.device.submit("fuse", Work(window, 1 + (self._lookback.windows if self._lookback else 0), done))
 
     def _fuse(self, windows: Sequence[ClosedWindow]) -> list[Scores]:
-        return self._model.fuse([window_features(window) for window in windows])
+        if self._lookback is None:
+            return self._model.fuse([window_features(window) for window in windows])
+        looks_back, step_ns = self._lookback.windows, self._lookback.step_ns
+        rows = [(*window.earlier(looks_back, step_ns), window.units) for window in windows]
+        scores = self._model.fuse([_features(units) for row in rows for units in row])
+        length = looks_back + 1
+        by_window = [scores[at : at + length] for at in range(0, len(scores), length)]
+        return smoothed(by_window, self._lookback.smoothing, self._model.manifest.least_confidence)
 
 
 def window_features(window: ClosedWindow) -> WindowFeatures:
     """The encoded rows of each modality's units, in event-time order; modalities without rows are left out."""
+    return _features(window.units)
+
+
+def _features(units: Units) -> WindowFeatures:
     events = {}
-    for modality, units in window.units.items():
-        evidence = [found for _, found in with_evidence(units)]
+    for modality, placed in units.items():
+        evidence = [found for _, found in with_evidence(placed)]
         if evidence:
             embedding, weight = torch.cat([e.embedding for e in evidence]), torch.cat([e.weight for e in evidence])
             events[modality.value] = Encoded(embedding, weight)

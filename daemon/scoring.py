@@ -5,13 +5,14 @@ from collections.abc import Callable
 import torch
 
 from daemon.config import Config
-from daemon.engine import Batching, ScoringEngine
+from daemon.engine import Batching, Lookback, ScoringEngine
 from daemon.instruments import Instruments
 from daemon.pipeline import Encoded, Message, Pipeline, Published
 from daemon.preparers import build_workers
 from daemon.publication import Publication
 from daemon.publisher import Publisher
 from daemon.wiring import Endpoints, limits, timeline_config
+from models.fusion.smoothing import Smoothing
 from models.model import AffectModel
 from streams.channel import Inlet, InletClock
 from streams.predictions import ModelRef, Prediction
@@ -58,6 +59,7 @@ class Scoring:
             lambda unit: inlet.post(Encoded(unit)),
             self._publisher.submit,
             instruments,
+            _lookback(config),
         )
         timeouts_ns, clock = config.windows.session_timeout_ns, InletClock(inlet)
         sessions = Sessions(timeline_config(config), timeouts_ns, clock, instruments.metrics, ledger)
@@ -103,6 +105,14 @@ class Scoring:
     def sessions(self) -> SessionsState:
         """A recent picture of the sessions."""
         return self._pipeline.state
+
+
+def _lookback(config: Config) -> Lookback | None:
+    """What windows are smoothed by; None where they are not."""
+    windows, timeline = config.windows, timeline_config(config)
+    if not timeline.looks_back:
+        return None
+    return Lookback(timeline.looks_back, timeline.grid.step_ns, Smoothing(windows.size_s, windows.step_s))
 
 
 def _watch_model(model: AffectModel, instruments: Instruments) -> None:

@@ -77,6 +77,7 @@ def timeline_config(config: Config) -> TimelineConfig:
         watermark=WatermarkConfig(windows.disorder_bound_ns, windows.idle_after_ns),
         grace_ns=windows.grace_ns,
         sample_hz=config.video.sample_hz,
+        lookback_ns=windows.smoothing_ns,
     )
 
 

@@ -29,6 +29,13 @@ class Windows(Section):
         le=600_000,
         description="how far out of order events may arrive; delays every window by as much",
     )
+    smoothing_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=60,
+        description="answers heed windows that began up to this long before: whole steps, 0 is off; labels flicker "
+        "less, unsure changes show some steps later, fusion costs as many windows more",
+    )
     grace_s: float = Field(default=0.0, ge=0, le=600, description="how long a closed window still accepts events")
     idle_after_s: float = Field(
         default=3.0, gt=0, le=3600, description="a stream silent for this long no longer holds windows"
@@ -48,6 +55,10 @@ class Windows(Section):
     @property
     def disorder_bound_ns(self) -> int:
         return round(self.disorder_bound_ms * NS_PER_MS)
+
+    @property
+    def smoothing_ns(self) -> int:
+        return round(self.smoothing_s * NS_PER_S)
 
     @property
     def grace_ns(self) -> int:

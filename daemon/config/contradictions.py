@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from daemon.config.endpoints import ChatSettings, ChatSource, KafkaSink, KafkaSource
 from daemon.config.kafka import Delivery, KafkaSecurity, KafkaSinkSettings, KafkaSourceSettings
 from daemon.config.values import KeyPath
+from streams.clock import NS_PER_S
 from streams.timeline import SEGMENT_NS
 from streams.windows import WindowGrid
 
@@ -54,6 +55,16 @@ def _of_windows(windows: "Windows") -> Iterator[Contradiction]:
             "leaves seconds of sound that lie whole in no window; take a step of whole seconds, or a longer window"
         )
         yield ("windows", "step_s"), sentence, windows.step_s
+    if windows.smoothing_ns % windows.step_ns:
+        sentence = f"must be a multiple of windows.step_s, {windows.step_s}"
+        yield ("windows", "smoothing_s"), sentence, windows.smoothing_s
+    if windows.smoothing_ns and windows.session_timeout_ns < windows.size_ns + windows.smoothing_ns:
+        least_s = (windows.size_ns + windows.smoothing_ns) / NS_PER_S
+        sentence = (
+            f"must be at least windows.size_s and windows.smoothing_s together, {least_s}: "
+            "a session that is forgotten is not smoothed by what was before"
+        )
+        yield ("windows", "session_timeout_s"), sentence, windows.session_timeout_s
 
 
 def _repeated(config: "Config") -> Iterator[Contradiction]:

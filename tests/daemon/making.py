@@ -78,7 +78,9 @@ def evidence(*weight: float, width: int = 2, encode_ms: float = 0.0, **quality: 
     return Evidence(rows, torch.tensor(weight), quality, encode_ms)
 
 
-def window(*units: Unit, at_s: float = 0.0, size_s: float = 4.0, revision: int = 0) -> ClosedWindow:
+def window(
+    *units: Unit, at_s: float = 0.0, size_s: float = 4.0, revision: int = 0, before: tuple[Unit, ...] = ()
+) -> ClosedWindow:
     return ClosedWindow(
         session=units[0].session if units else "room",
         start_ns=ns(at_s),
@@ -90,4 +92,5 @@ def window(*units: Unit, at_s: float = 0.0, size_s: float = 4.0, revision: int =
         watermark_lag_ns=250_000_000,
         index=round(at_s),
         claim=None,
+        before={m: tuple(u for u in before if u.modality is m) for m in Modality} if before else {},
     )

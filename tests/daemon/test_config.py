@@ -97,6 +97,15 @@ def test_each_kind_of_source_has_a_table_of_its_own(tmp_path: Path) -> None:
             "camera.toml:3 windows.step_s: leaves seconds of sound that lie whole in no window; "
             "take a step of whole seconds, or a longer window (is 1.5)",
         ),
+        (
+            "[windows]\nstep_s = 0.5\nsmoothing_s = 1.2\n",
+            "camera.toml:3 windows.smoothing_s: must be a multiple of windows.step_s, 0.5 (is 1.2)",
+        ),
+        (
+            "[windows]\nsmoothing_s = 6\nsession_timeout_s = 9\n",
+            "camera.toml:3 windows.session_timeout_s: must be at least windows.size_s and windows.smoothing_s "
+            "together, 10.0: a session that is forgotten is not smoothed by what was before (is 9.0)",
+        ),
         ('[privacy]\ntranscript = "yes"\n', 'camera.toml:2 privacy.transcript: must be true or false (is "yes")'),
         ('[model]\ndevice = "gpu"\n', "camera.toml:2 model.device: must be 'auto', 'cpu' or 'cuda' (is \"gpu\")"),
         (

@@ -1,23 +1,28 @@
 """Rows of many units in one device call, and windows from what was encoded."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from daemon.engine import Batching, Scored, ScoringEngine, _encode_with, window_features
+from daemon.engine import Batching, Lookback, Scored, ScoringEngine, _encode_with, window_features
 from daemon.preparation import Evidence, Prepared
 from models.encoding import Encoded, Pooled
 from models.face.crop import Face, given_face
 from models.face.network import CROP_PX
-from models.labels import RISKS
+from models.fusion.smoothing import Smoothing
+from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, ModalityScores, Scores, WindowFeatures
 from models.risk import NO_RISK
 from models.speech.encoder import SpeechSegment
+from streams.clock import NS_PER_S
 from streams.events import Unit
 from streams.records import Modality
+from streams.timeline import ClosedWindow
 from tests.daemon.making import Told, counted, evidence, instruments, unit, window
 
 pytestmark = pytest.mark.unit
@@ -118,6 +123,7 @@ class FakeModel(AffectModel):
     def __init__(self, broken: bool = False) -> None:
         self.encoders = {modality.value: FakeEncoder() for modality in Modality}
         self.batches: list[int] = []
+        self.manifest: Any = SimpleNamespace(least_confidence=0.0)
         self._broken = broken
 
     def fuse(self, windows: Sequence[WindowFeatures]) -> list[Scores]:
@@ -199,3 +205,57 @@ def test_an_ended_session_is_forgotten_by_its_preparers() -> None:
     made.forget("room")
     assert forgotten.next() == "room"
     made.stop()
+
+
+class Moody(FakeModel):
+    """A window is anger where it holds three lines, happiness otherwise; it has no evidence without a line."""
+
+    def fuse(self, windows: Sequence[WindowFeatures]) -> list[Scores]:
+        self.batches.append(len(windows))
+        return [self._mood(len(features.events["text"].weight) if features.events else 0) for features in windows]
+
+    def _mood(self, lines: int) -> Scores:
+        label = "anger" if lines == 3 else "happiness"
+        likely = tuple(0.6 if name == label and lines else 0.4 / 6 for name in EMOTIONS)
+        return replace(scores(float(lines)), emotion=likely, label=label, abstained=None if lines else "no_evidence")
+
+
+def answered(*windows: ClosedWindow, looks_back: int, model: FakeModel | None = None) -> list[Scores | None]:
+    """How an engine answers windows that wait together."""
+    scored = Told[Scored]()
+    lookback = Lookback(looks_back, NS_PER_S, Smoothing(size_s=4, step_s=1)) if looks_back else None
+    of = instruments()
+    made = ScoringEngine(model or Moody(), [{}], Batching(64, 0.0), Told[Unit](), scored, of, lookback)
+    for each in windows:
+        made.score(each)
+    made.start()
+    answers = [answer.scores for answer in scored.many(len(windows))]
+    made.stop()
+    return answers
+
+
+def lines_at(*seconds: float) -> tuple[Unit, ...]:
+    return tuple(unit(at_s=at_s, text=f"at {at_s}", result=evidence(1.0)) for at_s in seconds)
+
+
+def test_a_window_is_answered_in_the_light_of_those_before_it() -> None:
+    contrary = window(*lines_at(4, 5, 6), at_s=4, before=lines_at(*range(-4, 4)))
+    [alone], [smoothed] = answered(contrary, looks_back=0), answered(contrary, looks_back=8)
+    assert alone
+    assert smoothed
+    assert (alone.label, smoothed.label) == ("anger", "happiness")
+    assert smoothed.modality == alone.modality
+    assert sum(smoothed.emotion) == pytest.approx(1)
+
+
+def test_windows_are_fused_in_one_call_with_those_they_look_back_on() -> None:
+    model = Moody()
+    first, second = (window(*lines_at(at_s), at_s=at_s, before=lines_at(at_s - 1)) for at_s in (4, 8))
+    answered(first, second, looks_back=2, model=model)
+    assert model.batches == [6]
+
+
+def test_a_window_without_a_past_or_without_evidence_is_answered_as_it_is() -> None:
+    first = window(*lines_at(7, 7.3, 7.6), at_s=4)
+    silent = window(unit(at_s=4), at_s=4, before=lines_at(0, 1, 2, 3))
+    assert answered(first, silent, looks_back=4) == answered(first, silent, looks_back=0)

@@ -137,6 +137,7 @@ def test_windows_and_sampling_are_those_configured(tmp_path: Path) -> None:
             size_s = 6.0
             step_s = 2.0
             disorder_bound_ms = 250
+            smoothing_s = 4.0
             grace_s = 1.5
             idle_after_s = 2.0
             [video]
@@ -147,6 +148,7 @@ def test_windows_and_sampling_are_those_configured(tmp_path: Path) -> None:
     assert (made.grid.size_ns, made.grid.step_ns) == (6 * NS_PER_S, 2 * NS_PER_S)
     assert (made.watermark.disorder_bound_ns, made.watermark.idle_after_ns) == (250 * NS_PER_MS, 2 * NS_PER_S)
     assert made.grace_ns == 1_500 * NS_PER_MS
+    assert (made.lookback_ns, made.looks_back) == (4 * NS_PER_S, 2)
     assert made.sample_hz == 2.5
 
 
