@@ -1,0 +1,98 @@
+"""Trains any way of fusing on any rows, by the loop that trains everything else.
+
+An epoch is judged by `models.training.fusion_score` on the rows held out, or, without these, by the loss on the rows
+trained on. Contrastive training, where it is asked for, comes first and leaves nothing but the branches' weights. Left
+out: calibration, which is fitted afterwards on rows held out; several processes, since rows are few.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from models.data.fusion_rows import FusionRows
+from models.fusion.branches import BranchedFusion
+from models.fusion.interface import Fusion, FusionConfig
+from models.fusion.registry import build_fusion
+from models.training.contrast import ContrastLoss
+from models.training.fusion_batches import FusionBatch, batches, whole_batch
+from models.training.fusion_loss import FusionLoss
+from models.training.fusion_options import FusionTraining
+from models.training.fusion_score import score
+from models.training.loop import FitConfig, Metrics, fit
+
+__all__ = ["FusionTraining", "train_fusion"]
+
+
+def train_fusion(
+    strategy: str,
+    config: FusionConfig,
+    train: FusionRows,
+    valid: FusionRows | None,
+    training: FusionTraining,
+    seed: int,
+    progress: Callable[[int, Metrics], None] | None = None,
+) -> Fusion:
+    """Returns the strategy with the weights of its best epoch, in evaluation mode, on the training's device.
+
+    Tasks whose targets are floating-point are taken for regressions, whatever the configuration says. progress: told
+    every epoch's metrics. Raises ValueError for an unknown strategy, rows that do not fit the configuration, options
+    that do not fit the strategy, and a checkpoint of another run.
+    """
+    torch.manual_seed(seed)
+    numbers = tuple(task for task in config.outputs if task in train.targets and train.targets[task].dtype.kind == "f")
+    net = build_fusion(strategy, replace(config, regressions=numbers)).to(training.device)
+    if not isinstance(net, BranchedFusion):
+        raise TypeError(f"{strategy} has no branches to train")
+    trained, held_out = (_whole(rows, net.config, training.device) for rows in (train, valid))
+    if trained is None:
+        raise ValueError("there is no row to train on")
+    loss = FusionLoss(net, training, trained).to(training.device)
+    contrast = ContrastLoss(net.modalities, config.hidden).to(training.device)
+
+    def drawn(epoch: int) -> Iterator[FusionBatch]:
+        return batches(trained, training.batch_rows, net.reads_session, np.random.default_rng((seed, epoch)))
+
+    def in_order(rows: FusionBatch) -> Iterator[FusionBatch]:
+        return batches(rows, training.batch_rows, net.reads_session)
+
+    def contrast_score(averaged: nn.Module) -> Metrics:
+        rows = trained if held_out is None else held_out
+        return {"score": -float(np.mean([contrast(averaged, batch).item() for batch in in_order(rows)]))}
+
+    def task_score(averaged: nn.Module) -> Metrics:
+        if held_out is not None:
+            return score(averaged, in_order(held_out))
+        return {"score": -float(np.mean([loss.of_tasks(averaged, batch).item() for batch in in_order(trained)]))}
+
+    if training.contrast_epochs:
+        fit(net, drawn, contrast, contrast_score, _fit_config(training, len(trained), seed, contrast=True), progress)
+    with loss.modulation.applied_to(net):
+        fit(net, drawn, loss, task_score, _fit_config(training, len(trained), seed, contrast=False), progress)
+    return net
+
+
+def _whole(rows: FusionRows | None, config: FusionConfig, device: str) -> FusionBatch | None:
+    return None if rows is None else whole_batch(rows, config.widths, config.outputs, device)
+
+
+def _fit_config(training: FusionTraining, rows: int, seed: int, contrast: bool) -> FitConfig:
+    return FitConfig(
+        epochs=training.contrast_epochs if contrast else training.epochs,
+        steps_per_epoch=math.ceil(rows / training.batch_rows),
+        metric="score",
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        patience=training.patience,
+        seed=seed,
+        checkpoint=_beside(training.checkpoint) if contrast else training.checkpoint,
+    )
+
+
+def _beside(checkpoint: Path | None) -> Path | None:
+    """Where contrastive training is kept, so that a run killed later finds it done."""
+    return None if checkpoint is None else checkpoint.with_name(f"contrast-{checkpoint.name}")
