@@ -26,8 +26,12 @@ _DRAIN_S = 20.0
 class Group:
     """Instances of one consumer group, with results of their own. Owned by one thread."""
 
-    def __init__(self, case: str, guarantee: Guarantee, feed: Feed, folder: Path, **kafka: Any) -> None:
-        """Creates the topics of the results. kafka: settings of the source beside the usual."""
+    def __init__(
+        self, case: str, guarantee: Guarantee, feed: Feed, folder: Path, smoothing_s: float = 0.0, **kafka: Any
+    ) -> None:
+        """Creates the topics of the results. smoothing_s: how far windows look back. kafka: settings of the source
+        beside the usual.
+        """
         self.case = case
         self.guarantee = guarantee
         self.feed = feed
@@ -36,6 +40,11 @@ class Group:
         self.undisturbed_s: float | None = None
         self._disturbances: list[tuple[float, frozenset[str]]] = []
         self._folder = folder
+        self._windows = {
+            "disorder_bound_ms": DISORDER_BOUND_MS,
+            "idle_after_s": IDLE_AFTER_S,
+            "smoothing_s": smoothing_s,
+        }
         self._kafka = kafka
         self._count = 0
         self._all: list[Instance] = []
@@ -58,7 +67,7 @@ class Group:
         }
         exactly_once = self.guarantee == "exactly_once"
         return {
-            "windows": {"disorder_bound_ms": DISORDER_BOUND_MS, "idle_after_s": IDLE_AFTER_S},
+            "windows": self._windows,
             "sources": [{"kind": "kafka", "kafka": source}],
             "sinks": [{"kind": "kafka", "kafka": outputs}],
             "delivery": {

@@ -1,7 +1,7 @@
 """In the place of the model: a unit becomes the hash of its content, and a window's scores come from all of its units.
 
-So a window that holds anything else than it should gives another prediction, at no cost. What every window of some
-records must give is computed here without Kafka, threads or time: `expected`.
+So a window that holds, or looks back on, anything else than it should gives another prediction, at no cost. What every
+window of some records must give is computed here without Kafka, threads or time: `expected`.
 """
 
 import hashlib
@@ -66,6 +66,7 @@ class HashingEngine:
         encoded: Callable[[Unit], None],
         scored: Callable[[Scored], None],
         instruments: Instruments,
+        lookback: object = None,
     ) -> None:
         self.device = SimpleNamespace(broken=False)
         self._encoded = encoded
@@ -109,9 +110,9 @@ def hashed(unit: Unit) -> Evidence:
 
 
 def scores(window: ClosedWindow) -> Scores:
-    """Scores that are the same for the same units only."""
+    """Scores that are the same for the same units, and the same before, only."""
     content = hashlib.sha256(f"{window.session} {window.start_ns}".encode())
-    for modality, units in window.units.items():
+    for modality, units in (*window.units.items(), *window.before.items()):
         content.update(f"{modality} {[int(unit.result.embedding[0, 0]) for unit in units]}".encode())
     digest = content.digest()
     total = sum(digest[: len(EMOTIONS)]) or 1

@@ -1,6 +1,7 @@
 """Instances that die, come, go and are stopped: others take their sessions over, and a reader notices only a pause.
 
-All of it is done at the same time, to groups of their own that read the same input.
+All of it is done at the same time, to groups of their own that read the same input. Windows look back some seconds, so
+that those who take over must rebuild more than what is missing.
 """
 
 import random
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]  # the first test wa
 _KILLS = 20
 _STOPS = 6
 _REBALANCED_S = 120.0
+_SMOOTHING_S = 3.0
 _BUSY = Slowness(engine_s=0.5)  # so that there are always windows under way
 
 
@@ -76,7 +78,8 @@ CASES: dict[str, Callable[[Sequence[Group]], None]] = {
 def outcomes(broker: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
     feed, folder = Feed(Topics(broker, f"test-{uuid.uuid4().hex[:12]}")), tmp_path_factory.mktemp("members")
     cases = product(CASES.items(), GUARANTEES)
-    with together([Run([Group(case, g, feed, folder)], disturb) for (case, disturb), g in cases]) as outcomes:
+    runs = [Run([Group(case, g, feed, folder, _SMOOTHING_S)], disturb) for (case, disturb), g in cases]
+    with together(runs) as outcomes:
         yield outcomes
 
 
