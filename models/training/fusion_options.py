@@ -12,8 +12,8 @@ class FusionTraining:
 
     patience: epochs without a better score before stopping. task_weights: what each task's loss counts; learned from
     the tasks' noise (Kendall et al., 2018), equal, or by task. class_power: 1 makes labels weigh the same, 0 rows.
-    modality_dropout: probability of each modality to be dropped from a row. device: as torch names it. checkpoint:
-    where a run that was killed goes on from.
+    modality_dropout: probability of each modality to be dropped from a row. device: as torch names it. checkpoints:
+    folder from which a run that was killed goes on, told from others by its settings and rows.
 
     Weights of what is added to the loss: alone, of the modalities' own answers; penalty, of the strategy's penalties;
     alignment, of the adversary that tells modalities apart; generator, of imputation against a discriminator, where
@@ -38,7 +38,7 @@ class FusionTraining:
     modulation_noise: bool = False
     contrast_epochs: int = 0
     device: str = "cpu"
-    checkpoint: Path | None = None
+    checkpoints: Path | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError, naming the option, for what cannot be."""

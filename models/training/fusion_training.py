@@ -8,7 +8,6 @@ out: calibration, which is fitted afterwards on rows held out; several processes
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from models.training.fusion_loss import FusionLoss
 from models.training.fusion_options import FusionTraining
 from models.training.fusion_score import score
 from models.training.loop import FitConfig, Metrics, fit
+from models.training.run_digest import run_digest, settings_of
 
 __all__ = ["FusionTraining", "train_fusion"]
 
@@ -41,7 +41,7 @@ def train_fusion(
 
     Tasks whose targets are floating-point are taken for regressions, whatever the configuration says. progress: told
     every epoch's metrics. Raises ValueError for an unknown strategy, rows that do not fit the configuration, options
-    that do not fit the strategy, and a checkpoint of another run.
+    that do not fit the strategy.
     """
     torch.manual_seed(seed)
     numbers = tuple(task for task in config.outputs if task in train.targets and train.targets[task].dtype.kind == "f")
@@ -69,30 +69,27 @@ def train_fusion(
             return score(averaged, in_order(held_out))
         return {"score": -float(np.mean([loss.of_tasks(averaged, batch).item() for batch in in_order(trained)]))}
 
+    settings = settings_of(net.config) | settings_of(training, but=("device", "checkpoints"))
+    digest = run_digest(settings | {"strategy": strategy, "seed": seed}, [train, valid])
+
+    def fit_config(phase: str, epochs: int) -> FitConfig:
+        return FitConfig(
+            epochs=epochs,
+            steps_per_epoch=math.ceil(len(trained) / training.batch_rows),
+            metric="score",
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
+            patience=training.patience,
+            seed=seed,
+            checkpoint=training.checkpoints and training.checkpoints / f"{strategy}-{digest}-{phase}.safetensors",
+        )
+
     if training.contrast_epochs:
-        fit(net, drawn, contrast, contrast_score, _fit_config(training, len(trained), seed, contrast=True), progress)
+        fit(net, drawn, contrast, contrast_score, fit_config("contrast", training.contrast_epochs), progress)
     with loss.modulation.applied_to(net):
-        fit(net, drawn, loss, task_score, _fit_config(training, len(trained), seed, contrast=False), progress)
+        fit(net, drawn, loss, task_score, fit_config("tasks", training.epochs), progress)
     return net
 
 
 def _whole(rows: FusionRows | None, config: FusionConfig, device: str) -> FusionBatch | None:
     return None if rows is None else whole_batch(rows, config.widths, config.outputs, device)
-
-
-def _fit_config(training: FusionTraining, rows: int, seed: int, contrast: bool) -> FitConfig:
-    return FitConfig(
-        epochs=training.contrast_epochs if contrast else training.epochs,
-        steps_per_epoch=math.ceil(rows / training.batch_rows),
-        metric="score",
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        patience=training.patience,
-        seed=seed,
-        checkpoint=_beside(training.checkpoint) if contrast else training.checkpoint,
-    )
-
-
-def _beside(checkpoint: Path | None) -> Path | None:
-    """Where contrastive training is kept, so that a run killed later finds it done."""
-    return None if checkpoint is None else checkpoint.with_name(f"contrast-{checkpoint.name}")

@@ -113,7 +113,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path, kille
     train, config = rows(60, 0, EVEN), replace(CONFIG, missing="generated")
     training = replace(EVERYTHING, epochs=3, contrast_epochs=2)
     whole = train_fusion("gated", config, train, train, training, 0)
-    kept, told = replace(training, checkpoint=tmp_path / "run.safetensors"), []
+    kept, told = replace(training, checkpoints=tmp_path), []
 
     def kill(epoch: int, metrics: Metrics) -> None:
         told.append(epoch)
@@ -124,6 +124,20 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path, kille
         train_fusion("gated", config, train, train, kept, 0, kill)
     assert same_weights(whole, train_fusion("gated", config, train, train, kept, 0, kill))
     assert told == [0, 1, 0, 1, 2]
+
+
+def test_a_checkpoint_is_not_taken_for_that_of_other_settings_or_rows(tmp_path: Path) -> None:
+    made, training = rows(60, 0, EVEN), replace(SHORT, epochs=1, checkpoints=tmp_path)
+    train_fusion("gated", CONFIG, made, None, training, 0)
+    changed = rows(60, 1, EVEN)
+    for other, found in (
+        (replace(training, alone=0.1), made),
+        (replace(training, learning_rate=0.02), made),
+        (training, changed),
+    ):
+        fresh = train_fusion("gated", CONFIG, found, None, replace(other, checkpoints=None), 0)
+        assert same_weights(fresh, train_fusion("gated", CONFIG, found, None, other, 0))
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_rows_without_a_label_of_a_task_still_serve_the_others() -> None:
