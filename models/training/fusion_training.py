@@ -40,17 +40,16 @@ def train_fusion(
     """Returns the strategy with the weights of its best epoch, in evaluation mode, on the training's device.
 
     Tasks whose targets are floating-point are taken for regressions, whatever the configuration says. progress: told
-    every epoch's metrics. Raises ValueError for an unknown strategy, rows that do not fit the configuration, options
-    that do not fit the strategy.
+    every epoch's metrics. Raises ValueError for an unknown strategy, rows that do not fit the configuration, and
+    options that do not fit the strategy.
     """
     torch.manual_seed(seed)
     numbers = tuple(task for task in config.outputs if task in train.targets and train.targets[task].dtype.kind == "f")
     net = build_fusion(strategy, replace(config, regressions=numbers)).to(training.device)
     if not isinstance(net, BranchedFusion):
         raise TypeError(f"{strategy} has no branches to train")
-    trained, held_out = (_whole(rows, net.config, training.device) for rows in (train, valid))
-    if trained is None:
-        raise ValueError("there is no row to train on")
+    trained = whole_batch(train, config.widths, config.outputs, training.device)
+    held_out = None if valid is None else whole_batch(valid, config.widths, config.outputs, training.device)
     loss = FusionLoss(net, training, trained).to(training.device)
     contrast = ContrastLoss(net.modalities, config.hidden).to(training.device)
 
@@ -89,7 +88,3 @@ def train_fusion(
     with loss.modulation.applied_to(net):
         fit(net, drawn, loss, task_score, fit_config("tasks", training.epochs), progress)
     return net
-
-
-def _whole(rows: FusionRows | None, config: FusionConfig, device: str) -> FusionBatch | None:
-    return None if rows is None else whole_batch(rows, config.widths, config.outputs, device)
