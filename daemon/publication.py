@@ -17,7 +17,8 @@ from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import Line, Unit
 from streams.records import Modality
 from streams.rfc3339 import format_ns
-from streams.timeline import ClosedWindow
+from streams.timeline import SEGMENTS, ClosedWindow
+from streams.windows import SegmentGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,13 @@ class Publication:
     profile: str
     transcript: bool
     sample_hz: float
+    segments: SegmentGrid = SEGMENTS
 
 
 def build(scored: Scored, scores: Scores, publication: Publication, processing_s: float) -> wire.Prediction:
     """The prediction of one scored window."""
     window, start, end = scored.window, format_ns(scored.window.start_ns), format_ns(scored.window.end_ns)
-    reports = {m: _modality(window, m, scores.modality[m], publication.sample_hz) for m in Modality}
+    reports = {m: _modality(window, m, scores.modality[m], publication) for m in Modality}
     evidence = [unit.result for units in window.units.values() for unit in units if isinstance(unit.result, Evidence)]
     return wire.Prediction(
         id=wire.prediction_id(window.session, start, end, publication.model.digest),
@@ -66,7 +68,7 @@ def build(scored: Scored, scores: Scores, publication: Publication, processing_s
 
 
 def _modality(
-    window: ClosedWindow, modality: Modality, scores: ModalityScores, sample_hz: float
+    window: ClosedWindow, modality: Modality, scores: ModalityScores, publication: Publication
 ) -> wire.ModalityReport:
     units = window.units[modality]
     found = with_evidence(units)
@@ -79,7 +81,7 @@ def _modality(
     quality["received"] = window.received_fraction[modality]
     return wire.ModalityReport(
         present=scores.present,
-        coverage=_coverage(window, modality, found, sample_hz) if scores.present else 0.0,
+        coverage=_coverage(window, modality, found, publication) if scores.present else 0.0,
         events=len(units),
         quality=quality,
         contribution=scores.contribution,
@@ -88,15 +90,15 @@ def _modality(
 
 
 def _coverage(
-    window: ClosedWindow, modality: Modality, evidence: Sequence[tuple[Unit, Evidence]], sample_hz: float
+    window: ClosedWindow, modality: Modality, evidence: Sequence[tuple[Unit, Evidence]], publication: Publication
 ) -> float:
     """The part of the window with evidence: pictures with a face, seconds of voice; all of it for text."""
-    size_ns = window.end_ns - window.start_ns
     match modality:
         case Modality.VIDEO:
-            covered = len(evidence) * NS_PER_S / (sample_hz * size_ns)
+            covered = len(evidence) * NS_PER_S / (publication.sample_hz * (window.end_ns - window.start_ns))
         case Modality.AUDIO:
-            covered = sum(float(e.weight.sum()) * (u.end_ns - u.start_ns) for u, e in evidence) / size_ns
+            segments = publication.segments.count_within(window.start_ns, window.end_ns)
+            covered = sum(float(e.weight.sum()) for _, e in evidence) / max(1, segments)
         case Modality.TEXT:
             covered = float(bool(evidence))
     return min(1.0, covered)

@@ -49,7 +49,8 @@ class Scoring:
             inlet.post(Published())
 
         profile = config.privacy.purpose or "default"
-        publication = Publication(self.model_ref, profile, config.privacy.transcript, config.video.sample_hz)
+        transcript, sample_hz = config.privacy.transcript, config.video.sample_hz
+        publication = Publication(self.model_ref, profile, transcript, sample_hz, config.windows.segments)
         ledger = endpoints.ledger
         self._publisher = Publisher(publication, endpoints.sinks, done, instruments, ledger, endpoints.transactions)
         self._engine = ScoringEngine(

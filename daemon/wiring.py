@@ -40,7 +40,6 @@ from streams.sources.stored import StoredOptions, stored_sessions
 from streams.telemetry import Telemetry
 from streams.timeline import TimelineConfig
 from streams.watermark import WatermarkConfig
-from streams.windows import WindowGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,11 @@ def timeline_config(config: Config) -> TimelineConfig:
     """How sessions are cut into windows and units."""
     windows = config.windows
     return TimelineConfig(
-        grid=WindowGrid(windows.size_ns, windows.step_ns),
+        grid=windows.grid,
         watermark=WatermarkConfig(windows.disorder_bound_ns, windows.idle_after_ns),
         grace_ns=windows.grace_ns,
         sample_hz=config.video.sample_hz,
+        segments=windows.segments,
         lookback_ns=windows.smoothing_ns,
     )
 

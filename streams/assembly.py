@@ -1,4 +1,4 @@
-"""From events to the units that are encoded once: sampled pictures, fixed segments of sound, single lines.
+"""From events to the units that are encoded once: sampled pictures, segments of sound of one length, single lines.
 
 An assembler holds events back only until the watermark makes its choice final, so that the units are the same whatever
 the order events arrived in. It leaves encoding, windows and lateness to the timeline.
@@ -10,6 +10,7 @@ from streams.clock import NS_PER_S
 from streams.events import Event, Line, Picture, Sound, SoundPieces, Unit
 from streams.records import Modality
 from streams.telemetry import Telemetry
+from streams.windows import SegmentGrid
 
 FOREVER_NS = 2**63 - 1
 """The watermark of a session that is over."""
@@ -105,43 +106,41 @@ class FrameSampler:
 
 
 class SoundSegmenter:
-    """Cuts sound into segments of fixed length on the event-time grid; what is missing in a segment stays missing.
+    """Cuts sound into segments on the event-time grid, which may overlap; what is missing in a segment stays missing.
 
     A sound that arrives after its segment was released changes it: the segment is released again, to be encoded anew.
     """
 
-    def __init__(self, segment_ns: int) -> None:
-        self._segment_ns = segment_ns
+    def __init__(self, grid: SegmentGrid) -> None:
+        self._grid = grid
         self._sounds: dict[int, list[Event]] = {}
         self._dirty: set[int] = set()
 
     def add(self, event: Event) -> None:
-        for segment in range(event.time_ns // self._segment_ns, self._last(event) + 1):
+        for segment in self._segments(event):
             self._sounds.setdefault(segment, []).append(event)
             self._dirty.add(segment)
 
     def reaches_ns(self, event: Event) -> int:
-        return self._last(event) * self._segment_ns
+        return self._grid.start_ns(self._segments(event)[-1])
 
     def release(self, watermark_ns: int) -> list[Unit]:
         if not self._dirty:
             return []
-        final = sorted(s for s in self._dirty if (s + 1) * self._segment_ns <= watermark_ns)
+        final = sorted(segment for segment in self._dirty if self._grid.end_ns(segment) <= watermark_ns)
         self._dirty.difference_update(final)
         return [self._unit(segment) for segment in final]
 
     def forget(self, before_ns: int) -> None:
-        first = before_ns // self._segment_ns
-        for segment in [s for s in self._sounds if s < first]:
+        for segment in [s for s in self._sounds if self._grid.start_ns(s + 1) <= before_ns]:
             del self._sounds[segment]
             self._dirty.discard(segment)
 
-    def _last(self, event: Event) -> int:
-        return max(event.time_ns, event.time_ns + event.duration_ns - 1) // self._segment_ns
+    def _segments(self, event: Event) -> range:
+        return self._grid.overlapping(event.time_ns, event.time_ns + event.duration_ns)
 
     def _unit(self, segment: int) -> Unit:
-        start_ns = segment * self._segment_ns
-        end_ns = start_ns + self._segment_ns
+        start_ns, end_ns = self._grid.start_ns(segment), self._grid.end_ns(segment)
         events = sorted(self._sounds[segment], key=lambda e: (e.time_ns, e.sequence or 0, _content(e)))
         pieces = tuple((e.time_ns, e.payload) for e in events if isinstance(e.payload, Sound))
         return Unit(
@@ -152,7 +151,7 @@ class SoundSegmenter:
             received_ns=max(e.received_ns for e in events),
             payload=SoundPieces(pieces),
             order=(start_ns, 0, ""),
-            received_fraction=_covered(events, start_ns, end_ns) / self._segment_ns,
+            received_fraction=_covered(events, start_ns, end_ns) / (end_ns - start_ns),
         )
 
 

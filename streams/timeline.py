@@ -27,10 +27,10 @@ from streams.records import Modality
 from streams.sequence import SequenceCheck
 from streams.telemetry import Telemetry
 from streams.watermark import NEVER_NS, Watermark, WatermarkConfig
-from streams.windows import WindowGrid
+from streams.windows import SegmentGrid, WindowGrid
 
-SEGMENT_NS = NS_PER_S
-"""How much sound is encoded as one unit: what the speech encoder was trained to hear."""
+SEGMENTS = SegmentGrid(NS_PER_S, NS_PER_S)
+"""How sound is cut into units where nothing else is asked for: seconds, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,15 @@ class TimelineConfig:
     watermark: WatermarkConfig
     grace_ns: int = 0
     sample_hz: float = 5.0
-    segment_ns: int = SEGMENT_NS
+    segments: SegmentGrid = SEGMENTS
     lookback_ns: int = 0
     """How far before its own start a window looks back: whole steps."""
 
     def __post_init__(self) -> None:
         if self.grace_ns < 0 or self.sample_hz <= 0:
             raise ValueError(f"grace and sampling rate are not below 0 ({self.grace_ns} ns, {self.sample_hz} Hz)")
-        if not self.grid.contains_every(self.segment_ns):
-            raise ValueError(f"some segments of sound of {self.segment_ns} ns lie in no window of {self.grid}")
+        if not self.grid.covers_every(self.segments):
+            raise ValueError(f"some segments of {self.segments} lie in no window of {self.grid}, and their sound is missed")
         if self.lookback_ns < 0 or self.lookback_ns % self.grid.step_ns:
             raise ValueError(f"a lookback is whole steps of {self.grid.step_ns} ns, not {self.lookback_ns} ns")
 
@@ -62,7 +62,7 @@ class TimelineConfig:
         """One assembler for each modality of a new session."""
         return {
             Modality.VIDEO: FrameSampler(self.sample_hz, telemetry),
-            Modality.AUDIO: SoundSegmenter(self.segment_ns),
+            Modality.AUDIO: SoundSegmenter(self.segments),
             Modality.TEXT: Lines(),
         }
 
@@ -191,7 +191,8 @@ class SessionTimeline:
         accepts_from = self._accepts_from()  # as it was when the events came in
         reached_ns = self.watermark.advance(now_ns) if end_by is None else FOREVER_NS
         closed_by = end_by or ("idle" if self.watermark.by_idleness else "watermark")
-        new = [unit for assembler in self.assemblers.values() for unit in assembler.release(reached_ns)]
+        released = (unit for assembler in self.assemblers.values() for unit in assembler.release(reached_ns))
+        new = [unit for unit in released if self.config.grid.holds(unit.start_ns, unit.end_ns)]
         if accepts_from is not None and new:  # late sound may change segments that only closed windows hold
             new = [unit for unit in new if self.config.grid.last_containing(unit.start_ns) >= accepts_from]
         for unit in new:
@@ -262,7 +263,7 @@ class SessionTimeline:
         units = {modality: within(placed, start_ns, end_ns) for modality, placed in self.units.items()}
         if not any(units.values()):
             return
-        received = self._received(units)
+        received = self._received(units, start_ns)
         revision = self.revisions.get(index, -1) + 1
         if self.config.grace_ns:
             self.revisions[index] = revision
@@ -293,10 +294,11 @@ class SessionTimeline:
             modality: starting_in(placed, start_ns - lookback_ns, start_ns) for modality, placed in self.units.items()
         }
 
-    def _received(self, units: Units) -> dict[Modality, float]:
+    def _received(self, units: Units, start_ns: int) -> dict[Modality, float]:
         size_ns = self.config.grid.size_ns
         pictures = len(units[Modality.VIDEO]) * 1e9 / (self.config.sample_hz * size_ns)
-        sound = sum(unit.received_fraction * (unit.end_ns - unit.start_ns) for unit in units[Modality.AUDIO]) / size_ns
+        segments = self.config.segments.count_within(start_ns, start_ns + size_ns)
+        sound = sum(unit.received_fraction for unit in units[Modality.AUDIO]) / max(1, segments)
         return {
             Modality.VIDEO: min(1.0, pictures),
             Modality.AUDIO: min(1.0, sound),

@@ -1,4 +1,4 @@
-"""Sliding windows as arithmetic: which windows contain a time, and which are complete at a watermark.
+"""Sliding windows and segments of sound as arithmetic: which contain a time, and which are complete at a watermark.
 
 Window k is the half-open span [k * step, k * step + size) of event time, counted from the Unix epoch, so that every
 instance of the service and every replay cuts the same windows. There is no state here.
@@ -41,11 +41,56 @@ class WindowGrid:
         """
         return start_ns // self.step_ns
 
-    def contains_every(self, segment_ns: int) -> bool:
-        """Whether each span [n * segment, (n + 1) * segment) lies whole in some window, so that no sound is missed."""
-        furthest_ns = self.step_ns - math.gcd(self.step_ns, segment_ns)  # from a window's start to a segment's
-        return 0 < segment_ns <= self.size_ns - furthest_ns
+    def holds(self, start_ns: int, end_ns: int) -> bool:
+        """Whether some window contains the span whole."""
+        return self.first_containing(start_ns, end_ns) <= self.last_containing(start_ns)
+
+    def covers_every(self, segments: "SegmentGrid") -> bool:
+        """Whether all sound lies in a segment that lies whole in some window, so that none is missed.
+
+        A segment is held where it starts at most `size - length` after a window does. Those that start later after
+        every window are missed; sound is missed where that befalls each of the segments it lies in.
+        """
+        spare_ns, unit_ns = self.size_ns - segments.length_ns, math.gcd(self.step_ns, segments.hop_ns)
+        if spare_ns < 0:
+            return False
+        first_ns = (spare_ns // unit_ns + 1) * unit_ns
+        missed_ns = self.step_ns - first_ns  # starts after a window's in [first, first + missed) are too late
+        late_ns = [first_ns + hops * segments.hop_ns for hops in range(segments.length_ns // segments.hop_ns)]
+        return not any(all((one - other) % self.step_ns < missed_ns for other in late_ns) for one in late_ns)
 
     def first_open(self, watermark_ns: int) -> int:
         """The first window that is not complete at the watermark: its end is after it."""
         return (watermark_ns - self.size_ns) // self.step_ns + 1
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentGrid:
+    """Segments of sound of `length_ns` that start every `hop_ns`, counted from the Unix epoch; above 0, and the length
+    whole hops, so that every instant lies in as many segments.
+    """
+
+    length_ns: int
+    hop_ns: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hop_ns <= self.length_ns or self.length_ns % self.hop_ns:
+            raise ValueError(f"segments are whole hops long (length {self.length_ns} ns, hop {self.hop_ns} ns)")
+
+    def start_ns(self, index: int) -> int:
+        """Where segment `index` starts."""
+        return index * self.hop_ns
+
+    def end_ns(self, index: int) -> int:
+        """Where segment `index` ends; not part of it."""
+        return index * self.hop_ns + self.length_ns
+
+    def overlapping(self, start_ns: int, end_ns: int) -> range:
+        """The segments that a span has a part in; an instant is taken to last a nanosecond."""
+        first = (start_ns - self.length_ns) // self.hop_ns + 1
+        return range(first, max(start_ns, end_ns - 1) // self.hop_ns + 1)
+
+    def count_within(self, start_ns: int, end_ns: int) -> int:
+        """How many segments lie whole in a span."""
+        first = -(-start_ns // self.hop_ns)
+        return max(0, (end_ns - self.length_ns) // self.hop_ns - first + 1)

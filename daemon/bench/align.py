@@ -10,6 +10,8 @@ from functools import partial
 
 from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
+from daemon.config import Config, Windows
+from daemon.wiring import timeline_config as configured
 from streams.clock import NS_PER_S, ManualClock
 from streams.decode import Limits, decode
 from streams.delivery.ledger import Ledger
@@ -18,8 +20,6 @@ from streams.origin import DEVICE, STORED, Origin
 from streams.sessions import Sessions
 from streams.telemetry import NullTelemetry
 from streams.timeline import TimelineConfig
-from streams.watermark import WatermarkConfig
-from streams.windows import WindowGrid
 
 SIZE_NS = 4 * NS_PER_S
 _IDLE_AFTER_S = 3
@@ -50,7 +50,8 @@ def align(effort: Effort) -> Iterator[Figure]:
 
 def timeline_config(step_ns: int) -> TimelineConfig:
     """Windows of 4 s; otherwise as configured by default."""
-    return TimelineConfig(WindowGrid(SIZE_NS, step_ns), WatermarkConfig(NS_PER_S // 2, _IDLE_AFTER_S * NS_PER_S))
+    windows = Windows(size_s=SIZE_NS / NS_PER_S, step_s=step_ns / NS_PER_S, idle_after_s=_IDLE_AFTER_S)
+    return configured(Config(windows=windows))
 
 
 def pass_through(config: TimelineConfig, events: Sequence[Event]) -> int:

@@ -16,6 +16,7 @@ from daemon.config.kafka import Delivery
 from daemon.config.values import Address, Section
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.connection import Connection
+from streams.windows import SegmentGrid, WindowGrid
 
 
 class Windows(Section):
@@ -51,6 +52,15 @@ class Windows(Section):
     @property
     def step_ns(self) -> int:
         return round(self.step_s * NS_PER_S)
+
+    @property
+    def grid(self) -> WindowGrid:
+        return WindowGrid(self.size_ns, self.step_ns)
+
+    @property
+    def segments(self) -> SegmentGrid:
+        """How sound is cut into what is encoded."""
+        return SegmentGrid(NS_PER_S, NS_PER_S)
 
     @property
     def disorder_bound_ns(self) -> int:

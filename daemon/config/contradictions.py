@@ -10,8 +10,6 @@ from daemon.config.endpoints import ChatSettings, ChatSource, KafkaSink, KafkaSo
 from daemon.config.kafka import Delivery, KafkaSecurity, KafkaSinkSettings, KafkaSourceSettings
 from daemon.config.values import KeyPath
 from streams.clock import NS_PER_S
-from streams.timeline import SEGMENT_NS
-from streams.windows import WindowGrid
 
 if TYPE_CHECKING:
     from daemon.config import Config, Windows
@@ -50,7 +48,7 @@ def contradictions(config: "Config") -> Iterator[Contradiction]:
 def _of_windows(windows: "Windows") -> Iterator[Contradiction]:
     if windows.step_s > windows.size_s:
         yield ("windows", "step_s"), f"must be at most windows.size_s, {windows.size_s}", windows.step_s
-    elif not WindowGrid(windows.size_ns, windows.step_ns).contains_every(SEGMENT_NS):
+    elif not windows.grid.covers_every(windows.segments):
         sentence = (
             "leaves seconds of sound that lie whole in no window; take a step of whole seconds, or a longer window"
         )

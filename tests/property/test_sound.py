@@ -12,6 +12,7 @@ from streams.clock import NS_PER_S
 from streams.events import Event, Sound, SoundPieces
 from streams.records import Modality
 from streams.sound import RATE_HZ, render
+from streams.windows import SegmentGrid
 from tests.streams.making import START_NS, span_ns
 
 pytestmark = pytest.mark.property
@@ -41,7 +42,7 @@ def cut(draw: st.DrawFn) -> list[Event]:
 
 @given(cut(), st.sampled_from([0.5, 1.0, 3.0]))
 def test_sound_cut_anywhere_comes_out_whole(pieces: list[Event], segment_s: float) -> None:
-    segmenter = SoundSegmenter(span_ns(segment_s))
+    segmenter = SoundSegmenter(SegmentGrid(span_ns(segment_s), span_ns(segment_s)))
     for piece in pieces:
         segmenter.add(piece)
     units = segmenter.release(FOREVER_NS)

@@ -14,7 +14,7 @@ from streams.sessions import Sessions
 from streams.telemetry import NullTelemetry
 from streams.timeline import ClosedWindow, TimelineConfig
 from streams.watermark import WatermarkConfig
-from streams.windows import WindowGrid
+from streams.windows import SegmentGrid, WindowGrid
 
 START_NS = 946_684_800 * NS_PER_S
 """2000-01-01: a multiple of every window step and segment used here."""
@@ -53,6 +53,7 @@ def config(
     grace_s: float = 0,
     sample_hz: float = 5,
     segment_s: float = 1,
+    hop_s: float | None = None,
     lookback_s: float = 0,
 ) -> TimelineConfig:
     return TimelineConfig(
@@ -60,7 +61,7 @@ def config(
         WatermarkConfig(span_ns(bound_s), span_ns(idle_after_s)),
         span_ns(grace_s),
         sample_hz,
-        span_ns(segment_s),
+        SegmentGrid(span_ns(segment_s), span_ns(hop_s or segment_s)),
         span_ns(lookback_s),
     )
 

@@ -5,9 +5,13 @@ import pytest
 from streams.assembly import FOREVER_NS, FrameSampler, Lines, SoundSegmenter
 from streams.events import Event, Line, Picture, SoundPieces, Unit
 from streams.records import Modality
+from streams.windows import SegmentGrid
 from tests.streams.making import Counts, line, ns, picture, seconds, sound, span_ns
 
 pytestmark = pytest.mark.unit
+
+SECONDS = SegmentGrid(span_ns(1), span_ns(1))
+PAIRS = SegmentGrid(span_ns(2), span_ns(1))
 
 
 def contents(units: list[Unit]) -> list[bytes]:
@@ -109,7 +113,7 @@ def pieces(unit: Unit) -> list[float]:
 def test_sound_is_cut_into_segments_on_the_grid(
     sounds: list[tuple[float, float]], segments: list[tuple[float, list[float], float]]
 ) -> None:
-    segmenter = SoundSegmenter(span_ns(1))
+    segmenter = SoundSegmenter(SECONDS)
     for at_s, for_s in sounds:
         segmenter.add(sound(at_s, for_s))
     units = segmenter.release(FOREVER_NS)
@@ -117,8 +121,35 @@ def test_sound_is_cut_into_segments_on_the_grid(
     assert all(unit.end_ns - unit.start_ns == span_ns(1) for unit in units)
 
 
+@pytest.mark.parametrize(
+    ("sounds", "segments"),
+    [
+        pytest.param([(5, 1)], [(4, [5], 0.5), (5, [5], 0.5)], id="a second lies in two pairs"),
+        pytest.param([(5, 1), (6, 1)], [(4, [5], 0.5), (5, [5, 6], 1.0), (6, [6], 0.5)], id="and so does the next"),
+        pytest.param([(5.5, 1)], [(4, [5.5], 0.25), (5, [5.5], 0.5), (6, [5.5], 0.25)], id="off the grid"),
+    ],
+)
+def test_sound_may_be_cut_into_segments_that_overlap(
+    sounds: list[tuple[float, float]], segments: list[tuple[float, list[float], float]]
+) -> None:
+    segmenter = SoundSegmenter(PAIRS)
+    for at_s, for_s in sounds:
+        segmenter.add(sound(at_s, for_s))
+    units = segmenter.release(FOREVER_NS)
+    assert [(seconds(unit.start_ns), pieces(unit), unit.received_fraction) for unit in units] == segments
+    assert all(unit.end_ns - unit.start_ns == span_ns(2) for unit in units)
+
+
+def test_a_sound_that_comes_late_changes_every_segment_it_lies_in() -> None:
+    segmenter = SoundSegmenter(PAIRS)
+    segmenter.add(sound(0, 3))
+    segmenter.release(ns(3))
+    segmenter.add(sound(1.5, 0.1))
+    assert [seconds(unit.start_ns) for unit in segmenter.release(ns(3))] == [0, 1]
+
+
 def test_a_segment_is_final_once_the_watermark_reaches_its_end() -> None:
-    segmenter = SoundSegmenter(span_ns(1))
+    segmenter = SoundSegmenter(SECONDS)
     segmenter.add(sound(0.5, 1))
     assert segmenter.release(ns(1) - 1) == []
     assert [seconds(unit.start_ns) for unit in segmenter.release(ns(1))] == [0]
@@ -126,7 +157,7 @@ def test_a_segment_is_final_once_the_watermark_reaches_its_end() -> None:
 
 
 def test_a_sound_that_comes_after_its_segment_was_released_changes_it() -> None:
-    segmenter = SoundSegmenter(span_ns(1))
+    segmenter = SoundSegmenter(SECONDS)
     segmenter.add(sound(0, 0.5))
     segmenter.release(ns(1))
     segmenter.add(sound(0.5, 0.5))
@@ -135,7 +166,7 @@ def test_a_sound_that_comes_after_its_segment_was_released_changes_it() -> None:
 
 
 def test_what_was_forgotten_is_not_released_again() -> None:
-    segmenter = SoundSegmenter(span_ns(1))
+    segmenter = SoundSegmenter(SECONDS)
     segmenter.add(sound(0, 2))
     segmenter.forget(ns(1))
     assert [seconds(unit.start_ns) for unit in segmenter.release(FOREVER_NS)] == [1]
@@ -143,13 +174,13 @@ def test_what_was_forgotten_is_not_released_again() -> None:
 
 @pytest.mark.parametrize("order", list(permutations([0.1, 0.2, 0.3])))
 def test_of_sounds_of_the_same_time_the_content_decides_their_order(order: tuple[float, ...]) -> None:
-    segmenter = SoundSegmenter(span_ns(1))
+    segmenter = SoundSegmenter(SECONDS)
     for level in order:
         segmenter.add(sound(0, 0.5, level=level))
     (unit,) = segmenter.release(FOREVER_NS)
     assert isinstance(unit.payload, SoundPieces)
     first = [piece.samples[0] for _, piece in unit.payload.pieces]
-    other = SoundSegmenter(span_ns(1))
+    other = SoundSegmenter(SECONDS)
     for level in (0.1, 0.2, 0.3):
         other.add(sound(0, 0.5, level=level))
     (expected,) = other.release(FOREVER_NS)

@@ -1,6 +1,10 @@
-import pytest
+from itertools import product
 
-from streams.windows import WindowGrid
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.windows import SegmentGrid, WindowGrid
 
 pytestmark = pytest.mark.unit
 
@@ -59,6 +63,42 @@ def test_it_is_known_beforehand_whether_a_segment_would_be_missed(
     size: int, step: int, segment: int, every: bool
 ) -> None:
     grid = WindowGrid(size, step)
-    assert grid.contains_every(segment) is every
+    assert grid.covers_every(SegmentGrid(segment, segment)) is every
     spans = [(n * segment, (n + 1) * segment) for n in range(60)]
     assert all(grid.first_containing(*span) <= grid.last_containing(span[0]) for span in spans) is every
+
+
+@pytest.mark.parametrize(
+    ("size", "step", "length", "hop"),
+    list(product((10, 12, 20, 25, 40), (4, 5, 10, 20, 40), (10, 20, 30), (10, 15))),
+)
+def test_it_is_known_beforehand_whether_overlapping_segments_would_miss_sound(
+    size: int, step: int, length: int, hop: int
+) -> None:
+    if step > size or length % hop:
+        return
+    grid, segments = WindowGrid(size, step), SegmentGrid(length, hop)
+    heard = set[int]()
+    for index in range(-40, 120):
+        start, end = segments.start_ns(index), segments.end_ns(index)
+        if grid.holds(start, end):
+            heard.update(range(start, end))
+    assert grid.covers_every(segments) is (heard >= set(range(600)))
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(-100, 100), st.integers(1, 60))
+def test_segments_overlap_a_span_or_lie_in_it_as_their_starts_and_ends_say(
+    hop: int, hops: int, start: int, size: int
+) -> None:
+    segments = SegmentGrid(hop * hops, hop)
+    everywhere = range(-300, 300)
+    overlapping = [k for k in everywhere if segments.start_ns(k) < start + size and segments.end_ns(k) > start]
+    within = [k for k in everywhere if segments.start_ns(k) >= start and segments.end_ns(k) <= start + size]
+    assert list(segments.overlapping(start, start + size)) == overlapping
+    assert segments.count_within(start, start + size) == len(within)
+
+
+def test_segments_that_would_leave_gaps_or_overlap_unevenly_are_refused() -> None:
+    for length, hop in ((10, 0), (10, 20), (15, 10)):
+        with pytest.raises(ValueError, match="whole hops"):
+            SegmentGrid(length, hop)
