@@ -105,7 +105,7 @@ def _contributions(axes: Axes, windows: Sequence[Prediction], middle_s: Columns,
         above += np.maximum(value, 0)
         below += np.minimum(value, 0)
     axes.axhline(0, color="#404040", linewidth=0.8)
-    axes.set_ylabel("contribution (nats)")
+    axes.set_ylabel("added to probability")
     _legend(axes, _modality_patches())
 
 

@@ -21,6 +21,7 @@ from safetensors.torch import load, save
 from models.calibration import TemperatureScaling
 from models.fusion.pool import FUSIONS, LogLinearPool
 from models.labels import EMOTIONS, MODALITIES, RISKS
+from models.reliability import Reliability
 from models.risk import RiskRule
 
 SCHEMA: Literal["affectd.model/1"] = "affectd.model/1"
@@ -54,7 +55,8 @@ class Presence(BaseModel):
 class Manifest(BaseModel):
     """What `model.json` holds.
 
-    parts: per part, the sizes its network is built from. presence, calibration: per modality. least_confidence: a
+    parts: per part, the sizes its network is built from. presence, calibration, reliability: per modality, the last of
+    those whose events differ in quality. least_confidence: a
     window whose best label is less probable is abstained from. features: what each modality's encoder is given. files:
     name to SHA-256 in hexadecimal.
     """
@@ -73,6 +75,7 @@ class Manifest(BaseModel):
     fusion: LogLinearPool
     least_confidence: float = Field(ge=0, lt=1)
     risk: RiskRule
+    reliability: Mapping[str, Reliability] = Field(default_factory=dict)
     metrics: Mapping[str, Any] = Field(default_factory=dict)
     data: tuple[Mapping[str, Any], ...] = ()
     licences: str = ""

@@ -19,6 +19,7 @@ from models.affect import valence_arousal
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
 from models.encoding import Encoded, Encoder
 from models.fusion.pool import Fused
+from models.fusion.shapley import coalitions, shapley_values
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.parts import PARTS, build_encoders
 from models.risk import NO_RISK, RiskScores
@@ -39,8 +40,9 @@ class WindowFeatures:
 class ModalityScores:
     """One modality's part in a window's answer.
 
-    contribution: its log-evidence for the fused answer's best label (`models.fusion`); 0 where absent. probabilities:
-    its own calibrated answer, in the order of EMOTIONS, or None where absent.
+    contribution: its exact Shapley value in the probability of the best label; 0 where absent. All of them add up to
+    that probability less the 1/7 of knowing nothing. probabilities: its own calibrated answer, in the order of
+    EMOTIONS, or None where absent.
     """
 
     present: bool
@@ -104,12 +106,12 @@ class AffectModel:
         if not windows:
             return []
         answers = [self._modality(name, windows) for name in MODALITIES]
-        present = torch.stack([answer.amount > 0 for answer in answers])
         log_posterior = torch.stack([answer.log_posterior for answer in answers])
-        fused = self.manifest.fusion.fuse(log_posterior, torch.stack([answer.amount for answer in answers]))
+        fused, contribution = self._fused(log_posterior, torch.stack([answer.amount for answer in answers]))
         words = torch.stack([answer.words for answer in answers]).amax(dim=0)
         risks = self.manifest.risk.score(words, fused.posterior, fused.evidence)
-        return self._scores(fused, log_posterior.exp(), present, risks)
+        present = torch.stack([answer.amount > 0 for answer in answers])
+        return self._scores(fused.posterior, contribution, log_posterior.exp(), present, risks)
 
     def warm_up(self, rows: int) -> None:
         """Runs every encoder and the fusion with one row and with `rows`, so that no later call is a first."""
@@ -119,6 +121,20 @@ class AffectModel:
                 for modality, encoder in self.encoders.items()
             }
             self.fuse([WindowFeatures(encoded)] * batch)
+
+    def _fused(self, log_posterior: torch.Tensor, amount: torch.Tensor) -> tuple[Fused, torch.Tensor]:
+        """log_posterior: (3, windows, 7). amount: (3, windows). Returns the answer from all modalities, and what each
+        adds to it, (3, windows): every set of them is asked about in one call.
+        """
+        held = coalitions(len(MODALITIES)).T.to(self.device)  # (3, sets), the last set is all of them
+        sets, windows = held.shape[1], log_posterior.shape[1]
+        asked = self.manifest.fusion.fuse(
+            log_posterior.repeat(1, sets, 1), (held[:, :, None] * amount[:, None]).flatten(1)
+        )
+        posterior = asked.posterior.view(sets, windows, -1)
+        best = posterior[-1].argmax(dim=-1)
+        worth = posterior.gather(-1, best.expand(sets, -1)[..., None])[..., 0]
+        return Fused(posterior[-1], asked.evidence[:, -windows:]), shapley_values(worth)
 
     def _modality(self, name: str, windows: Sequence[WindowFeatures]) -> "_Answers":
         """Pools and calibrates one modality over all windows in one call; nothing is run where no window has it."""
@@ -141,18 +157,22 @@ class AffectModel:
         return _Answers(amount, log_posterior, words)
 
     def _scores(
-        self, fused: Fused, alone: torch.Tensor, present: torch.Tensor, risks: Sequence[RiskScores]
+        self,
+        posterior: torch.Tensor,
+        contribution: torch.Tensor,
+        alone: torch.Tensor,
+        present: torch.Tensor,
+        risks: Sequence[RiskScores],
     ) -> list[Scores]:
-        """alone: (3, windows, 7) each modality's own probabilities; present: (3, windows)."""
-        posterior, best = fused.posterior, fused.posterior.argmax(dim=-1)
+        """contribution, present: (3, windows). alone: (3, windows, 7) each modality's own probabilities."""
         entropy = torch.special.entr(posterior).sum(dim=-1).tolist()
         affect = valence_arousal(posterior).tolist()
-        contribution = fused.evidence.gather(-1, best.expand(len(MODALITIES), -1)[..., None])[..., 0].tolist()
-        rows, labels, there, own = posterior.tolist(), best.tolist(), present.tolist(), alone.tolist()
+        rows, labels, added = posterior.tolist(), posterior.argmax(dim=-1).tolist(), contribution.tolist()
+        there, own = present.tolist(), alone.tolist()
         scores = []
         for i, row in enumerate(rows):
             modality = {
-                name: ModalityScores(there[m][i], contribution[m][i], tuple(own[m][i]) if there[m][i] else None)
+                name: ModalityScores(there[m][i], added[m][i], tuple(own[m][i]) if there[m][i] else None)
                 for m, name in enumerate(MODALITIES)
             }
             abstained = self._abstained(any(scored.present for scored in modality.values()), max(row))

@@ -16,13 +16,10 @@ from models.encoding import Encoder
 from models.face.crop import Face, given_face
 from models.face.encoder import FaceEncoder
 from models.face.network import CROP_PX, build_network
-from models.speech import whisper
 from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
-from models.speech.network import SpeechNetwork, SpeechNetworkConfig
+from models.speech.encoder import build_encoder as build_speech
 from models.text.encoder import PreparedLine, TextEncoder
-from models.text.network import TextNetwork
-from models.text.sentence_encoder import SentenceEncoder
-from models.text.tokens import Tokenizer
+from models.text.part import build_part as build_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +41,12 @@ def build_encoders(folder: ModelFolder, device: torch.device) -> dict[str, Encod
         if part.name not in folder.manifest.parts:
             continue
         try:
-            encoders[modality] = part.build(folder.tensors[part.name], folder.manifest.parts[part.name], device)
+            encoder = part.build(folder.tensors[part.name], folder.manifest.parts[part.name], device)
         except (RuntimeError, TypeError, KeyError, ValueError) as wrong:
             raise ModelError(f"{folder.path}: part {part.name}: {wrong}") from wrong
+        if isinstance(encoder, FaceEncoder | SpeechEncoder):
+            encoder.reliability = folder.manifest.reliability.get(modality)
+        encoders[modality] = encoder
     return encoders
 
 
@@ -60,23 +60,13 @@ def _face_example(_: FaceEncoder) -> Face:
     return given_face(np.zeros((CROP_PX, CROP_PX), np.uint8))
 
 
-def _build_speech(tensors: Tensors, sizes: Mapping[str, Any], device: torch.device) -> SpeechEncoder:
-    own = dict(sizes)
-    layers = own.pop("whisper_layers")
-    network = SpeechNetwork(SpeechNetworkConfig(**own))
-    network.load_state_dict(tensors)
-    return SpeechEncoder(whisper.load_whisper(layers), network, device)
-
-
 def _speech_example(encoder: SpeechEncoder) -> SpeechSegment:
     segment = encoder.prepare(np.zeros(SEGMENT_SAMPLES, np.float32))
     return replace(segment, voiced=np.ones_like(segment.voiced), voiced_fraction=1.0)
 
 
-def _build_text(tensors: Tensors, sizes: Mapping[str, Any], device: torch.device) -> TextEncoder:
-    network = TextNetwork(SentenceEncoder.load(), **sizes)
-    network.load_state_dict(tensors)
-    return TextEncoder(network, Tokenizer(), device)
+def _build_text(tensors: Tensors, _: Mapping[str, Any], device: torch.device) -> TextEncoder:
+    return build_text(tensors, device)
 
 
 def _text_example(encoder: TextEncoder) -> PreparedLine:
@@ -85,7 +75,7 @@ def _text_example(encoder: TextEncoder) -> PreparedLine:
 
 PARTS = {
     "video": Part("face", _build_face, _face_example),
-    "audio": Part("speech", _build_speech, _speech_example),
+    "audio": Part("speech", build_speech, _speech_example),
     "text": Part("text", _build_text, _text_example),
 }
 """By modality."""

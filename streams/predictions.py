@@ -88,8 +88,9 @@ class Abstained(_Part):
 class ModalityReport(_Part):
     """What one modality gave: whether it was there, how much of it, how good, and how much it moved the answer.
 
-    `coverage` is the part of the window with evidence (a face, a voice, a line). `contribution` is the evidence for the
-    window's most probable emotion in nats, 0 where the modality is absent.
+    `coverage` is the part of the window with evidence (a face, a voice, a line). `contribution` is what the modality
+    adds to the probability of the window's most probable emotion, on average over all orders in which modalities could
+    have come in (its Shapley value), 0 where it is absent; they add up to that probability less 1/7.
     """
 
     present: bool

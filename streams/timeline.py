@@ -49,7 +49,7 @@ class TimelineConfig:
         if self.grace_ns < 0 or self.sample_hz <= 0:
             raise ValueError(f"grace and sampling rate are not below 0 ({self.grace_ns} ns, {self.sample_hz} Hz)")
         if not self.grid.covers_every(self.segments):
-            raise ValueError(f"some segments of {self.segments} lie in no window of {self.grid}, and their sound is missed")
+            raise ValueError(f"sound would be missed: some {self.segments} lie in no window of {self.grid}")
         if self.lookback_ns < 0 or self.lookback_ns % self.grid.step_ns:
             raise ValueError(f"a lookback is whole steps of {self.grid.step_ns} ns, not {self.lookback_ns} ns")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.data.sampling import group_folds
 from models.labels import EMOTIONS
-from models.speech.network import EMOTION_OF
+from models.speech.states import EMOTION_OF
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]

@@ -1,7 +1,7 @@
 """Reads the acted-speech corpora RAVDESS and EMO-DB as clips with one emotion and one speaker each.
 
 Problem: the two corpora name their emotions and speakers in their own ways. Rule: every clip gets the state it
-shows (`models.speech.network.STATES`) and a speaker name that no other corpus has.
+shows (`models.speech.states.STATES`) and a speaker name that no other corpus has.
 Left out: RAVDESS's song, intensity and statement; splits other than by speaker.
 Sources: RAVDESS, Livingstone and Russo (2018), folds by actor as in Luna-Jiménez et al. (2022); EMO-DB, Burkhardt
 et al. (2005).
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from models.speech.network import EMOTION_OF, STATES
+from models.speech.states import EMOTION_OF, STATES
 from models.speech.whisper import SAMPLE_RATE_HZ
 
 _RAVDESS_STATES = {

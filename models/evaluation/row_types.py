@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.speech.encoder import SEGMENT_SAMPLES
+from models.speech.encoder import HOP_SAMPLES, SEGMENT_SAMPLES
 
 
 class EvaluationError(ValueError):
@@ -39,6 +39,7 @@ class Rows:
 
 
 def segments_of(pcm: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Sound (samples,) at 16 kHz in segments of the encoder's length, the last one filled with silence."""
-    whole = np.pad(pcm, (0, -len(pcm) % SEGMENT_SAMPLES))
-    return list(whole.reshape(-1, SEGMENT_SAMPLES))
+    """Sound (samples,) at 16 kHz in pairs of seconds, as the daemon cuts it; the end is filled with silence."""
+    samples = max(SEGMENT_SAMPLES, -(-len(pcm) // HOP_SAMPLES) * HOP_SAMPLES)
+    seconds = np.pad(pcm, (0, samples - len(pcm))).reshape(-1, HOP_SAMPLES)
+    return list(np.concatenate([seconds[:-1], seconds[1:]], axis=1))

@@ -2,8 +2,9 @@
 
 Problem: the engine encodes each picture's faces once, in batches of any size, and pools windows of any number of them.
 Rule: a crop and its mirror image are embedded and averaged; a face weighs its detection score; a window's answer is the
-head's on the weighted mean embedding. FER+'s contempt is left out of the answer, which is as if the face were known not
-to show it. Left out: detection and following (`models.face.follow`), and calibration, which belongs to fusion.
+head's on the weighted mean embedding, less sure where faces are hard to see (`models.reliability`). FER+'s contempt is
+left out of the answer, which is as if the face were known not to show it. Left out: detection and following
+(`models.face.follow`), and calibration, which belongs to fusion.
 """
 
 import json
@@ -20,6 +21,7 @@ from models.encoding import Encoded, Pooled
 from models.face.crop import Face
 from models.face.network import ExpressionCommittee, ExpressionNet, build_network
 from models.labels import EMOTIONS
+from models.reliability import Reliability
 
 
 class FaceEncoder:
@@ -27,30 +29,48 @@ class FaceEncoder:
 
     def __init__(self, network: ExpressionNet | ExpressionCommittee, device: torch.device | str = "cpu") -> None:
         """The network is moved to the device and put in evaluation mode."""
-        self.width = network.width
+        self.width = network.width + 1
+        self.reliability: Reliability | None = None
         self._device = torch.device(device)
         self._network = network.to(self._device).eval()
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[Face]) -> Encoded:
-        """Encodes at least one face: embedding (faces, width), weight (faces,) the detection score."""
+        """Encodes at least one face: embedding (faces, width), how far each is trusted last; weight (faces,) the
+        detection score.
+        """
         crops = torch.from_numpy(np.stack([face.crop for face in prepared])).to(self._device)
         both = self._network.embed(torch.cat([crops, crops.flip(-1)]))
         embedding = (both[: len(crops)] + both[len(crops) :]) / 2
-        return Encoded(embedding.cpu(), torch.tensor([face.score for face in prepared], dtype=torch.float32))
+        trusted = torch.cat([embedding.cpu(), self._trust(prepared)[:, None]], dim=1)
+        return Encoded(trusted, torch.tensor([face.score for face in prepared], dtype=torch.float32))
 
     @torch.inference_mode()
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
         """embedding: (windows, faces, width); weight: (windows, faces), 0 where padded. Logits are for equal priors."""
         share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-6)
         mean = (embedding * share.unsqueeze(-1)).sum(dim=1)
-        return Pooled(self.expressions(mean)[:, : len(EMOTIONS)])
+        return Pooled(self.expressions(mean)[:, : len(EMOTIONS)] * mean[:, -1:].to(self._device))
 
     @torch.inference_mode()
     def expressions(self, embedding: torch.Tensor) -> torch.Tensor:
         """embedding: (faces, width). Returns (faces, 8) logits of all of FER+'s expressions, for equal priors."""
-        logits: torch.Tensor = self._network.head(embedding.to(self._device))
+        logits: torch.Tensor = self._network.head(embedding[:, :-1].to(self._device))
         return logits
+
+    def _trust(self, faces: Sequence[Face]) -> torch.Tensor:
+        """(faces,) in 0..1."""
+        if self.reliability is None:
+            return torch.ones(len(faces))
+        return self.reliability.trust(face_qualities(faces))
+
+
+def face_qualities(faces: Sequence[Face]) -> dict[str, torch.Tensor]:
+    """By name, (faces,): what tells how well a face can be seen, on scales on which doubling is a step."""
+    return {
+        "log_sharpness": torch.tensor([face.sharpness for face in faces], dtype=torch.float64).log1p(),
+        "log_brightness": torch.tensor([face.brightness for face in faces], dtype=torch.float64).add(0.01).log(),
+    }
 
 
 def save_network(path: Path, network: ExpressionNet | ExpressionCommittee) -> None:

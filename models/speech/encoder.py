@@ -1,14 +1,16 @@
 """Speech as one of the daemon's modalities: sound of one segment in, an embedding and its weight out.
 
-Problem: the engine encodes each segment once, in batches of any size, and pools windows of any number of segments; but
-Whisper understands a second better beside its neighbours. Rule: worker threads make a segment's log-mel frames and find
-its voice, once; those are its embedding. Whisper runs once a window, over the window's voiced segments together, and
-the network reads what it says of them. A segment weighs its voiced fraction, so that silence is no evidence for
-anything. A network of the earlier kind (`models.speech.network`) has Whisper run once a segment instead.
-Left out: the cutting of sound into segments, and calibration, which belongs to fusion.
+Problem: the engine encodes each segment once, in batches of any size, and pools windows of any number of segments; and
+how something is said shows over more than a second. Rule: segments are of one second or two, which may overlap. Worker
+threads make a segment's log-mel frames and find its voice; Whisper reads the segment, and what its layers say of the
+voiced frames is summed up by their mean and spread: the segment's embedding. A window's mean and spread follow from its
+segments', and a small network reads those. A segment weighs its voiced fraction, so that silence is no evidence for
+anything, and a voice in noise is less sure evidence (`models.reliability`). Left out: the cutting of sound into
+segments, and calibration, which belongs to fusion.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,27 +23,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from models.encoding import Encoded, Pooled
+from models.reliability import Reliability
 from models.speech import activity, whisper
-from models.speech.network import STATES, SpeechNetwork, SpeechNetworkConfig, emotion_logits
+from models.speech.states import emotion_logits
+from models.speech.statistics import segment_statistics, window_statistics
 from models.speech.window_network import WindowNetwork, WindowNetworkConfig
-from models.speech.window_statistics import levelled, window_statistics
 
-SEGMENT_SAMPLES = whisper.SAMPLE_RATE_HZ
-"""Samples of a segment: 1 s."""
-SEGMENT_FRAMES = SEGMENT_SAMPLES // whisper.SAMPLES_PER_FRAME
-"""Whisper frames of a segment."""
-LONGEST_WINDOW = 30
-"""Voiced segments of a window that are read, Whisper's 30 s; of a longer window, the last ones."""
+HOP_SAMPLES = whisper.SAMPLE_RATE_HZ
+"""Samples from one segment's start to the next one's: 1 s."""
+SEGMENT_SAMPLES = 2 * HOP_SAMPLES
+"""Samples of a segment: 2 s, what the network was trained to hear; where windows are too small for that, 1 s."""
 
-_MEL_SHAPE = (whisper.MEL_BINS, SEGMENT_SAMPLES // whisper.MEL_HOP)
-_MEL_CELLS = _MEL_SHAPE[0] * _MEL_SHAPE[1]
+_FRAMES_PER_HOP = HOP_SAMPLES // whisper.SAMPLES_PER_FRAME
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechSegment:
-    """One second of sound, ready for the device.
+    """One segment of sound, ready for the device.
 
-    mel: (80, 100) float32 log-mel frames. voiced: (50,) bool, per Whisper frame. The rest as in `activity.Activity`.
+    mel: (80, 100 * seconds) float32 log-mel frames. voiced: (50 * seconds,) bool, per Whisper frame. The rest as in
+    `activity.Activity`.
     """
 
     mel: npt.NDArray[np.float32]
@@ -52,13 +53,18 @@ class SpeechSegment:
 
 
 def prepare_segment(pcm: npt.NDArray[np.float32], voice_activity: activity.VoiceActivity) -> SpeechSegment:
-    """pcm: (16000,) float32 in -1..1 at 16 kHz. Raises ValueError for another shape, type, or values not finite."""
-    if pcm.shape != (SEGMENT_SAMPLES,) or pcm.dtype != np.float32:
-        raise ValueError(f"speech segment: wanted ({SEGMENT_SAMPLES},) float32, got {pcm.shape} {pcm.dtype}")
+    """pcm: (samples,) float32 in -1..1 at 16 kHz, of one second or two.
+
+    Raises ValueError for another shape or type, or values that are not finite.
+    """
+    if pcm.shape not in ((HOP_SAMPLES,), (SEGMENT_SAMPLES,)) or pcm.dtype != np.float32:
+        wanted = f"({HOP_SAMPLES},) or ({SEGMENT_SAMPLES},) float32"
+        raise ValueError(f"speech segment: wanted {wanted}, got {pcm.shape} {pcm.dtype}")
     if not np.isfinite(pcm).all():
         raise ValueError("speech segment: holds samples that are not finite")
     found = voice_activity(pcm)
-    centres = np.arange(SEGMENT_FRAMES) * whisper.SAMPLES_PER_FRAME + whisper.SAMPLES_PER_FRAME // 2
+    frames = len(pcm) // HOP_SAMPLES * _FRAMES_PER_HOP
+    centres = np.arange(frames) * whisper.SAMPLES_PER_FRAME + whisper.SAMPLES_PER_FRAME // 2
     voiced = found.voiced[centres // activity.FRAME_SAMPLES]
     return SpeechSegment(whisper.log_mel(pcm), voiced, found.voiced_fraction, found.level_db, found.snr_db)
 
@@ -67,10 +73,12 @@ class SpeechEncoder:
     """Implements `models.encoding.Encoder`. `prepare` may be called by any thread, the rest by the device thread."""
 
     def __init__(
-        self, encoder: whisper.WhisperEncoder, network: SpeechNetwork | WindowNetwork, device: torch.device | str
+        self, encoder: whisper.WhisperEncoder, network: WindowNetwork, device: torch.device | str = "cpu"
     ) -> None:
         """Both parts are moved to the device and put in evaluation mode."""
-        self.width = network.config.width if isinstance(network, SpeechNetwork) else _MEL_CELLS + SEGMENT_FRAMES
+        self.width = network.config.features + 1
+        self.reliability: Reliability | None = None
+        self._streams = network.config.streams
         self._device = torch.device(device)
         self._whisper = encoder.to(self._device).eval()
         self._network = network.to(self._device).eval()
@@ -82,40 +90,37 @@ class SpeechEncoder:
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[SpeechSegment]) -> Encoded:
-        """Encodes at least one segment; the embedding of a segment without voice is zero, and so is its weight."""
+        """Encodes at least one segment; the embedding of a segment without voice is zero, and so is its weight.
+
+        Last in an embedding is how far the segment is trusted.
+        """
         weight = torch.tensor([segment.voiced_fraction for segment in prepared], dtype=torch.float32)
         embedding = torch.zeros(len(prepared), self.width)
-        voiced = [index for index, segment in enumerate(prepared) if segment.voiced.any()]
-        if voiced:
-            mel = torch.from_numpy(np.stack([prepared[index].mel for index in voiced]))
-            mask = torch.from_numpy(np.stack([prepared[index].voiced for index in voiced]))
-            embedding[voiced] = self._embedded(mel, mask)
+        of_length: defaultdict[int, list[int]] = defaultdict(list)
+        for index, segment in enumerate(prepared):
+            if segment.voiced.any():
+                of_length[len(segment.voiced)].append(index)
+        for voiced in of_length.values():
+            mel = torch.from_numpy(np.stack([prepared[index].mel for index in voiced])).to(self._device)
+            mask = torch.from_numpy(np.stack([prepared[index].voiced for index in voiced])).to(self._device)
+            embedding[voiced, :-1] = segment_statistics(self._whisper, mel, mask, self._streams).cpu()
+            embedding[voiced, -1] = self._trust([prepared[index] for index in voiced])
         return Encoded(embedding, weight)
-
-    def _embedded(self, mel: torch.Tensor, voiced: torch.Tensor) -> torch.Tensor:
-        if isinstance(self._network, WindowNetwork):
-            return torch.cat([mel.flatten(1), voiced.float()], dim=-1)
-        frames = self._whisper(levelled(mel.to(self._device)))
-        return self._network.embed(frames, voiced.to(self._device)).cpu()
 
     @torch.inference_mode()
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
-        """embedding: (windows, segments, width), in order of time; weight: (windows, segments), 0 where padded."""
+        """embedding: (windows, segments, width), in any order; weight: (windows, segments), 0 where padded."""
         embedding, weight = embedding.to(self._device), weight.to(self._device)
-        if not isinstance(self._network, WindowNetwork):
-            return Pooled(emotion_logits(self._network.pool(embedding, weight)))
-        states = torch.zeros(len(embedding), len(STATES), device=self._device)
-        count = (weight > 0).sum(dim=-1)
-        for segments in sorted({*count.tolist()} - {0}):
-            rows = count == segments
-            heard = embedding[rows][weight[rows] > 0].view(-1, segments, self.width)[:, -LONGEST_WINDOW:]
-            states[rows] = self._network(self._statistics(heard, self._network.config))
-        return Pooled(emotion_logits(states))
+        read = window_statistics(embedding[..., :-1], weight)
+        share = weight / weight.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
+        trust = (share * embedding[..., -1]).sum(dim=1, keepdim=True)
+        return Pooled(emotion_logits(self._network(read)) * trust)
 
-    def _statistics(self, heard: torch.Tensor, config: WindowNetworkConfig) -> torch.Tensor:
-        """heard: (windows, segments, width), all voiced."""
-        mel = heard[..., :_MEL_CELLS].reshape(*heard.shape[:2], *_MEL_SHAPE).transpose(1, 2).flatten(2)
-        return window_statistics(self._whisper, mel, heard[..., _MEL_CELLS:].flatten(1) > 0, config.streams)
+    def _trust(self, segments: Sequence[SpeechSegment]) -> torch.Tensor:
+        """(segments,) in 0..1."""
+        if self.reliability is None:
+            return torch.ones(len(segments))
+        return self.reliability.trust({"snr_db": torch.tensor([segment.snr_db for segment in segments])})
 
 
 def build_encoder(
@@ -128,15 +133,10 @@ def build_encoder(
 
     sizes: as `save_network` wrote them. Raises TypeError, KeyError or RuntimeError for those that do not fit.
     """
-    network: SpeechNetwork | WindowNetwork
-    own = dict(sizes)
-    if "streams" in own:
-        config = WindowNetworkConfig(**{**own, "streams": tuple(own["streams"])})
-        layers, network = max(config.streams), WindowNetwork(config)
-    else:
-        layers, network = own.pop("whisper_layers"), SpeechNetwork(SpeechNetworkConfig(**own))
+    config = WindowNetworkConfig(**{**sizes, "streams": tuple(sizes["streams"])})
+    network = WindowNetwork(config)
     network.load_state_dict(tensors)
-    return SpeechEncoder(whisper.load_whisper(layers, whisper_file), network, device)
+    return SpeechEncoder(whisper.load_whisper(max(config.streams), whisper_file), network, device)
 
 
 def save_network(path: Path, network: WindowNetwork) -> None:

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from models.speech import whisper
-from models.speech.network import STATES
-from models.speech.window_statistics import STATISTICS
+from models.speech.states import STATES
+from models.speech.statistics import STATISTICS
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 RUNS holds a folder per part (`face`, `speech`, `text`), each with the part's weights (`PART.safetensors`), its figures
 (`metrics.json`) and the answers it gave to data it was not trained on (`valid_logits.npz`; `oof_logits.npz` for speech,
-whose answers are out of fold). Of text, fusion is fitted to GoEmotions: its lines are short, many, and of all labels.
-DATA holds the corpora, of which only label frequencies and ordinary lines are read.
+whose answers are out of fold), and `spoilt_logits.npz` of faces. Of text, fusion is fitted to GoEmotions: its lines are
+short, many, and of all labels. DATA holds the corpora, of which only label frequencies and lines are read.
 Left out: training, which is each part's own.
 """
 
@@ -23,10 +23,22 @@ from models.artifact import Manifest, Presence, Tensors, write_model_folder
 from models.data.text_corpora import CORPORA, read_corpus
 from models.labels import EMOTIONS, RISKS
 from models.parts import PARTS
+from models.text.encoder import TextEncoder
+from models.text.part import build_part
 from models.training.calibration import Floats
 from models.training.card import model_card
 from models.training.corpus_calibration import cross_validated_figures, fit_corpus
 from models.training.fusion import Answers, fit_fusion
+from models.training.fusion_choice import compare_strategies
+from models.training.fusion_noise import (
+    measure_spoilt,
+    misspelt_lines,
+    reliability_of_faces,
+    reliability_of_voices,
+    spoilt_faces,
+    spoilt_voices,
+    trusted,
+)
 from models.training.held_out import held_out_corpora
 from models.training.provenance import DATA, LICENCES
 from models.training.risk_levels import fit_risk
@@ -36,8 +48,8 @@ VERSION = "1.0.0"
 
 FEATURES = {
     "video": "grey crop of 48x48 pixels of one face, brought to zero mean and unit deviation, and its mirror image",
-    "audio": "a window's voiced seconds of 16 kHz mono sound together: levelled log-mel frames, through the first four "
-    "layers of Whisper base; mean and spread over voiced frames of what layers 2, 3 and 4 say",
+    "audio": "two seconds of 16 kHz mono sound, a pair beginning every second: levelled log-mel frames, through the first "
+    "four layers of Whisper base; mean and spread over a window's voiced frames of what layers 2, 3 and 4 say",
     "text": "token ids of one line by a unigram tokenizer for 16 languages; of an English line its word pieces, and "
     "those of the lines before it where they are given",
 }
@@ -52,12 +64,21 @@ Arrays = dict[str, NDArray[Any]]
 def assemble(runs: Path, data: Path, out: Path) -> Manifest:
     """Writes the folder `out`. Raises FileNotFoundError, ValueError or ModelError naming what is missing or wrong."""
     files = {modality: _arrays(runs / name) for modality, name in _ANSWER_FILES.items()}
+    parts = {part.name: _part(runs / part.name / f"{part.name}.safetensors", part.name) for part in PARTS.values()}
+    tensors = {name: read for name, (read, _) in parts.items()}
+    text = build_part(parts["text"][0], torch.device("cpu"))
+    spoilt = _arrays(runs / "face" / "spoilt_logits.npz")
+    reliability = {"video": reliability_of_faces(spoilt), "audio": reliability_of_voices(files["audio"])}
+    plain, files = files, {m: trusted(arrays, reliability.get(m)) for m, arrays in files.items()}
     answers = {modality: _answers(arrays, modality) for modality, arrays in files.items()}
     answers["text"] = answers["text"].rows(np.flatnonzero(answers["text"].corpus == _FUSED_LINES))
     fitted = fit_fusion(answers)
-    parts = {part.name: _part(runs / part.name / f"{part.name}.safetensors", part.name) for part in PARTS.values()}
-    tensors = {name: read for name, (read, _) in parts.items()}
-    text = PARTS["text"].build(tensors["text"], parts["text"][1], torch.device("cpu"))
+    noisy = {
+        **spoilt_faces(spoilt, reliability["video"]),
+        **spoilt_voices(plain["audio"], reliability["audio"]),
+        "text": {"text": misspelt_lines(text, read_corpus(_FUSED_LINES, data, "valid"))},
+    }
+    compared = {"strategies": compare_strategies(answers), "noise": measure_spoilt(answers, noisy)}
     ordinary = {corpus: _risk_logits(text, corpus, data) for corpus in _ORDINARY}
     rule, levels = fit_risk({name: _risk_answers(files["text"], name) for name in RISKS}, ordinary)
     figures = {name: json.loads((runs / name / "metrics.json").read_text(encoding="utf-8")) for name in parts}
@@ -71,9 +92,10 @@ def assemble(runs: Path, data: Path, out: Path) -> Manifest:
         fusion=fitted.pool,
         least_confidence=fitted.least_confidence,
         risk=rule,
+        reliability=reliability,
         metrics={
             **figures,
-            "fusion": fitted.metrics,
+            "fusion": {**fitted.metrics, **compared},
             "risk": levels,
             "log_prior": {"ferplus": figures["face"]["log_prior"]},
             "thresholds": {"goemotions": figures["text"]["goemotions"]["thresholds"]},
@@ -130,7 +152,7 @@ def _part(path: Path, name: str) -> tuple[Tensors, Mapping[str, Any]]:
         return {key: file.get_tensor(key) for key in file.keys()}, sizes  # noqa: SIM118 (not a mapping)
 
 
-def _risk_logits(encoder: Any, corpus: str, data: Path) -> torch.Tensor:
+def _risk_logits(encoder: TextEncoder, corpus: str, data: Path) -> torch.Tensor:
     lines = [encoder.prepare(sample.text) for sample in read_corpus(corpus, data, "valid")]
     logits: torch.Tensor = encoder.encode(sorted(lines, key=len)).embedding[:, len(EMOTIONS) :]
     return logits

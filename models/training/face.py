@@ -23,7 +23,7 @@ from models.data.own_faces import read_own_faces
 from models.data.sampling import draw_weights
 from models.face.crop import given_face
 from models.face.detector import FaceDetector
-from models.face.encoder import FaceEncoder, load_network, save_network
+from models.face.encoder import FaceEncoder, face_qualities, load_network, save_network
 from models.face.expressions import EXPRESSIONS
 from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig, build_network
 from models.labels import EMOTIONS
@@ -38,6 +38,7 @@ from models.training.measure_face import (
     rows_of_each_label,
 )
 from models.training.progress import save_learning_curves
+from models.training.spoilt import spoilt_answers
 
 _BATCH = 128
 _BALANCE = 0.5  # half way between drawing pictures alike and drawing classes alike
@@ -112,9 +113,9 @@ def train_face(
 ) -> dict[str, Any]:
     """Trains on the manifest of `data_dir`, or its FER+, and writes to `out_dir` what `models.training.assemble` reads.
 
-    That is `face.safetensors`, `metrics.json` (returned) and `valid_logits.npz`; beside them, what was left out of a
-    manifest and each member's learning curves. progress: told every epoch of every member. A run that was killed goes
-    on from `out_dir/member_N/checkpoint.safetensors`. Under `torchrun` the first process writes; the others return {}.
+    That is `face.safetensors`, `metrics.json` (returned), `valid_logits.npz` and `spoilt_logits.npz`; beside them, what
+    was left out of a manifest and each member's learning curves. progress: told every epoch of every member. A run that
+    was killed goes on from `out_dir/member_N/checkpoint.safetensors`. Under `torchrun` the first process writes; the others return {}.
     Raises FileNotFoundError or ValueError for data that is not there or not as it should be.
     """
     training = training or FaceTraining()
@@ -171,7 +172,19 @@ def write_face_part(
     encoder = FaceEncoder(load_network(out_dir / "face.safetensors"))
     logits = valid_logits(encoder, valid)
     label7 = np.where(valid.labels < len(EMOTIONS), valid.labels, -1)
-    np.savez(out_dir / "valid_logits.npz", logits7=logits[:, : len(EMOTIONS)].numpy(), label7=label7)
+    seen = {
+        name: values.numpy() for name, values in face_qualities([given_face(image) for image in valid.images]).items()
+    }
+    np.savez(
+        out_dir / "valid_logits.npz",
+        allow_pickle=False,
+        logits7=logits[:, : len(EMOTIONS)].numpy(),
+        label7=label7,
+        **seen,
+    )
+    known = valid.labels < len(EMOTIONS)
+    spoilt = spoilt_answers(encoder, valid.images[known], valid.labels[known])
+    np.savez(out_dir / "spoilt_logits.npz", allow_pickle=False, **spoilt)
     metrics = {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         **facts,

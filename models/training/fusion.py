@@ -73,7 +73,7 @@ def fit_fusion(answers: Mapping[str, Answers], seed: int = 0) -> FittedFusion:
     confidence = np.concatenate([fold.confidence for fold in measured])
     correct = np.concatenate([fold.correct for fold in measured])
     least = float(np.quantile(confidence, 1 - _COVERAGE))
-    calibration, pool = _fit(answers, seed)
+    calibration, pool, _ = fit_answers(answers, seed)
     metrics = {"protocol": __doc__, "folds": _FOLDS, "windows_per_fold": _WINDOWS, "subsets": subsets}
     metrics["coverage_accuracy"] = coverage_accuracy(confidence, correct)
     return FittedFusion(calibration, pool, round(least, 3), metrics)
@@ -86,11 +86,42 @@ class _Fold:
     correct: NDArray[np.bool_]
 
 
-def _measure_fold(answers: Mapping[str, Answers], fold: int, seed: int) -> _Fold:
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Windows put together. labels: (windows,). log_posterior: (3, windows, 7), calibrated. present: (3, windows)."""
+
+    labels: NDArray[np.int64]
+    log_posterior: torch.Tensor
+    present: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoldWindows:
+    """Windows of four fifths of the answers, what was fitted to these, and windows of the last fifth."""
+
+    trained: Windows
+    pool: LogLinearPool
+    held_out: Windows
+
+
+def fold_windows(answers: Mapping[str, Answers], fold: int, seed: int = 0) -> FoldWindows:
+    """One of the folds that everything is measured by."""
+    kept, left = fold_answers(answers, fold, seed)
+    calibration, pool, trained = fit_answers(kept, seed)
+    return FoldWindows(trained, pool, put_together(left, calibration, np.random.default_rng((seed, fold, 1))))
+
+
+def fold_answers(answers: Mapping[str, Answers], fold: int, seed: int) -> tuple[dict[str, Answers], dict[str, Answers]]:
+    """Four fifths of each modality's answers, and the last fifth; no group is in both."""
     parts = {name: _folds(kept, seed)[fold] for name, kept in answers.items()}
-    calibration, pool = _fit({name: kept.rows(parts[name][0]) for name, kept in answers.items()}, seed)
-    held_out = {name: kept.rows(parts[name][1]) for name, kept in answers.items()}
-    labels, drawn, present = _windows(held_out, calibration, np.random.default_rng((seed, fold, 1)))
+    kept, left = ({name: each.rows(parts[name][side]) for name, each in answers.items()} for side in (0, 1))
+    return kept, left
+
+
+def _measure_fold(answers: Mapping[str, Answers], fold: int, seed: int) -> _Fold:
+    found = fold_windows(answers, fold, seed)
+    pool, labels = found.pool, found.held_out.labels
+    drawn, present = found.held_out.log_posterior, found.held_out.present
     subsets = {}
     for subset in SUBSETS:
         kept = torch.tensor([name in subset for name in MODALITIES])[:, None].expand(-1, len(labels))
@@ -105,35 +136,36 @@ def _folds(answers: Answers, seed: int) -> list[tuple[NDArray[np.int64], NDArray
     return group_folds(answers.labels, answers.group, _FOLDS, seed)
 
 
-def _fit(answers: Mapping[str, Answers], seed: int) -> tuple[dict[str, TemperatureScaling], LogLinearPool]:
+def fit_answers(
+    answers: Mapping[str, Answers], seed: int
+) -> tuple[dict[str, TemperatureScaling], LogLinearPool, Windows]:
+    """Calibration by modality, the pool's weights, and the windows put together that these were fitted to."""
     calibration = {
         name: fit_temperature(kept.logits, kept.labels, equal_label_weight(kept.labels, kept.corpus))
         for name, kept in answers.items()
     }
-    labels, drawn, present = _windows(answers, calibration, np.random.default_rng((seed, 0)))
-    truth = torch.from_numpy(labels)
+    windows = put_together(answers, calibration, np.random.default_rng((seed, 0)))
+    truth = torch.from_numpy(windows.labels)
     log_weight = torch.zeros(len(MODALITIES), dtype=torch.float64, requires_grad=True)
 
     def loss() -> torch.Tensor:
-        evidence = (torch.exp(log_weight)[:, None] * present)[..., None] * drawn
+        evidence = (torch.exp(log_weight)[:, None] * windows.present)[..., None] * windows.log_posterior
         return functional.cross_entropy(evidence.sum(dim=0), truth)
 
     minimise(loss, [log_weight])
     weights = dict(zip(MODALITIES, (round(w, 4) for w in log_weight.detach().exp().tolist()), strict=True))
-    return calibration, LogLinearPool(weights=weights)
+    return calibration, LogLinearPool(weights=weights), windows
 
 
-def _windows(
+def put_together(
     answers: Mapping[str, Answers], calibration: Mapping[str, TemperatureScaling], rng: np.random.Generator
-) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
-    """Returns labels (windows,), log posteriors (3, windows, 7), and presence (3, windows) bool, of windows put
-    together.
-    """
+) -> Windows:
+    """Draws labels, an answer of each modality to each, calibrated, and which modalities are present."""
     labels = rng.integers(len(EMOTIONS), size=_WINDOWS)
     drawn = [calibration[m].log_posterior(torch.from_numpy(_draw(answers[m], labels, rng))) for m in MODALITIES]
     subset = rng.integers(len(SUBSETS), size=_WINDOWS)
     there = np.array([[name in kept for kept in SUBSETS] for name in MODALITIES])
-    return labels, torch.stack(drawn), torch.from_numpy(there[:, subset])
+    return Windows(labels, torch.stack(drawn), torch.from_numpy(there[:, subset]))
 
 
 def _draw(answers: Answers, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:

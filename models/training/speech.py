@@ -20,7 +20,7 @@ from torch import nn
 from models.data.speech_corpora import read_emodb, read_ravdess
 from models.labels import EMOTIONS
 from models.speech.encoder import save_network
-from models.speech.network import EMOTION_OF, STATES
+from models.speech.states import EMOTION_OF, STATES
 from models.speech.window_network import WindowNetwork, WindowNetworkConfig
 from models.training.loop import FitConfig, fit
 from models.training.speech_windows import Windows, joined_windows, window_passes

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from models.data.speech_corpora import Clip, read_emodb, read_ravdess
-from models.speech.network import emotion_logits
+from models.speech.states import emotion_logits
 from models.speech.window_network import WindowNetwork
 from models.training.speech import EMOTION_OF_STATE, SpeechTraining, train_network
 from models.training.speech_windows import Windows, joined_windows, window_passes
@@ -30,12 +30,15 @@ CORPORA = ("ravdess", "emodb")
 class Answers:
     """Answers for windows of held-out speakers.
 
-    logits: (n, 9), of `STATES`. state: (n,) int, the truth. speaker: (n,) str.
+    logits: (n, 9), of `STATES`. state: (n,) int, the truth. speaker: (n,) str. clip: (n,) int, of the corpora's clips
+    one after the other. snr_db: (n,).
     """
 
     logits: npt.NDArray[np.float32]
     state: npt.NDArray[np.int64]
     speaker: npt.NDArray[np.str_]
+    clip: npt.NDArray[np.int64]
+    snr_db: npt.NDArray[np.float32]
 
     def only(self, corpus: str) -> "Answers":
         """Returns the answers for one corpus, such as `ravdess`."""
@@ -43,7 +46,7 @@ class Answers:
 
     def of(self, kept: npt.NDArray[np.bool_]) -> "Answers":
         """Returns the answers that `kept`, (n,), marks."""
-        return Answers(self.logits[kept], self.state[kept], self.speaker[kept])
+        return Answers(*(getattr(self, name)[kept] for name in Answers.__slots__))
 
     def emotion_logits(self) -> npt.NDArray[np.float32]:
         """Returns (n, 7), of `models.labels.EMOTIONS`."""
@@ -57,11 +60,7 @@ class Answers:
 
 def joined(answers: Sequence[Answers]) -> Answers:
     """Returns the answers of several folds as one."""
-    return Answers(
-        np.concatenate([part.logits for part in answers]),
-        np.concatenate([part.state for part in answers]),
-        np.concatenate([part.speaker for part in answers]),
-    )
+    return Answers(*(np.concatenate([getattr(part, name) for part in answers]) for name in Answers.__slots__))
 
 
 def held_out_speakers(clips: Sequence[Clip]) -> list[set[str]]:
@@ -102,7 +101,7 @@ def answers(network: WindowNetwork, windows: Windows) -> Answers:
     """Answers for every window."""
     with torch.inference_mode():
         logits = network(torch.from_numpy(windows.statistics).float()).numpy()
-    return Answers(logits, windows.state, windows.speaker)
+    return Answers(logits, windows.state, windows.speaker, windows.clip, windows.snr_db)
 
 
 def scores(found: Answers) -> dict[str, float]:
@@ -188,6 +187,8 @@ def _write_answers(path: Path, found: Mapping[str, Answers]) -> None:
         question=np.repeat(list(found), [len(answered.state) for answered in found.values()]),
         logits9=every.logits,
         state=every.state,
+        clip=every.clip,
+        snr_db=every.snr_db,
     )
 
 

@@ -1,12 +1,12 @@
 """Reads windows of the speech corpora through Whisper the way the daemon will, once, for training to draw from.
 
 Problem: Whisper is frozen and is nearly all of the work, but a changed waveform must be read anew. Rule: in a *pass*
-every clip, changed on its own, starts at a random phase of the 1 s grid, and gives the window of all its voiced seconds
-and, in changed passes, a shorter run of them too, so that windows of few seconds are known; their statistics are kept
-on disk, a file per pass. Left out: clips without voice, and windows that reach over several clips.
+every clip, changed on its own, starts at a random phase of the 1 s grid and is cut into the segments that the daemon
+would cut; they give the window of all that have a voice and, in changed passes, a shorter run of them too, so that
+windows of few segments are known. Statistics are kept on disk, a file per pass. Left out: clips without voice, and
+windows that reach over several clips.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +19,9 @@ import torch
 from models.data.speech_corpora import Clip, read_pcm
 from models.speech import whisper
 from models.speech.activity import VoiceActivity
-from models.speech.encoder import SEGMENT_SAMPLES, SpeechSegment, prepare_segment
-from models.speech.network import STATES
-from models.speech.window_statistics import window_statistics
+from models.speech.encoder import HOP_SAMPLES, SpeechSegment, prepare_segment
+from models.speech.states import STATES
+from models.speech.statistics import segment_statistics, window_statistics
 from models.training.augment_speech import Pcm, SpeechAugmentation, augment
 
 _BATCH = 12
@@ -33,8 +33,8 @@ _SEED = 7
 class Windows:
     """What was read of many windows.
 
-    statistics: (n, features) float16. whole: (n,) bool, all voiced seconds of the clip or a run of them.
-    clip: (n,) int, index of the clip. speaker: (n,) str. state: (n,) int, index in `STATES`.
+    statistics: (n, features) float16. whole: (n,) bool, all voiced segments of the clip or a run of them.
+    clip: (n,) int, index of the clip. speaker: (n,) str. state: (n,) int, index in `STATES`. snr_db: (n,) of its voice.
     """
 
     statistics: npt.NDArray[np.float16]
@@ -42,6 +42,7 @@ class Windows:
     clip: npt.NDArray[np.int64]
     speaker: npt.NDArray[np.str_]
     state: npt.NDArray[np.int64]
+    snr_db: npt.NDArray[np.float32]
 
     def only(self, kept: npt.NDArray[np.bool_]) -> "Windows":
         """Returns the windows that `kept`, (n,), marks."""
@@ -58,7 +59,7 @@ def window_passes(clips: Sequence[Clip], folder: Path, streams: Sequence[int], c
     folder.mkdir(parents=True, exist_ok=True)
     change = SpeechAugmentation()
     for number in range(changed + 1):
-        path = folder / f"windows-{'-'.join(map(str, streams))}-{number}.npz"
+        path = folder / f"pairs-{'-'.join(map(str, streams))}-{number}.npz"
         if not path.exists():
             rng = np.random.default_rng([_SEED, number])
             as_heard = partial(augment, change=change, rng=rng) if number else np.asarray
@@ -73,8 +74,8 @@ def read_windows(
     voice_activity = VoiceActivity()
     windows: list[tuple[int, bool, list[SpeechSegment]]] = []
     for index, clip in enumerate(clips):
-        seconds = [prepare_segment(pcm, voice_activity) for pcm in on_grid(change(read_pcm(clip)), rng)]
-        if voiced := [segment for segment in seconds if segment.voiced.any()]:
+        segments = [prepare_segment(pcm, voice_activity) for pcm in on_grid(change(read_pcm(clip)), rng)]
+        if voiced := [segment for segment in segments if segment.voiced.any()]:
             windows.append((index, True, voiced))
         if parts and len(voiced) > 1:
             length = int(rng.integers(1, min(_LONGEST_PART, len(voiced) - 1) + 1))
@@ -87,31 +88,40 @@ def read_windows(
         clip_of,
         np.array([clips[index].speaker for index in clip_of]),
         np.array([STATES.index(clips[index].state) for index in clip_of]),
+        np.array([_snr_db(segments) for _, _, segments in windows], np.float32),
     )
 
 
 def on_grid(clip: Pcm, rng: np.random.Generator) -> Pcm:
-    """Returns (seconds, 16000): the clip from a random phase of the 1 s grid on, silence before and after it."""
-    sound = np.pad(clip, (int(rng.integers(SEGMENT_SAMPLES)), 0))
-    return np.pad(sound, (0, -sound.size % SEGMENT_SAMPLES)).reshape(-1, SEGMENT_SAMPLES)
+    """Returns (segments, 32000): the clip from a random phase of the 1 s grid on, silence before and after it, in pairs
+    of seconds, each second in both its pairs.
+    """
+    before = HOP_SAMPLES + int(rng.integers(HOP_SAMPLES))
+    sound = np.pad(clip, (before, HOP_SAMPLES + -(before + clip.size) % HOP_SAMPLES)).reshape(-1, HOP_SAMPLES)
+    return np.concatenate([sound[:-1], sound[1:]], axis=1)
+
+
+def _snr_db(segments: Sequence[SpeechSegment]) -> float:
+    return float(np.average([s.snr_db for s in segments], weights=[s.voiced_fraction for s in segments]))
 
 
 def _statistics(windows: Sequence[Sequence[SpeechSegment]], streams: Sequence[int]) -> npt.NDArray[np.float16]:
-    """Reads windows of the same length together."""
+    """Reads each segment once, whatever windows it is in."""
     encoder = whisper.load_whisper(max(streams))
-    of_length: dict[int, list[int]] = defaultdict(list)
-    for index, segments in enumerate(windows):
-        of_length[len(segments)].append(index)
-    found: dict[int, npt.NDArray[np.float16]] = {}
-    for same in of_length.values():
-        for start in range(0, len(same), _BATCH):
-            batch = same[start : start + _BATCH]
-            mel = np.stack([np.concatenate([segment.mel for segment in windows[index]], axis=1) for index in batch])
-            voiced = np.stack([np.concatenate([segment.voiced for segment in windows[index]]) for index in batch])
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):  # a third of the time
-                read = window_statistics(encoder, torch.from_numpy(mel), torch.from_numpy(voiced), streams)
-            found.update(zip(batch, read.numpy().astype(np.float16), strict=True))
-    return np.stack([found[index] for index in range(len(windows))])
+    segments = list({id(segment): segment for window in windows for segment in window}.values())
+    read: dict[int, torch.Tensor] = {}
+    for start in range(0, len(segments), _BATCH):
+        batch = segments[start : start + _BATCH]
+        mel = torch.from_numpy(np.stack([segment.mel for segment in batch]))
+        voiced = torch.from_numpy(np.stack([segment.voiced for segment in batch]))
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):  # a third of the time
+            found = segment_statistics(encoder, mel, voiced, streams)
+        read.update(zip(map(id, batch), found, strict=True))
+    of_windows = []
+    for window in windows:
+        weight = torch.tensor([[segment.voiced_fraction for segment in window]])
+        of_windows.append(window_statistics(torch.stack([read[id(s)] for s in window])[None], weight)[0])
+    return torch.stack(of_windows).numpy().astype(np.float16)
 
 
 def save_windows(path: Path, windows: Windows) -> None:

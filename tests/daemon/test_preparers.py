@@ -70,8 +70,8 @@ def shown(at_s: float = 0.0, session: str = "room", picture: Picture | None = No
 
 
 def heard(level: float) -> Unit:
-    made = unit(Modality.AUDIO, 0, 1)
-    sound = Sound(np.full(SEGMENT_SAMPLES, level, np.float32), SEGMENT_SAMPLES)
+    made = unit(Modality.AUDIO, 0, 2)
+    sound = Sound(np.full(SEGMENT_SAMPLES, level, np.float32), SEGMENT_SAMPLES // 2)
     made.payload = SoundPieces(((made.start_ns, sound),))
     return made
 

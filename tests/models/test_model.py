@@ -72,6 +72,28 @@ def test_a_modality_that_disagrees_contributes_against_the_answer() -> None:
     assert scored.modality["audio"].contribution == 0
 
 
+SAID = (None, says("fear", 2.0), says("anger", 1.0), says("neutral", 0.0))
+
+
+@pytest.mark.parametrize("video", SAID)
+@pytest.mark.parametrize("audio", SAID)
+@pytest.mark.parametrize("text", [None, says("fear", 3.0, distress=-9.0), says("happiness", 1.0, distress=-9.0)])
+def test_contributions_add_up_to_what_is_known_beyond_nothing(
+    video: Encoded | None, audio: Encoded | None, text: Encoded | None
+) -> None:
+    said = {"video": video, "audio": audio, "text": text}
+    scored = score(**{name: events for name, events in said.items() if events is not None})
+    total = sum(part.contribution for part in scored.modality.values())
+    assert total == pytest.approx(max(scored.emotion) - 1 / len(EMOTIONS), abs=1e-9)
+
+
+def test_a_modality_that_says_nothing_or_is_absent_contributes_nothing() -> None:
+    scored = score(video=says("neutral", 0.0), text=says("fear", 2.0, distress=-9.0))
+    assert scored.modality["video"].present
+    assert scored.modality["video"].contribution == pytest.approx(0, abs=1e-12)
+    assert scored.modality["audio"].contribution == 0
+
+
 def test_what_is_written_alone_raises_risk() -> None:
     assert score(text=says("neutral", distress=6.0)).risk.level == "critical"
     assert score(text=calm("neutral"), audio=says("neutral")).risk.level == "none"

@@ -1,4 +1,3 @@
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -6,35 +5,30 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.encoding import Encoded
 from models.labels import EMOTIONS
-from models.speech.encoder import (
-    LONGEST_WINDOW,
-    SpeechEncoder,
-    SpeechSegment,
-    build_encoder,
-    load_encoder,
-    save_network,
-)
-from models.speech.network import EMOTION_OF, STATES, SpeechNetwork, SpeechNetworkConfig, emotion_logits
+from models.speech.encoder import SpeechEncoder, SpeechSegment, load_encoder, save_network
+from models.speech.states import EMOTION_OF, STATES, emotion_logits
+from models.speech.statistics import levelled, segment_statistics, window_statistics
 from models.speech.whisper import load_whisper
 from models.speech.window_network import WindowNetwork, WindowNetworkConfig
-from models.speech.window_statistics import levelled
 from tests.models.test_speech_activity import vowel
 
 pytestmark = pytest.mark.unit
+
+SMALL = WindowNetworkConfig(streams=(1, 2), members=2, hidden=16)
 
 
 @pytest.fixture(scope="module")
 def encoder() -> SpeechEncoder:
     torch.manual_seed(0)
-    return SpeechEncoder(load_whisper(2), SpeechNetwork(SpeechNetworkConfig()), "cpu")
+    return SpeechEncoder(load_whisper(2), WindowNetwork(SMALL), "cpu")
 
 
 @pytest.fixture(scope="module")
 def segments(encoder: SpeechEncoder) -> list[SpeechSegment]:
-    voices = [encoder.prepare(vowel(pitch).astype(np.float32)) for pitch in (100.0, 130.0, 170.0, 210.0)]
-    return [*voices, encoder.prepare(np.zeros(16_000, np.float32))]
+    """Pairs of seconds, a single second, and silence."""
+    sounds = [np.tile(vowel(pitch), 2) for pitch in (100.0, 130.0, 170.0)] + [vowel(210.0), np.zeros(16_000)]
+    return [encoder.prepare(sound.astype(np.float32)) for sound in sounds]
 
 
 def test_a_segment_alone_is_encoded_as_in_any_batch(encoder: SpeechEncoder, segments: list[SpeechSegment]) -> None:
@@ -111,7 +105,7 @@ def test_a_window_without_voice_is_finite(encoder: SpeechEncoder) -> None:
         pytest.param(np.full(16_000, np.nan, np.float32), id="not a number"),
     ],
 )
-def test_sound_that_is_not_one_second_of_float32_is_refused(encoder: SpeechEncoder, pcm: np.ndarray) -> None:
+def test_sound_that_is_not_one_second_or_two_of_float32_is_refused(encoder: SpeechEncoder, pcm: np.ndarray) -> None:
     with pytest.raises(ValueError, match="speech segment"):
         encoder.prepare(pcm)
 
@@ -126,73 +120,34 @@ def test_the_probability_of_neutral_is_that_of_its_three_states() -> None:
     torch.testing.assert_close(emotion[:, 1:], expected[:, 1 : len(EMOTIONS)])
 
 
-_SMALL = WindowNetworkConfig(streams=(1, 2), members=2, hidden=16)
-_KEPT = ([1, 1, 1, 1, 1], [1, 0, 0, 0, 1], [0, 1, 1, 0, 0])
+def test_a_windows_statistics_are_those_of_all_its_voiced_frames_in_a_row(
+    encoder: SpeechEncoder, segments: list[SpeechSegment]
+) -> None:
+    whisper, pairs = load_whisper(2), segments[:3]
+    mel = levelled(torch.from_numpy(np.stack([segment.mel for segment in pairs])))
+    voiced = torch.from_numpy(np.stack([segment.voiced for segment in pairs]))
+    frames = [stream[voiced] for stream in whisper.each_stream(mel)[1:]]
+    expected = torch.cat([torch.cat([one.mean(dim=0), one.std(dim=0, correction=0)]) for one in frames])
+    weight = voiced.float().mean(dim=1)[None]
+    found = window_statistics(
+        segment_statistics(whisper, torch.from_numpy(np.stack([segment.mel for segment in pairs])), voiced, (1, 2))[
+            None
+        ],
+        weight,
+    )[0]
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
 
 
-@pytest.fixture(scope="module")
-def together() -> SpeechEncoder:
-    """An encoder that has Whisper read a window's seconds together."""
-    torch.manual_seed(0)
-    return SpeechEncoder(load_whisper(2), WindowNetwork(_SMALL), "cpu")
-
-
-@pytest.fixture(scope="module")
-def heard(together: SpeechEncoder, segments: list[SpeechSegment]) -> Encoded:
-    return together.encode(segments)
-
-
-def test_a_window_is_answered_alike_alone_and_beside_longer_ones(together: SpeechEncoder, heard: Encoded) -> None:
-    weight = torch.stack(
-        [heard.weight * torch.tensor(kept) for kept in ([1, 1, 1, 1, 1], [1, 0, 0, 0, 1], [0, 1, 1, 0, 0])]
-    )
-    beside = together.pool(heard.embedding.expand(3, -1, -1), weight).emotion
-    alone = together.pool(heard.embedding[None, 1:3], heard.weight[None, 1:3]).emotion
-    torch.testing.assert_close(beside[2:], alone, atol=1e-4, rtol=0)
-    assert not torch.allclose(beside[0], beside[2], atol=1e-3)
-
-
-def test_seconds_without_voice_do_not_change_a_window(together: SpeechEncoder, heard: Encoded) -> None:
-    torch.testing.assert_close(
-        together.pool(heard.embedding[None], heard.weight[None]).emotion,
-        together.pool(heard.embedding[None, :4], heard.weight[None, :4]).emotion,
-        atol=1e-5,
-        rtol=0,
-    )
-
-
-def test_a_window_whose_seconds_are_all_without_voice_is_finite(together: SpeechEncoder) -> None:
-    answer = together.pool(torch.zeros(2, 3, together.width), torch.zeros(2, 3)).emotion
-    assert torch.isfinite(answer).all()
-
-
-def test_of_a_window_too_long_for_whisper_the_last_seconds_are_read(together: SpeechEncoder, heard: Encoded) -> None:
-    order = torch.tensor([0, 1, 2] * 12)  # the voiced ones
-    long, last = order[:35], order[:35][-LONGEST_WINDOW:]
-    torch.testing.assert_close(
-        together.pool(heard.embedding[None, long], heard.weight[None, long]).emotion,
-        together.pool(heard.embedding[None, last], heard.weight[None, last]).emotion,
-        atol=1e-5,
-        rtol=0,
-    )
-
-
-def test_a_saved_network_answers_as_before_within_half_precision(heard: Encoded, tmp_path: Path) -> None:
-    network = WindowNetwork(_SMALL).eval()
+def test_a_saved_network_answers_as_before_within_half_precision(
+    encoder: SpeechEncoder, segments: list[SpeechSegment], tmp_path: Path
+) -> None:
+    heard = encoder.encode(segments)
+    network = WindowNetwork(SMALL).eval()
     save_network(tmp_path / "speech.safetensors", network)
     loaded = load_encoder(tmp_path / "speech.safetensors")
     expected = SpeechEncoder(load_whisper(2), network, "cpu").pool(heard.embedding[None], heard.weight[None])
     found = loaded.pool(heard.embedding[None], heard.weight[None])
     torch.testing.assert_close(found.emotion, expected.emotion, atol=0.02, rtol=0)
-
-
-def test_a_network_of_the_earlier_kind_is_built_from_its_sizes(
-    encoder: SpeechEncoder, segments: list[SpeechSegment]
-) -> None:
-    network = SpeechNetwork(SpeechNetworkConfig(width=32, hidden=16)).eval()
-    built = build_encoder(network.state_dict(), {**asdict(network.config), "whisper_layers": 1})
-    expected = SpeechEncoder(load_whisper(1), network, "cpu").encode(segments[:1])
-    torch.testing.assert_close(built.encode(segments[:1]).embedding, expected.embedding)
 
 
 def test_files_that_are_no_speech_network_are_named(tmp_path: Path) -> None:

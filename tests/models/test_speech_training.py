@@ -10,7 +10,7 @@ import torch
 
 from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
 from models.labels import EMOTIONS
-from models.speech.network import STATES
+from models.speech.states import STATES
 from models.speech.window_network import WindowNetworkConfig
 from models.training.augment_speech import (
     SpeechAugmentation,
@@ -105,6 +105,7 @@ def _windows(clips: int = 24) -> Windows:
         np.arange(clips),
         np.array([f"{'emodb' if n % 4 == 0 else 'ravdess'}-{'abcd'[n % 4]}" for n in range(clips)]),
         state,
+        np.full(clips, 30, np.float32),
     )
 
 
@@ -176,7 +177,13 @@ def test_scores_count_calm_as_neutral_among_the_emotions_only() -> None:
     calm, anger = STATES.index("calm"), STATES.index("anger")
     logits = np.full((3, len(STATES)), -9.0, np.float32)
     logits[0, STATES.index("neutral")] = logits[1, anger] = logits[2, calm] = 9
-    found = Answers(logits, np.array([calm, anger, STATES.index("neutral")]), np.array(["ravdess-1"] * 3))
+    found = Answers(
+        logits,
+        np.array([calm, anger, STATES.index("neutral")]),
+        np.array(["ravdess-1"] * 3),
+        np.arange(3),
+        np.ones(3, np.float32),
+    )
     assert scores(found)["accuracy"] == 1
     assert scores(found)["accuracy_states"] == pytest.approx(1 / 3)
 
@@ -245,9 +252,12 @@ def test_measuring_writes_figures_and_the_answers_that_calibration_reads(tmp_pat
 
 def test_a_clip_is_laid_on_the_grid_whole() -> None:
     clip = np.full(20_000, 0.5, np.float32)
-    sound = on_grid(clip, np.random.default_rng(0))
-    assert sound.shape[1] == 16_000
-    assert (sound == 0.5).sum() == 20_000
+    pairs = on_grid(clip, np.random.default_rng(0))
+    assert pairs.shape[1] == 32_000
+    np.testing.assert_array_equal(pairs[:-1, 16_000:], pairs[1:, :16_000])
+    seconds = np.concatenate([pairs[:, :16_000].ravel(), pairs[-1, 16_000:]])
+    assert (seconds == 0.5).sum() == 20_000
+    assert (pairs == 0.5).sum() == 40_000
 
 
 def _level(sound: np.ndarray) -> float:

@@ -1,0 +1,33 @@
+"""How far an event can be trusted, from how good it is: a blurred face or a voice in noise counts for less.
+
+Problem: fusion takes each modality at its word, and a network is as sure of a face in the dark as of one in the light.
+Rule: an event's qualities (sharpness of a face, signal-to-noise ratio of a voice) give a number from 0 to 1 by a
+logistic curve with a linear and a quadratic term for each, which is fitted to answers to spoilt and to unspoilt events
+(`models.training.reliability`). A window's logits are multiplied by the weighted mean of its events' numbers before
+they are calibrated, which leaves the modality's own answer what it was and makes it less sure. Left out: qualities of
+lines of text, which have none that is known to matter.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+
+class Reliability(BaseModel):
+    """linear, quadratic: by the quality's name, of the quality as its encoder gives it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intercept: float
+    linear: Mapping[str, float]
+    quadratic: Mapping[str, float]
+
+    def trust(self, qualities: Mapping[str, Tensor]) -> Tensor:
+        """qualities: by name, (events,). Returns (events,) float32 in 0..1. Raises KeyError for one that is missing."""
+        score = torch.tensor(self.intercept, dtype=torch.float64)
+        for name, slope in self.linear.items():
+            value = qualities[name].double()
+            score = score + slope * value + self.quadratic[name] * value.square()
+        return torch.sigmoid(score).float()
