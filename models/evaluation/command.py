@@ -1,8 +1,9 @@
 """Measures a model folder on a labelled corpus: one row, one window, scored as the service scores windows.
 
 Figures are on the corpus's terms, as its literature's are (`models.evaluation.answers`); the note gives accuracy, UAR
-and calibration error on the service's terms too, to which all labels are equally likely. Left out: figures over
-sessions, and error bars, which the report gives.
+and calibration error on the service's terms too, to which all labels are equally likely. Corpora of features
+are answered by fusions of their own (`models.evaluation.fusion_study`). Left out: figures over sessions, and error
+bars, which the report gives.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.data.fusion_study import STUDIED
 from models.evaluation.answers import Answers, answers
+from models.evaluation.fusion_study import evaluate_study
 from models.evaluation.metrics import classification_figures
 from models.evaluation.row_types import EvaluationError
 from models.evaluation.rows import SPEECH_CORPORA, read_rows
@@ -27,6 +30,8 @@ def evaluate(model: str, corpus: str, data: Path, split: str, task: str | None, 
     model: a folder, or "default". task: None for the corpus's first. drop: a modality that is left out, or None.
     Raises EvaluationError, models.artifact.ModelError or models.model.DeviceUnavailableError.
     """
+    if corpus in STUDIED:
+        return evaluate_study(model, corpus, data, split, task, drop)
     rows = read_rows(corpus, data, split, task).without(drop)
     if not rows.units:
         raise EvaluationError(f"{corpus} has {drop} alone: without it nothing is left to measure")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.ferplus import read_ferplus
+from models.data.fusion_study import STUDIED
 from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
 from models.data.text_corpora import CORPORA, TextSample, read_corpus
 from models.evaluation.own_rows import own_rows
@@ -47,7 +48,7 @@ def read_rows(corpus: str, data: Path, split: str, task: str | None) -> Rows:
         raise
     except (OSError, ValueError) as wrong:
         raise EvaluationError(str(wrong)) from wrong
-    raise EvaluationError(f"corpus {corpus!r} is not known; known are {', '.join(KNOWN)}")
+    raise EvaluationError(f"corpus {corpus!r} is not known; known are {', '.join((*KNOWN, *STUDIED))}")
 
 
 def _task(corpus: str, asked: str | None, there: Sequence[str]) -> str:
