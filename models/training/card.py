@@ -141,8 +141,7 @@ def _compared(manifest: Manifest) -> list[str]:
         "## When one modality is spoilt\nUAR by what is present, and the greatest ECE of the row. Calibration and "
         "weights are those of unspoilt data. Faces in blur, noise and the dark and voices in noise are trusted by how "
         "good they are; beside each stands what fusion would be worth if it took them at their word. Changed sound is "
-        "noise, a room, a telephone, another speed or a codec.\n\n"
-        + _table(("spoilt", *subsets, "ECE"), noise),
+        "noise, a room, a telephone, another speed or a codec.\n\n" + _table(("spoilt", *subsets, "ECE"), noise),
     ]
 
 

@@ -115,8 +115,8 @@ def train_face(
 
     That is `face.safetensors`, `metrics.json` (returned), `valid_logits.npz` and `spoilt_logits.npz`; beside them, what
     was left out of a manifest and each member's learning curves. progress: told every epoch of every member. A run that
-    was killed goes on from `out_dir/member_N/checkpoint.safetensors`. Under `torchrun` the first process writes; the others return {}.
-    Raises FileNotFoundError or ValueError for data that is not there or not as it should be.
+    was killed goes on from `out_dir/member_N/checkpoint.safetensors`. Under `torchrun` the first process writes; the
+    others return {}. Raises FileNotFoundError or ValueError for data that is not there or not as it should be.
     """
     training = training or FaceTraining()
     train, valid, facts = _read_faces(data_dir, out_dir)
