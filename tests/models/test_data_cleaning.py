@@ -1,4 +1,4 @@
-"""What is left out of a data set, and how it is drawn, split and standardised."""
+"""What is left out of a data set, and how it is drawn and split."""
 
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import skimage
 import soundfile
 
 from models.data.cleaning import LeftOut, UnusableError, checked_text, usable, without_copies
-from models.data.features import FeatureTable, Standardisation, read_mosi, read_ravdess_units
 from models.data.manifest import Sample, Split
 from models.data.media import faces_in, sound_of
 from models.data.sampling import draw_weights, group_folds
@@ -127,42 +126,3 @@ def test_no_group_is_on_both_sides_of_a_fold() -> None:
     assert sorted(np.concatenate([held_out for _, held_out in folds])) == list(range(200))
     with pytest.raises(ValueError, match="5 folds need as many groups"):
         group_folds(np.zeros(4, np.int64), np.array(list("aabb")), 5)
-
-
-def test_standardisation_is_of_training_rows_alone() -> None:
-    values = np.array([[0.0, 7.0], [2.0, 7.0], [100.0, 9.0]], np.float32)
-    table = FeatureTable({"video": values}, np.array([0, 1, 0]), ("no", "yes"), np.array(["a", "b", "c"]))
-    fitted = Standardisation.fitted(table.rows(np.array([0, 1])))
-    assert fitted.applied(table).features["video"].tolist() == [[-1, 0], [1, 0], [99, 0]]
-
-
-def test_mosi_keeps_videos_whole_in_the_validation_part_it_gives(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    (tmp_path / "fusion").mkdir()
-    np.savez(
-        tmp_path / "fusion" / "mosi_train.npz",
-        text=rng.random((60, 4)),
-        audio=rng.random((60, 3)),
-        video=rng.random((60, 2)),
-        label=rng.integers(0, 2, 60),
-        video_id=np.repeat([f"v{video}" for video in range(12)], 5),
-    )
-    train, valid = read_mosi(tmp_path, "train"), read_mosi(tmp_path, "valid")
-    assert len(train) + len(valid) == 60
-    assert not set(train.groups) & set(valid.groups)
-    assert {name: values.shape[1] for name, values in train.features.items()} == {"video": 2, "audio": 3, "text": 4}
-    with pytest.raises(FileNotFoundError, match=r"mosi_test\.npz"):
-        read_mosi(tmp_path, "test")
-
-
-def test_action_units_have_the_emotion_of_their_clip_and_the_fold_of_their_actor(tmp_path: Path) -> None:
-    (tmp_path / "speech").mkdir()
-    np.savez(tmp_path / "speech" / "ravdess_face_au.npz", au=np.arange(6.0).reshape(3, 2))
-    table = ["file,actor,emotion,fold", "a,01,happy,4", "b,02,calm,0", "c,02,fearful,0"]
-    (tmp_path / "speech" / "ravdess.csv").write_text("\n".join(table) + "\n")
-    fold = read_ravdess_units(tmp_path, "fold0")
-    assert fold.features["video"].tolist() == [[2, 3], [4, 5]]
-    assert [fold.names[label] for label in fold.labels] == ["neutral", "fear"]
-    assert fold.groups.tolist() == ["02", "02"]
-    with pytest.raises(ValueError, match="ravdess-au has no split 'test'"):
-        read_ravdess_units(tmp_path, "test")
