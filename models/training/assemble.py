@@ -37,10 +37,10 @@ from models.training.fusion_noise import (
     reliability_of_voices,
     spoilt_faces,
     spoilt_voices,
-    trusted,
 )
 from models.training.held_out import held_out_corpora
 from models.training.provenance import DATA, LICENCES
+from models.training.reliability import trusted
 from models.training.risk_levels import fit_risk
 
 NAME = "affectd-trimodal"

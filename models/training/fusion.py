@@ -7,7 +7,7 @@ occurs. Everything is fitted on four folds of the answers and measured on the fi
 what is shipped is fitted on all of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -26,7 +26,7 @@ from models.labels import EMOTIONS, MODALITIES
 from models.training.calibration import equal_label_weight, fit_temperature, minimise
 
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]
-_FOLDS = 5
+FOLDS = 5
 _WINDOWS = 14_000  # drawn for each fit and for each measurement
 _COVERAGE = 0.95  # share of windows answered at least; the others are abstained from
 
@@ -66,15 +66,15 @@ def fit_fusion(answers: Mapping[str, Answers], seed: int = 0) -> FittedFusion:
     """
     for modality, kept in answers.items():
         counts = np.bincount(kept.labels, minlength=len(EMOTIONS)).tolist()
-        if min(counts) < _FOLDS:
-            raise ValueError(f"{modality}: each emotion needs {_FOLDS} answers or more, has {counts} for {EMOTIONS}")
-    measured = [_measure_fold(answers, fold, seed) for fold in range(_FOLDS)]
-    subsets = {name: _spread([fold.subsets[name] for fold in measured]) for name in measured[0].subsets}
+        if min(counts) < FOLDS:
+            raise ValueError(f"{modality}: each emotion needs {FOLDS} answers or more, has {counts} for {EMOTIONS}")
+    measured = [_measure_fold(answers, fold, seed) for fold in range(FOLDS)]
+    subsets = {name: spread([fold.subsets[name] for fold in measured]) for name in measured[0].subsets}
     confidence = np.concatenate([fold.confidence for fold in measured])
     correct = np.concatenate([fold.correct for fold in measured])
     least = float(np.quantile(confidence, 1 - _COVERAGE))
     calibration, pool, _ = fit_answers(answers, seed)
-    metrics = {"protocol": __doc__, "folds": _FOLDS, "windows_per_fold": _WINDOWS, "subsets": subsets}
+    metrics = {"protocol": __doc__, "folds": FOLDS, "windows_per_fold": _WINDOWS, "subsets": subsets}
     metrics["coverage_accuracy"] = coverage_accuracy(confidence, correct)
     return FittedFusion(calibration, pool, round(least, 3), metrics)
 
@@ -133,7 +133,7 @@ def _measure_fold(answers: Mapping[str, Answers], fold: int, seed: int) -> _Fold
 
 
 def _folds(answers: Answers, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    return group_folds(answers.labels, answers.group, _FOLDS, seed)
+    return group_folds(answers.labels, answers.group, FOLDS, seed)
 
 
 def fit_answers(
@@ -180,7 +180,8 @@ def _draw(answers: Answers, labels: NDArray[np.int64], rng: np.random.Generator)
     return logits
 
 
-def _spread(folds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+def spread(folds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Of each figure, its mean and standard deviation over the folds."""
     values = {name: np.array([fold[name] for fold in folds]) for name in folds[0]}
     return {
         name: {"mean": round(float(v.mean()), 4), "sd": round(float(v.std(ddof=1)), 4)} for name, v in values.items()

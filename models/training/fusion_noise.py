@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models.data.text_corpora import TextSample
 from models.evaluation.metrics import classification_figures
@@ -19,13 +18,11 @@ from models.labels import EMOTIONS, MODALITIES
 from models.reliability import Reliability
 from models.text.encoder import ChatLine, TextEncoder
 from models.training.fusion import SUBSETS, Answers, fit_answers, fold_answers, put_together
-from models.training.reliability import fit_reliability
+from models.training.reliability import Arrays, fit_reliability, trusted
 
 _FOLDS = 5
 _LINES = 1_500  # misspelt
 _FIGURES = ("uar", "nll", "ece")
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def measure_spoilt(
@@ -69,14 +66,6 @@ def _concerns(name: str, subset: str) -> bool:
 
 def _mean(folds: list[dict[str, float]]) -> dict[str, Any]:
     return {key: round(float(np.mean([fold[key] for fold in folds])), 4) for key in folds[0]}
-
-
-def trusted(arrays: Arrays, reliability: Reliability | None) -> dict[str, NDArray[Any]]:
-    """A part's answers as sure as the qualities that stand beside them let them be."""
-    if reliability is None:
-        return dict(arrays)
-    trust = reliability.trust({name: torch.from_numpy(arrays[name]) for name in reliability.linear}).numpy()
-    return {**arrays, "logits7": arrays["logits7"] * trust[:, None]}
 
 
 def reliability_of_faces(spoilt: Arrays) -> Reliability:

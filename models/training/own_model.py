@@ -17,6 +17,7 @@ from models.artifact import SHIPPED, Manifest, read_model_folder, write_model_fo
 from models.training.calibration import equal_label_weight, fit_temperature
 from models.training.card import model_card
 from models.training.provenance import Provenance
+from models.training.reliability import trusted
 
 OWN_LICENCE = "the user's own"
 
@@ -31,8 +32,9 @@ def with_own_face(run: Path, out: Path, name: str = "own") -> Manifest:
         sizes = json.loads((file.metadata() or {})["face"])
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    with np.load(run / "valid_logits.npz", allow_pickle=False) as answers:
-        logits, labels = answers["logits7"], answers["label7"]
+    with np.load(run / "valid_logits.npz", allow_pickle=False) as file:
+        answers = trusted(dict(file), shipped.manifest.reliability.get("video"))
+    logits, labels = answers["logits7"], answers["label7"]
     known = labels >= 0
     calibration = fit_temperature(logits[known], labels[known], equal_label_weight(labels[known]))
     others = [entry for entry in shipped.manifest.data if entry.get("part") != "face"]

@@ -5,6 +5,7 @@ labels best. Labels weigh the same, and so do the ways in which events were spoi
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch.nn import functional
 
 from models.reliability import Reliability
 from models.training.calibration import equal_label_weight, minimise
+
+Arrays = Mapping[str, NDArray[Any]]
 
 _RIDGE = 1e-3  # nats for standardised terms of 1; only against curves without a finite best
 _SURE = 3.0  # where the curve starts from: trusts everything
@@ -61,3 +64,11 @@ def _unscaled(
         linear=dict(zip(names, rounded[0::2], strict=True)),
         quadratic=dict(zip(names, rounded[1::2], strict=True)),
     )
+
+
+def trusted(arrays: Arrays, reliability: Reliability | None) -> dict[str, NDArray[Any]]:
+    """A part's answers as sure as the qualities that stand beside them let them be."""
+    if reliability is None:
+        return dict(arrays)
+    trust = reliability.trust({name: torch.from_numpy(arrays[name]) for name in reliability.linear}).numpy()
+    return {**arrays, "logits7": arrays["logits7"] * trust[:, None]}
