@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.conformal import SUBSETS, ConformalSets, least_probability
 from models.labels import EMOTIONS, MODALITIES
-from models.training.fusion import FOLDS, Answers, FoldWindows, fold_answers, fold_windows, spread
+from models.training.fusion import FOLDS, Answers, FoldWindows, answers_by_fold, every_fold, spread
 
 COVERAGES = (0.8, 0.9, 0.95)
 
@@ -39,29 +39,27 @@ class Answered:
 BySubset = Mapping[str, Answered]
 
 
-def fit_sets(answers: Mapping[str, Answers], seed: int = 0) -> ConformalSets:
-    """Thresholds from the windows of every fold. Raises ValueError where there are too few answers for folds."""
-    return thresholds([answered(fold_windows(answers, fold, seed)) for fold in range(FOLDS)])
+def fit_sets(answers: Mapping[str, Answers], seed: int = 0) -> tuple[ConformalSets, dict[str, Any]]:
+    """Thresholds from the windows of every fold, and the figures of the same done on four fifths of the answers.
 
-
-def measure_sets(answers: Mapping[str, Answers], seed: int = 0) -> dict[str, Any]:
-    """By coverage and modalities present: how often the set held the right label, its mean size, and how often one
-    threshold for all windows would have; each with its deviation over the folds.
+    The figures, by coverage and modalities present, with their deviation over the folds: how often the set held the
+    right label, its mean size, and how often it would have under one threshold for all windows.
+    Raises ValueError where there are too few answers for folds.
     """
+    folds = [answered(windows) for windows in every_fold(answers, seed)]
     found: dict[str, dict[str, list[dict[str, float]]]] = {
         str(coverage): {subset: [] for subset in SUBSETS} for coverage in COVERAGES
     }
-    for fold in range(FOLDS):
-        trained, _ = fold_answers(answers, fold, seed)
-        fitted = [answered(fold_windows(trained, inner, seed)) for inner in range(FOLDS)]
+    for fold, (trained, _) in zip(folds, answers_by_fold(answers, seed), strict=True):
+        fitted = [answered(windows) for windows in every_fold(trained, seed)]
         sets, common = thresholds(fitted), _common(fitted)
-        for subset, asked in answered(fold_windows(answers, fold, seed)).items():
+        for subset, asked in fold.items():
             for coverage in COVERAGES:
                 one = coverage_figures(common, subset, asked, coverage)["coverage"]
                 figures = {**coverage_figures(sets, subset, asked, coverage), "one_threshold": one}
                 found[str(coverage)][subset].append(figures)
     subsets = {coverage: {s: spread(folds) for s, folds in each.items()} for coverage, each in found.items()}
-    return {"protocol": __doc__, "folds": FOLDS, "coverages": subsets}
+    return thresholds(folds), {"protocol": __doc__, "folds": FOLDS, "coverages": subsets}
 
 
 def answered(windows: FoldWindows) -> dict[str, Answered]:

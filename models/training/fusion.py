@@ -7,7 +7,7 @@ occurs. Everything is fitted on four folds of the answers and measured on the fi
 what is shipped is fitted on all of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -68,7 +68,7 @@ def fit_fusion(answers: Mapping[str, Answers], seed: int = 0) -> FittedFusion:
         counts = np.bincount(kept.labels, minlength=len(EMOTIONS)).tolist()
         if min(counts) < FOLDS:
             raise ValueError(f"{modality}: each emotion needs {FOLDS} answers or more, has {counts} for {EMOTIONS}")
-    measured = [_measure_fold(answers, fold, seed) for fold in range(FOLDS)]
+    measured = [_measure_fold(found) for found in every_fold(answers, seed)]
     subsets = {name: spread([fold.subsets[name] for fold in measured]) for name in measured[0].subsets}
     confidence = np.concatenate([fold.confidence for fold in measured])
     correct = np.concatenate([fold.correct for fold in measured])
@@ -106,20 +106,39 @@ class FoldWindows:
 
 def fold_windows(answers: Mapping[str, Answers], fold: int, seed: int = 0) -> FoldWindows:
     """One of the folds that everything is measured by."""
-    kept, left = fold_answers(answers, fold, seed)
+    return _fold_windows(*fold_answers(answers, fold, seed), fold, seed)
+
+
+def every_fold(answers: Mapping[str, Answers], seed: int = 0) -> Iterator[FoldWindows]:
+    """What `fold_windows` gives for each fold; the answers are dealt out once, which takes longest."""
+    for fold, (kept, left) in enumerate(answers_by_fold(answers, seed)):
+        yield _fold_windows(kept, left, fold, seed)
+
+
+def answers_by_fold(answers: Mapping[str, Answers], seed: int) -> list[tuple[dict[str, Answers], dict[str, Answers]]]:
+    """Of each fold, four fifths of each modality's answers, and the last fifth; no group is in both."""
+    parts = {name: group_folds(each.labels, each.group, FOLDS, seed) for name, each in answers.items()}
+    return [_dealt(answers, {name: folds[fold] for name, folds in parts.items()}) for fold in range(FOLDS)]
+
+
+def fold_answers(answers: Mapping[str, Answers], fold: int, seed: int) -> tuple[dict[str, Answers], dict[str, Answers]]:
+    """One of `answers_by_fold`."""
+    return answers_by_fold(answers, seed)[fold]
+
+
+def _dealt(
+    answers: Mapping[str, Answers], rows: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
+) -> tuple[dict[str, Answers], dict[str, Answers]]:
+    kept, left = ({name: each.rows(rows[name][side]) for name, each in answers.items()} for side in (0, 1))
+    return kept, left
+
+
+def _fold_windows(kept: Mapping[str, Answers], left: Mapping[str, Answers], fold: int, seed: int) -> FoldWindows:
     calibration, pool, trained = fit_answers(kept, seed)
     return FoldWindows(trained, pool, put_together(left, calibration, np.random.default_rng((seed, fold, 1))))
 
 
-def fold_answers(answers: Mapping[str, Answers], fold: int, seed: int) -> tuple[dict[str, Answers], dict[str, Answers]]:
-    """Four fifths of each modality's answers, and the last fifth; no group is in both."""
-    parts = {name: _folds(kept, seed)[fold] for name, kept in answers.items()}
-    kept, left = ({name: each.rows(parts[name][side]) for name, each in answers.items()} for side in (0, 1))
-    return kept, left
-
-
-def _measure_fold(answers: Mapping[str, Answers], fold: int, seed: int) -> _Fold:
-    found = fold_windows(answers, fold, seed)
+def _measure_fold(found: FoldWindows) -> _Fold:
     pool, labels = found.pool, found.held_out.labels
     drawn, present = found.held_out.log_posterior, found.held_out.present
     subsets = {}
@@ -130,10 +149,6 @@ def _measure_fold(answers: Mapping[str, Answers], fold: int, seed: int) -> _Fold
         subsets["+".join(subset)] = {name: figures[name] for name in ("accuracy", "uar", "macro_f1", "nll", "ece")}
     posterior = pool.fuse(drawn, present.double()).posterior.numpy()
     return _Fold(subsets, posterior.max(axis=1), posterior.argmax(axis=1) == labels)
-
-
-def _folds(answers: Answers, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    return group_folds(answers.labels, answers.group, FOLDS, seed)
 
 
 def fit_answers(
