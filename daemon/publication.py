@@ -48,6 +48,7 @@ def build(scored: Scored, scores: Scores, publication: Publication, processing_s
             valence=scores.valence,
             arousal=scores.arousal,
             entropy=scores.entropy,
+            set=cast(tuple[wire.EmotionName, ...] | None, scores.label_set),
         ),
         risk=_risk(scores),
         abstained=False if scores.abstained is None else wire.Abstained(reason=scores.abstained),

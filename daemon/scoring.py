@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 
 from daemon.config import Config
+from daemon.config.errors import ConfigurationError
 from daemon.engine import Batching, Lookback, ScoringEngine
 from daemon.instruments import Instruments
 from daemon.pipeline import Encoded, Message, Pipeline, Published
@@ -34,10 +35,12 @@ class Scoring:
     ) -> None:
         """Loads the model and warms it up. published: told of each prediction and its JSON, on the publish thread.
 
-        Raises models.artifact.ModelError for a model that cannot be used, DeviceUnavailableError without its device.
+        Raises models.artifact.ModelError for a model that cannot be used, DeviceUnavailableError without its device,
+        ConfigurationError for sets that the model cannot promise.
         """
         settings = config.model
         model = self._model = AffectModel.load(settings.path, settings.device, settings.threads)
+        promise_sets(model, settings.set_coverage)
         model.warm_up(settings.batch_rows)
         self.model_ref = ModelRef(name=model.name, version=model.version, digest=model.digest)
         self.device_name = str(model.device)
@@ -114,6 +117,15 @@ def _lookback(config: Config) -> Lookback | None:
     if not timeline.looks_back:
         return None
     return Lookback(timeline.looks_back, timeline.grid.step_ns, Smoothing(windows.size_s, windows.step_s))
+
+
+def promise_sets(model: AffectModel, coverage: float) -> None:
+    """Has the model answer with sets, or not. Raises ConfigurationError for a coverage that it has no sets for."""
+    if coverage and coverage not in model.coverages:
+        fitted = f"0 or one of {', '.join(map(str, model.coverages))}" if model.coverages else "0"
+        sentence = f"must be {fitted}: {model.name} {model.version} promises no other sets (is {coverage})"
+        raise ConfigurationError([f"model.set_coverage: {sentence}"])
+    model.set_coverage = coverage
 
 
 def _watch_model(model: AffectModel, instruments: Instruments) -> None:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from models.calibration import TemperatureScaling
+from models.conformal import ConformalSets
 from models.fusion.pool import FUSIONS, LogLinearPool
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.reliability import Reliability
@@ -57,8 +58,8 @@ class Manifest(BaseModel):
 
     parts: per part, the sizes its network is built from. presence, calibration, reliability: per modality, the last of
     those whose events differ in quality. least_confidence: a
-    window whose best label is less probable is abstained from. features: what each modality's encoder is given. files:
-    name to SHA-256 in hexadecimal.
+    window whose best label is less probable is abstained from. features: what each modality's encoder is given.
+    conformal: None for a model that promises no sets. files: name to SHA-256 in hexadecimal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -76,6 +77,7 @@ class Manifest(BaseModel):
     least_confidence: float = Field(ge=0, lt=1)
     risk: RiskRule
     reliability: Mapping[str, Reliability] = Field(default_factory=dict)
+    conformal: ConformalSets | None = None
     metrics: Mapping[str, Any] = Field(default_factory=dict)
     data: tuple[Mapping[str, Any], ...] = ()
     licences: str = ""
@@ -97,8 +99,12 @@ class Manifest(BaseModel):
         return self
 
     def digest(self) -> str:
-        """Returns "sha256:..." of all that changes a score: every field but metrics, data and licence notes."""
-        content = self.model_dump(mode="json", by_alias=True, exclude=_DESCRIPTIVE)
+        """Returns "sha256:..." of all that changes a score: every field but metrics, data and licence notes.
+
+        A model without sets has the digest that it had before there were any.
+        """
+        without = _DESCRIPTIVE | ({"conformal"} if self.conformal is None else set())
+        content = self.model_dump(mode="json", by_alias=True, exclude=without)
         return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -55,7 +55,8 @@ class Scores:
     """The answer for one window.
 
     emotion: probabilities in the order of EMOTIONS. entropy: of them, in nats. abstained: "no_evidence",
-    "low_confidence", or None; label is None exactly where it is not None.
+    "low_confidence", or None; label is None exactly where it is not None. label_set: the labels that cannot be ruled
+    out, the most probable first; None where sets are off or there is no evidence.
     """
 
     emotion: tuple[float, ...]
@@ -66,12 +67,14 @@ class Scores:
     modality: dict[str, ModalityScores]
     risk: RiskScores
     abstained: str | None
+    label_set: tuple[str, ...] | None = None
 
 
 class AffectModel:
     """Owned by the device thread, apart from the attributes below and each encoder's `prepare`; no lock.
 
-    encoders: by modality, those that the model has. digest: "sha256:..." of all that changes a score.
+    encoders: by modality, those that the model has. digest: "sha256:..." of all that changes a score. set_coverage: how
+    often a window's set is to hold the right label, one of `coverages`; 0 for no sets.
     """
 
     def __init__(self, manifest: Manifest, encoders: Mapping[str, Encoder], device: torch.device) -> None:
@@ -81,6 +84,7 @@ class AffectModel:
         self.digest = manifest.digest()
         self.device = device
         self.encoders = dict(encoders)
+        self.set_coverage = 0.0
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto", threads: int = 0) -> Self:
@@ -99,6 +103,11 @@ class AffectModel:
     def from_folder(cls, folder: ModelFolder, device: torch.device) -> Self:
         """Builds the encoders of a folder already read. Raises ModelError."""
         return cls(folder.manifest, build_encoders(folder, device), device)
+
+    @property
+    def coverages(self) -> tuple[float, ...]:
+        """What sets can promise; nothing for a model without sets."""
+        return () if self.manifest.conformal is None else self.manifest.conformal.coverages
 
     @torch.inference_mode()
     def fuse(self, windows: Sequence[WindowFeatures]) -> list[Scores]:
@@ -168,7 +177,7 @@ class AffectModel:
         entropy = torch.special.entr(posterior).sum(dim=-1).tolist()
         affect = valence_arousal(posterior).tolist()
         rows, labels, added = posterior.tolist(), posterior.argmax(dim=-1).tolist(), contribution.tolist()
-        there, own = present.tolist(), alone.tolist()
+        there, own, sets = present.tolist(), alone.tolist(), self._sets(posterior, present)
         scores = []
         for i, row in enumerate(rows):
             modality = {
@@ -179,8 +188,15 @@ class AffectModel:
             label = None if abstained else EMOTIONS[labels[i]]
             risk = NO_RISK if abstained == "no_evidence" else risks[i]
             valence, arousal = affect[i]
-            scores.append(Scores(tuple(row), label, valence, arousal, entropy[i], modality, risk, abstained))
+            scores.append(Scores(tuple(row), label, valence, arousal, entropy[i], modality, risk, abstained, sets[i]))
         return scores
+
+    def _sets(self, posterior: torch.Tensor, present: torch.Tensor) -> list[tuple[str, ...] | None]:
+        """posterior: (windows, 7). present: (3, windows) bool."""
+        if self.manifest.conformal is None or not self.set_coverage:
+            return [None] * len(posterior)
+        found = self.manifest.conformal.labels(posterior, present, self.set_coverage)
+        return [labels if there else None for labels, there in zip(found, present.any(dim=0).tolist(), strict=True)]
 
     def _abstained(self, any_present: bool, confidence: float) -> str | None:
         if not any_present:

@@ -16,6 +16,7 @@ _NAMESPACE = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 4122, names tha
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Signed = Annotated[float, Field(ge=-1, le=1)]
+EmotionName = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear"]
 Level = Literal["none", "low", "medium", "high", "critical"]
 ClosedBy = Literal["watermark", "idle", "end", "drain"]
 
@@ -45,13 +46,22 @@ class EmotionProbabilities(_Part):
 
 
 class Emotion(_Part):
-    """The label is null where the model abstains; entropy is in nats."""
+    """The label is null where the model abstains; entropy is in nats.
+
+    `set` holds the emotions that cannot be ruled out, the most probable first: as often as the operator asked for, the
+    right one is among them. It is left out where that is off, and of windows without evidence.
+    """
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     label: str | None
     probabilities: EmotionProbabilities
     valence: Signed
     arousal: Signed
     entropy: Annotated[float, Field(ge=0)]
+    set: Annotated[tuple[EmotionName, ...], Field(min_length=1)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
 
 
 class RiskCategories(_Part):

@@ -110,6 +110,13 @@ class Model(Section):
 
     path: str = Field(default="default", min_length=1, description='"default" is the one shipped; or a model folder')
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto takes the GPU where there is one")
+    set_coverage: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.99,
+        description="publish the set of emotions that holds the right one this often (0.8, 0.9 or 0.95 with the model "
+        "shipped); 0 is off",
+    )
     threads: int = Field(
         default=0, ge=0, le=1024, description="CPU threads of one device call; 0 leaves it to the library"
     )

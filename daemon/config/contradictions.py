@@ -29,6 +29,9 @@ _LOGINS: dict[str, tuple[str, ...]] = {
 def contradictions(config: "Config") -> Iterator[Contradiction]:
     """Everything in `config` that contradicts something else there."""
     yield from _of_windows(config.windows)
+    if config.model.set_coverage and config.windows.smoothing_ns:
+        sentence = "must be 0 with windows.smoothing_s: sets keep their promise for windows that are answered alone"
+        yield ("model", "set_coverage"), sentence, config.model.set_coverage
     yield from _repeated(config)
     kafka = config.kafka_source
     for index, source in enumerate(config.sources):

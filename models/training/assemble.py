@@ -27,6 +27,7 @@ from models.text.encoder import TextEncoder
 from models.text.part import build_part
 from models.training.calibration import Floats
 from models.training.card import model_card
+from models.training.conformal import fit_sets
 from models.training.corpus_calibration import cross_validated_figures, fit_corpus
 from models.training.fusion import Answers, fit_fusion
 from models.training.fusion_choice import compare_strategies
@@ -73,6 +74,7 @@ def assemble(runs: Path, data: Path, out: Path) -> Manifest:
     answers = {modality: _answers(arrays, modality) for modality, arrays in files.items()}
     answers["text"] = answers["text"].rows(np.flatnonzero(answers["text"].corpus == _FUSED_LINES))
     fitted = fit_fusion(answers)
+    sets, promised = fit_sets(answers)
     noisy = {
         **spoilt_faces(spoilt, reliability["video"]),
         **spoilt_voices(plain["audio"], reliability["audio"]),
@@ -93,9 +95,10 @@ def assemble(runs: Path, data: Path, out: Path) -> Manifest:
         least_confidence=fitted.least_confidence,
         risk=rule,
         reliability=reliability,
+        conformal=sets,
         metrics={
             **figures,
-            "fusion": {**fitted.metrics, **compared},
+            "fusion": {**fitted.metrics, **compared, "conformal": promised},
             "risk": levels,
             "log_prior": {"ferplus": figures["face"]["log_prior"]},
             "thresholds": {"goemotions": figures["text"]["goemotions"]["thresholds"]},

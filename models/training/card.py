@@ -47,6 +47,7 @@ def model_card(manifest: Manifest) -> str:
         _fusion(manifest),
         *_compared(manifest),
         _abstention(manifest),
+        *_sets(manifest),
         _risk(manifest),
         _LIMITS,
         _data(manifest),
@@ -156,6 +157,29 @@ def _abstention(manifest: Manifest) -> str:
         f"## Abstention\nA window whose best label is less probable than {manifest.least_confidence} gets no label. "
         "Over windows with a random subset of the modalities:\n\n" + _table(("threshold", "answered", "right"), rows)
     )
+
+
+def _sets(manifest: Manifest) -> list[str]:
+    """What prediction sets promise and keep; nothing of a model without any."""
+    found = manifest.metrics["fusion"].get("conformal")
+    if found is None:
+        return []
+    coverages = list(found["coverages"])
+    rows = [
+        (subset, *(_set_figures(found["coverages"][coverage][subset]) for coverage in coverages))
+        for subset in found["coverages"][coverages[0]]
+    ]
+    return [
+        "## Sets\nWith `model.set_coverage`, a window has the set of emotions that cannot be ruled out. How often the "
+        "set holds the right one, ± the standard deviation over the folds, and its mean size, by what is present and "
+        "what is promised; windows were put together as above, and their answers seen by no threshold.\n\n"
+        + _table(("present", *coverages), rows)
+    ]
+
+
+def _set_figures(figures: Mapping[str, Mapping[str, float]]) -> str:
+    coverage, size = figures["coverage"], figures["size"]
+    return f"{_share(coverage['mean'])} ± {_share(coverage['sd'])}, {size['mean']:.1f} labels"
 
 
 def _risk(manifest: Manifest) -> str:

@@ -106,6 +106,11 @@ def test_each_kind_of_source_has_a_table_of_its_own(tmp_path: Path) -> None:
             "camera.toml:3 windows.session_timeout_s: must be at least windows.size_s and windows.smoothing_s "
             "together, 10.0: a session that is forgotten is not smoothed by what was before (is 9.0)",
         ),
+        (
+            "[model]\nset_coverage = 0.9\n[windows]\nsmoothing_s = 2\n",
+            "camera.toml:2 model.set_coverage: must be 0 with windows.smoothing_s: sets keep their promise for windows "
+            "that are answered alone (is 0.9)",
+        ),
         ('[privacy]\ntranscript = "yes"\n', 'camera.toml:2 privacy.transcript: must be true or false (is "yes")'),
         ('[model]\ndevice = "gpu"\n', "camera.toml:2 model.device: must be 'auto', 'cpu' or 'cuda' (is \"gpu\")"),
         (

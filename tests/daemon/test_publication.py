@@ -67,8 +67,9 @@ SCHEMA = json.loads(files("streams").joinpath("schemas/prediction-1.json").read_
         {"answer": scores(Modality.TEXT, abstained="low_confidence")},
         {"publication": replace(PUBLICATION, transcript=True)},
         {"revision": 3},
+        {"answer": replace(scores(*Modality), label_set=EMOTIONS)},
     ],
-    ids=["all there", "risky", "nothing there", "not sure", "with its words", "revised"],
+    ids=["all there", "risky", "nothing there", "not sure", "with its words", "revised", "with its set"],
 )
 def test_what_is_published_is_of_the_published_schema(published_as: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator(SCHEMA).validate(published(**published_as))
@@ -109,6 +110,14 @@ def test_an_abstention_has_a_reason_and_no_label() -> None:
     assert told["abstained"] == {"reason": "low_confidence"}
     assert told["emotion"]["label"] is None
     assert published()["abstained"] is False
+
+
+def test_a_set_is_told_where_there_is_one_and_otherwise_left_out() -> None:
+    sure = scores(Modality.TEXT)
+    assert published(answer=replace(sure, label_set=("happiness", "neutral")))["emotion"]["set"] == [
+        *("happiness", "neutral"),
+    ]
+    assert "set" not in published(answer=sure)["emotion"]
 
 
 # The id.

@@ -10,6 +10,7 @@ import torch
 
 from models.artifact import CARD, SHIPPED, ModelError, read_manifest, read_model_folder, write_model_folder
 from models.calibration import TemperatureScaling
+from models.conformal import SUBSETS, ConformalSets
 from models.fusion.pool import LogLinearPool
 from models.labels import MODALITIES
 from models.training.card import model_card
@@ -37,6 +38,19 @@ def test_what_is_written_is_read_again(folder: Path) -> None:
     assert read.tensors["face"]["head.weight"].equal(TENSORS["face"]["head.weight"])
     assert read.tensors["text"]["bias"].dtype == torch.float16
     assert (folder / "MODEL_CARD.md").read_text() == "# card\n"
+
+
+def test_a_folder_from_before_there_were_sets_is_read_and_keeps_its_digest(folder: Path) -> None:
+    digest = read_manifest(folder).digest()
+    content = json.loads((folder / "model.json").read_text())
+    del content["conformal"]
+    (folder / "model.json").write_text(json.dumps(content))
+    assert read_manifest(folder).conformal is None
+    assert read_manifest(folder).digest() == digest
+    sets = ConformalSets(coverages=(0.9,), least=dict.fromkeys(SUBSETS, (0.25,)))
+    rewrite(folder, conformal=sets.model_dump(mode="json"))
+    assert read_manifest(folder).conformal == sets
+    assert read_manifest(folder).digest() != digest
 
 
 def test_a_changed_byte_of_the_weights_is_refused_with_the_files_name(folder: Path) -> None:

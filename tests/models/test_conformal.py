@@ -16,7 +16,7 @@ from models.training.fusion import Answers
 
 pytestmark = pytest.mark.unit
 
-SETS = ConformalSets(coverages=(0.8, 0.95), least={subset: (0.4, 0.1) for subset in SUBSETS} | {"audio": (0.2, 0.0)})
+SETS = ConformalSets(coverages=(0.8, 0.95), least=dict.fromkeys(SUBSETS, (0.4, 0.1)) | {"audio": (0.2, 0.0)})
 PRESENT = st.tuples(st.booleans(), st.booleans(), st.booleans())
 
 

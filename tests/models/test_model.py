@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.artifact import ModelError, write_model_folder
+from models.conformal import SUBSETS, ConformalSets
 from models.encoding import Encoded
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, DeviceUnavailableError, Scores, WindowFeatures, choose_device
@@ -108,6 +109,17 @@ def test_a_row_in_a_batch_is_the_row_alone() -> None:
         WindowFeatures({"audio": says("disgust", 2.0)}),
     ]
     assert SMALL.fuse(windows) == [SMALL.fuse([window])[0] for window in windows]
+
+
+def test_sets_are_given_where_they_are_asked_for_and_there_is_evidence() -> None:
+    sets = ConformalSets(coverages=(0.8, 0.9), least=dict.fromkeys(SUBSETS, (0.3, 0.1)))
+    promising = AffectModel(plain_manifest(conformal=sets), SMALL.encoders, CPU)
+    torn = Encoded(torch.tensor([[2.0 * (name in ("fear", "anger")) for name in EMOTIONS]]), torch.ones(1))
+    windows = [WindowFeatures(events) for events in ({"video": torn}, {"video": says("anger")}, {})]
+    assert [scored.label_set for scored in promising.fuse(windows)] == [None, None, None]
+    assert (promising.coverages, SMALL.coverages) == ((0.8, 0.9), ())
+    promising.set_coverage = 0.8
+    assert [scored.label_set for scored in promising.fuse(windows)] == [("anger", "fear"), ("anger",), None]
 
 
 def test_no_windows_have_no_scores() -> None:

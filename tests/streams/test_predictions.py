@@ -31,6 +31,12 @@ def test_every_top_level_key_of_the_contract_is_required() -> None:
     assert set(json_schema()["required"]) == said | answered
 
 
+def test_what_came_later_is_required_of_nobody_and_may_be_null() -> None:
+    emotion = json_schema()["$defs"]["Emotion"]
+    assert set(emotion["required"]) == {"label", "probabilities", "valence", "arousal", "entropy"}
+    assert {"type": "null"} in emotion["properties"]["set"]["anyOf"]
+
+
 def test_an_id_is_the_same_on_every_machine() -> None:
     assert prediction_id("room", *SPAN, "sha256:aa") == "0e3f7a3c-0731-5809-be7b-d14da71d75ef"
 
