@@ -78,7 +78,7 @@ class RecurrentSpeechNetwork(nn.Module):
         frames = _less_the_mean(mel, counted)
         for block, norm, stride in zip(self.blocks, self.norms, _STRIDES, strict=True):
             frames = block(frames * counted.unsqueeze(1))
-            counted = counted.unflatten(1, (-1, stride)).any(dim=2)
+            counted = counted.reshape(len(counted), -1, stride).any(dim=2)
             frames = functional.gelu(norm(frames.transpose(1, 2)).transpose(1, 2))
         steps, lengths = _closed_up(frames.transpose(1, 2), counted)
         read = self.recurrent(self._dropped(steps), lengths)

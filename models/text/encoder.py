@@ -80,11 +80,11 @@ class TextEncoder:
     def __init__(
         self,
         network: TextNetwork,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | WordPieceTokenizer,
         device: torch.device | None = None,
         english: EnglishReader | None = None,
     ) -> None:
-        """network, tokenizer: of many languages; they read alone where `english` is None."""
+        """network, tokenizer: of all lines; they read alone where `english` is None."""
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device).eval()
         self._tokenizer = tokenizer

@@ -148,13 +148,12 @@ class DrawnVoices:
         size = self._training.batch_voices
         for _ in range(self._training.voices_per_epoch // size):
             chosen = rng.choice(len(self._share), size, p=self._share)
-            mel, voiced = padded([self._seen(*self._voices[index], rng) for index in chosen])
+            mel, voiced = padded([self._seen(index, rng) for index in chosen])
             yield mel, voiced, torch.from_numpy(self._state[chosen])
 
-    def _seen(
-        self, mel: npt.NDArray[np.float16], voiced: npt.NDArray[np.bool_], rng: np.random.Generator
-    ) -> tuple[Pcm, npt.NDArray[np.bool_]]:
+    def _seen(self, index: int, rng: np.random.Generator) -> tuple[Pcm, npt.NDArray[np.bool_]]:
         """A run of a clip around one of its voiced frames, with parts hidden."""
+        mel, voiced = self._voices[index]
         longest = self._training.longest_run // 4
         around = int(rng.choice(np.flatnonzero(voiced))) // 2
         first = int(np.clip(around - rng.integers(longest), 0, max(0, len(voiced) // 2 - longest)))

@@ -37,8 +37,12 @@ def make_text_part(data: Path, out: Path, training: TextTraining, progress: Mapp
     """
     out.mkdir(parents=True, exist_ok=True)
     english, multilingual = (train_text(name, data, out, training, progress[name]) for name in SHIPPED)
-    tensors = pack_part(multilingual, english, minilm_vocabulary())
-    save_file(tensors, out / "text.safetensors")
+    return write_part(pack_part(multilingual, english, minilm_vocabulary()), data, out)
+
+
+def write_part(tensors: Mapping[str, torch.Tensor], data: Path, out: Path) -> dict[str, Any]:
+    """Writes a packed part and what it is measured to do into `out`, and returns the figures."""
+    save_file(dict(tensors), out / "text.safetensors")
     figures, answers = measure_text(build_part(tensors, torch.device("cpu")), data)
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     np.savez_compressed(out / "valid_logits.npz", allow_pickle=False, **answers)

@@ -6,7 +6,9 @@ import torch
 from safetensors.torch import load, save
 
 from models.data.text_corpora import TextSample
+from models.text.encoder import ChatLine
 from models.text.network import LineEncoder, TextNetwork
+from models.text.part import build_part, pack_recurrent
 from models.text.recurrent import (
     RecurrentEncoder,
     RecurrentSize,
@@ -14,6 +16,7 @@ from models.text.recurrent import (
     learn_vocabulary,
     start_recurrent,
 )
+from models.text.sentence_encoder import SentenceEncoder
 from models.training.augment_text import in_another_case, misspelt, with_typos
 from models.training.loop import FitConfig, fit
 from models.training.text import RECIPES, SHIPPED, joint_loss, score
@@ -109,6 +112,20 @@ def test_it_learns_by_the_common_loop_and_comes_back_from_its_tensors() -> None:
     again.load_state_dict(load(save(network.state_dict())))
     for ours, theirs in zip(network(rows["cold"].ids[:5]), again(rows["cold"].ids[:5]), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_it_may_be_the_text_part_of_a_model() -> None:
+    torch.manual_seed(0)
+    tokenizer, encoder = start_recurrent(LINES)
+    network = TextNetwork(encoder).eval()
+    part = build_part(pack_recurrent(network), torch.device("cpu"))
+    lines = ["what a lovely day", "今天", ""]
+    read = part.encode([part.prepare(line) for line in lines]).embedding
+    torch.testing.assert_close(read, torch.cat(network([tokenizer.ids(line) for line in lines]), 1), atol=0.02, rtol=0)
+    after = part.encode([part.prepare(ChatLine(lines[0], ("such a dreadful day",)))]).embedding
+    torch.testing.assert_close(after, read[:1], atol=1e-5, rtol=0)
+    with pytest.raises(TypeError):
+        pack_recurrent(TextNetwork(SentenceEncoder.load()))
 
 
 def test_it_is_a_choice_that_is_not_shipped() -> None:
