@@ -7,7 +7,8 @@ their parts; the pieces' vectors are learnt with everything else; a bidirectiona
 its steps, beside the greatest value of each, sums the line up (Felbo et al., 2017, of tweets). It takes the place of
 the sentence encoder in `models.text.network.TextNetwork`. Padding has no effect; a row does not depend on its batch.
 
-Cost: 2.6 million parameters with the heads, 1.9 of them word vectors; a line takes 0.6 ms on one CPU core by itself.
+Cost: 2.0 million parameters with the heads, 1.6 of them word vectors; on one CPU core a line of 20 pieces takes 2 ms by
+itself and 0.4 ms among 16.
 Left out: the lines said before, and languages that the training lines are not in.
 """
 
@@ -20,6 +21,7 @@ import torch
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from models.recurrent import AttentionPool, BidirectionalLstm
 from models.text.word_pieces import MARK, SEPARATOR, WordPieceTokenizer
@@ -27,6 +29,7 @@ from models.text.word_pieces import MARK, SEPARATOR, WordPieceTokenizer
 _UNKNOWN = "[UNK]"
 _INSIDE = "##"  # marks a piece that does not begin a word
 _FRAGMENT_LENGTHS = (2, 3, 4)
+_GROUP_LINES = 32  # lines of like length that are padded to the longest of them and read together
 _LEAST_USES = 3  # of a piece in the training lines; what is rarer is read by its parts
 _CHARACTERS = 300  # most frequent ones that have a piece; a word with another is unknown
 
@@ -39,8 +42,8 @@ class RecurrentSize:
     values, the same in a whole line, dropped while training.
     """
 
-    words: int = 160
-    hidden: int = 160
+    words: int = 128
+    hidden: int = 128
     dropout: float = 0.3
 
 
@@ -73,15 +76,23 @@ class RecurrentEncoder(nn.Module):
         embedded: (tokens, words), read in place of the tokens' own vectors; the lines' tokens one after another.
         Raises ValueError for no line, or a line without a token.
         """
-        lengths = torch.tensor([len(sentence) for sentence in sentences], device=self.words.weight.device)
-        if not len(lengths) or not lengths.all():
+        lengths = [len(sentence) for sentence in sentences]
+        if not lengths or not all(lengths):
             raise ValueError("a batch needs at least one sentence, and each sentence at least one token")
         if embedded is None:
             ids = np.concatenate([np.asarray(sentence, dtype=np.int64) for sentence in sentences])
-            embedded = self.embed(torch.from_numpy(ids).to(lengths.device))
-        inside = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
-        steps = embedded.new_zeros(*inside.shape, embedded.shape[1])
-        steps[inside] = embedded
+            embedded = self.embed(torch.from_numpy(ids).to(self.words.weight.device))
+        lines = torch.split(embedded, lengths)
+        order = sorted(range(len(lines)), key=lengths.__getitem__)
+        groups = [order[start : start + _GROUP_LINES] for start in range(0, len(order), _GROUP_LINES)]
+        vectors = torch.cat([self._read([lines[row] for row in group]) for group in groups])
+        return vectors[torch.tensor(order, device=vectors.device).argsort()]
+
+    def _read(self, lines: Sequence[torch.Tensor]) -> torch.Tensor:
+        """lines: (tokens, words) each, of like lengths. Returns (lines, width)."""
+        steps = pad_sequence(list(lines), batch_first=True)
+        lengths = torch.tensor([len(line) for line in lines], device=steps.device)
+        inside = torch.arange(steps.shape[1], device=steps.device) < lengths[:, None]
         read = self.recurrent(self.dropout(torch.ones_like(steps[:, :1])) * steps, lengths)
         greatest = read.float().masked_fill(~inside[..., None], -1e4).amax(dim=1)
         return torch.cat([self.attention(read, inside), greatest], dim=1)

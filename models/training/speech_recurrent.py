@@ -8,9 +8,8 @@ stretches of them. Left out: choosing an epoch by a validation score, as there i
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ class RecurrentSpeechTraining:
 
     network: RecurrentSpeechConfig = field(default_factory=RecurrentSpeechConfig)
     masks: Masks = field(default_factory=Masks)
-    augmented_passes: int = 2
+    augmented_passes: int = 1
     epochs: int = 30
     voices_per_epoch: int = 1792
     batch_voices: int = 64
@@ -90,25 +89,26 @@ def voice_passes(clips: Sequence[Clip], folder: Path, changed: int) -> Iterator[
     for number in range(changed + 1):
         path = folder / f"voices-{number}.npz"
         if not path.exists():
-            rng = np.random.default_rng([_SEED, number])
-            as_heard = partial(augment, change=SpeechAugmentation(), rng=rng) if number else np.asarray
             unfinished = path.with_suffix(".unfinished.npz")
-            voices = read_voices(clips, as_heard, rng)
+            voices = read_voices(clips, number, SpeechAugmentation() if number else None)
             np.savez(unfinished, **{name: getattr(voices, name) for name in Voices.__slots__})
             unfinished.rename(path)
         with np.load(path, allow_pickle=False) as stored:
             yield Voices(**{name: stored[name] for name in Voices.__slots__})
 
 
-def read_voices(clips: Sequence[Clip], change: Callable[[Pcm], Pcm], rng: np.random.Generator) -> Voices:
-    """Lays the clips on the grid and keeps their seconds with a voice; clips without one are left out.
+def read_voices(clips: Sequence[Clip], number: int, change: SpeechAugmentation | None) -> Voices:
+    """Lays the clips, changed or as they are, on the grid and keeps their seconds with a voice.
 
-    At least one clip must have a voice.
+    number: of the pass, on which, with the clip's name, depends what is drawn. Clips without a voice are left out; at
+    least one must have one.
     """
     voice_activity = VoiceActivity()
     kept = []
     for clip in clips:
-        seconds = [prepare_segment(pcm, voice_activity) for pcm in on_grid(change(read_pcm(clip)), rng)]
+        rng = np.random.default_rng([_SEED, number, *clip.path.name.encode()])
+        heard = read_pcm(clip) if change is None else augment(read_pcm(clip), change, rng)
+        seconds = [prepare_segment(pcm, voice_activity) for pcm in on_grid(heard, rng)]
         if spoken := [second for second in seconds if second.voiced.any()]:
             kept.append((clip, spoken))
     seconds = [second for _, spoken in kept for second in spoken]
