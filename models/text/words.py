@@ -4,9 +4,9 @@ Rule (Sundararajan et al., 2017): a token's evidence is the gradient of the line
 baseline to the token's embedding, summed up times the way it goes. So the evidence of all tokens adds up to the line's
 logit less the baseline's, but for the error of summing up, which is told. The baseline is the same line with every
 token's embedding the mean of the word table. That is read as neutral and without any risk, as nothing said should be,
-while a line of unknown tokens is read as sad and in distress. What has no characters of the line, its
-marks and the lines before, stays as it is.
-Where two networks answer together, their tokens' evidence is weighted as their answers are.
+while a line of unknown tokens is read as sad and in distress. What has no characters of the line, its marks and the
+lines before, stays as it is. Where two networks answer together, their tokens' evidence is weighted as their answers
+are.
 
 Tokens are put together to words: whatever is written in one piece between spaces and punctuation, and in scripts
 without spaces the least pieces that no token straddles. Left out: what words say only together, which the path shares
