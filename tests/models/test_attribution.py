@@ -15,10 +15,12 @@ from models.fusion.shapley import coalitions, shapley_values
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, WindowFeatures
 from models.text import words
-from models.text.encoder import TextEncoder
+from models.text.encoder import ChatLine, EnglishReader, TextEncoder
+from models.text.language import EnglishDetector
 from models.text.network import TextNetwork
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import MAX_TOKENS, Tokenizer
+from models.text.transformer import Transformer, TransformerSize
 from models.text.word_pieces import WordPieceTokenizer
 from models.text.words import direction, line_evidence, word_spans
 from tests.models.model_folders import Repeater, plain_manifest
@@ -259,3 +261,19 @@ def test_words_are_what_no_token_straddles() -> None:
         (9, 10),
         (10, 11),
     ]
+
+
+def test_where_two_networks_answer_together_their_words_are_weighed_as_their_answers_are(tokenizer: Tokenizer) -> None:
+    torch.manual_seed(0)
+    vocabulary = ["[CLS]", "[SEP]", "[UNK]", *["i", "am", "so", "sad", "and", "alone", "today", "."]]
+    size = TransformerSize(layers=1, hidden=32, heads=4, feed_forward=64)
+    english = TextNetwork(Transformer(torch.randn(len(vocabulary), 32), vocabulary.index("[SEP]"), size))
+    reader = EnglishReader(english, WordPieceTokenizer(vocabulary), EnglishDetector())
+    encoder = TextEncoder(TextNetwork(SentenceEncoder.load()), tokenizer, english=reader)
+    line = ChatLine("I am so sad and alone today.", ("I am so so so sad",))
+    assert math.fsum(reading.share for reading in encoder.readings(line)) == pytest.approx(1)
+    assert len(encoder.readings(line)) == 2
+    found = line_evidence(encoder, line, "abuse")
+    assert found.evidence == pytest.approx(float(encoder.encode([encoder.prepare(line)]).embedding[0, 9]), abs=1e-4)
+    assert abs(found.error) <= words.TOLERANCE * max(1.0, abs(found.evidence - found.baseline))
+    assert len(found.words) == 8
