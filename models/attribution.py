@@ -29,7 +29,7 @@ from models.fusion.shapley import coalitions, shapley_values
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.model import AffectModel, Scores, WindowFeatures
 from models.text.encoder import ChatLine, TextEncoder
-from models.text.words import LineEvidence, line_evidence
+from models.text.words import Embedding, LineEvidence, line_evidence
 
 TOLERANCE = 1e-4
 """Of adding up, in nats: pooling computes in 32 bits, and in batches of other sizes than the daemon's."""
@@ -58,7 +58,8 @@ class WindowEvent:
 class EventShare:
     """The share of one event, or of `events` neighbours together, over [start_ns, end_ns).
 
-    words: of a line, in logits of what the text network says of the line alone; not parts of `share`.
+    words: of a line, in logits of what the text network says of the line alone; not parts of `share`. None for a
+    network whose words cannot be told apart.
     """
 
     start_ns: int
@@ -132,6 +133,8 @@ def _worth(scores: Scores, target: str) -> float:
 
 def _words(encoder: Encoder, event: WindowEvent, target: str) -> LineEvidence | None:
     if event.line is None or not isinstance(encoder, TextEncoder):
+        return None
+    if not all(isinstance(reading.network.encoder, Embedding) for reading in encoder.readings(event.line)):
         return None
     return line_evidence(encoder, event.line, target)
 

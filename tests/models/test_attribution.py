@@ -216,8 +216,14 @@ def test_a_network_without_embeddings_is_refused(tokenizer: Tokenizer) -> None:
         def forward(self, sentences: Sequence[Sequence[int]]) -> torch.Tensor:
             return torch.ones(len(sentences), 2)
 
+    encoder = TextEncoder(TextNetwork(Opaque()), tokenizer)
     with pytest.raises(TypeError, match="no words are told apart by a Opaque"):
-        line_evidence(TextEncoder(TextNetwork(Opaque()), tokenizer), "hello", "fear")
+        line_evidence(encoder, "hello", "fear")
+    model = AffectModel(plain_manifest(), {"text": encoder}, torch.device("cpu"))
+    (share,) = (
+        attribute(model, {"text": [WindowEvent(0, 0, [encoder.prepare("hello")], "hello")]}).modality["text"].events
+    )
+    assert share.words is None
 
 
 TEXTS = [
