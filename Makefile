@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench clean system-packages test-packages
+.PHONY: help run test lint format bench reproduce clean system-packages test-packages
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,7 +29,7 @@ define install
 endef
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 run: $(STAMP) ## Plays the sample session through the daemon's pipeline: out/demo
 	@$(BIN)/affectd demo --out out/demo
@@ -48,6 +48,11 @@ format: $(STAMP) ## Formats the code
 
 bench: $(STAMP) ## Measures speed: JSON on stdout, a table on stderr
 	@$(BIN)/affectd bench
+
+reproduce: $(STAMP) ## Prints the fusion tables, measured on the data in AFFECTD_DATA; SPEECH=oof_logits.npz adds its own
+	@[[ -n "$${AFFECTD_DATA:-}" ]] || { echo "AFFECTD_DATA must name the folder of the data" >&2; exit 1; }
+	@OMP_NUM_THREADS=1 $(BIN)/python -m models.evaluation.reproduce --data "$$AFFECTD_DATA" --out out/reproduce \
+	  $(if $(SPEECH),--speech "$(SPEECH)")
 
 clean: ## Removes everything that was made here, .venv too
 	rm -rf .venv out build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,7 +11,7 @@ Left out: authors. Lines of all who write in a session are one stream.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -55,6 +55,20 @@ class EnglishReader:
     detector: EnglishDetector
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One network's view of a line.
+
+    ids: of its tokens, the context's last. spans: of the line's own tokens and marks, characters of the line.
+    share: of the network in the answer; a line's readings sum to 1.
+    """
+
+    network: TextNetwork
+    ids: list[int]
+    spans: list[tuple[int, int]]
+    share: float
+
+
 class TextEncoder:
     """Encodes lines and pools windows (`models.encoding.Encoder`).
 
@@ -66,11 +80,11 @@ class TextEncoder:
     def __init__(
         self,
         network: TextNetwork,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | WordPieceTokenizer,
         device: torch.device | None = None,
         english: EnglishReader | None = None,
     ) -> None:
-        """network, tokenizer: of many languages; they read alone where `english` is None."""
+        """network, tokenizer: of all lines; they read alone where `english` is None."""
         self._device = device or torch.device("cpu")
         self._network = network.to(self._device).eval()
         self._tokenizer = tokenizer
@@ -96,6 +110,16 @@ class TextEncoder:
             rows = list(english)
             logits[rows] = logits[rows].lerp(_read(self._english.network, list(english.values())), _ENGLISH_SHARE)
         return Encoded(logits, torch.ones(len(logits)))
+
+    def readings(self, line: str | ChatLine) -> list[Reading]:
+        """The networks that `encode` has read the line by, each with its share of the answer."""
+        said, prepared = line if isinstance(line, ChatLine) else ChatLine(line), self.prepare(line)
+        every = Reading(self._network, prepared.ids, self._tokenizer.spans(said.text), 1.0)
+        if self._english is None or prepared.english_ids is None:
+            return [every]
+        network, pieces = self._english.network, self._english.tokenizer
+        english = Reading(network, prepared.english_ids, pieces.spans(said.text), _ENGLISH_SHARE)
+        return [replace(every, share=1 - _ENGLISH_SHARE), english]
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
         """embedding: (windows, lines, 10); weight: (windows, lines). Emotion: weighted mean; risk: soft maximum."""

@@ -1,4 +1,4 @@
-"""The text part of a model folder: both networks' weights in few bits, and the English one's words.
+"""The text part of a model folder: both networks' weights in few bits, and the English one's words; or a recurrent one.
 
 The multilingual network's word table is the only thing that is not in it: that comes with the package of the
 multilingual sentence encoder, which also carries its tokenizer. Matrices are laid out in memory for lines that come one
@@ -15,12 +15,13 @@ from models.text.language import EnglishDetector
 from models.text.minilm import SIZE
 from models.text.network import TextNetwork
 from models.text.packing import pack, pack_table, unpack, unpack_table
+from models.text.recurrent import RecurrentEncoder, SingleLineTokenizer
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.text.transformer import Transformer
 from models.text.word_pieces import SEPARATOR, WordPieceTokenizer
 
-_MULTILINGUAL, _ENGLISH = "multilingual.", "english."
+_MULTILINGUAL, _ENGLISH, _RECURRENT = "multilingual.", "english.", "recurrent."
 _NIBBLES, _SCALES, _WORDS = "words.nibbles", "words.scales", "words.spelling"
 
 
@@ -29,19 +30,33 @@ def pack_part(multilingual: TextNetwork, english: TextNetwork, vocabulary: Seque
     if not isinstance(english.encoder, Transformer):
         raise TypeError("the English network has to stand on a transformer")
     nibbles, scales = pack_table(english.encoder.table)
-    spelling = torch.frombuffer(bytearray("\n".join(vocabulary).encode()), dtype=torch.uint8)
     return {
         **{_MULTILINGUAL + name: tensor for name, tensor in pack(multilingual.state_dict()).items()},
         **{_ENGLISH + name: tensor for name, tensor in pack(english.state_dict()).items()},
         _NIBBLES: nibbles,
         _SCALES: scales,
-        _WORDS: spelling,
+        _WORDS: _spelt(vocabulary),
     }
 
 
+def pack_recurrent(network: TextNetwork) -> dict[str, torch.Tensor]:
+    """As `pack_part`, of a recurrent network of the usual size that reads all lines alone."""
+    if not isinstance(network.encoder, RecurrentEncoder):
+        raise TypeError("the network has to stand on a recurrent encoder")
+    packed = {_RECURRENT + name: tensor for name, tensor in pack(network.state_dict()).items()}
+    return {**packed, _WORDS: _spelt(network.encoder.vocabulary)}
+
+
 def build_part(tensors: Mapping[str, torch.Tensor], device: torch.device) -> TextEncoder:
-    """The encoder out of what `pack_part` returned. Raises KeyError or RuntimeError for other tensors."""
+    """The encoder out of what `pack_part` or `pack_recurrent` returned.
+
+    Raises KeyError or RuntimeError for other tensors.
+    """
     vocabulary = tensors[_WORDS].numpy().tobytes().decode().split("\n")
+    if recurrent := _under(_RECURRENT, tensors):
+        network = TextNetwork(RecurrentEncoder(vocabulary))
+        network.load_state_dict(unpack(recurrent))
+        return TextEncoder(network, SingleLineTokenizer(vocabulary), device)
     words = unpack_table(tensors[_NIBBLES], tensors[_SCALES])
     english = TextNetwork(Transformer(words, vocabulary.index(SEPARATOR), SIZE))
     english.load_state_dict(unpack(_under(_ENGLISH, tensors)))
@@ -51,6 +66,10 @@ def build_part(tensors: Mapping[str, torch.Tensor], device: torch.device) -> Tex
     for network in (english, multilingual):
         _lay_out(network)
     return TextEncoder(multilingual, Tokenizer(), device, reader)
+
+
+def _spelt(vocabulary: Sequence[str]) -> torch.Tensor:
+    return torch.frombuffer(bytearray("\n".join(vocabulary).encode()), dtype=torch.uint8)
 
 
 def _lay_out(network: nn.Module) -> None:

@@ -98,15 +98,25 @@ class SentenceEncoder(nn.Module):
         chunk = token_ids % _CHUNKS
         return self.table[token_ids].float() * self.scale[chunk, None] + self.offset[chunk, None]
 
-    def forward(self, sentences: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Token ids of at least one sentence, each of at least one token, to (sentences, 512) of unit length."""
-        ids, position, lengths = _lay_end_to_end(sentences, self.table.device)
-        return self.deep_average(self.token_features(ids, position), lengths)
+    def mean_embedding(self) -> torch.Tensor:
+        """(512,), the mean of the table's rows; a chunk at a time, since all would take 260 MB."""
+        chunks = [self.table[chunk::_CHUNKS].float().mean(dim=0) for chunk in range(_CHUNKS)]
+        rows = torch.stack(chunks) * self.scale[:, None] + self.offset[:, None]
+        count = [len(self.table[chunk::_CHUNKS]) for chunk in range(_CHUNKS)]
+        return (rows * rows.new_tensor(count)[:, None]).sum(dim=0) / sum(count)
 
-    def token_features(self, ids: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-        """ids, position: (tokens,) ids and their rows in the gapped layout. Returns (tokens, 1280), normalised."""
+    def forward(self, sentences: Sequence[Sequence[int]], embedded: torch.Tensor | None = None) -> torch.Tensor:
+        """Token ids of at least one sentence, each of at least one token, to (sentences, 512) of unit length.
+
+        embedded: (tokens, 512), what is read in place of the table's rows; the sentences' tokens one after another.
+        """
+        ids, position, lengths = _lay_end_to_end(sentences, self.table.device)
+        words = self.embed(ids) if embedded is None else embedded
+        return self.deep_average(self.token_features(words, position), lengths)
+
+    def token_features(self, embedded: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
+        """embedded: (tokens, 512); position: (tokens,) their rows in the gapped layout. Returns (tokens, 1280)."""
         rows = int(position[-1]) + 1 + _GAP
-        embedded = self.embed(ids)
         projected = self.project_norm(self.project(embedded))
         gapped = projected.new_zeros(rows, projected.shape[1]).index_copy(0, position, projected)
         inside = projected.new_zeros(rows, 1).index_fill(0, position, 1.0)

@@ -18,6 +18,8 @@ MAX_TOKENS = 256
 MAX_CHARACTERS = 4096
 """Tokenizing is pure Python, linear in the characters: this bounds it to about 20 ms."""
 
+_UNKNOWN = 0  # the id of a character that is in no piece
+
 
 class Tokenizer:
     """Turns text into token ids. Stateless after construction; shared by all decode threads."""
@@ -40,6 +42,36 @@ class Tokenizer:
         if len(marked) > MAX_TOKENS:
             return [*marked[: MAX_TOKENS - 1], marked[-1]]
         return marked
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in the line each token of `ids` comes from: character start and end; the marks are of no characters."""
+        valid = text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+        ids = self.ids(text)
+        origin, end, at = self._origins(valid), len(valid), 0
+        spans = [(0, 0)]
+        for token in ids[1:-1]:
+            length = 1 if token == _UNKNOWN else len(self._model._pieces[token])
+            covered = origin[at : at + length]
+            spans.append((covered[0][0], covered[-1][1]) if covered else (end, end))
+            at += length
+        return [*spans, (end, end)]
+
+    def _origins(self, text: str) -> list[tuple[int, int]]:
+        """For each character of the normalised line, the characters of `text` that it stands for.
+
+        Follows the tokenizer's own normalisation piece by piece; a space before the line stands for none.
+        """
+        raw, prefix = text.encode("utf-8"), self._model._normalizer.normalize_prefix
+        place = [i for i, character in enumerate(text) for _ in character.encode("utf-8")] + [len(text)]
+        found, at, after_space = [(0, 0)], 0, True
+        while at < len(raw):
+            piece, taken = prefix(raw, at)
+            span = (place[at], place[at + taken])
+            at += taken
+            normal = piece.decode("utf-8").lstrip(" ") if after_space else piece.decode("utf-8")
+            found += [span] * len(normal)
+            after_space = normal.endswith(" ") if normal else after_space
+        return found
 
     def context(self, before: Sequence[str]) -> list[int]:
         """Nothing: the multilingual encoder reads single lines."""

@@ -103,8 +103,19 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(size.hidden, eps=size.norm_epsilon)
         self.layers = nn.ModuleList(_Layer(size) for _ in range(size.layers))
 
-    def forward(self, sentences: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Token ids of at least one sentence, each of 1 to `longest` with a separator, to (sentences, hidden)."""
+    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """(rows,) int64 token ids to (rows, hidden) float32, from the table."""
+        return self.table[token_ids].float()
+
+    def mean_embedding(self) -> torch.Tensor:
+        """(hidden,), the mean of the table's rows."""
+        return self.table.float().mean(dim=0)
+
+    def forward(self, sentences: Sequence[Sequence[int]], embedded: torch.Tensor | None = None) -> torch.Tensor:
+        """Token ids of at least one sentence, each of 1 to `longest` with a separator, to (sentences, hidden).
+
+        embedded: (tokens, hidden), what is read in place of the table's rows; the sentences' tokens one after another.
+        """
         lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
         if not len(lengths) or not lengths.all():
             raise ValueError("a batch needs at least one sentence, and each sentence at least one token")
@@ -114,7 +125,12 @@ class Transformer(nn.Module):
         ids = np.concatenate([np.asarray(sentences[i], dtype=np.int64) for i in order])
         within = np.concatenate([np.arange(n) for n in sizes])
         groups = [_group(sizes[i : i + _GROUP_ROWS], device) for i in range(0, len(sizes), _GROUP_ROWS)]
-        words = self.table[torch.from_numpy(ids).to(device)].float()
+        if embedded is None:
+            words = self.embed(torch.from_numpy(ids).to(device))
+        else:
+            begins = np.cumsum(lengths) - lengths
+            places = np.concatenate([np.arange(begins[i], begins[i] + lengths[i]) for i in order])
+            words = embedded[torch.from_numpy(places).to(device)]
         x = self.norm(words + self.position[torch.from_numpy(within).to(device)])
         for layer in self.layers:
             x = layer(x, groups)

@@ -39,6 +39,12 @@ class WordPieceTokenizer:
         """Token ids of one line between its marks: 2 to `MAX_TOKENS`."""
         return [self._mark, *self._pieces(text)[: MAX_TOKENS - 2], self._separator]
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in the line each token of `ids` comes from: character start and end; the marks are of no characters."""
+        valid = text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+        found: list[tuple[int, int]] = self._model.encode(valid, add_special_tokens=False).offsets
+        return [(0, 0), *found[: MAX_TOKENS - 2], (len(valid), len(valid))]
+
     def context(self, before: Sequence[str]) -> list[int]:
         """Token ids of the lines said before, in the order they were said, to put behind a line's own; may be empty."""
         ids = [piece for text in reversed(before) for piece in (*self._pieces(text), self._separator)]

@@ -3,8 +3,9 @@
 Problem: two studio corpora with thirty speakers; the daemon hears other voices through other microphones, telephone
 lines and codecs. Rule: each change is drawn independently, in the order in which sound travels: voice (speed and
 pitch), room (reverberation, noise), line (band), level, codec (AAC). The same generator state gives the same sound.
-Left out: changes of the encoded frames, which training draws anew each epoch. Sources: speed, Ko et al. (2015); a room
-as decaying noise, Lebart et al. (2001).
+Log-mel frames, for networks that learn from them, may have bands and stretches hidden as well (`masked`). Left out:
+changes of what Whisper says of the frames, which training draws anew each epoch. Sources: speed, Ko et al. (2015); a
+room as decaying noise, Lebart et al. (2001).
 """
 
 from dataclasses import dataclass
@@ -95,3 +96,38 @@ def aac_coded(pcm: Pcm, bits_per_s: int) -> Pcm:
     decoded = [frame.to_ndarray()[0] for packet in [*packets, None] for frame in decoder.decode(packet)]
     sound = np.concatenate(decoded)[_AAC_FRAME:][: pcm.size]
     return np.pad(sound, (0, pcm.size - sound.size)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """How much of the log-mel frames is hidden: so many bands and stretches, each of any width up to the widest.
+
+    longest_stretch: share of the frames, 0..1.
+    """
+
+    bands: int = 2
+    widest_band: int = 12
+    stretches: int = 2
+    longest_stretch: float = 0.15
+
+
+def masked(mel: Pcm, masks: Masks, rng: np.random.Generator) -> Pcm:
+    """Hides bands of mel bins and stretches of time behind the mean (SpecAugment; Park et al., 2019), warping nothing.
+
+    mel: (bins, time) float32. Returns a changed copy.
+    """
+    hidden = np.zeros(mel.shape, bool)
+    for _ in range(masks.bands):
+        first, end = _span(mel.shape[0], masks.widest_band, rng)
+        hidden[first:end] = True
+    for _ in range(masks.stretches):
+        first, end = _span(mel.shape[1], int(masks.longest_stretch * mel.shape[1]), rng)
+        hidden[:, first:end] = True
+    return np.where(hidden, mel.mean(), mel)
+
+
+def _span(size: int, widest: int, rng: np.random.Generator) -> tuple[int, int]:
+    """A random span, which may be empty, of `size` places."""
+    width = int(rng.integers(min(widest, size) + 1))
+    first = int(rng.integers(size - width + 1))
+    return first, first + width

@@ -1,19 +1,24 @@
-"""Augmentation of token ids, for training only: lines with tokens left out, spans of long posts, context left out.
+"""Augmentation of lines, for training only: tokens and context left out, spans of long posts, on demand typos.
 
 The encoders average over tokens, so a line without one of its words is the cheapest way to stop a label from hanging on
 that word. Long posts are cut to spans because the posts that speak of risk are long and chat is short: without it,
 length itself would tell them apart. What was said before a line is left out at times, because the line must do alone.
+Typos and case are changes of letters, made before a line is cut into tokens (Belinkov and Bisk, 2018).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+
+from models.data.text_corpora import TextSample
 
 _SHORTEST_SPAN = 16
 _LONG_LINE = 64
 _CROP_SHARE = 0.7
 _TOKEN_DROP_RATE = 0.05
 _CONTEXT_SHARE = 0.7
+_TYPO_RATE = 0.05  # of the letters of a misspelt line
 
 
 def augment(ids: Sequence[int], context: Sequence[int], rng: np.random.Generator) -> list[int]:
@@ -42,3 +47,38 @@ def crop_span(ids: Sequence[int], rng: np.random.Generator) -> list[int]:
     length = round(float(np.exp(rng.uniform(np.log(_SHORTEST_SPAN), np.log(len(inner))))))
     start = int(rng.integers(len(inner) - length + 1))
     return [ids[0], *inner[start : start + length], ids[-1]]
+
+
+def misspelt(samples: Sequence[TextSample], share: float, seed: int = 0) -> list[TextSample]:
+    """The same samples, a random `share` (0..1) of them with typos, and half of those shouted or all in lower case."""
+    rng = np.random.default_rng((seed, len(samples)))
+    changed = []
+    for sample in samples:
+        if share > 0 and rng.random() < share:
+            text = with_typos(sample.text, _TYPO_RATE, rng)
+            sample = replace(sample, text=in_another_case(text, rng) if rng.random() < 0.5 else text)
+        changed.append(sample)
+    return changed
+
+
+def with_typos(text: str, rate: float, rng: np.random.Generator) -> str:
+    """Each letter, with probability `rate`, left out, doubled or changed places with the next letter of its word."""
+    letters = list(text)
+    written, i = [], 0
+    while i < len(letters):
+        if letters[i].isalpha() and rng.random() < rate:
+            slip = int(rng.integers(3))
+            if slip == 2 and i + 1 < len(letters) and letters[i + 1].isalpha():
+                written += [letters[i + 1], letters[i]]
+                i += 1
+            elif slip > 0:
+                written += [letters[i]] * 2
+        else:
+            written.append(letters[i])
+        i += 1
+    return "".join(written) or text
+
+
+def in_another_case(text: str, rng: np.random.Generator) -> str:
+    """All in capitals, or all in small letters."""
+    return text.upper() if rng.random() < 0.5 else text.lower()

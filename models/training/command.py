@@ -25,7 +25,7 @@ from models.training.own_model import with_own_face
 from models.training.progress import Report, shown, tensorboard_events, told_to
 from models.training.speech import SpeechTraining, train_speech
 from models.training.speech_protocols import measure_speech
-from models.training.text import RECIPES, TextTraining
+from models.training.text import SHIPPED, TextTraining
 from models.training.text_part import make_text_part
 
 TASKS = ("face", "speech", "text", "fusion", "all")
@@ -100,11 +100,11 @@ def _speech(data: Path, out: Path, training: SpeechTraining) -> None:
 
 
 def _text(data: Path, out: Path, training: TextTraining, settings: Mapping[str, Any]) -> None:
-    epochs = {name: training.recipe(name).epochs for name in RECIPES}
+    epochs = {name: training.recipe(name).epochs for name in SHIPPED}
     with _once(data, out, training) as wanted, shown("text", sum(epochs.values())) as bar:
         if wanted:
             before = {"english": 0, "multilingual": epochs["english"]}
-            told = {name: told_to(_later(bar, before[name]), *_events(out / name, settings)) for name in RECIPES}
+            told = {name: told_to(_later(bar, before[name]), *_events(out / name, settings)) for name in SHIPPED}
             make_text_part(data, out, training, told)
 
 

@@ -50,17 +50,17 @@ STUDY_TRAININGS = {
         task="emotion",
         hidden=64,
         dropout=0.3,
-        training=FusionTraining(epochs=20, patience=20, weight_decay=0.01, modality_dropout=0.3, alone=0.3),
+        training=FusionTraining(15, 15, 128, 2e-3, weight_decay=0.01, modality_dropout=0.3, alone=0.3),
     ),
     "mosi": StudyTraining(
         task="sentiment",
         hidden=32,
         dropout=0.5,
-        training=FusionTraining(epochs=8, patience=8, weight_decay=0.1, modality_dropout=0.25, alone=0.3),
+        training=FusionTraining(8, 8, 128, 2e-3, weight_decay=0.1, modality_dropout=0.25, alone=0.3),
         seen={
             "text": 0.70,
             "video": 0.56,
-        },  # published on new videos: 75.5 and 55.8; less than that for text did better
+        },  # published: 75 to 78, 55.8; text errs as words do
         copies=2,
     ),
 }

@@ -1,14 +1,15 @@
 """Training of the text networks: joint runs over corpora that each label only some of the heads.
 
-Two networks share heads, losses and data: the multilingual one learns from every corpus, the English one from those
-in English. Emotion is a cross-entropy under the corpus's own prior, and each label is also taught for itself, for rows
-that hold several. Risk is a masked binary loss a head.
+The networks share heads, losses and data: the multilingual one learns from every corpus, the English one from those in
+English, and so does the recurrent one, which starts from nothing to show what the others' encoders bring. Emotion is a
+cross-entropy under the corpus's own prior, and each label is also taught for itself, for rows that hold several. Risk
+is a masked binary loss a head.
 
-Left out: the word tables, which stay as they are.
+Left out: the encoders' word tables, which stay as they are.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,9 +23,11 @@ from models.data.text_corpora import CORPORA, TextSample, read_corpus, without_r
 from models.text.measure import emotion_figures, risk_figures, text_logits
 from models.text.minilm import load_minilm, minilm_vocabulary
 from models.text.network import LineEncoder, TextNetwork
+from models.text.recurrent import start_recurrent
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
+from models.training.augment_text import misspelt
 from models.training.loop import FitConfig, Metrics, fit
 from models.training.text_mix import ABSENT, Floats, LineTokenizer, Rows, TextBatch, TextMix, rows_of
 
@@ -42,16 +45,18 @@ class Recipe:
     """How one of the networks is trained.
 
     languages: of the lines it learns from. draws: rows of each corpus in one epoch; a corpus that has more takes turns.
+    start: tokenizer and encoder to begin with, given the lines it will learn from. misspelt: share of these lines that
+    are learnt from with typos and in another case.
     """
 
     languages: tuple[str, ...]
     draws: Mapping[str, int]
-    encoder: Callable[[], LineEncoder]
-    tokenizer: Callable[[], LineTokenizer]
+    start: Callable[[Sequence[str]], tuple[LineTokenizer, LineEncoder]]
     epochs: int
     batch_rows: int
     learning_rate: float
     dropout: float
+    misspelt: float = 0.0
 
 
 RECIPES = {
@@ -69,8 +74,7 @@ RECIPES = {
             "tweeteval-offensive": 3_000,
             OWN: 250,
         },
-        encoder=load_minilm,
-        tokenizer=lambda: WordPieceTokenizer(minilm_vocabulary()),
+        start=lambda lines: (WordPieceTokenizer(minilm_vocabulary()), load_minilm()),
         epochs=5,
         batch_rows=64,
         learning_rate=2e-4,
@@ -93,22 +97,45 @@ RECIPES = {
             "cold": 13_000,
             OWN: 1_400,
         },
-        encoder=SentenceEncoder.load,
-        tokenizer=Tokenizer,
+        start=lambda lines: (Tokenizer(), SentenceEncoder.load()),
         epochs=5,
         batch_rows=128,
         learning_rate=4e-4,
         dropout=0.2,
     ),
+    "recurrent": Recipe(
+        languages=("en",),
+        draws={
+            "goemotions": 21_600,
+            "meld": 4_500,
+            "tweeteval-emotion": 1_600,
+            "isear": 3_400,
+            "dreaddit": 1_400,
+            "sdcnl": 750,
+            "davidson": 3_000,
+            "tweeteval-hate": 3_500,
+            "tweeteval-offensive": 5_000,
+            OWN: 250,
+        },
+        start=start_recurrent,
+        epochs=6,
+        batch_rows=128,
+        learning_rate=2e-3,
+        dropout=0.3,
+        misspelt=0.1,
+    ),
 }
 """By the names that the networks have in the model folder."""
+
+SHIPPED = ("english", "multilingual")
+"""Those that the text part of a model is made of."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextTraining:
     """What of the recipes may be changed.
 
-    epochs: of both networks, None for each one's own. draws_share: of the rows of each corpus in an epoch.
+    epochs: of every network, None for each one's own. draws_share: of the rows of each corpus in an epoch.
     """
 
     epochs: int | None = None
@@ -170,23 +197,24 @@ def risk_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
 def train_text(
     name: str, data_dir: Path, out_dir: Path, training: TextTraining, progress: Callable[[int, Metrics], None]
 ) -> TextNetwork:
-    """Fine-tunes the network `name` of RECIPES, with new heads, on the corpora under `data_dir`.
+    """Trains the network `name` of RECIPES, with new heads, on the corpora under `data_dir`.
 
     A killed run goes on from `out_dir`/NAME.checkpoint.safetensors, and a finished one is read from it.
     Raises CorpusError for missing or malformed corpora, and as `fit` does.
     """
     recipe, seed = training.recipe(name), training.seed
-    tokenizer = recipe.tokenizer()
     train, valid, repeats = read_training_data(data_dir)
     log.info("training rows that repeat a validation text, left out: %s", repeats)
-    taught = {corpus: rows_of(corpus, _spoken(train[corpus], recipe), tokenizer) for corpus in recipe.draws}
+    learnt = {corpus: misspelt(_spoken(train[corpus], recipe), recipe.misspelt, seed) for corpus in recipe.draws}
+    torch.manual_seed(seed)
+    tokenizer, encoder = recipe.start([sample.text for samples in learnt.values() for sample in samples])
+    taught = {corpus: rows_of(corpus, samples, tokenizer) for corpus, samples in learnt.items()}
     held_out = {
         corpus: rows_of(corpus, _some(_spoken(valid[corpus], recipe), seed), tokenizer) for corpus in recipe.draws
     }
     priors = {corpus: rows.log_prior for corpus, rows in taught.items()}
     mix = TextMix(taught, recipe.draws, recipe.batch_rows, seed)
-    torch.manual_seed(seed)
-    network = TextNetwork(recipe.encoder(), dropout=recipe.dropout)
+    network = TextNetwork(encoder, dropout=recipe.dropout)
     config = FitConfig(
         epochs=recipe.epochs,
         steps_per_epoch=mix.steps_per_epoch,

@@ -23,7 +23,7 @@ from models.text.measure import best_thresholds, emotion_figures, label_scores, 
 from models.text.minilm import minilm_vocabulary
 from models.text.part import build_part, pack_part
 from models.training.progress import Report
-from models.training.text import RECIPES, TextTraining, read_training_data, train_text
+from models.training.text import SHIPPED, TextTraining, read_training_data, train_text
 from models.training.text_mix import Floats, log_prior
 
 _LINES_PER_CALL = 64
@@ -36,9 +36,13 @@ def make_text_part(data: Path, out: Path, training: TextTraining, progress: Mapp
     Raises as `models.training.text.train_text` does.
     """
     out.mkdir(parents=True, exist_ok=True)
-    english, multilingual = (train_text(name, data, out, training, progress[name]) for name in RECIPES)
-    tensors = pack_part(multilingual, english, minilm_vocabulary())
-    save_file(tensors, out / "text.safetensors")
+    english, multilingual = (train_text(name, data, out, training, progress[name]) for name in SHIPPED)
+    return write_part(pack_part(multilingual, english, minilm_vocabulary()), data, out)
+
+
+def write_part(tensors: Mapping[str, torch.Tensor], data: Path, out: Path) -> dict[str, Any]:
+    """Writes a packed part and what it is measured to do into `out`, and returns the figures."""
+    save_file(dict(tensors), out / "text.safetensors")
     figures, answers = measure_text(build_part(tensors, torch.device("cpu")), data)
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     np.savez_compressed(out / "valid_logits.npz", allow_pickle=False, **answers)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.unit
 
 COMMANDS = (
     *("run", "demo", "replay", "check-config", "show-config", "doctor", "devices", "evaluate", "bench"),
-    *("train", "report", "produce", "dead-letters"),
+    *("train", "report", "produce", "dead-letters", "explain"),
 )
 Captured = pytest.CaptureFixture[str]
 
@@ -50,6 +50,9 @@ def test_help_lists_every_command_and_torch_is_not_imported_for_it() -> None:
         ["bench", "x"],
         ["train", "faces", "--data", ".", "--out", "out"],
         ["train", "all", "--data", "."],
+        ["explain"],
+        ["explain", "x", "--at", "-1"],
+        ["explain", "x", "--target", "joy"],
         ["report"],
         ["report", "--data", ".", "--rows", "0"],
         ["produce"],

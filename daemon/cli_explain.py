@@ -1,0 +1,48 @@
+"""The command `affectd explain`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daemon.cli_options import configured, load_configured
+from daemon.exit_codes import ExitCode
+from models.labels import EMOTIONS, RISKS
+
+
+@click.command()
+@configured
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option(
+    "--at", "at_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Only windows that hold this moment."
+)
+@click.option(
+    "--target",
+    type=click.Choice([*EMOTIONS, *RISKS]),
+    metavar="NAME",
+    help="An emotion or a risk; else each window's most probable emotion.",
+)
+def explain(
+    file: Path | None, settings: tuple[str, ...], paths: tuple[Path, ...], at_s: float | None, target: str | None
+) -> int:
+    """Says which pictures, seconds and words moved the answers.
+
+    Of stored sessions: JSON lines on stdout, a sentence a window on stderr. --at counts from the first record.
+    """
+    config = load_configured(file, settings)
+    from daemon.explain import Asked, explain
+
+    explained = 0
+
+    def told(explanation: dict[str, Any], sentence: str) -> None:
+        nonlocal explained
+        explained += 1
+        click.echo(json.dumps(explanation, ensure_ascii=False))
+        click.echo(f"{explanation['window']['start']}  {sentence}", err=True)
+
+    explain(config, paths, Asked(at_s, target), told)
+    if not explained:
+        click.echo("no window was found to explain", err=True)
+        return ExitCode.BAD_DATA
+    return ExitCode.OK

@@ -1,0 +1,78 @@
+"""An answer in a sentence or two, for a person: what, how sure, by what it was moved, and what there was to go by.
+
+Nothing that was said is quoted and nobody is described, so that a sentence may go where predictions go. Contributions
+are said in nats with their sign, since shares of a whole would hide what spoke against the answer. Left out: other
+languages than English.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_SURE, _LIKELY = 0.9, 0.6  # probabilities from which words for them are taken
+_LITTLE = 0.1  # of all that moved the answer, what is less is not worth a word
+_SPARSE = 0.34  # of the window, below which evidence is said to be of a part of it
+_NAMES = {"video": "the face", "audio": "the voice", "text": "the words"}
+_MISSING = {"video": "no face was seen", "audio": "no voice was heard", "text": "nothing was written"}
+_SPARSELY = {"video": "a face was seen in little of it", "audio": "a voice was heard in little of it"}
+_RAISED_BY = {
+    "words_of_distress": "words of distress",
+    "words_of_self_harm": "words of self-harm",
+    "words_of_abuse": "words of abuse",
+    "negative_affect": "how it feels",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one modality gave: its contribution in nats, and the part of the window, 0..1, that it covers."""
+
+    contribution: float
+    coverage: float = 1.0
+
+
+def emotion_sentence(
+    label: str | None, probability: float, evidence: Mapping[str, Evidence], abstained: str | None = None
+) -> str:
+    """Such as "Probably sadness (0.81): mostly the voice (+0.42), and the words (+0.15); no face was seen.".
+
+    label: None where it is abstained from. probability: of the most probable emotion. evidence: by modality, of those
+    present.
+    """
+    if abstained == "no_evidence" or not evidence:
+        return "Nothing to go by: no face was seen, no voice was heard, and nothing was written."
+    if label is None:
+        return f"Unclear: no emotion is probable enough (at most {probability:.2f}){_also(evidence)}."
+    how = "Almost certainly" if probability >= _SURE else "Probably" if probability >= _LIKELY else "Perhaps"
+    return f"{how} {label} ({probability:.2f}): {_moved_by(evidence)}{_also(evidence)}."
+
+
+def risk_sentence(level: str, reasons: Sequence[tuple[str, float]]) -> str:
+    """Such as "Risk is high, for words of self-harm (0.93).". reasons: code and weight, greatest first.
+
+    Empty at the level `none`. A code that is not known here is said as it is.
+    """
+    if level == "none":
+        return ""
+    said = [f"{_RAISED_BY.get(code, code.replace('_', ' '))} ({weight:.2f})" for code, weight in reasons]
+    return f"Risk is {level}{', for ' + _listed(said) if said else ''}."
+
+
+def _moved_by(evidence: Mapping[str, Evidence]) -> str:
+    given = sorted(evidence.items(), key=lambda item: -item[1].contribution)
+    all_of_it = sum(abs(each.contribution) for each in evidence.values())
+    counted = [(name, each.contribution) for name, each in given if abs(each.contribution) > _LITTLE * all_of_it]
+    for_it = [f"{_NAMES[name]} ({moved:+.2f})" for name, moved in counted if moved > 0]
+    against = [f"{_NAMES[name]} ({moved:+.2f})" for name, moved in counted if moved < 0]
+    most = "mostly " if len(for_it) > 1 else ""
+    sentence = most + _listed(for_it) if for_it else "only because all else is less so"
+    return f"{sentence}, against {_listed(against)}" if against else sentence
+
+
+def _also(evidence: Mapping[str, Evidence]) -> str:
+    missing = [said for name, said in _MISSING.items() if name not in evidence]
+    sparse = [said for name, said in _SPARSELY.items() if name in evidence and evidence[name].coverage < _SPARSE]
+    return f"; {_listed([*missing, *sparse])}" if missing or sparse else ""
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,179 @@
+"""Which words of a line speak for an answer: integrated gradients over the embeddings of its tokens.
+
+Rule (Sundararajan et al., 2017): a token's evidence is the gradient of the line's logit along the straight path from a
+baseline to the token's embedding, summed up times the way it goes. So the evidence of all tokens adds up to the line's
+logit less the baseline's, but for the error of summing up, which is told. The baseline is the same line with every
+token's embedding the mean of the word table. That is read as neutral and without any risk, as nothing said should be,
+while a line of unknown tokens is read as sad and in distress. What has no characters of the line, its marks and the
+lines before, stays as it is. Where two networks answer together, their tokens' evidence is weighted as their answers
+are.
+
+Tokens are put together to words: whatever is written in one piece between spaces and punctuation, and in scripts
+without spaces the least pieces that no token straddles. Left out: what words say only together, which the path shares
+out among them.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from models.labels import EMOTIONS, RISKS
+from models.text.encoder import ChatLine, Reading, TextEncoder
+from models.text.network import TextNetwork
+
+TOLERANCE = 0.03
+"""Of adding up, in logits, or as a share of the difference where that is above 1; steps are doubled until it is met."""
+
+_STEPS = (32, 64, 128)
+_NO_SPACES = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Thai, Lao, kana, Chinese characters
+_ATOM = re.compile(rf"[{_NO_SPACES}]|[^\W{_NO_SPACES}]+(?:['’][^\W{_NO_SPACES}]+)*|[^\w\s]+")
+
+
+@runtime_checkable
+class Embedding(Protocol):
+    """A line's encoder (`models.text.network.LineEncoder`) that tells its tokens' embeddings, and reads others."""
+
+    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """(tokens,) ids to (tokens, any), on the encoder's device."""
+        ...
+
+    def mean_embedding(self) -> torch.Tensor:
+        """(any,), the mean of all tokens' embeddings; may take a second."""
+        ...
+
+    def __call__(self, sentences: Sequence[Sequence[int]], embedded: torch.Tensor | None = None) -> torch.Tensor:
+        """Lines to (lines, width). embedded: (tokens, any) in place of the tokens' own, one line after another."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WordEvidence:
+    """A word, as characters [start, end) of its line, and its evidence in logits."""
+
+    start: int
+    end: int
+    evidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class LineEvidence:
+    """A line's words in order; their evidence adds up to `evidence` less `baseline`, but for `error`.
+
+    evidence, baseline: the logit of the line, and of the same line with nothing said.
+    """
+
+    words: tuple[WordEvidence, ...]
+    evidence: float
+    baseline: float
+    error: float
+
+
+def direction(target: str) -> torch.Tensor:
+    """(10,) weights of a line's logits: an emotion's above the mean emotion's, or a risk's. ValueError for another."""
+    weights = torch.zeros(len(EMOTIONS) + len(RISKS))
+    if target in EMOTIONS:
+        weights[: len(EMOTIONS)] = -1 / len(EMOTIONS)
+        weights[EMOTIONS.index(target)] += 1
+    elif target in RISKS:
+        weights[len(EMOTIONS) + RISKS.index(target)] = 1
+    else:
+        raise ValueError(f"{target!r} is neither of {', '.join(EMOTIONS)} nor of {', '.join(RISKS)}")
+    return weights
+
+
+def line_evidence(encoder: TextEncoder, line: str | ChatLine, target: str) -> LineEvidence:
+    """What each word of the line says for a target: an emotion or a risk, by name. ValueError for another.
+
+    TypeError where a network of the encoder stands on one that is no `Embedding`.
+    """
+    text, toward = line.text if isinstance(line, ChatLine) else line, direction(target)
+    readings = encoder.readings(line)
+    spans = word_spans(text, [span for reading in readings for span in reading.spans])
+    words = np.zeros(len(spans))
+    evidence = baseline = 0.0
+    for reading in readings:
+        tokens, ends = _token_evidence(reading, toward)
+        evidence, baseline = evidence + reading.share * ends[1], baseline + reading.share * ends[0]
+        for word, said in zip(_words_of(reading.spans, spans), tokens, strict=True):
+            if word is not None:
+                words[word] += reading.share * said
+    found = tuple(WordEvidence(*span, float(said)) for span, said in zip(spans, words, strict=True))
+    return LineEvidence(found, evidence, baseline, float(words.sum()) - (evidence - baseline))
+
+
+def word_spans(text: str, tokens: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The words of a line in order, so that each token, a span of characters, lies in one of them."""
+    atoms = [found.span() for found in _ATOM.finditer(text)]
+    starts = [start for start, _ in atoms]
+    joined = [False] * len(atoms)  # with the one before
+    for start, end in tokens:
+        first = max(0, bisect_right(starts, start) - 1)
+        touched = [i for i in range(first, bisect_right(starts, end - 1)) if atoms[i][1] > start]
+        for i in touched[1:]:
+            joined[i] = True
+    words: list[tuple[int, int]] = []
+    for (start, end), with_last in zip(atoms, joined, strict=True):
+        if with_last:
+            words[-1] = (words[-1][0], end)
+        else:
+            words.append((start, end))
+    return words
+
+
+def _words_of(tokens: Sequence[tuple[int, int]], words: Sequence[tuple[int, int]]) -> list[int | None]:
+    """The word of each token; of one that is only space, the word after it, or the last; None where there are none."""
+    ends = [end for _, end in words]
+    return [min(bisect_right(ends, start), len(words) - 1) if words else None for start, _ in tokens]
+
+
+def _token_evidence(reading: Reading, toward: torch.Tensor) -> tuple[list[float], tuple[float, float]]:
+    """Of each of the line's own tokens and marks; and the logit of the baseline and of the line."""
+    encoder = _embedding(reading.network)
+    line = encoder.embed(torch.tensor(reading.ids, device=reading.network.hidden.weight.device))
+    baseline = line.clone()
+    says = [i for i, (start, end) in enumerate(reading.spans) if end > start]
+    baseline[says] = _mean_embedding(reading.network)
+    with torch.no_grad():
+        ends = _logit(reading, torch.stack([baseline, line]), toward).tolist()
+    found = torch.zeros(len(reading.ids), dtype=torch.float64)
+    for steps in _STEPS:
+        found = _path(reading, baseline, line, toward, steps)
+        if abs(float(found.sum()) - (ends[1] - ends[0])) <= TOLERANCE * max(1.0, abs(ends[1] - ends[0])):
+            break
+    return found[: len(reading.spans)].tolist(), (ends[0], ends[1])
+
+
+@cache
+def _mean_embedding(network: TextNetwork) -> torch.Tensor:
+    return _embedding(network).mean_embedding()
+
+
+def _embedding(network: TextNetwork) -> Embedding:
+    if not isinstance(network.encoder, Embedding):
+        raise TypeError(f"no words are told apart by a {type(network.encoder).__name__}")
+    return network.encoder
+
+
+def _path(
+    reading: Reading, baseline: torch.Tensor, line: torch.Tensor, toward: torch.Tensor, steps: int
+) -> torch.Tensor:
+    """(tokens,) float64 evidence, summed up by Gauss and Legendre's rule at so many steps of the path."""
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    way, weight = (torch.from_numpy(each).to(line)[:, None, None] for each in ((nodes + 1) / 2, weights / 2))
+    points = (baseline + way * (line - baseline)).requires_grad_()
+    (gradient,) = torch.autograd.grad(_logit(reading, points, toward).sum(), points)
+    mean = (weight * gradient).sum(dim=0)
+    return ((line - baseline) * mean).sum(dim=1).detach().double().cpu()
+
+
+def _logit(reading: Reading, points: torch.Tensor, toward: torch.Tensor) -> torch.Tensor:
+    """points: (rows, tokens, width) embeddings of the line. Returns (rows,) of its logit in a direction."""
+    vectors = _embedding(reading.network)([reading.ids] * len(points), points.flatten(0, 1))
+    logits = torch.cat(reading.network.heads(vectors), dim=1)
+    return logits @ toward.to(logits)

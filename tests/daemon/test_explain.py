@@ -1,0 +1,85 @@
+"""`affectd explain` on the beginning of the sample: what moved the answers, and nothing that was seen or said."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from daemon.cli import main
+from daemon.exit_codes import ExitCode
+from daemon.sample import SAMPLE
+from models.artifact import SHIPPED, read_model_folder
+from models.attribution import TOLERANCE
+from models.labels import MODALITIES
+from streams.predictions import prediction_id
+
+pytestmark = pytest.mark.unit
+
+USED_S = 5.0
+AT_S = 2.0
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def beginning(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample's first seconds, as they are."""
+    file = tmp_path_factory.mktemp("sample") / "talk.mp4"
+    with av.open(str(SAMPLE)) as source, av.open(str(file), "w") as made:
+        streams = {stream.index: made.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None and packet.dts * packet.time_base < USED_S:
+                packet.stream = streams[packet.stream.index]
+                made.mux(packet)
+    lines = SAMPLE.with_name("sample.chat.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if json.loads(line)["at_s"] < USED_S]
+    file.with_name("talk.chat.jsonl").write_text("\n".join(kept) + "\n", encoding="utf-8")
+    return file
+
+
+def explained(capsys: Captured, *arguments: str | Path) -> tuple[list[dict[str, Any]], str, str]:
+    assert main(["explain", *map(str, arguments)]) == ExitCode.OK
+    heard = capsys.readouterr()
+    return [json.loads(line) for line in heard.out.splitlines()], heard.out, heard.err
+
+
+def test_every_window_of_a_moment_is_explained_and_nothing_is_quoted(beginning: Path, capsys: Captured) -> None:
+    windows, out, err = explained(capsys, beginning, "--at", str(AT_S), "--set", "windows.step_s=2")
+    assert [window["window"]["start"] for window in windows] == ["2000-01-01T00:00:00Z", "2000-01-01T00:00:02Z"]
+    digest = read_model_folder(SHIPPED).manifest.digest()
+    lines = [json.loads(line) for line in beginning.with_name("talk.chat.jsonl").read_text("utf-8").splitlines()]
+    for window in windows:
+        span = window["window"]
+        assert window["id"] == prediction_id("talk", span["start"], span["end"], digest)
+        assert set(window["modalities"]) == set(MODALITIES)
+        total = sum(each["share"] for each in window["modalities"].values())
+        assert total == pytest.approx(window["worth"] - window["without"], abs=4 * TOLERANCE)
+        for each in window["modalities"].values():
+            shares = [event["share"] for event in each["events"]]
+            assert sum(shares) == pytest.approx(each["share"], abs=len(shares) * TOLERANCE)
+            starts = [event["start_s"] for event in each["events"]]
+            assert starts == sorted(starts)
+            assert 0 <= starts[0] <= starts[-1] < 4
+        for event in window["modalities"]["text"]["events"]:
+            assert event["words"]
+    assert not any(word in out + err for line in lines for word in line["text"].split() if len(word) > 3)
+    assert err.count("(+") >= len(windows)
+
+
+def test_a_risk_can_be_asked_about_and_words_lie_in_their_line(tmp_path: Path, capsys: Captured) -> None:
+    line = "I cannot go on, I want to kill myself"
+    file = tmp_path / "room.chat.jsonl"
+    file.write_text(json.dumps({"at_s": 1.0, "text": line}) + "\n", encoding="utf-8")
+    (window,), _, _ = explained(capsys, file, "--target", "self_harm", "--set", "windows.step_s=4")
+    assert (window["target"], window["unit"], set(window["modalities"])) == ("self_harm", "probability", {"text"})
+    (event,) = window["modalities"]["text"]["events"]
+    most = max(event["words"], key=lambda word: word["logit"])
+    assert line[most["start"] : most["end"]] in ("kill", "myself")
+
+
+def test_a_moment_outside_of_the_session_is_said_to_hold_nothing(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "room.chat.jsonl"
+    file.write_text(json.dumps({"at_s": 1.0, "text": "hello"}) + "\n", encoding="utf-8")
+    assert main(["explain", str(file), "--at", "60"]) == ExitCode.BAD_DATA
+    assert "no window was found to explain" in capsys.readouterr().err

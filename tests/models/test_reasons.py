@@ -1,0 +1,42 @@
+import pytest
+
+from models.reasons import Evidence, emotion_sentence, risk_sentence
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("evidence", "sentence"),
+    [
+        (
+            {"audio": Evidence(0.42), "text": Evidence(0.15)},
+            "Probably sadness (0.81): mostly the voice (+0.42) and the words (+0.15); no face was seen.",
+        ),
+        (
+            {"video": Evidence(2.0, 0.1), "audio": Evidence(-0.5), "text": Evidence(0.01)},
+            "Probably sadness (0.81): the face (+2.00), against the voice (-0.50); a face was seen in little of it.",
+        ),
+        (
+            {"text": Evidence(1.0)},
+            "Probably sadness (0.81): the words (+1.00); no face was seen and no voice was heard.",
+        ),
+    ],
+)
+def test_a_sentence_says_what_moved_the_answer_and_what_was_not_there(
+    evidence: dict[str, Evidence], sentence: str
+) -> None:
+    assert emotion_sentence("sadness", 0.81, evidence) == sentence
+
+
+def test_an_abstained_window_names_no_emotion() -> None:
+    assert emotion_sentence(None, 0.14, {}, "no_evidence").startswith("Nothing to go by")
+    assert emotion_sentence(None, 0.25, {"video": Evidence(0.1)}, "low_confidence") == (
+        "Unclear: no emotion is probable enough (at most 0.25); no voice was heard and nothing was written."
+    )
+
+
+def test_risk_is_said_with_its_reasons_and_not_where_there_is_none() -> None:
+    assert risk_sentence("none", []) == ""
+    assert risk_sentence("high", [("words_of_self_harm", 0.93), ("a_new_code", 0.5)]) == (
+        "Risk is high, for words of self-harm (0.93) and a new code (0.50)."
+    )
