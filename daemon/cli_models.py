@@ -1,4 +1,4 @@
-"""The commands about models: `affectd evaluate`, `affectd train` and `affectd report`."""
+"""The commands about models: `affectd evaluate`, `train`, `calibrate` and `report`."""
 
 import json
 from pathlib import Path
@@ -51,6 +51,26 @@ def train(task: str, data: Path, config: Path | None, out: Path) -> None:
     from models.training.command import train
 
     click.echo(train(task, data, out, config))
+
+
+@click.command()
+@_model
+@_data
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The new model folder.")
+def calibrate(model: str, data: Path, out: Path) -> None:
+    """Calibrates a model on a manifest of your own.
+
+    Prints the figures before and after as one JSON object.
+    """
+    from models.training.calibrate import calibrate
+
+    figures = calibrate(model, data, out)
+    for sentence in (*figures["kept"], *figures["notes"]):
+        click.echo(sentence, err=True)
+    for name in ("accuracy", "ece", "nll"):
+        click.echo(f"{name:>16}  {figures['before'][name]:.4f} -> {figures['after'][name]:.4f}", err=True)
+    click.echo(f"{out}: after is of {figures['after_is_of']}", err=True)
+    click.echo(json.dumps(figures, ensure_ascii=False))
 
 
 @click.command()

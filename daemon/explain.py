@@ -19,7 +19,6 @@ from daemon.preparation import Prepared
 from daemon.preparers import build_workers
 from daemon.wiring import limits, timeline_config
 from models.attribution import Attribution, EventShare, WindowEvent, attribute
-from models.labels import EMOTIONS
 from models.model import AffectModel, Scores
 from models.reasons import Evidence, emotion_sentence, risk_sentence
 from streams.clock import NS_PER_S
@@ -158,7 +157,7 @@ def _object(window: ClosedWindow, found: Attribution, digest: str) -> dict[str, 
         "window": {"start": start, "end": end},
         "label": found.scores.label,
         "target": found.target,
-        "unit": "nats" if found.target in EMOTIONS else "probability",
+        "unit": "probability",
         "worth": round(found.worth, _DIGITS),
         "without": round(found.without, _DIGITS),
         "modalities": {

@@ -8,8 +8,8 @@ modality's own Shapley value, those of all events to the worth of the window les
 that changes nothing gets nothing, all to the precision of the model. Up to six events are taken in every order, more
 by `models.fusion.rotations`; beyond 24, neighbours are taken together and share one share.
 
-The worth of an emotion is its centred log posterior in nats, of a risk its probability. Integrated gradients over the
-events' weights would not do: where a mean is pooled, only the very beginning of their path changes anything.
+The worth of an emotion or a risk is its probability. Integrated gradients over the events' weights would not do: where
+a mean is pooled, only the very beginning of their path changes anything.
 Which words of a line it was, `models.text.words` says. Left out: earlier windows that an answer is smoothed by.
 """
 
@@ -32,7 +32,7 @@ from models.text.encoder import ChatLine, TextEncoder
 from models.text.words import Embedding, LineEvidence, line_evidence
 
 TOLERANCE = 1e-4
-"""Of adding up, in nats: pooling computes in 32 bits, and in batches of other sizes than the daemon's."""
+"""Of adding up, in probability: pooling computes in 32 bits, and in batches of other sizes than the daemon's."""
 
 _EVERY_ORDER = 6  # events: 64 sets of them; one more doubles it, and a set of voices is a call of Whisper
 _MOST_PLAYERS = 24  # 554 stretches of time, four times each: a second on a CPU
@@ -127,8 +127,7 @@ def attribute(
 def _worth(scores: Scores, target: str) -> float:
     if target in RISKS:
         return scores.risk.categories[target]
-    logs = [math.log(max(probability, 1e-300)) for probability in scores.emotion]
-    return logs[EMOTIONS.index(target)] - math.fsum(logs) / len(logs)
+    return scores.emotion[EMOTIONS.index(target)]
 
 
 def _words(encoder: Encoder, event: WindowEvent, target: str) -> LineEvidence | None:

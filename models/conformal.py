@@ -88,4 +88,4 @@ def least_probability(of_truth: NDArray[np.float64], coverage: float) -> float:
     if below < 1:
         return 0.0
     threshold = float(np.partition(of_truth, below - 1)[below - 1])
-    return math.floor(threshold * 10**_DECIMALS) / 10**_DECIMALS
+    return float(math.floor(threshold * 10**_DECIMALS) / 10**_DECIMALS)

@@ -1,8 +1,8 @@
 """An answer in a sentence or two, for a person: what, how sure, by what it was moved, and what there was to go by.
 
 Nothing that was said is quoted and nobody is described, so that a sentence may go where predictions go. Contributions
-are said in nats with their sign, since shares of a whole would hide what spoke against the answer. Left out: other
-languages than English.
+are said in probability with their sign, since shares of a whole would hide what spoke against the answer. Left out:
+other languages than English.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _RAISED_BY = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one modality gave: its contribution in nats, and the part of the window, 0..1, that it covers."""
+    """What one modality gave: its contribution to the probability, and the part of the window, 0..1, that it covers."""
 
     contribution: float
     coverage: float = 1.0

@@ -36,7 +36,7 @@ from models.evaluation.held_out_folds import (
     over_folds,
 )
 from models.fusion.registry import FUSIONS
-from models.speech.network import STATES
+from models.speech.states import STATES
 from models.training.fusion_study import STUDY_TRAININGS, StudyTraining
 
 CANDIDATES = ("concatenation", "gated", "product_of_experts")

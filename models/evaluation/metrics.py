@@ -55,12 +55,14 @@ def classification_figures(
     }
 
 
-def expected_calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Mean gap between confidence and accuracy over 15 bins of equal width, weighted by rows. Both (rows,)."""
+def expected_calibration_error(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], weight: NDArray[np.float64] | None = None
+) -> float:
+    """Mean gap between confidence and accuracy over 15 bins of equal width. All (rows,); weight: rows alike if None."""
     bin_of = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    rows = np.bincount(bin_of, minlength=_BINS)
-    gap = np.bincount(bin_of, weights=confidence - correct, minlength=_BINS)
-    return float(np.abs(gap).sum() / rows.sum())
+    counted = np.ones(len(confidence)) if weight is None else weight
+    gap = np.bincount(bin_of, weights=counted * (confidence - correct), minlength=_BINS)
+    return float(np.abs(gap).sum() / counted.sum())
 
 
 def _auroc(probabilities: NDArray[np.float64], onehot: NDArray[np.float64], there: NDArray[np.int64]) -> float | None:

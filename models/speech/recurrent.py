@@ -29,7 +29,7 @@ from models.recurrent import AttentionPool, BidirectionalLstm
 from models.speech import whisper
 from models.speech.activity import VoiceActivity
 from models.speech.encoder import SpeechSegment, prepare_segment
-from models.speech.network import STATES, emotion_logits
+from models.speech.states import STATES, emotion_logits
 
 _STRIDES = (2, 2, 1)
 _LEAST_WEIGHT = 1e-6  # stands in for a window without voice, whose row means nothing

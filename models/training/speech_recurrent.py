@@ -23,8 +23,8 @@ from torch.nn import functional
 from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
 from models.speech.activity import VoiceActivity
 from models.speech.encoder import prepare_segment
-from models.speech.network import STATES
 from models.speech.recurrent import RecurrentSpeechConfig, RecurrentSpeechNetwork, save_recurrent
+from models.speech.states import STATES
 from models.training.augment_speech import Masks, Pcm, SpeechAugmentation, augment, masked
 from models.training.loop import FitConfig, fit
 from models.training.speech import EMOTION_OF_STATE, of_emodb
@@ -213,7 +213,8 @@ def answers(network: RecurrentSpeechNetwork, voices: Voices, speakers: set[str])
     calls = [asked[start : start + _CLIPS_PER_CALL] for start in range(0, len(asked), _CLIPS_PER_CALL)]
     said = [network(*padded([each[index] for index in call])) for call in calls]
     logits = torch.cat([torch.empty(0, len(STATES)), *said])
-    return Answers(logits.numpy(), voices.state[asked], voices.speaker[asked])
+    unmeasured = np.full(len(asked), np.nan, np.float32)  # noise: nothing here is weighed by it
+    return Answers(logits.numpy(), voices.state[asked], voices.speaker[asked], asked, unmeasured)
 
 
 def measure_recurrent(

@@ -99,8 +99,7 @@ def test_shares_are_averages_over_every_order_in_which_modalities_come_one_after
 def worth_of(events: Sequence[tuple[str, int]]) -> float:
     held = {name: [WINDOW[name][i].prepared[0] for n, i in events if n == name] for name in WINDOW}
     encoded = {name: MODEL.encoders[name].encode(rows) for name, rows in held.items() if rows}
-    logs = [math.log(p) for p in MODEL.fuse([WindowFeatures(encoded)])[0].emotion]
-    return logs[EMOTIONS.index("anger")] - math.fsum(logs) / len(logs)
+    return MODEL.fuse([WindowFeatures(encoded)])[0].emotion[EMOTIONS.index("anger")]
 
 
 @pytest.mark.parametrize("others", [2, 9])
@@ -109,7 +108,7 @@ def test_an_event_that_changes_nothing_gets_nothing(others: int) -> None:
     shares = attribute(MODEL, {"video": [*telling, event("video", 3, "fear", weight=0.0)]}).modality["video"].events
     nothing = next(share for share in shares if share.start_ns == 3)
     assert nothing.share == pytest.approx(0, abs=1e-9)
-    assert all(abs(share.share) > 1e-3 for share in shares if share.start_ns != 3)
+    assert all(abs(share.share) > 1e-4 for share in shares if share.start_ns != 3)
 
 
 def test_shares_stand_in_the_order_of_event_time_whatever_order_events_come_in() -> None:

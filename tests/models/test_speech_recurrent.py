@@ -13,7 +13,6 @@ from torch import nn
 from models.data.speech_corpora import Clip
 from models.encoding import Encoder
 from models.recurrent import AttentionPool, BidirectionalLstm
-from models.speech.network import STATES
 from models.speech.recurrent import (
     RecurrentSpeechConfig,
     RecurrentSpeechEncoder,
@@ -21,6 +20,7 @@ from models.speech.recurrent import (
     load_recurrent,
     save_recurrent,
 )
+from models.speech.states import STATES
 from models.training.augment_speech import Masks, masked
 from models.training.speech_protocols import scores
 from models.training.speech_recurrent import (
