@@ -59,8 +59,11 @@ class Windows(Section):
 
     @property
     def segments(self) -> SegmentGrid:
-        """How sound is cut into what is encoded."""
-        return SegmentGrid(NS_PER_S, NS_PER_S)
+        """How sound is cut: in pairs of seconds, each second in both its pairs, or in seconds where windows could miss
+        a pair. Voices are told better by pairs, and hardly worse than if every window were read anew.
+        """
+        pairs = SegmentGrid(2 * NS_PER_S, NS_PER_S)
+        return pairs if self.grid.covers_every(pairs) else SegmentGrid(NS_PER_S, NS_PER_S)
 
     @property
     def disorder_bound_ns(self) -> int:

@@ -21,7 +21,7 @@ from models.training.fusion import SUBSETS, Answers, fit_answers, fold_answers, 
 from models.training.reliability import Arrays, fit_reliability, trusted
 
 _FOLDS = 5
-_LINES = 1_500  # misspelt
+_LINES = 300  # of each emotion, misspelt
 _FIGURES = ("uar", "nll", "ece")
 
 
@@ -110,9 +110,10 @@ def misspelt_lines(encoder: TextEncoder, samples: Sequence[TextSample]) -> Answe
     """Answers to lines of one label, misspelt."""
     rng = np.random.default_rng(0)
     change = CHANGES["text"]["typos"]
-    known = [
+    every = [
         (sample, sample.emotion.index(1)) for sample in samples if sample.emotion is not None and 1 in sample.emotion
-    ][:_LINES]
+    ]
+    known = [pair for label in range(len(EMOTIONS)) for pair in [pair for pair in every if pair[1] == label][:_LINES]]
     lines = [encoder.prepare(change(ChatLine(sample.text, sample.before), rng)) for sample, _ in known]
     logits = encoder.encode(lines).embedding[:, : len(EMOTIONS)].numpy()
     group = np.array([sample.group for sample, _ in known])

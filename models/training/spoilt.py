@@ -17,7 +17,7 @@ from models.face.encoder import FaceEncoder, face_qualities
 
 AS_IT_CAME = "as it came"
 
-_FACES = 1_200  # changed in each way
+_FACES = 200  # of each emotion, changed in each way
 _BATCH = 128
 
 Crops = NDArray[np.uint8]
@@ -31,7 +31,8 @@ def spoilt_answers(encoder: FaceEncoder, images: Crops, labels: NDArray[np.int64
     (whether it is one of the changes that models are measured under), and each of `face_qualities`.
     """
     rng = np.random.default_rng(0)
-    chosen = np.sort(rng.permutation(len(images))[:_FACES])
+    order = rng.permutation(len(images))
+    chosen = np.sort(np.concatenate([order[labels[order] == label][:_FACES] for label in np.unique(labels)]))
     faces = [given_face(crop) for crop in images[chosen]]
     ways = [(AS_IT_CAME, False, faces), *((name, False, crops) for name, crops in _spoilt(images[chosen], rng))]
     ways += [(name, True, [change(face, rng) for face in faces]) for name, change in CHANGES["video"].items()]
