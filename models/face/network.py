@@ -1,6 +1,6 @@
 """Which expression a face shows: small convolutional networks on 48x48 grey crops, trained on FER+ vote distributions.
 
-Two kinds, because each sees what the other misses, and their mean is a little better than either. `residual`: a 5x5 convolution
+Two kinds; each sees what the other misses, and their mean is a little better than either. `residual`: a 5x5 convolution
 of stride 2, then three stages of three 3x3 convolutions, the last two of each on a residual branch (He et al., 2016).
 `vgg`: plain 3x3 convolutions from the full resolution down, after VGG13 (Barsoum et al., 2016), with batch
 normalisation. Both end in an embedding of 64 numbers and a linear head over FER+'s eight expressions. Because the head

@@ -54,10 +54,10 @@ class FaceTraining:
     """How to train.
 
     networks: one, or a committee's members: a residual and a plain network of a million parameters each are 0.2 points
-    of accuracy better together than the residual one alone, and cost twice as much. from_shipped: goes on from the shipped networks instead, which a few hundred
-    faces are enough for. loss: of the votes, or of the majority with focus on hard faces. class_weight_power: of the
-    loss's weights by class, beside the drawing; 0 for none. mixup_alpha: 0 for none. bf16: halves the time of an epoch
-    on a CPU that has bfloat16 units.
+    of accuracy better together than the residual one alone, and cost twice as much. from_shipped: goes on from the
+    shipped networks instead, which a few hundred faces are enough for. loss: of the votes, or of the majority with
+    focus on hard faces. class_weight_power: of the loss's weights by class, beside the drawing; 0 for none.
+    mixup_alpha: 0 for none. bf16: halves the time of an epoch on a CPU that has bfloat16 units.
     """
 
     networks: Sequence[NetworkConfig] = field(default_factory=lambda: (NetworkConfig(),))
