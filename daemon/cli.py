@@ -16,7 +16,7 @@ import structlog
 from daemon import logs
 from daemon.cli_explain import explain
 from daemon.cli_kafka import dead_letters, produce
-from daemon.cli_models import evaluate, report, train
+from daemon.cli_models import calibrate, evaluate, report, train
 from daemon.cli_options import Moment, Speed, configured, load_configured
 from daemon.config import Config
 from daemon.config.errors import ConfigurationError
@@ -166,7 +166,7 @@ def bench(names: tuple[str, ...], server: str | None) -> None:
     Console(stderr=True).print(table)
 
 
-for command in (explain, evaluate, train, report, produce, dead_letters):
+for command in (explain, evaluate, train, calibrate, report, produce, dead_letters):
     cli.add_command(command)
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.unit
 
 COMMANDS = (
     *("run", "demo", "replay", "check-config", "show-config", "doctor", "devices", "evaluate", "bench"),
-    *("train", "report", "produce", "dead-letters", "explain"),
+    *("train", "calibrate", "report", "produce", "dead-letters", "explain"),
 )
 Captured = pytest.CaptureFixture[str]
 
@@ -53,6 +53,7 @@ def test_help_lists_every_command_and_torch_is_not_imported_for_it() -> None:
         ["explain"],
         ["explain", "x", "--at", "-1"],
         ["explain", "x", "--target", "joy"],
+        ["calibrate", "--data", "."],
         ["report"],
         ["report", "--data", ".", "--rows", "0"],
         ["produce"],
@@ -151,6 +152,7 @@ def test_training_offers_every_task(capsys: Captured) -> None:
     [
         (["train", "speech", "--out", "out"], "speech/ravdess.csv"),
         (["train", "fusion", "--out", "out"], "fusion needs the parts that are trained first"),
+        (["calibrate", "--out", "out"], "manifest.csv: no such file"),
         (["report"], "there is neither manifest.csv nor the validation part of a known corpus"),
     ],
 )
