@@ -80,7 +80,7 @@ def assemble(runs: Path, data: Path, out: Path) -> Manifest:
         **spoilt_voices(plain["audio"], reliability["audio"]),
         "text": {"text": misspelt_lines(text, read_corpus(_FUSED_LINES, data, "valid"))},
     }
-    compared = {"strategies": compare_strategies(answers), "noise": measure_spoilt(answers, noisy)}
+    compared = {"noise": measure_spoilt(answers, noisy), "strategies": compare_strategies(answers)}
     ordinary = {corpus: _risk_logits(text, corpus, data) for corpus in _ORDINARY}
     rule, levels = fit_risk({name: _risk_answers(files["text"], name) for name in RISKS}, ordinary)
     figures = {name: json.loads((runs / name / "metrics.json").read_text(encoding="utf-8")) for name in parts}
@@ -138,7 +138,7 @@ def _answers(arrays: Arrays, modality: str) -> Answers:
     corpus = arrays.get("corpus", np.full(len(rows), modality))
     if "question" in arrays:
         corpus = np.char.add(corpus, arrays["question"])
-    group = arrays.get("speaker", rows.astype(str))
+    group = arrays.get("speaker", arrays.get("group", rows.astype(str)))
     known = arrays["label7"] >= 0
     return Answers(arrays["logits7"][known], arrays["label7"][known].astype(np.int64), corpus[known], group[known])
 

@@ -181,8 +181,7 @@ def write_face_part(
         label7=label7,
         **seen,
     )
-    known = valid.labels < len(EMOTIONS)
-    spoilt = spoilt_answers(encoder, valid.images[known], valid.labels[known])
+    spoilt = spoilt_answers(encoder, valid.images, np.flatnonzero(valid.labels < len(EMOTIONS)), valid.labels)
     np.savez(out_dir / "spoilt_logits.npz", allow_pickle=False, **spoilt)
     metrics = {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),

@@ -5,6 +5,7 @@ under the changes that every model is measured under (`models.evaluation.robustn
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,15 +25,17 @@ Crops = NDArray[np.uint8]
 Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def spoilt_answers(encoder: FaceEncoder, images: Crops, labels: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-    """images: (faces, 48, 48) uint8. labels: (faces,) in EMOTIONS.
+def spoilt_answers(
+    encoder: FaceEncoder, images: Crops, known: NDArray[np.int64], labels: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    """images: (faces, 48, 48) uint8. known: those that show one of EMOTIONS. labels: (faces,).
 
     Returns arrays with a row for each answer: logits7, label7, row (of `images`), way (how it was spoilt), measured
     (whether it is one of the changes that models are measured under), and each of `face_qualities`.
     """
     rng = np.random.default_rng(0)
-    order = rng.permutation(len(images))
-    chosen = np.sort(np.concatenate([order[labels[order] == label][:_FACES] for label in np.unique(labels)]))
+    order = rng.permutation(known)
+    chosen = np.sort(np.concatenate([order[labels[order] == label][:_FACES] for label in np.unique(labels[known])]))
     faces = [given_face(crop) for crop in images[chosen]]
     ways = [(AS_IT_CAME, False, faces), *((name, False, crops) for name, crops in _spoilt(images[chosen], rng))]
     ways += [(name, True, [change(face, rng) for face in faces]) for name, change in CHANGES["video"].items()]
