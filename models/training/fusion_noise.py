@@ -96,13 +96,11 @@ def spoilt_faces(spoilt: Arrays, reliability: Reliability) -> dict[str, dict[str
 
 
 def spoilt_voices(answered: Arrays, reliability: Reliability) -> dict[str, dict[str, Answers]]:
-    """What is measured of voices: changed sound, and the same as sure as ever."""
+    """What is measured of voices: changed sound. Their trust is not taken away again, as calibration stands on it."""
     rows = answered["question"] != "clips"
-    plain = {name: values[rows] for name, values in answered.items()}
-    ways = {"audio, changed": trusted(plain, reliability), "audio, changed, as sure as ever": plain}
+    arrays = trusted({name: values[rows] for name, values in answered.items()}, reliability)
     return {
-        how: {"audio": Answers(arrays["logits7"], arrays["label7"], arrays["corpus"], arrays["speaker"])}
-        for how, arrays in ways.items()
+        "audio, changed": {"audio": Answers(arrays["logits7"], arrays["label7"], arrays["corpus"], arrays["speaker"])}
     }
 
 
