@@ -137,12 +137,13 @@ def _compared(manifest: Manifest) -> list[str]:
         "## Strategies\nEvery way of fusing that needs no past, trained on such windows of two folds and measured on "
         "windows of the answers held out, a random subset of the modalities present. The pool is shipped: with "
         "modalities put together by label nothing can be better than Bayes' rule, which it is but for three weights; "
-        "what others gain on it here is within chance, and they would have to be learned anew for real windows.\n\n"
+        "real windows would show what the others can do beyond it.\n\n"
         + _table(("strategy", "parameters", "accuracy", "weighted F1", "NLL", "ECE"), strategies),
         "## When one modality is spoilt\nUAR by what is present, and the greatest ECE of the row. Calibration and "
-        "weights are those of unspoilt data. Faces in blur, noise and the dark and voices in noise are trusted by how "
-        "good they are; beside each stands what fusion would be worth if it took them at their word. Changed sound is "
-        "noise, a room, a telephone, another speed or a codec.\n\n" + _table(("spoilt", *subsets, "ECE"), noise),
+        "weights are those of unspoilt data. Faces in blur, noise and the dark are trusted by how good they are; "
+        "beside each stands what fusion would be worth if it took them at their word, which is little less. How much "
+        "noise is in a voice, as it is estimated, hardly tells how right its answer is. Changed sound is noise, a room, "
+        "a telephone, another speed or a codec.\n\n" + _table(("spoilt", *subsets, "ECE"), noise),
     ]
 
 
