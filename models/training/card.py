@@ -142,8 +142,8 @@ def _compared(manifest: Manifest) -> list[str]:
         "## When one modality is spoilt\nUAR by what is present, and the greatest ECE of the row. Calibration and "
         "weights are those of unspoilt data. Faces in blur, noise and the dark are trusted by how good they are; "
         "beside each stands what fusion would be worth if it took them at their word, which is little less. How much "
-        "noise is in a voice, as it is estimated, hardly tells how right its answer is. Changed sound is noise, a room, "
-        "a telephone, another speed or a codec.\n\n" + _table(("spoilt", *subsets, "ECE"), noise),
+        "noise is in a voice, as it is estimated, hardly tells how right its answer is. Changed sound is noise, a "
+        "room, a telephone, another speed or a codec.\n\n" + _table(("spoilt", *subsets, "ECE"), noise),
     ]
 
 
