@@ -20,18 +20,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
-from models.speech.activity import VoiceActivity
-from models.speech.encoder import prepare_segment
+from models.data.speech_corpora import read_emodb, read_ravdess
 from models.speech.recurrent import RecurrentSpeechConfig, RecurrentSpeechNetwork, save_recurrent
 from models.speech.states import STATES
-from models.training.augment_speech import Masks, Pcm, SpeechAugmentation, augment, masked
+from models.training.augment_speech import Masks, Pcm, masked
 from models.training.loop import FitConfig, fit
 from models.training.speech import EMOTION_OF_STATE, of_emodb
 from models.training.speech_protocols import CORPORA, Answers, figures, held_out_speakers, joined
-from models.training.speech_windows import on_grid
+from models.training.speech_voices import Voices, padded, voice_passes
 
-_SEED = 11
 _CLIPS_PER_CALL = 32
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -58,67 +55,6 @@ class RecurrentSpeechTraining:
     emodb_share: float = 0.25
     longest_run: int = 200
     ema_decay: float = 0.99
-
-
-@dataclass(frozen=True, slots=True)
-class Voices:
-    """The voiced seconds of many clips, one clip behind another.
-
-    mel: (80, 4 * time) float16 log-mel frames. voiced: (2 * time,) bool. length: (n,) int, log-mel frames of each clip.
-    speaker: (n,) str. state: (n,) int, index in `STATES`.
-    """
-
-    mel: npt.NDArray[np.float16]
-    voiced: npt.NDArray[np.bool_]
-    length: npt.NDArray[np.int64]
-    speaker: npt.NDArray[np.str_]
-    state: npt.NDArray[np.int64]
-
-    def each(self) -> list[tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]]:
-        """Returns every clip's frames (80, its length) and which of them are voiced (half its length,)."""
-        ends = self.length.cumsum()
-        return [
-            (self.mel[:, end - length : end], self.voiced[(end - length) // 2 : end // 2])
-            for end, length in zip(ends, self.length, strict=True)
-        ]
-
-
-def voice_passes(clips: Sequence[Clip], folder: Path, changed: int) -> Iterator[Voices]:
-    """Yields a pass over the clips as they are, then `changed` augmented ones; made once, then read from the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(changed + 1):
-        path = folder / f"voices-{number}.npz"
-        if not path.exists():
-            unfinished = path.with_suffix(".unfinished.npz")
-            voices = read_voices(clips, number, SpeechAugmentation() if number else None)
-            np.savez(unfinished, **{name: getattr(voices, name) for name in Voices.__slots__})
-            unfinished.rename(path)
-        with np.load(path, allow_pickle=False) as stored:
-            yield Voices(**{name: stored[name] for name in Voices.__slots__})
-
-
-def read_voices(clips: Sequence[Clip], number: int, change: SpeechAugmentation | None) -> Voices:
-    """Lays the clips, changed or as they are, on the grid and keeps their seconds with a voice.
-
-    number: of the pass, on which, with the clip's name, depends what is drawn. Clips without a voice are left out; at
-    least one must have one.
-    """
-    voice_activity = VoiceActivity()
-    kept = []
-    for clip in clips:
-        rng = np.random.default_rng([_SEED, number, *clip.path.name.encode()])
-        heard = read_pcm(clip) if change is None else augment(read_pcm(clip), change, rng)
-        seconds = [prepare_segment(pcm, voice_activity) for pcm in on_grid(heard, rng)]
-        if spoken := [second for second in seconds if second.voiced.any()]:
-            kept.append((clip, spoken))
-    seconds = [second for _, spoken in kept for second in spoken]
-    return Voices(
-        np.concatenate([second.mel for second in seconds], axis=1).astype(np.float16),
-        np.concatenate([second.voiced for second in seconds]),
-        np.array([sum(second.mel.shape[1] for second in spoken) for _, spoken in kept]),
-        np.array([clip.speaker for clip, _ in kept]),
-        np.array([STATES.index(clip.state) for clip, _ in kept]),
-    )
 
 
 class DrawnVoices:
@@ -159,17 +95,6 @@ class DrawnVoices:
         first = int(np.clip(around - rng.integers(longest), 0, max(0, len(voiced) // 2 - longest)))
         run = slice(4 * first, 4 * (first + longest)), slice(2 * first, 2 * (first + longest))
         return masked(mel[:, run[0]].astype(np.float32), self._training.masks, rng), voiced[run[1]]
-
-
-def padded(voices: Sequence[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the frames of voices of unlike lengths, (voices, 80, 4 * time) float32, and which are voiced."""
-    longest = max(len(voiced) for _, voiced in voices)
-    mel = np.zeros((len(voices), voices[0][0].shape[0], 2 * longest), np.float32)
-    said = np.zeros((len(voices), longest), bool)
-    for row, (frames, voiced) in enumerate(voices):
-        mel[row, :, : frames.shape[1]] = frames
-        said[row, : len(voiced)] = voiced
-    return torch.from_numpy(mel), torch.from_numpy(said)
 
 
 def train_recurrent(

@@ -26,13 +26,11 @@ from models.training.speech_protocols import scores
 from models.training.speech_recurrent import (
     DrawnVoices,
     RecurrentSpeechTraining,
-    Voices,
     answers,
     measure_recurrent,
-    padded,
-    read_voices,
     train_recurrent,
 )
+from models.training.speech_voices import Voices, padded, read_voices
 from tests.models.test_speech_activity import vowel
 
 pytestmark = pytest.mark.unit
