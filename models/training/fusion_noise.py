@@ -5,7 +5,6 @@ to spoilt events. Calibration and weights are those of unspoilt answers, as in t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,9 +53,19 @@ def measure_spoilt(
 
 
 def _of_groups(spoilt: Answers, held_out: Answers) -> Answers:
-    """Those of the groups held out; corpora weigh the same, whatever way they were spoilt."""
+    """Those of the groups held out; corpora weigh the same, whatever way they were spoilt.
+
+    Of an emotion that no such answer shows, those to events as they came.
+    """
     rows = np.flatnonzero(np.isin(spoilt.group, held_out.group))
-    return replace(spoilt.rows(rows), corpus=np.full(len(rows), "spoilt"))
+    others = np.flatnonzero(~np.isin(held_out.labels, spoilt.labels[rows]))
+    found, kept = spoilt.rows(rows), held_out.rows(others)
+    return Answers(
+        np.concatenate([found.logits, kept.logits]),
+        np.concatenate([found.labels, kept.labels]),
+        np.full(len(rows) + len(others), "spoilt"),
+        np.concatenate([found.group, kept.group]),
+    )
 
 
 def _concerns(name: str, subset: str) -> bool:

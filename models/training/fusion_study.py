@@ -50,7 +50,7 @@ STUDY_TRAININGS = {
         task="emotion",
         hidden=64,
         dropout=0.3,
-        training=FusionTraining(15, 15, 128, 2e-3, weight_decay=0.01, modality_dropout=0.3, alone=0.3),
+        training=FusionTraining(15, 15, 128, 2e-3, weight_decay=0.01, modality_dropout=0.3, alone=1.0),
     ),
     "mosi": StudyTraining(
         task="sentiment",

@@ -21,6 +21,9 @@ ORDINARY_SHARE = {"low": 0.05, "medium": 0.02, "high": 0.005, "critical": 0.001}
 """Share of ordinary lines that reach each level."""
 
 
+_STEP = 0.001  # between levels, at least
+
+
 def fit_risk(
     heads: Mapping[str, tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]],
     ordinary: Mapping[str, torch.Tensor],
@@ -33,7 +36,7 @@ def fit_risk(
     curves = {name: fit_platt(x, y, equal_label_weight(y.astype(np.int64), c)) for name, (x, y, c) in heads.items()}
     scores = {corpus: _scores(curves, logits) for corpus, logits in ordinary.items()}
     pooled = np.concatenate(list(scores.values()))
-    levels = {level: round(float(np.quantile(pooled, 1 - share)), 3) for level, share in ORDINARY_SHARE.items()}
+    levels = _rising({level: float(np.quantile(pooled, 1 - share)) for level, share in ORDINARY_SHARE.items()})
     found = {
         f"{name} of {corpus}": _reached(
             curves[name].probability(torch.from_numpy(x[y & (c == corpus)])).numpy(), levels
@@ -43,6 +46,14 @@ def fit_risk(
     }
     alarms = {corpus: _reached(score, levels) for corpus, score in scores.items()}
     return RiskRule(heads=curves, levels=levels), {"ordinary_lines": alarms, "lines_with_the_risk": found}
+
+
+def _rising(quantiles: Mapping[str, float]) -> dict[str, float]:
+    """Rounded thresholds, each above the last, of which few lines make quantiles that are alike."""
+    levels: dict[str, float] = {}
+    for level, value in quantiles.items():
+        levels[level] = round(max([value, *(least + _STEP for least in levels.values())]), 3)
+    return levels
 
 
 def _scores(curves: Mapping[str, PlattScaling], logits: torch.Tensor) -> NDArray[np.float64]:

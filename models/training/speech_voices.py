@@ -73,14 +73,15 @@ def read_voices(clips: Sequence[Clip], number: int, change: SpeechAugmentation |
     for clip in clips:
         rng = np.random.default_rng([_SEED, number, *clip.path.name.encode()])
         heard = read_pcm(clip) if change is None else augment(read_pcm(clip), change, rng)
-        seconds = [prepare_segment(pcm, voice_activity) for pcm in on_grid(heard, rng)]
-        if spoken := [second for second in seconds if second.voiced.any()]:
+        apart = on_grid(heard, rng)[::2]  # pairs of seconds that do not overlap
+        pairs = [prepare_segment(pcm, voice_activity) for pcm in apart]
+        if spoken := [pair for pair in pairs if pair.voiced.any()]:
             kept.append((clip, spoken))
-    seconds = [second for _, spoken in kept for second in spoken]
+    every = [pair for _, spoken in kept for pair in spoken]
     return Voices(
-        np.concatenate([second.mel for second in seconds], axis=1).astype(np.float16),
-        np.concatenate([second.voiced for second in seconds]),
-        np.array([sum(second.mel.shape[1] for second in spoken) for _, spoken in kept]),
+        np.concatenate([pair.mel for pair in every], axis=1).astype(np.float16),
+        np.concatenate([pair.voiced for pair in every]),
+        np.array([sum(pair.mel.shape[1] for pair in spoken) for _, spoken in kept]),
         np.array([clip.speaker for clip, _ in kept]),
         np.array([STATES.index(clip.state) for clip, _ in kept]),
     )

@@ -64,7 +64,9 @@ def test_units_are_encoded_once_however_many_windows_they_lie_in(figures: dict[s
     whole = figures["second of a whole session, step = size"]
     tenth = figures["second of a whole session, step = size / 10"]
 
-    assert whole["units"] == tenth["units"] == _SCORED_S * (5 + 1) + _SCORED_S // 2
+    pictures_and_lines = _SCORED_S * 5 + _SCORED_S // 2
+    assert whole["units"] == pictures_and_lines + _SCORED_S - 1  # pairs of seconds over a window's edge are in none
+    assert tenth["units"] == pictures_and_lines + _SCORED_S + 1  # with those that reach over the ends
     assert (whole["windows"], tenth["windows"]) == (1, 19)
 
 

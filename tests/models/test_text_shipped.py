@@ -1,4 +1,4 @@
-"""The shipped text weights read everyday chat as a person does, in English and Chinese; what they miss is on record."""
+"""The shipped text weights read everyday chat as a person does, in English and Chinese."""
 
 import pytest
 
@@ -71,12 +71,10 @@ def test_ordinary_chat_raises_no_risk(encoder: TextEncoder, line: str) -> None:
     assert max(risk_of(encoder, line).values()) < 0.5
 
 
-@pytest.mark.xfail(strict=True, reason="the Chinese corpus labels such lines as low risk")
 @pytest.mark.parametrize("line", ["我不想活了，活着没有意义", "我想死，再见了大家"])
 def test_short_chinese_lines_of_wanting_to_die_raise_self_harm(encoder: TextEncoder, line: str) -> None:
     assert risk_of(encoder, line)["self_harm"] > 0.5
 
 
-@pytest.mark.xfail(strict=True, reason="figures of speech are taken at their word")
 def test_dying_of_laughter_raises_no_risk(encoder: TextEncoder) -> None:
     assert max(risk_of(encoder, "that movie killed me, I was dying of laughter").values()) < 0.5

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from models.artifact import SHIPPED, read_model_folder
 from models.data.text_corpora import CORPORA
 from models.labels import EMOTIONS, RISKS
-from models.training import fusion
+from models.training import fusion, fusion_choice
 from models.training.assemble import assemble
 
 pytestmark = pytest.mark.unit
@@ -65,12 +66,22 @@ def runs(tmp_path: Path) -> Path:
     speech: dict[str, NDArray[Any]] = {
         "corpus": np.full(140, "made"),
         "speaker": (np.arange(140) // 7).astype(str),
-        "question": np.full(140, "clips"),
+        "question": np.repeat(["clips", "augmented"], 70),
+        "snr_db": rng.uniform(0, 60, 140).astype(np.float32),
     }
+    seen = {name: rng.uniform(0, 1, 141) for name in ("log_sharpness", "log_brightness")}
     lines: dict[str, NDArray[Any]] = {"corpus": np.full(140, "goemotions"), "group": np.arange(140).astype(str)}
     contempt: dict[str, NDArray[Any]] = {
         "logits7": np.concatenate([logits, logits[:1]]),
         "label7": np.append(labels, -1),
+        **seen,
+    }
+    spoilt: dict[str, NDArray[Any]] = {
+        **emotion,
+        "row": np.arange(140),
+        "way": np.repeat(["as it came", "blurred", "blur", "noise"], 35),
+        "measured": np.repeat([False, True], 70),
+        **{name: values[:140] for name, values in seen.items()},
     }
     answers: dict[str, tuple[str, dict[str, NDArray[Any]]]] = {
         "face": ("valid", contempt),
@@ -84,6 +95,7 @@ def runs(tmp_path: Path) -> Path:
         (folder / "metrics.json").write_text(json.dumps(shipped.manifest.metrics[part]))
         sizes = {part: json.dumps(dict(shipped.manifest.parts[part]))}
         save_file(dict(shipped.tensors[part]), folder / f"{part}.safetensors", metadata=sizes)
+    np.savez(tmp_path / "runs" / "face" / "spoilt_logits.npz", allow_pickle=False, **spoilt)
     return tmp_path / "runs"
 
 
@@ -91,6 +103,7 @@ def test_parts_answers_and_figures_become_a_model_folder(
     runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fusion, "_WINDOWS", 1000)
+    monkeypatch.setattr(fusion_choice, "_TRAINING", replace(fusion_choice._TRAINING, epochs=1))
     written = assemble(runs, data, tmp_path / "out")
     read, shipped = read_model_folder(tmp_path / "out"), read_model_folder(SHIPPED)
     assert read.manifest.digest() == written.digest() != shipped.manifest.digest()
