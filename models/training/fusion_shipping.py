@@ -95,12 +95,13 @@ def _written(out: Path, corpus: str, members: Sequence[Member], metrics: Mapping
 
 def _card(manifest: StudyManifest, members: Sequence[Member], about: Mapping[str, str]) -> str:
     strategies = ", ".join(sorted({member.strategy for member in members}))
+    numbers = " or ".join(map(str, sorted({member.parameters for member in members})))
     figures = "\n".join(f"| {name} | {value} |" for name, value in manifest.metrics.get("card", {}).items())
     return f"""# {manifest.name} {manifest.version}
 
 {about["what"]}
 
-Fusions: {len(members)} ({strategies}), {members[0].parameters} numbers each, stored as halves.
+Fusions: {len(members)} ({strategies}), {numbers} numbers each, stored as halves.
 
 ## Figures
 | measured | accuracy |
