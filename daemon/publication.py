@@ -17,7 +17,7 @@ from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import Line, Unit
 from streams.records import Modality
 from streams.rfc3339 import format_ns
-from streams.timeline import SEGMENTS, ClosedWindow
+from streams.timeline import ClosedWindow
 from streams.windows import SegmentGrid
 
 
@@ -29,7 +29,7 @@ class Publication:
     profile: str
     transcript: bool
     sample_hz: float
-    segments: SegmentGrid = SEGMENTS
+    segments: SegmentGrid
 
 
 def build(scored: Scored, scores: Scores, publication: Publication, processing_s: float) -> wire.Prediction:

@@ -20,7 +20,7 @@ from streams.events import Line, Unit
 from streams.predictions import ModelRef
 from streams.records import EndOfSession, Modality, Record
 from streams.sessions import Sessions
-from streams.timeline import ClosedWindow
+from streams.timeline import SEGMENTS, ClosedWindow
 from tests.daemon.making import Told, counted, instruments
 from tests.streams.making import config, ns, seconds
 
@@ -255,7 +255,7 @@ def test_a_window_that_cannot_be_scored_still_lets_the_drain_finish() -> None:
     of = instruments()
     inlet: Inlet[Message] = Inlet(of.clock, of.metrics)
     channel = inlet.channel("file", Policy.BLOCK, 100, live=False)
-    publication = Publication(ModelRef(name="m", version="1", digest="sha256:0"), "test", False, 5.0)
+    publication = Publication(ModelRef(name="m", version="1", digest="sha256:0"), "test", False, 5.0, SEGMENTS)
     publisher = Publisher(publication, [], lambda prediction, line: inlet.post(Published()), of)
 
     @dataclass

@@ -16,6 +16,7 @@ from models.risk import NO_RISK, Reason, RiskScores
 from streams.events import Unit
 from streams.predictions import ModelRef
 from streams.records import Modality
+from streams.timeline import SEGMENTS
 from tests.daemon.making import evidence, unit, window
 
 pytestmark = pytest.mark.unit
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.unit
 PEAKED = (0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1)
 ABSENT = ModalityScores(False, 0.0, None)
 PRESENT = ModalityScores(True, 0.25, PEAKED)
-PUBLICATION = Publication(ModelRef(name="test", version="1", digest="sha256:aa"), "call-centre", False, 5.0)
+PUBLICATION = Publication(ModelRef(name="test", version="1", digest="sha256:aa"), "call-centre", False, 5.0, SEGMENTS)
 WORDS = RiskScores(
     0.8, "high", {"distress": 0.8, "self_harm": 0.2, "abuse": 0.0}, (Reason("words_of_distress", "text", 0.8),)
 )

@@ -18,12 +18,13 @@ from streams.delivery.ledger import Claim, Ledger
 from streams.predictions import ModelRef, Prediction
 from streams.records import Coordinates, Modality, Partition, Unreadable
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
+from streams.timeline import SEGMENTS
 from streams.windows import WindowGrid
 from tests.daemon.making import Told, counted, evidence, instruments, unit, window
 
 pytestmark = pytest.mark.unit
 
-PUBLICATION = Publication(ModelRef(name="test", version="1", digest="sha256:aa"), "call-centre", False, 5.0)
+PUBLICATION = Publication(ModelRef(name="test", version="1", digest="sha256:aa"), "call-centre", False, 5.0, SEGMENTS)
 GRID = WindowGrid(4 * NS_PER_S, NS_PER_S)
 TEXT = Partition("text", 0)
 

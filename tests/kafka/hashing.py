@@ -140,7 +140,8 @@ def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
     """What must be published of these records, by id."""
     told: dict[str, Content] = {}
     clock, of_config, telemetry = ManualClock(), timeline_config(config), NullTelemetry()
-    publication = Publication(MODEL, config.privacy.purpose or "default", False, config.video.sample_hz)
+    profile, windows = config.privacy.purpose or "default", config.windows
+    publication = Publication(MODEL, profile, False, config.video.sample_hz, windows.segments)
     sessions = Sessions(of_config, 10**18, clock, telemetry, Ledger(of_config.grid))
 
     def take(units: Iterable[Unit]) -> None:
