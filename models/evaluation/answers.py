@@ -1,8 +1,9 @@
 """A model's answers to the rows of a corpus, under the label frequencies that the corpus's figures assume.
 
-Answers are brought to the label frequencies of the corpus, and to how sure one can be on it, where the model knows them
-(`models.training.corpus_calibration`), because that is what the literature's figures assume; the service takes labels
-as equally likely, and knows nothing of the corpus. Labels that a corpus does not use cannot be chosen.
+Answers are on the corpus's terms, because that is what the literature's figures assume: lines are read as its labels
+are meant where the text part has learned that, and answers are brought to its label frequencies and to how sure one can
+be on it where the model knows them (`models.training.corpus_calibration`). The service takes labels as equally likely,
+and knows nothing of the corpus. Labels that a corpus does not use cannot be chosen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from models.encoding import Encoded
 from models.evaluation.row_types import EvaluationError, Rows
 from models.face.encoder import FaceEncoder
 from models.model import AffectModel, WindowFeatures
+from models.text.encoder import TextEncoder
 
 _ROWS_PER_CALL = 64
 _UNUSED = {"emodb": ("surprise",)}
@@ -30,13 +32,15 @@ Floats = NDArray[np.float64]
 class Answers:
     """What a model says of each row.
 
-    encoded: by modality, each row's events, None where it has none. posterior: (rows, labels), for labels equally
-    likely beforehand. calibration: what it is brought to on the corpus.
+    encoded: by modality, each row's events on the corpus's terms, None where it has none. posterior, of_service: (rows,
+    labels), for labels equally likely beforehand, on the corpus's terms and on the service's. calibration: what the
+    former is brought to on the corpus.
     """
 
     rows: Rows
     encoded: Mapping[str, Sequence[Encoded | None]]
     posterior: Floats
+    of_service: Floats
     calibration: CorpusCalibration
     rows_per_second: float
 
@@ -58,7 +62,7 @@ class Answers:
     @property
     def equal_probabilities(self) -> Floats:
         """(known rows, labels) on the service's terms, of the labels that the corpus uses."""
-        return self.calibration.equal().probabilities(self.posterior[self.known])
+        return self.calibration.equal().probabilities(self.of_service[self.known])
 
 
 def answers(model: AffectModel, corpus: str, rows: Rows) -> Answers:
@@ -68,14 +72,18 @@ def answers(model: AffectModel, corpus: str, rows: Rows) -> Answers:
     if not set(rows.units) & set(model.encoders):
         raise EvaluationError(f"{model.name} has no part for {', '.join(rows.units)}, which is all that {corpus} has")
     began_s = perf_counter()
-    encoded = {
+    served = encoded = {
         modality: _encoded(model.encoders[modality], units)
         for modality, units in rows.units.items()
         if modality in model.encoders
     }
-    posterior = _posterior(model, rows, encoded)
+    posterior = of_service = _posterior(model, rows, served)
     rows_per_second = len(rows.truth) / (perf_counter() - began_s)
-    return Answers(rows, encoded, posterior, _calibration(model, corpus, rows), rows_per_second)
+    text = model.encoders.get("text")
+    if "text" in served and isinstance(text, TextEncoder) and text.has_terms_of(corpus):
+        encoded = {**served, "text": _encoded(text.on_terms_of(corpus), rows.units["text"])}
+        posterior = _posterior(model, rows, encoded)
+    return Answers(rows, encoded, posterior, of_service, _calibration(model, corpus, rows), rows_per_second)
 
 
 def _encoded(encoder: Any, units: Sequence[Sequence[Any]]) -> list[Encoded | None]:

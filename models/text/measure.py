@@ -23,14 +23,17 @@ _THRESHOLDS = np.linspace(0.05, 0.8, 76)
 
 
 @torch.inference_mode()
-def text_logits(network: nn.Module, ids: Sequence[list[int]]) -> tuple[Floats, Floats]:
-    """A `TextNetwork`'s emotion (rows, 7) and risk (rows, 3) logits of tokenized lines, in their order."""
+def text_logits(network: nn.Module, ids: Sequence[list[int]], corpus: str | None = None) -> tuple[Floats, Floats]:
+    """A `TextNetwork`'s emotion (rows, 7) and risk (rows, 3) logits of tokenized lines, in their order.
+
+    corpus: whose terms they are on, None for the service's.
+    """
     emotion = np.empty((len(ids), len(EMOTIONS)), np.float32)
     risk = np.empty((len(ids), len(RISKS)), np.float32)
     by_length = np.argsort([len(line) for line in ids], kind="stable")
     for start in range(0, len(ids), _LINES_PER_CALL):
         rows = by_length[start : start + _LINES_PER_CALL]
-        scores = network([ids[row] for row in rows])
+        scores = network([ids[row] for row in rows], corpus)
         emotion[rows], risk[rows] = (score.float().cpu().numpy() for score in scores)
     return emotion, risk
 

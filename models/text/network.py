@@ -1,7 +1,9 @@
 """A text network: emotion and risk heads on a sentence encoder, fine-tuned together.
 
-One hidden layer is shared by both heads, because each corpus teaches only one of them. The encoder may be either of the
-two that are used here: the multilingual one or the English one.
+One hidden layer is shared by both heads, because each corpus teaches only one of them. What is hateful or a surprise
+differs from corpus to corpus all the same: beside the heads, which learn from all, each corpus may have what its own
+answers add to theirs, so that a corpus's habits stay out of the heads, and it can be measured on its own terms. The
+encoder may be either of the two that are used here: the multilingual one or the English one.
 """
 
 import math
@@ -15,6 +17,7 @@ from torch.nn import functional
 from models.labels import EMOTIONS, RISKS
 
 _HIDDEN_WIDTH = 256
+_OUTPUTS = len(EMOTIONS) + len(RISKS)
 
 
 class LineEncoder(Protocol):
@@ -33,21 +36,54 @@ class TextNetwork(nn.Module):
     Emotion logits are evidence apart from how common a label is: their softmax is the posterior under equal priors.
     """
 
-    def __init__(self, encoder: LineEncoder, dropout: float = 0.0) -> None:
+    def __init__(self, encoder: LineEncoder, dropout: float = 0.0, corpora: Sequence[str] = ()) -> None:
+        """corpora: names of those whose own terms are learned, which at first are the heads'."""
         super().__init__()
         self.encoder = encoder
+        self.corpora = tuple(corpora)
         self.dropout = nn.Dropout(dropout)
         self.hidden = nn.Linear(encoder.width, _HIDDEN_WIDTH)
         self.emotion = nn.Linear(_HIDDEN_WIDTH, len(EMOTIONS))
         self.risk = nn.Linear(_HIDDEN_WIDTH, len(RISKS))
+        if corpora:
+            self.terms = nn.Linear(_HIDDEN_WIDTH, len(corpora) * _OUTPUTS)
+            nn.init.zeros_(self.terms.weight)
+            nn.init.zeros_(self.terms.bias)
 
-    def forward(self, sentences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns emotion (sentences, 7) and risk (sentences, 3) logits."""
-        return self.heads(self.encoder(sentences))
+    def forward(
+        self, sentences: Sequence[Sequence[int]], corpus: str | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns emotion (sentences, 7) and risk (sentences, 3) logits, on the terms of `corpus` if it has its own."""
+        hidden = self._hidden(self.encoder(sentences))
+        logits = self._logits(hidden)
+        if corpus in self.corpora:
+            logits = logits + self._added(hidden)[:, self.corpora.index(corpus)]
+        return logits[:, : len(EMOTIONS)], logits[:, len(EMOTIONS) :]
 
-    def heads(self, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """vectors: (sentences, width), of any length. Returns logits as `forward` does."""
+    def heads(self, vectors: torch.Tensor) -> torch.Tensor:
+        """vectors: (sentences, width), of any length. Returns (sentences, 10), emotion's logits and then risk's."""
+        return self._logits(self._hidden(vectors))
+
+    def shared_and_own(
+        self, sentences: Sequence[Sequence[int]], corpus: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """corpus: (sentences,) int64, in `corpora`. Returns the heads' logits, (sentences, 10), and those on each
+        sentence's corpus's terms; both float32, to learn from.
+        """
+        hidden = self._hidden(self.encoder(sentences))
+        shared = self._logits(hidden).float()
+        rows = torch.arange(len(corpus), device=corpus.device)
+        return shared, shared + self._added(hidden)[rows, corpus].float()
+
+    def _hidden(self, vectors: torch.Tensor) -> torch.Tensor:
         scaled = functional.normalize(vectors, dim=1) * math.sqrt(vectors.shape[1])
-        hidden = functional.relu(self.hidden(self.dropout(scaled)))
-        hidden = self.dropout(hidden)
-        return self.emotion(hidden), self.risk(hidden)
+        hidden: torch.Tensor = self.dropout(functional.relu(self.hidden(self.dropout(scaled))))
+        return hidden
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.emotion(hidden), self.risk(hidden)], dim=1)
+
+    def _added(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(sentences, corpora, 10)"""
+        added: torch.Tensor = self.terms(hidden)
+        return added.view(len(hidden), len(self.corpora), _OUTPUTS)

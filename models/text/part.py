@@ -13,7 +13,7 @@ from torch import nn
 from models.text.encoder import EnglishReader, TextEncoder
 from models.text.language import EnglishDetector
 from models.text.minilm import SIZE
-from models.text.network import TextNetwork
+from models.text.network import LineEncoder, TextNetwork
 from models.text.packing import pack, pack_table, unpack, unpack_table
 from models.text.recurrent import RecurrentEncoder, SingleLineTokenizer
 from models.text.sentence_encoder import SentenceEncoder
@@ -23,6 +23,7 @@ from models.text.word_pieces import SEPARATOR, WordPieceTokenizer
 
 _MULTILINGUAL, _ENGLISH, _RECURRENT = "multilingual.", "english.", "recurrent."
 _NIBBLES, _SCALES, _WORDS = "words.nibbles", "words.scales", "words.spelling"
+_CORPORA = "corpora"
 
 
 def pack_part(multilingual: TextNetwork, english: TextNetwork, vocabulary: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -31,8 +32,8 @@ def pack_part(multilingual: TextNetwork, english: TextNetwork, vocabulary: Seque
         raise TypeError("the English network has to stand on a transformer")
     nibbles, scales = pack_table(english.encoder.table)
     return {
-        **{_MULTILINGUAL + name: tensor for name, tensor in pack(multilingual.state_dict()).items()},
-        **{_ENGLISH + name: tensor for name, tensor in pack(english.state_dict()).items()},
+        **_packed(_MULTILINGUAL, multilingual),
+        **_packed(_ENGLISH, english),
         _NIBBLES: nibbles,
         _SCALES: scales,
         _WORDS: _spelt(vocabulary),
@@ -43,8 +44,7 @@ def pack_recurrent(network: TextNetwork) -> dict[str, torch.Tensor]:
     """As `pack_part`, of a recurrent network of the usual size that reads all lines alone."""
     if not isinstance(network.encoder, RecurrentEncoder):
         raise TypeError("the network has to stand on a recurrent encoder")
-    packed = {_RECURRENT + name: tensor for name, tensor in pack(network.state_dict()).items()}
-    return {**packed, _WORDS: _spelt(network.encoder.vocabulary)}
+    return {**_packed(_RECURRENT, network), _WORDS: _spelt(network.encoder.vocabulary)}
 
 
 def build_part(tensors: Mapping[str, torch.Tensor], device: torch.device) -> TextEncoder:
@@ -52,24 +52,38 @@ def build_part(tensors: Mapping[str, torch.Tensor], device: torch.device) -> Tex
 
     Raises KeyError or RuntimeError for other tensors.
     """
-    vocabulary = tensors[_WORDS].numpy().tobytes().decode().split("\n")
-    if recurrent := _under(_RECURRENT, tensors):
-        network = TextNetwork(RecurrentEncoder(vocabulary))
-        network.load_state_dict(unpack(recurrent))
+    vocabulary = _read_spelt(tensors[_WORDS])
+    if _under(_RECURRENT, tensors):
+        network = _unpacked(_RECURRENT, tensors, RecurrentEncoder(vocabulary))
         return TextEncoder(network, SingleLineTokenizer(vocabulary), device)
     words = unpack_table(tensors[_NIBBLES], tensors[_SCALES])
-    english = TextNetwork(Transformer(words, vocabulary.index(SEPARATOR), SIZE))
-    english.load_state_dict(unpack(_under(_ENGLISH, tensors)))
-    multilingual = TextNetwork(SentenceEncoder.load())
-    multilingual.load_state_dict(unpack(_under(_MULTILINGUAL, tensors)))
+    english = _unpacked(_ENGLISH, tensors, Transformer(words, vocabulary.index(SEPARATOR), SIZE))
+    multilingual = _unpacked(_MULTILINGUAL, tensors, SentenceEncoder.load())
     reader = EnglishReader(english, WordPieceTokenizer(vocabulary), EnglishDetector())
     for network in (english, multilingual):
         _lay_out(network)
     return TextEncoder(multilingual, Tokenizer(), device, reader)
 
 
-def _spelt(vocabulary: Sequence[str]) -> torch.Tensor:
-    return torch.frombuffer(bytearray("\n".join(vocabulary).encode()), dtype=torch.uint8)
+def _packed(prefix: str, network: TextNetwork) -> dict[str, torch.Tensor]:
+    corpora = {_CORPORA: _spelt(network.corpora)} if network.corpora else {}
+    return {prefix + name: tensor for name, tensor in {**pack(network.state_dict()), **corpora}.items()}
+
+
+def _unpacked(prefix: str, tensors: Mapping[str, torch.Tensor], encoder: LineEncoder) -> TextNetwork:
+    own = _under(prefix, tensors)
+    corpora = _read_spelt(own.pop(_CORPORA)) if _CORPORA in own else ()
+    network = TextNetwork(encoder, corpora=corpora)
+    network.load_state_dict(unpack(own))
+    return network
+
+
+def _spelt(words: Sequence[str]) -> torch.Tensor:
+    return torch.frombuffer(bytearray("\n".join(words).encode()), dtype=torch.uint8)
+
+
+def _read_spelt(spelt: torch.Tensor) -> list[str]:
+    return spelt.numpy().tobytes().decode().split("\n")
 
 
 def _lay_out(network: nn.Module) -> None:

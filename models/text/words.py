@@ -175,5 +175,5 @@ def _path(
 def _logit(reading: Reading, points: torch.Tensor, toward: torch.Tensor) -> torch.Tensor:
     """points: (rows, tokens, width) embeddings of the line. Returns (rows,) of its logit in a direction."""
     vectors = _embedding(reading.network)([reading.ids] * len(points), points.flatten(0, 1))
-    logits = torch.cat(reading.network.heads(vectors), dim=1)
+    logits = reading.network.heads(vectors)
     return logits @ toward.to(logits)

@@ -94,7 +94,8 @@ def _corpora(manifest: Manifest) -> str:
         for corpus, figures in manifest.metrics.get("corpora", {}).items()
     ]
     return (
-        "## On each corpus\nOn its own terms, as `affectd evaluate` measures: answers are brought to its label "
+        "## On each corpus\nOn its own terms, as `affectd evaluate` measures: lines are read as the corpus means its "
+        "labels, which the networks learn beside the service's answer, and answers are brought to its label "
         "frequencies (RAVDESS and EMO-DB: labels equally likely) and to how sure it lets one be, by a temperature and "
         "a bias a label. Here these are fitted on four folds of the validation rows (speech: of speakers held out) and "
         "measured on the fifth; figures are over all rows, ± the standard deviation over the folds. A perfect head of "

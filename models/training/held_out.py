@@ -1,5 +1,6 @@
 """The service's answers to each corpus, from the answers that the parts left for data they were not trained on.
 
+Of lines, these are answers on the corpus's own terms, as `models.evaluation.answers` asks for them.
 Speech has clips alone here, not changed sound, and labels stay equally likely, since what is acted says nothing of how
 often it occurs. Faces and lines start from their corpus's frequencies in training.
 """
@@ -33,7 +34,7 @@ def held_out_corpora(
         found[f"{corpus}/emotion"] = _emotion(manifest, "audio", asked, None)
     for corpus in np.unique(text["corpus"]):
         rows = text["corpus"] == corpus
-        asked = {name: text[name][rows] for name in ("logits7", "label7", "group")}
+        asked = {"logits7": text["own_logits7"][rows], **{name: text[name][rows] for name in ("label7", "group")}}
         found[f"{corpus}/emotion"] = _emotion(manifest, "text", asked, priors[f"{corpus}/emotion"])
     return found | _risks(manifest, text, priors)
 
@@ -53,7 +54,7 @@ def _risks(manifest: Manifest, text: Arrays, priors: Mapping[str, Prior]) -> dic
     """Of the corpora that have lines with and without a risk."""
     found = {}
     for risk in RISKS:
-        logits, labels, corpora = (text[f"risk_{risk}_{name}"] for name in ("logits", "labels", "corpus"))
+        logits, labels, corpora = (text[f"risk_{risk}_{name}"] for name in ("own_logits", "labels", "corpus"))
         for corpus in np.unique(corpora):
             rows = corpora == corpus
             truth = (labels[rows] > 0.5).astype(np.int64)

@@ -64,9 +64,12 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class TextBatch:
-    """sentences: token ids; the rest (rows, 7) or (rows, 3) float32, weights 0 where a head is not taught."""
+    """sentences: token ids. corpus: (rows,) int64, in the order of the mix. The rest (rows, 7) or (rows, 3) float32,
+    weights 0 where a head is not taught.
+    """
 
     sentences: list[list[int]]
+    corpus: torch.Tensor
     emotion: torch.Tensor
     log_prior: torch.Tensor
     risk: torch.Tensor
@@ -104,6 +107,7 @@ class TextMix:
         self, corpora: Mapping[str, Rows], draws: Mapping[str, int], batch_rows: int = 128, seed: int = 0
     ) -> None:
         self._corpora = {name: corpora[name] for name in draws}
+        self._names = list(draws)
         self._draws = draws
         self._batch_rows = batch_rows
         self._seed = seed
@@ -140,6 +144,7 @@ class TextMix:
         weight = (~np.isnan(risk) + ~np.isnan(weak) * self._weak_weight) * self._scale
         return TextBatch(
             [augment(source.ids[row], source.context[row], rng) for source, row in zip(sources, rows, strict=True)],
+            torch.tensor([self._names.index(name) for name, _ in chosen]),
             torch.from_numpy(np.stack([source.emotion[row] for source, row in zip(sources, rows, strict=True)])),
             torch.from_numpy(np.stack([source.log_prior for source in sources])),
             torch.from_numpy(np.nan_to_num(risk)),

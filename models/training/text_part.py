@@ -1,7 +1,8 @@
 """Makes the text part of a model: trains both networks, packs them, and measures the encoder that they are together.
 
 Everything is measured on validation lines as the daemon would read them: from packed weights, English lines by both
-networks, lines of a dialogue with those before them. Thresholds of GoEmotions' labels are chosen on half of its
+networks, lines of a dialogue with those before them; and once more on each corpus's own terms, where the networks have
+learned these, since that is what its literature measures. Thresholds of GoEmotions' labels are chosen on half of its
 lines and measured on the other half, both ways (`multi_label_f1`); what is kept is chosen on all.
 Left out: spread over seeds, for which the networks would have to be trained several times.
 """
@@ -56,29 +57,28 @@ def measure_text(encoder: TextEncoder, data: Path) -> tuple[dict[str, Any], dict
     """
     train, valid, _ = read_training_data(data)
     logits = {name: encoded_lines(encoder, samples) for name, samples in valid.items()}
-    figures = {name: _figures(logits[name], samples, _emotion(train[name])) for name, samples in valid.items()}
-    alone = [
-        (logits[corpus][row, : len(EMOTIONS)], int(np.argmax(sample.emotion)), corpus, sample.group)
-        for corpus in CORPORA
-        for row, sample in enumerate(valid[corpus])
-        if sample.emotion is not None and max(sample.emotion) == 1
-    ]
+    own = {name: encoded_lines(encoder.on_terms_of(name), samples) for name, samples in valid.items()}
+    figures = {
+        name: _figures(logits[name], own[name], samples, _emotion(train[name])) for name, samples in valid.items()
+    }
+    lines = [(corpus, row, sample) for corpus in CORPORA for row, sample in enumerate(valid[corpus])]
+    alone = [line for line in lines if line[2].emotion is not None and max(line[2].emotion) == 1]
     answers: dict[str, NDArray[Any]] = {
-        "logits7": np.array([row for row, _, _, _ in alone], np.float32),
-        "label7": np.array([label for _, label, _, _ in alone]),
-        "corpus": np.array([corpus for _, _, corpus, _ in alone]),
-        "group": np.array([group for _, _, _, group in alone]),
+        "logits7": np.array([logits[corpus][row, : len(EMOTIONS)] for corpus, row, _ in alone], np.float32),
+        "own_logits7": np.array([own[corpus][row, : len(EMOTIONS)] for corpus, row, _ in alone], np.float32),
+        "label7": np.array([int(np.argmax(sample.emotion or ())) for _, _, sample in alone]),
+        "corpus": np.array([corpus for corpus, _, _ in alone]),
+        "group": np.array([sample.group for _, _, sample in alone]),
     }
     for head, name in enumerate(RISKS):
-        rows = [
-            (logits[corpus][row, len(EMOTIONS) + head], sample.risk[head], corpus)
-            for corpus in CORPORA
-            for row, sample in enumerate(valid[corpus])
-            if sample.risk[head] is not None
-        ]
-        answers[f"risk_{name}_logits"] = np.array([logit for logit, _, _ in rows], np.float32)
-        answers[f"risk_{name}_labels"] = np.array([label for _, label, _ in rows], np.float32)
-        answers[f"risk_{name}_corpus"] = np.array([corpus for _, _, corpus in rows])
+        column = len(EMOTIONS) + head
+        rows = [line for line in lines if line[2].risk[head] is not None]
+        answers |= {
+            f"risk_{name}_logits": np.array([logits[corpus][row, column] for corpus, row, _ in rows], np.float32),
+            f"risk_{name}_own_logits": np.array([own[corpus][row, column] for corpus, row, _ in rows], np.float32),
+            f"risk_{name}_labels": np.array([sample.risk[head] for _, _, sample in rows], np.float32),
+            f"risk_{name}_corpus": np.array([corpus for corpus, _, _ in rows]),
+        }
     return figures, answers
 
 
@@ -93,8 +93,10 @@ def encoded_lines(encoder: TextEncoder, samples: Sequence[TextSample]) -> Floats
     return logits
 
 
-def _figures(logits: Floats, samples: Sequence[TextSample], taught: Floats) -> dict[str, Any]:
-    """taught: (rows, 7) shares of the corpus's training part, whose frequencies are the prior."""
+def _figures(logits: Floats, own: Floats, samples: Sequence[TextSample], taught: Floats) -> dict[str, Any]:
+    """logits, own: (rows, 10), as the service answers and on the corpus's terms; of the latter are figures for lines of
+    several labels. taught: (rows, 7) shares of the corpus's training part, whose frequencies are the prior.
+    """
     emotion, risk = logits[:, : len(EMOTIONS)], logits[:, len(EMOTIONS) :]
     shares = _emotion(samples)
     figures: dict[str, Any] = dict(risk_figures(risk, np.array([sample.risk for sample in samples], np.float32)))
@@ -103,7 +105,7 @@ def _figures(logits: Floats, samples: Sequence[TextSample], taught: Floats) -> d
         figures["emotion"] = emotion_figures(emotion, shares, prior)
         figures["log_prior"] = prior.tolist()
         if (shares.max(axis=1) < 1).any():
-            figures |= _several_labels(label_scores(emotion, prior), shares)
+            figures |= _several_labels(label_scores(own[:, : len(EMOTIONS)], prior), shares)
     return figures
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from models.text.encoder import ChatLine, TextEncoder
 from models.text.minilm import SIZE
@@ -64,6 +65,20 @@ def test_a_mixed_batch_scores_as_its_lines_alone(encoder: TextEncoder) -> None:
     together = scores(encoder, *lines)
     alone = torch.cat([scores(encoder, line) for line in lines[:5]] * 15)
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_corpus_is_read_on_its_own_terms_where_these_were_learned(english: TextNetwork) -> None:
+    network = TextNetwork(SentenceEncoder.load(), corpora=["cold", "smp2020"])
+    nn.init.normal_(network.terms.weight, std=0.1)
+    encoder = build_part(pack_part(network, english, VOCABULARY), torch.device("cpu"))
+    assert encoder.has_terms_of("cold")
+    assert not encoder.has_terms_of("meld")
+    own = scores(encoder.on_terms_of("cold"), CHINESE)
+    expected = torch.cat(network([Tokenizer().ids(CHINESE)], "cold"), dim=1)
+    torch.testing.assert_close(own, expected, atol=0.1, rtol=0)
+    assert (own - scores(encoder, CHINESE)).abs().max() > 0.1
+    torch.testing.assert_close(scores(encoder.on_terms_of("meld"), CHINESE), scores(encoder, CHINESE))
 
 
 def test_other_tensors_are_refused() -> None:

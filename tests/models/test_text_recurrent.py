@@ -98,7 +98,7 @@ def test_it_learns_by_the_common_loop_and_comes_back_from_its_tensors() -> None:
     rows = {"goemotions": rows_of("goemotions", samples, tokenizer), "cold": rows_of("cold", risks, tokenizer)}
     priors = {name: corpus.log_prior for name, corpus in rows.items()}
     mix = TextMix(rows, dict.fromkeys(rows, 64), batch_rows=16)
-    network = TextNetwork(encoder)
+    network = TextNetwork(encoder, corpora=list(rows))
     result = fit(
         network,
         mix.batches,
@@ -108,7 +108,7 @@ def test_it_learns_by_the_common_loop_and_comes_back_from_its_tensors() -> None:
     )
     assert result.best["goemotions/uar"] > 0.95
     assert result.best["cold/abuse"] > 0.95
-    again = TextNetwork(RecurrentEncoder(encoder.vocabulary, SIZE)).eval()
+    again = TextNetwork(RecurrentEncoder(encoder.vocabulary, SIZE), corpora=list(rows)).eval()
     again.load_state_dict(load(save(network.state_dict())))
     for ours, theirs in zip(network(rows["cold"].ids[:5]), again(rows["cold"].ids[:5]), strict=True):
         torch.testing.assert_close(ours, theirs)

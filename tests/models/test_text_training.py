@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from models.data.text_corpora import TextSample
+from models.text.network import TextNetwork
+from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.training.augment_text import augment, crop_span, drop_tokens
-from models.training.text import emotion_loss, risk_loss
+from models.training.text import emotion_loss, joint_loss, risk_loss
 from models.training.text_mix import Rows, TextBatch, TextMix, log_prior, rows_of
 
 pytestmark = pytest.mark.unit
@@ -50,15 +52,34 @@ def test_a_label_that_a_corpus_does_not_use_gets_no_gradient() -> None:
     prior = torch.from_numpy(log_prior(emotion)).expand(2, 7)
     logits = torch.zeros(2, 7, requires_grad=True)
     nothing = torch.zeros(2, 3)
-    emotion_loss(logits, TextBatch([], torch.from_numpy(emotion), prior, nothing, nothing)).backward()  # type: ignore[no-untyped-call]
+    batch = TextBatch([], torch.zeros(2), torch.from_numpy(emotion), prior, nothing, nothing)
+    emotion_loss(logits, batch).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert logits.grad[:, [0, 2, 3, 5, 6]].abs().max() == 0
     assert logits.grad[:, [1, 4]].abs().min() > 0
 
 
 def test_masked_risks_cost_nothing() -> None:
-    batch = TextBatch([], torch.zeros(1, 7), torch.zeros(1, 7), torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 1.0]]))
+    third = torch.tensor([[0.0, 0.0, 1.0]])
+    batch = TextBatch([], torch.zeros(1), torch.zeros(1, 7), torch.zeros(1, 7), torch.zeros(1, 3), third)
     assert risk_loss(torch.tensor([[50.0, 50.0, -50.0]]), batch).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_corpus_of_other_habits_moves_its_own_terms_and_no_others(corpora: dict[str, Rows]) -> None:
+    torch.manual_seed(0)
+    network = TextNetwork(SentenceEncoder.load(), corpora=["cold", "goemotions"])
+    lines = corpora["goemotions"].ids[:8]
+    with torch.no_grad():
+        before = {name: torch.cat(network(lines, name), dim=1) for name in (None, *corpora)}
+    torch.testing.assert_close(before["cold"], before[None])
+    (batch,) = TextMix(corpora, {"cold": 128}).batches(0)
+    joint_loss(network, batch).backward()  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        network.terms.weight -= 0.01 * network.terms.weight.grad  # type: ignore[operator]
+        after = {name: torch.cat(network(lines, name), dim=1) for name in (None, *corpora)}
+    torch.testing.assert_close(after[None], before[None])
+    torch.testing.assert_close(after["goemotions"], before["goemotions"])
+    assert (after["cold"] - before["cold"]).abs().max() > 0
 
 
 def test_augmentation_keeps_the_marks_and_some_token() -> None:
