@@ -92,6 +92,17 @@ class Bench:
         pairs: bool = False,
     ) -> list[Answer]:
         """Every strategy and seed on every fold, or with `pairs` on every two folds; in that order."""
+        return self.answered(self.questions(strategies, study, rows, seeds, pairs))
+
+    def questions(
+        self,
+        strategies: Sequence[str],
+        study: StudyTraining | None = None,
+        rows: FusionRows | None = None,
+        seeds: Sequence[int] = (0,),
+        pairs: bool = False,
+    ) -> list[Question]:
+        """What `ask` asks."""
         folds = [int(fold) for fold in np.unique(self.fold)]
         singles = [(fold,) for fold in folds]
         held_out: Sequence[tuple[int, ...]] = (
@@ -99,16 +110,16 @@ class Bench:
         )
         shown = rows or self.rows
         views = {name: out for name, out in self.views.items() if set(out) < set(shown.inputs)}
-        return all_answered(
-            [
-                Question(study or self.study, strategy, shown, self.fold, out, seed, views)
-                for strategy in strategies
-                for seed in seeds
-                for out in held_out
-            ],
-            self.workers,
-            lambda what: self.told(f"{self.corpus}: {what}"),
-        )
+        return [
+            Question(study or self.study, strategy, shown, self.fold, out, seed, views)
+            for strategy in strategies
+            for seed in seeds
+            for out in held_out
+        ]
+
+    def answered(self, questions: Sequence[Question]) -> list[Answer]:
+        """In the order of the questions, telling how far it is."""
+        return all_answered(questions, self.workers, lambda what: self.told(f"{self.corpus}: {what}"))
 
     def figures(self, answers: Sequence[Answer], view: str = "all") -> Table:
         """Of answers about every row once."""

@@ -29,6 +29,7 @@ from models.evaluation.fusion_tables import (
     ravdess_untouched,
 )
 from models.evaluation.held_out_folds import over_folds
+from models.evaluation.option_tables import every_option
 from models.evaluation.row_types import EvaluationError
 from models.training.fusion_shipping import ship_mosi, ship_ravdess
 from models.training.fusion_study import fitted_temperature
@@ -55,6 +56,7 @@ def _ravdess(data: Path, out: Path, speech: Path | None, workers: int) -> dict[s
         "strategies": strategies,
         "nested": nested,
         "missing": missing,
+        "options": every_option(bench),
         "untouched": ravdess_untouched(bench, data, usual),
         "own_speech": None if speech is None else own_speech(bench, data, speech, usual),
     }

@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 
 from models.data.fusion_corpora import Standardisation
 from models.data.fusion_rows import FusionRows
-from models.fusion.interface import FusionConfig
+from models.fusion.interface import FusionConfig, Missing
 from models.fusion.study_model import Member
 from models.training.fusion_training import FusionTraining, train_fusion
 from models.training.unseen_look import UnseenLook
@@ -28,9 +28,9 @@ Floats = NDArray[np.float64]
 class StudyTraining:
     """How a corpus's fusions are trained.
 
-    hidden, dropout: as in `FusionConfig`. training: for all strategies. seen: inputs whose features were made with a
-    look at the training rows' labels, and how often a linear classifier of them is right on new rows. copies: of the
-    rows, each with noise of its own, where there are such inputs.
+    hidden, dropout, missing: as in `FusionConfig`. training: for all strategies. seen: inputs whose features were made
+    with a look at the training rows' labels, and how often a linear classifier of them is right on new rows. copies: of
+    the rows, each with noise of its own, where there are such inputs.
     """
 
     task: str
@@ -39,6 +39,7 @@ class StudyTraining:
     training: FusionTraining
     seen: Mapping[str, float] = field(default_factory=dict)
     copies: int = 1
+    missing: Missing = "mask"
 
     def without_modality_dropout(self) -> "StudyTraining":
         """The same but for that."""
@@ -81,6 +82,7 @@ def train_member(
         outputs={study.task: int(rows.targets[study.task].max()) + 1},
         hidden=study.hidden,
         dropout=study.dropout,
+        missing=study.missing,
     )
     net = train_fusion(strategy, config, shown, None, study.training, seed)
     return Member(strategy, net.eval(), scale, seed, fold)
