@@ -50,15 +50,23 @@ def make_own_text(data: Path, out: Path, training: TextTraining, progress: Mappi
     }
     best_epochs = {}
     for name, (network, tokenizer) in readers.items():
-        learnt, judged = ([line for line in part if _reads(name, line)] for part in (train, valid))
+        learnt, judged = ([line for line in lines if _reads(name, line)] for lines in (train, valid))
         if not learnable(learnt, judged):
             log.info("%s network: kept as it is, the lines that it reads teach it nothing", name)
             continue
         recipe = own_recipe(name, training, len(learnt))
         network.dropout.p = recipe.dropout
         checkpoint = out / f"{name}.checkpoint.safetensors"
-        lines = {OWN_CORPUS: learnt}, {OWN_CORPUS: judged}
-        result = fit_text(network, tokenizer, *lines, recipe, training.seed, checkpoint, progress[name])
+        result = fit_text(
+            network,
+            tokenizer,
+            {OWN_CORPUS: learnt},
+            {OWN_CORPUS: judged},
+            recipe,
+            training.seed,
+            checkpoint,
+            progress[name],
+        )
         best_epochs[name] = result.best_epoch
     facts = {
         "data": OWN_CORPUS,
