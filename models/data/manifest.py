@@ -10,7 +10,7 @@ group in two splits is wrong: what is learned from a person must not be measured
 import csv
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -20,6 +20,9 @@ from models.labels import EMOTIONS, RISKS
 Split = Literal["train", "valid", "test"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
+
+OWN_CORPUS = "manifest"
+"""What such a data set is called among the corpora."""
 
 _COLUMNS = ("id", "split", "group", "video", "audio", "text", "emotion", "valence", "arousal", *RISKS)
 _RANGES = {"valence": (-1.0, 1.0), "arousal": (-1.0, 1.0), **dict.fromkeys(RISKS, (0.0, 1.0))}
@@ -38,6 +41,10 @@ _SYNONYMS = {
 
 class ManifestError(ValueError):
     """A manifest cannot be used; the message names the file, and every line that is wrong."""
+
+
+class TooFewRowsError(ManifestError):
+    """A part of the model cannot be trained on the rows there are; the message names the file and what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,22 @@ def read_manifest(folder: Path) -> list[Sample]:
     if wrong:
         raise ManifestError("\n".join(wrong))
     return samples
+
+
+def check_enough(folder: Path, what: str, train: Collection[str], valid: Collection[str]) -> None:
+    """train, valid: emotions of the splits' usable rows. what: one of the things that show them.
+
+    Raises TooFewRowsError where a split has none, or there is nothing to tell an emotion from.
+    """
+    missing = [
+        f"the split {split} has no {what} with an emotion"
+        for split, emotions in (("train", train), ("valid", valid))
+        if not emotions
+    ]
+    if len(shown := set(train)) == 1:
+        missing.append(f"the split train shows one emotion alone ({shown.pop()}), and two are needed")
+    if missing:
+        raise TooFewRowsError(f"{folder / 'manifest.csv'}: {'; '.join(missing)}")
 
 
 def split_of_group(group: str) -> Split:

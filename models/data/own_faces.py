@@ -11,7 +11,7 @@ import numpy as np
 
 from models.data.cleaning import LeftOut, UnusableError, usable, without_copies
 from models.data.ferplus import Faces
-from models.data.manifest import ManifestError, Sample, Split, read_manifest
+from models.data.manifest import Sample, check_enough, read_manifest
 from models.data.media import faces_in
 from models.face.crop import Face
 from models.face.detector import FaceDetector
@@ -24,7 +24,7 @@ _MODALITY = "video"
 def read_own_faces(folder: Path) -> tuple[Faces, Faces, LeftOut]:
     """The faces for training, those for validation, and what was left out.
 
-    Raises ManifestError for a manifest that cannot be used, or that has no face for one of them.
+    Raises ManifestError for a manifest that cannot be used, TooFewRowsError for too few faces in it.
     """
     detector = FaceDetector()
     left_out = LeftOut()
@@ -38,13 +38,12 @@ def read_own_faces(folder: Path) -> tuple[Faces, Faces, LeftOut]:
     found = without_copies(
         usable(shown, _MODALITY, faces, left_out), lambda face: face.crop.tobytes(), _MODALITY, left_out
     )
-    return _faces(folder, found, "train"), _faces(folder, found, "valid"), left_out
+    train, valid = ([(s, face) for s, face in found if s.split == split] for split in ("train", "valid"))
+    check_enough(folder, "face", *([sample.emotion or "" for sample, _ in part] for part in (train, valid)))
+    return _faces(train), _faces(valid), left_out
 
 
-def _faces(folder: Path, found: Sequence[tuple[Sample, Face]], split: Split) -> Faces:
-    chosen = [(sample, face) for sample, face in found if sample.split == split]
-    if not chosen:
-        raise ManifestError(f"{folder / 'manifest.csv'}: the split {split} has no face with an emotion")
+def _faces(chosen: Sequence[tuple[Sample, Face]]) -> Faces:
     labels = np.array([EMOTIONS.index(sample.emotion or "") for sample, _ in chosen], np.int64)
     return Faces(
         np.stack([face.crop for _, face in chosen]),

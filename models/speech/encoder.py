@@ -133,10 +133,15 @@ def build_encoder(
 
     sizes: as `save_network` wrote them. Raises TypeError, KeyError or RuntimeError for those that do not fit.
     """
-    config = WindowNetworkConfig(**{**sizes, "streams": tuple(sizes["streams"])})
-    network = WindowNetwork(config)
+    network = build_network(tensors, sizes)
+    return SpeechEncoder(whisper.load_whisper(max(network.config.streams), whisper_file), network, device)
+
+
+def build_network(tensors: Mapping[str, torch.Tensor], sizes: Mapping[str, Any]) -> WindowNetwork:
+    """Returns the network by itself; arguments and errors as in `build_encoder`."""
+    network = WindowNetwork(WindowNetworkConfig(**{**sizes, "streams": tuple(sizes["streams"])}))
     network.load_state_dict(tensors)
-    return SpeechEncoder(whisper.load_whisper(max(config.streams), whisper_file), network, device)
+    return network
 
 
 def save_network(path: Path, network: WindowNetwork) -> None:

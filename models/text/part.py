@@ -23,7 +23,7 @@ from models.text.word_pieces import SEPARATOR, WordPieceTokenizer
 
 _MULTILINGUAL, _ENGLISH, _RECURRENT = "multilingual.", "english.", "recurrent."
 _NIBBLES, _SCALES, _WORDS = "words.nibbles", "words.scales", "words.spelling"
-_CORPORA = "corpora"
+_CORPORA, _TERMS = "corpora", "terms."
 
 
 def pack_part(multilingual: TextNetwork, english: TextNetwork, vocabulary: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -52,17 +52,31 @@ def build_part(tensors: Mapping[str, torch.Tensor], device: torch.device) -> Tex
 
     Raises KeyError or RuntimeError for other tensors.
     """
-    vocabulary = _read_spelt(tensors[_WORDS])
+    vocabulary = spelt_out(tensors)
     if _under(_RECURRENT, tensors):
         network = _unpacked(_RECURRENT, tensors, RecurrentEncoder(vocabulary))
         return TextEncoder(network, SingleLineTokenizer(vocabulary), device)
-    words = unpack_table(tensors[_NIBBLES], tensors[_SCALES])
-    english = _unpacked(_ENGLISH, tensors, Transformer(words, vocabulary.index(SEPARATOR), SIZE))
-    multilingual = _unpacked(_MULTILINGUAL, tensors, SentenceEncoder.load())
+    multilingual, english = unpack_networks(tensors)
     reader = EnglishReader(english, WordPieceTokenizer(vocabulary), EnglishDetector())
     for network in (english, multilingual):
         _lay_out(network)
     return TextEncoder(multilingual, Tokenizer(), device, reader)
+
+
+def unpack_networks(tensors: Mapping[str, torch.Tensor], terms: bool = True) -> tuple[TextNetwork, TextNetwork]:
+    """The multilingual network and the English one, out of what `pack_part` returned. Raises as `build_part` does.
+
+    terms: whether with corpora's own, where they have learned any.
+    """
+    words = unpack_table(tensors[_NIBBLES], tensors[_SCALES])
+    transformer = Transformer(words, spelt_out(tensors).index(SEPARATOR), SIZE)
+    multilingual = _unpacked(_MULTILINGUAL, tensors, SentenceEncoder.load(), terms)
+    return multilingual, _unpacked(_ENGLISH, tensors, transformer, terms)
+
+
+def spelt_out(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """The vocabulary that a part was packed with. Raises KeyError for tensors of no part."""
+    return _read_spelt(tensors[_WORDS])
 
 
 def _packed(prefix: str, network: TextNetwork) -> dict[str, torch.Tensor]:
@@ -70,9 +84,13 @@ def _packed(prefix: str, network: TextNetwork) -> dict[str, torch.Tensor]:
     return {prefix + name: tensor for name, tensor in {**pack(network.state_dict()), **corpora}.items()}
 
 
-def _unpacked(prefix: str, tensors: Mapping[str, torch.Tensor], encoder: LineEncoder) -> TextNetwork:
+def _unpacked(
+    prefix: str, tensors: Mapping[str, torch.Tensor], encoder: LineEncoder, terms: bool = True
+) -> TextNetwork:
     own = _under(prefix, tensors)
-    corpora = _read_spelt(own.pop(_CORPORA)) if _CORPORA in own else ()
+    corpora = _read_spelt(own.pop(_CORPORA)) if _CORPORA in own else []
+    if not terms:
+        corpora, own = [], {name: tensor for name, tensor in own.items() if not name.startswith(_TERMS)}
     network = TextNetwork(encoder, corpora=corpora)
     network.load_state_dict(unpack(own))
     return network

@@ -17,9 +17,8 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 
-from models.artifact import Manifest, Presence, Tensors, write_model_folder
+from models.artifact import Manifest, Presence, write_model_folder
 from models.data.text_corpora import CORPORA, read_corpus
 from models.labels import EMOTIONS, RISKS
 from models.parts import PARTS
@@ -43,6 +42,7 @@ from models.training.held_out import held_out_corpora
 from models.training.provenance import DATA, LICENCES
 from models.training.reliability import trusted
 from models.training.risk_levels import fit_risk
+from models.training.trained_part import read_part
 
 NAME = "affectd-trimodal"
 VERSION = "1.0.0"
@@ -65,7 +65,7 @@ Arrays = dict[str, NDArray[Any]]
 def assemble(runs: Path, data: Path, out: Path) -> Manifest:
     """Writes the folder `out`. Raises FileNotFoundError, ValueError or ModelError naming what is missing or wrong."""
     files = {modality: _arrays(runs / name) for modality, name in _ANSWER_FILES.items()}
-    parts = {part.name: _part(runs / part.name / f"{part.name}.safetensors", part.name) for part in PARTS.values()}
+    parts = {part.name: read_part(runs / part.name / f"{part.name}.safetensors", part.name) for part in PARTS.values()}
     tensors = {name: read for name, (read, _) in parts.items()}
     text = build_part(parts["text"][0], torch.device("cpu"))
     spoilt = _arrays(runs / "face" / "spoilt_logits.npz")
@@ -146,13 +146,6 @@ def _answers(arrays: Arrays, modality: str) -> Answers:
 def _risk_answers(arrays: Arrays, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]:
     of = f"risk_{name}"
     return arrays[f"{of}_logits"], arrays[f"{of}_labels"] > 0.5, arrays[f"{of}_corpus"]
-
-
-def _part(path: Path, name: str) -> tuple[Tensors, Mapping[str, Any]]:
-    """A part's tensors, and the sizes in the file's metadata (none for a part whose sizes are fixed)."""
-    with safe_open(path, framework="pt") as file:
-        sizes = json.loads((file.metadata() or {}).get(name, "{}"))
-        return {key: file.get_tensor(key) for key in file.keys()}, sizes  # noqa: SIM118 (not a mapping)
 
 
 def _risk_logits(encoder: TextEncoder, corpus: str, data: Path) -> torch.Tensor:

@@ -4,7 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from models.artifact import Manifest
+from models.data.manifest import OWN_CORPUS
+from models.labels import RISKS
 from models.risk import LEVELS
+
+_OWN_VALID = "the user's own valid"
 
 _USES = """## Uses
 Intended: showing a person who already watches over a conversation or a room where to look, research on affect, and
@@ -42,9 +46,10 @@ def model_card(manifest: Manifest) -> str:
         "seconds, from any of face, voice and chat. Probabilities are for labels equally likely beforehand. Everything "
         "below is written from `model.json`, which has the figures in full.",
         _USES,
+        *_own(manifest),
         _parts(manifest),
-        _corpora(manifest),
-        _fusion(manifest),
+        *_corpora(manifest),
+        *_fusion(manifest),
         *_compared(manifest),
         _abstention(manifest),
         *_sets(manifest),
@@ -56,24 +61,59 @@ def model_card(manifest: Manifest) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _own(manifest: Manifest) -> list[str]:
+    """What a user's own data changed; nothing of a model that was trained on none."""
+    own = manifest.metrics.get("own")
+    if own is None:
+        return []
+    rows = [
+        (part, *(str(manifest.metrics[part]["rows"][split]) for split in ("train", "valid"))) for part in own["parts"]
+    ]
+    kept = "\n".join(f"- {sentence}" for sentence in own["kept"])
+    return [
+        "## Trained on the user's own\nThese parts were trained on the user's rows and calibrated on the validation "
+        "rows, by which their epoch was chosen too. Everything else is the model's as it was shipped: the other parts, "
+        "the weights by which parts are fused, and the levels of risk. Nothing says yet how the parts do together; "
+        "`affectd calibrate` fits the weights to the user's rows.\n\n"
+        + _table(("part", "rows to train", "rows to validate"), rows)
+        + (f"\n\nNot calibrated anew:\n\n{kept}" if kept else "")
+    ]
+
+
 def _parts(manifest: Manifest) -> str:
     face, speech, text = (manifest.metrics[part] for part in ("face", "speech", "text"))
-    faces, whose = ("the user's own", "their") if face.get("data") == "manifest" else ("FER+", "FER+'s")
-    rows: list[tuple[str, ...]] = [
-        ("face", f"{faces} valid, 7 emotions", _share(face["valid"]["ekman7_equal"]["uar"]), "")
-    ]
+    faces, whose = (_OWN_VALID, "their") if face.get("data") == OWN_CORPUS else ("FER+ valid", "FER+'s")
+    rows: list[tuple[str, ...]] = [("face", f"{faces}, 7 emotions", _share(face["valid"]["ekman7_equal"]["uar"]), "")]
     rows += [("face", "the same, found by the detector", _share(face["through_detector_balanced"]["uar_through"]), "")]
-    asked = [(question, corpus) for corpus in ("ravdess", "emodb") for question in speech["questions"]]
-    rows += [_speech_row(speech, *row) for row in asked if "/".join(row) in speech["results"]]
-    for corpus in ("goemotions", "meld", "tweeteval-emotion", "isear", "smp2020"):
-        rows.append(("text", f"{corpus} valid", _share(text[corpus]["emotion"]["uar"]), ""))
+    rows += _speech_rows(speech)
+    for corpus in ("goemotions", "meld", "tweeteval-emotion", "isear", "smp2020", OWN_CORPUS):
+        if "emotion" in text.get(corpus, {}):
+            measured = _OWN_VALID if corpus == OWN_CORPUS else f"{corpus} valid"
+            rows.append(("text", measured, _share(text[corpus]["emotion"]["uar"]), ""))
     fer8 = face["valid"]["fer8"]["accuracy"]
     return (
-        "## Each part alone\nUAR (mean recall, every label weighing the same) before calibration. Speech is measured "
-        f"on speakers that the network did not hear, with the standard deviation over folds. ({speech['what']})\n\n"
+        "## Each part alone\nUAR (mean recall, every label weighing the same) before calibration."
+        + _unheard(speech)
+        + "\n\n"
         + _table(("part", "measured on", "UAR", "sd"), rows)
         + f"\n\nFaces under {whose} own frequencies, all eight expressions: accuracy {_share(fer8)}."
     )
+
+
+def _unheard(speech: Mapping[str, Any]) -> str:
+    if speech.get("data") == OWN_CORPUS:
+        return ""
+    return (
+        " Speech is measured on speakers that the network did not hear, with the standard deviation over folds. "
+        f"({speech['what']})"
+    )
+
+
+def _speech_rows(speech: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    if speech.get("data") == OWN_CORPUS:
+        return [("speech", _OWN_VALID, _share(speech["valid"]["uar"]), "")]
+    asked = [(question, corpus) for corpus in ("ravdess", "emodb") for question in speech["questions"]]
+    return [_speech_row(speech, *row) for row in asked if "/".join(row) in speech["results"]]
 
 
 def _speech_row(speech: Mapping[str, Any], question: str, corpus: str) -> tuple[str, ...]:
@@ -82,7 +122,8 @@ def _speech_row(speech: Mapping[str, Any], question: str, corpus: str) -> tuple[
     return "speech", f"{corpus}: {asked}", _share(figure["mean"]), _share(figure["fold_sd"])
 
 
-def _corpora(manifest: Manifest) -> str:
+def _corpora(manifest: Manifest) -> list[str]:
+    """Nothing of a model that was measured on none."""
     names = ("accuracy", "uar", "macro_f1", "weighted_f1", "ece")
     rows = [
         (
@@ -93,7 +134,9 @@ def _corpora(manifest: Manifest) -> str:
         )
         for corpus, figures in manifest.metrics.get("corpora", {}).items()
     ]
-    return (
+    if not rows:
+        return []
+    return [
         "## On each corpus\nOn its own terms, as `affectd evaluate` measures: lines are read as the corpus means its "
         "labels, which the networks learn beside the service's answer, and answers are brought to its label "
         "frequencies (RAVDESS and EMO-DB: labels equally likely) and to how sure it lets one be, by a temperature and "
@@ -102,26 +145,29 @@ def _corpora(manifest: Manifest) -> str:
         "a corpus of 100 rows would show an error of about 0.09 by chance. Last, the error under the frequencies of "
         "training alone.\n\n"
         + _table(("corpus/task", "n", "accuracy", "UAR", "macro-F1", "weighted F1", "ECE", "ECE unfitted"), rows)
-    )
+    ]
 
 
-def _fusion(manifest: Manifest) -> str:
-    fusion = manifest.metrics["fusion"]
+def _fusion(manifest: Manifest) -> list[str]:
+    """Nothing of a model that no fusion was measured of."""
+    fusion = manifest.metrics.get("fusion")
+    if fusion is None:
+        return []
     names = ("uar", "macro_f1", "nll", "ece")
     rows = [
         (subset, *(f"{figures[name]['mean']:.3f} ± {figures[name]['sd']:.3f}" for name in names))
         for subset, figures in fusion["subsets"].items()
     ]
-    return (
+    return [
         f"## Fused, by what is present\n{fusion['protocol'].strip()}\n\n"
         f"Mean and standard deviation over {fusion['folds']} folds.\n\n"
         + _table(("present", "UAR", "macro-F1", "NLL", "ECE"), rows)
-    )
+    ]
 
 
 def _compared(manifest: Manifest) -> list[str]:
     """Other strategies on the same windows, and what noise does; nothing of a model that these were not measured of."""
-    fusion = manifest.metrics["fusion"]
+    fusion = manifest.metrics.get("fusion", {})
     if "strategies" not in fusion:
         return []
     names = ("accuracy", "weighted_f1", "nll", "ece")
@@ -153,17 +199,20 @@ def _most_ece(found: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _abstention(manifest: Manifest) -> str:
-    curve = manifest.metrics["fusion"]["coverage_accuracy"]
+    curve = manifest.metrics.get("fusion", {}).get("coverage_accuracy", [])
     rows = [tuple(f"{point[name]:.3f}" for name in ("threshold", "coverage", "accuracy")) for point in curve]
+    table = "Over windows with a random subset of the modalities:\n\n" + _table(
+        ("threshold", "answered", "right"), rows
+    )
     return (
         f"## Abstention\nA window whose best label is less probable than {manifest.least_confidence} gets no label. "
-        "Over windows with a random subset of the modalities:\n\n" + _table(("threshold", "answered", "right"), rows)
+        + (table if rows else "How many that leaves unanswered has not been measured of these parts.")
     )
 
 
 def _sets(manifest: Manifest) -> list[str]:
     """What prediction sets promise and keep; nothing of a model without any."""
-    found = manifest.metrics["fusion"].get("conformal")
+    found = manifest.metrics.get("fusion", {}).get("conformal")
     if found is None:
         return []
     coverages = list(found["coverages"])
@@ -185,8 +234,10 @@ def _set_figures(figures: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _risk(manifest: Manifest) -> str:
-    figures = manifest.metrics["risk"]
+    figures = manifest.metrics.get("risk")
     levels = ", ".join(f"{level} from {manifest.risk.levels[level]}" for level in LEVELS)
+    if figures is None:
+        return f"## Risk\nLevels: {levels}. {_own_risk(manifest.metrics['text'])}"
     named = [("ordinary: " + name, reach) for name, reach in figures["ordinary_lines"].items()]
     named += list(figures["lines_with_the_risk"].items())
     rows = [(name, str(int(reach["lines"])), *(_share(reach[level]) for level in LEVELS)) for name, reach in named]
@@ -195,6 +246,20 @@ def _risk(manifest: Manifest) -> str:
         "mostly false alarms, though some are distressed or abusive in earnest. A sad, angry or fearful mood can raise "
         "the level to low by itself, which is not counted here. smp2020 is Weibo, much of it on an epidemic.\n\n"
         + _table(("lines", "n", *LEVELS), rows)
+    )
+
+
+def _own_risk(text: Mapping[str, Any]) -> str:
+    """How well the user's own lines are told, where they are labelled."""
+    found = [(risk, figures) for risk, figures in text.get(OWN_CORPUS, {}).items() if risk in RISKS]
+    said = "How often lines reach them has not been measured of this text part."
+    if not found:
+        return said
+    rows = [
+        (risk, str(int(figures["rows"])), _share(figures["auroc"]), _share(figures["f1"])) for risk, figures in found
+    ]
+    return f"{said} On the user's own validation lines, before calibration:\n\n" + _table(
+        ("risk", "n", "AUROC", "F1"), rows
     )
 
 

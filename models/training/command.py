@@ -1,15 +1,16 @@
 """`affectd train`: from a folder of data to trained parts, and from those to a model folder.
 
 Known corpora: `face`, `speech` and `text` each leave under OUT what `fusion` makes the model of, in OUT/model; `all`
-does the four in turn. A run that was killed goes on where it was, and what is finished is not trained again. A user's
-own manifest trains the face part, onto the shipped model. Under `torchrun` the processes train a face network together.
+does the four in turn. A user's own manifest trains face, speech or text from the shipped model on, or with `all` each
+that it has the rows for, and OUT/model is the shipped model with these parts. A run that was killed goes on where it
+was, and what is finished is not trained again. Under `torchrun` the processes train a face network together.
 """
 
 import hashlib
 import json
 import logging
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -18,10 +19,12 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from models.artifact import ModelError
-from models.data.manifest import ManifestError, has_manifest
+from models.data.manifest import ManifestError, TooFewRowsError, has_manifest
 from models.training.distributed import joined_processes, rank
 from models.training.face import FaceTraining, train_face
-from models.training.own_model import with_own_face
+from models.training.own_model import with_own_parts
+from models.training.own_speech import train_own_speech
+from models.training.own_text import OWN_EPOCHS, make_own_text
 from models.training.progress import Report, shown, tensorboard_events, told_to
 from models.training.speech import SpeechTraining, train_speech
 from models.training.speech_protocols import measure_speech
@@ -34,7 +37,9 @@ log = logging.getLogger(__name__)
 
 _MODEL = "model"
 _RECORD = "training.json"
-_OWN = FaceTraining(from_shipped=True, epochs=12, learning_rate=5e-4)
+_OWN_FACE = FaceTraining(from_shipped=True, epochs=12, learning_rate=5e-4)
+_OWN_SPEECH = SpeechTraining(epochs=12, windows_per_epoch=1024, batch_windows=64, learning_rate=5e-4)
+_OWN_TEXT = TextTraining(epochs=OWN_EPOCHS)
 """For a manifest, unless its configuration says otherwise."""
 
 Training = TypeVar("Training", FaceTraining, SpeechTraining, TextTraining)
@@ -77,12 +82,37 @@ def _known(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Pat
 
 
 def _own(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Path:
-    if task != "face":
-        raise TrainingError(f"{data / 'manifest.csv'}: a manifest trains the task face, not {task}")
-    _face(data, out / "face", _training(_OWN, "face", settings), settings)
+    if task == "fusion":
+        raise TrainingError(
+            f"{data / 'manifest.csv'}: a manifest trains no fusion; `affectd calibrate` fits fusion weights to it"
+        )
+    steps: dict[str, Callable[[], None]] = {
+        "face": lambda: _face(data, out / "face", _training(_OWN_FACE, "face", settings), settings),
+        "speech": lambda: _own_speech(data, out / "speech", _training(_OWN_SPEECH, "speech", settings), settings),
+        "text": lambda: _text(data, out / "text", _training(_OWN_TEXT, "text", settings), settings, make_own_text),
+    }
+    if task != "all":
+        steps[task]()
+    trained = _those_with_rows(steps) if task == "all" else [task]
     if rank() == 0:
-        with_own_face(out / "face", out / _MODEL)
+        with_own_parts(out, trained, out / _MODEL)
     return out / _MODEL
+
+
+def _those_with_rows(steps: Mapping[str, Callable[[], None]]) -> Sequence[str]:
+    """Trains each part that there are rows for, and returns their names. Raises TooFewRowsError if there are none."""
+    trained, missing = [], []
+    for name, step in steps.items():
+        log.info("training: %s", name)
+        try:
+            step()
+            trained.append(name)
+        except TooFewRowsError as few:
+            log.warning("%s is not trained: %s", name, few)
+            missing.append(str(few))
+    if not trained:
+        raise TooFewRowsError("\n".join(missing))
+    return trained
 
 
 def _face(data: Path, out: Path, training: FaceTraining, settings: Mapping[str, Any]) -> None:
@@ -99,13 +129,25 @@ def _speech(data: Path, out: Path, training: SpeechTraining) -> None:
             measure_speech(data, out, training)
 
 
-def _text(data: Path, out: Path, training: TextTraining, settings: Mapping[str, Any]) -> None:
+def _own_speech(data: Path, out: Path, training: SpeechTraining, settings: Mapping[str, Any]) -> None:
+    with _once(data, out, training) as wanted, shown("speech", training.epochs) as bar:
+        if wanted:
+            train_own_speech(data, out, training, told_to(bar, *_events(out, settings)))
+
+
+def _text(
+    data: Path,
+    out: Path,
+    training: TextTraining,
+    settings: Mapping[str, Any],
+    make: Callable[[Path, Path, TextTraining, Mapping[str, Report]], object] = make_text_part,
+) -> None:
     epochs = {name: training.recipe(name).epochs for name in SHIPPED}
     with _once(data, out, training) as wanted, shown("text", sum(epochs.values())) as bar:
         if wanted:
             before = {"english": 0, "multilingual": epochs["english"]}
             told = {name: told_to(_later(bar, before[name]), *_events(out / name, settings)) for name in SHIPPED}
-            make_text_part(data, out, training, told)
+            make(data, out, training, told)
 
 
 def _fusion(data: Path, out: Path) -> None:
@@ -120,6 +162,7 @@ def _fusion(data: Path, out: Path) -> None:
 def _once(data: Path, out: Path, training: Any) -> Iterator[bool]:
     """Whether the part is to be trained: not if it is finished. Leaving without an error finishes it.
 
+    A manifest that cannot be used begins nothing, so that it can be mended.
     Raises TrainingError where `out` was begun with other data or settings.
     """
     manifest = hashlib.sha256((data / "manifest.csv").read_bytes()).hexdigest() if has_manifest(data) else None
@@ -135,7 +178,11 @@ def _once(data: Path, out: Path, training: Any) -> Iterator[bool]:
         yield False
         return
     _write(record, {"what": what, "finished": False})
-    yield True
+    try:
+        yield True
+    except ManifestError:
+        record.unlink(missing_ok=True)
+        raise
     _write(record, {"what": what, "finished": True})
 
 

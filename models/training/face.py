@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from models.artifact import SHIPPED, read_model_folder
 from models.data.ferplus import Faces, read_ferplus, with_repeats_merged, without_images_of
-from models.data.manifest import has_manifest
+from models.data.manifest import OWN_CORPUS, has_manifest
 from models.data.own_faces import read_own_faces
 from models.data.sampling import draw_weights
 from models.face.crop import given_face
@@ -129,14 +129,15 @@ def train_face(
     if rank() > 0:
         return {}
     network = members[0] if len(members) == 1 else ExpressionCommittee(members)
-    return write_face_part(out_dir, network, valid, log_prior, {"best_epochs": best_epochs, **facts})
+    facts |= {"from_shipped": training.from_shipped, "best_epochs": best_epochs}
+    return write_face_part(out_dir, network, valid, log_prior, facts)
 
 
 def _read_faces(data_dir: Path, out_dir: Path) -> tuple[Faces, Faces, dict[str, Any]]:
     if has_manifest(data_dir):
         train, valid, left_out = read_own_faces(data_dir)
         left_out.write(out_dir / "left_out.csv")
-        name, dropped = "manifest", left_out.counts()
+        name, dropped = OWN_CORPUS, left_out.counts()
     else:
         valid = read_ferplus(data_dir, "valid")
         train = with_repeats_merged(without_images_of(read_ferplus(data_dir, "train"), valid))

@@ -7,7 +7,7 @@ trains on all of them for as many epochs. Left out: fine-tuning Whisper, and cho
 there is no speaker to spare.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from models.labels import EMOTIONS
 from models.speech.encoder import save_network
 from models.speech.states import EMOTION_OF, STATES
 from models.speech.window_network import WindowNetwork, WindowNetworkConfig
-from models.training.loop import FitConfig, fit
+from models.training.loop import FitConfig, FitResult, Metrics, fit
 from models.training.speech_windows import Windows, joined_windows, window_passes
 
 EMOTION_OF_STATE = np.array([EMOTIONS.index(EMOTION_OF[state]) for state in STATES])
@@ -36,7 +36,8 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class SpeechTraining:
     """How to train.
 
-    augmented_passes: passes over the corpora beside the clean one. emodb_share: of the windows drawn, 0..1.
+    network: of a new one; one that goes on from the shipped network has its sizes. augmented_passes: passes over the
+    corpora beside the clean one. emodb_share: of the windows drawn, 0..1.
     mixup: both parameters of the beta distribution that shares are drawn from, 0 for none.
     """
 
@@ -108,6 +109,21 @@ def train_network(windows: Windows, training: SpeechTraining, seed: int = 0) -> 
     network.centre.copy_(torch.from_numpy(centre))
     network.scale.copy_(torch.from_numpy(spread + 0.01 * spread.mean()))
     finished = iter(range(training.epochs))
+    fit_network(network, windows, training, lambda _: {"epoch": next(finished)}, "epoch", seed)  # keeps the last epoch
+    return network
+
+
+def fit_network(
+    network: WindowNetwork,
+    windows: Windows,
+    training: SpeechTraining,
+    validate: Callable[[nn.Module], Mapping[str, float]],
+    metric: str,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    progress: Callable[[int, Metrics], None] | None = None,
+) -> FitResult:
+    """Trains the network in place on at least one window. The rest as in `models.training.loop`."""
 
     def loss(net: nn.Module, batch: Batch) -> torch.Tensor:
         if not isinstance(net, WindowNetwork):
@@ -115,15 +131,15 @@ def train_network(windows: Windows, training: SpeechTraining, seed: int = 0) -> 
         statistics, target = batch
         return -(target * net.each_member(statistics)).sum(dim=-1).mean(dim=-1).sum()
 
-    fit(
+    return fit(
         network,
         DrawnWindows(windows, training, seed),
         loss,
-        lambda _: {"epoch": next(finished)},  # the last epoch is kept
+        validate,
         FitConfig(
             epochs=training.epochs,
             steps_per_epoch=training.windows_per_epoch // training.batch_windows,
-            metric="epoch",
+            metric=metric,
             learning_rate=training.learning_rate,
             weight_decay=training.weight_decay,
             warmup_epochs=1.0,
@@ -131,9 +147,10 @@ def train_network(windows: Windows, training: SpeechTraining, seed: int = 0) -> 
             ema_decay=training.ema_decay,
             seed=seed,
             bf16=True,
+            checkpoint=checkpoint,
         ),
+        progress,
     )
-    return network
 
 
 def train_speech(data: Path, out: Path, training: SpeechTraining | None = None, seed: int = 0) -> WindowNetwork:

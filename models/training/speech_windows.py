@@ -1,4 +1,4 @@
-"""Reads windows of the speech corpora through Whisper the way the daemon will, once, for training to draw from.
+"""Reads windows of speech corpora through Whisper the way the daemon will, once, for training to draw from.
 
 Problem: Whisper is frozen and is nearly all of the work, but a changed waveform must be read anew. Rule: in a *pass*
 every clip, changed on its own, starts at a random phase of the 1 s grid and is cut into the segments that the daemon
@@ -54,8 +54,17 @@ def joined_windows(parts: Sequence[Windows]) -> Windows:
     return Windows(*(np.concatenate([getattr(part, name) for part in parts]) for name in Windows.__slots__))
 
 
-def window_passes(clips: Sequence[Clip], folder: Path, streams: Sequence[int], changed: int) -> Iterator[Windows]:
-    """Yields a pass over the clips as they are, then `changed` augmented ones; made once, then read from the folder."""
+def window_passes(
+    clips: Sequence[Clip],
+    folder: Path,
+    streams: Sequence[int],
+    changed: int,
+    sound: Callable[[Clip], Pcm] = read_pcm,
+) -> Iterator[Windows]:
+    """Yields a pass over the clips as they are, then `changed` augmented ones; made once, then read from the folder.
+
+    sound: reads a clip's, (samples,) float32 in -1..1 at 16 kHz.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     change = SpeechAugmentation()
     for number in range(changed + 1):
@@ -63,18 +72,23 @@ def window_passes(clips: Sequence[Clip], folder: Path, streams: Sequence[int], c
         if not path.exists():
             rng = np.random.default_rng([_SEED, number])
             as_heard = partial(augment, change=change, rng=rng) if number else np.asarray
-            save_windows(path, read_windows(clips, streams, as_heard, rng, parts=number > 0))
+            save_windows(path, read_windows(clips, streams, as_heard, rng, parts=number > 0, sound=sound))
         yield load_windows(path)
 
 
 def read_windows(
-    clips: Sequence[Clip], streams: Sequence[int], change: Callable[[Pcm], Pcm], rng: np.random.Generator, parts: bool
+    clips: Sequence[Clip],
+    streams: Sequence[int],
+    change: Callable[[Pcm], Pcm],
+    rng: np.random.Generator,
+    parts: bool,
+    sound: Callable[[Clip], Pcm] = read_pcm,
 ) -> Windows:
     """Lays the clips on the grid, cuts them into windows and reads these; at least one clip must have a voice."""
     voice_activity = VoiceActivity()
     windows: list[tuple[int, bool, list[SpeechSegment]]] = []
     for index, clip in enumerate(clips):
-        segments = [prepare_segment(pcm, voice_activity) for pcm in on_grid(change(read_pcm(clip)), rng)]
+        segments = [prepare_segment(pcm, voice_activity) for pcm in on_grid(change(sound(clip)), rng)]
         if voiced := [segment for segment in segments if segment.voiced.any()]:
             windows.append((index, True, voiced))
         if parts and len(voiced) > 1:

@@ -29,7 +29,7 @@ from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
 from models.training.augment_text import misspelt
-from models.training.loop import FitConfig, Metrics, fit
+from models.training.loop import FitConfig, FitResult, Metrics, fit
 from models.training.text_mix import ABSENT, Floats, LineTokenizer, Rows, TextBatch, TextMix, rows_of
 
 log = logging.getLogger(__name__)
@@ -168,14 +168,19 @@ def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[st
 
 def joint_loss(network: nn.Module, batch: TextBatch) -> torch.Tensor:
     """Scalar: adjusted cross-entropy of emotion, each label's binary loss, and the masked binary losses of risk; the
-    mean of what the heads answer and of what they answer on each corpus's terms.
+    mean of what the heads answer and, of a network that has such, of what they answer on each corpus's terms.
     """
     if not isinstance(network, TextNetwork):
         raise TypeError(f"wanted a TextNetwork, got {type(network).__name__}")
+    answers: Sequence[torch.Tensor] = (
+        network.shared_and_own(batch.sentences, batch.corpus)
+        if network.corpora
+        else [torch.cat(network(batch.sentences), dim=1).float()]
+    )
     return torch.stack(
         [
             emotion_loss(logits[:, : len(EMOTIONS)], batch) + risk_loss(logits[:, len(EMOTIONS) :], batch)
-            for logits in network.shared_and_own(batch.sentences, batch.corpus)
+            for logits in answers
         ]
     ).mean()
 
@@ -217,13 +222,27 @@ def train_text(
     learnt = {corpus: misspelt(_spoken(train[corpus], recipe), recipe.misspelt, seed) for corpus in recipe.draws}
     torch.manual_seed(seed)
     tokenizer, encoder = recipe.start([sample.text for samples in learnt.values() for sample in samples])
+    judged = {corpus: _some(_spoken(valid[corpus], recipe), seed) for corpus in recipe.draws}
+    network = TextNetwork(encoder, recipe.dropout, corpora=list(recipe.draws))
+    fit_text(network, tokenizer, learnt, judged, recipe, seed, out_dir / f"{name}.checkpoint.safetensors", progress)
+    return network
+
+
+def fit_text(
+    network: TextNetwork,
+    tokenizer: LineTokenizer,
+    learnt: Mapping[str, Sequence[TextSample]],
+    judged: Mapping[str, Sequence[TextSample]],
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Path,
+    progress: Callable[[int, Metrics], None],
+) -> FitResult:
+    """Trains the network in place on the lines learnt, by corpus; its best epoch is that by the lines judged."""
     taught = {corpus: rows_of(corpus, samples, tokenizer) for corpus, samples in learnt.items()}
-    held_out = {
-        corpus: rows_of(corpus, _some(_spoken(valid[corpus], recipe), seed), tokenizer) for corpus in recipe.draws
-    }
+    held_out = {corpus: rows_of(corpus, samples, tokenizer) for corpus, samples in judged.items()}
     priors = {corpus: rows.log_prior for corpus, rows in taught.items()}
     mix = TextMix(taught, recipe.draws, recipe.batch_rows, seed)
-    network = TextNetwork(encoder, recipe.dropout, corpora=list(recipe.draws))
     config = FitConfig(
         epochs=recipe.epochs,
         steps_per_epoch=mix.steps_per_epoch,
@@ -233,10 +252,9 @@ def train_text(
         ema_decay=0.998,
         seed=seed,
         bf16=True,
-        checkpoint=out_dir / f"{name}.checkpoint.safetensors",
+        checkpoint=checkpoint,
     )
-    fit(network, mix.batches, joint_loss, lambda net: score(net, held_out, priors), config, progress)
-    return network
+    return fit(network, mix.batches, joint_loss, lambda net: score(net, held_out, priors), config, progress)
 
 
 def _spoken(samples: list[TextSample], recipe: Recipe) -> list[TextSample]:
@@ -251,9 +269,10 @@ def _some(samples: list[TextSample], seed: int) -> list[TextSample]:
 
 @torch.no_grad()
 def score(network: nn.Module, valid: Mapping[str, Rows], priors: Mapping[str, Floats]) -> Metrics:
-    """Validation figures, and their mean `score` (emotion and risk half each), by which the best epoch is chosen.
+    """Validation figures, and their mean `score`, by which the best epoch is chosen.
 
-    A corpus counts twice: by the heads, as the service asks, and on its own terms.
+    Emotion and risk count half each, or whichever of them is labelled does; and a corpus counts twice: by the heads, as
+    the service asks, and on its own terms. Raises ValueError for rows that measure nothing.
     """
     figures: Metrics = {}
     emotions, risks = [], []
@@ -268,4 +287,6 @@ def score(network: nn.Module, valid: Mapping[str, Rows], priors: Mapping[str, Fl
             for head, reached in risk_figures(risk, rows.risk).items():
                 figures[f"{of}/{head}"] = reached["auroc"]
                 risks.append(reached["auroc"])
-    return {"score": (float(np.mean(emotions)) + float(np.mean(risks))) / 2, **figures}
+    if not emotions + risks:
+        raise ValueError("no validation line has an emotion, and no risk has lines with it and without")
+    return {"score": float(np.mean([np.mean(reached) for reached in (emotions, risks) if reached])), **figures}

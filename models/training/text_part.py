@@ -17,17 +17,20 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from models.data.text_corpora import CORPORA, TextSample
+from models.data.text_corpora import TextSample
 from models.labels import EMOTIONS, RISKS
 from models.text.encoder import ChatLine, TextEncoder
 from models.text.measure import best_thresholds, emotion_figures, label_scores, multi_label_f1, risk_figures
 from models.text.minilm import minilm_vocabulary
 from models.text.part import build_part, pack_part
 from models.training.progress import Report
-from models.training.text import SHIPPED, TextTraining, read_training_data, train_text
+from models.training.text import OWN, SHIPPED, TextTraining, read_training_data, train_text
 from models.training.text_mix import Floats, log_prior
 
 _LINES_PER_CALL = 64
+
+Corpora = Mapping[str, Sequence[TextSample]]
+"""Lines by corpus."""
 
 
 def make_text_part(data: Path, out: Path, training: TextTraining, progress: Mapping[str, Report]) -> dict[str, Any]:
@@ -38,35 +41,45 @@ def make_text_part(data: Path, out: Path, training: TextTraining, progress: Mapp
     """
     out.mkdir(parents=True, exist_ok=True)
     english, multilingual = (train_text(name, data, out, training, progress[name]) for name in SHIPPED)
-    return write_part(pack_part(multilingual, english, minilm_vocabulary()), data, out)
+    train, valid, _ = read_training_data(data)
+    return write_part(pack_part(multilingual, english, minilm_vocabulary()), train, valid, out)
 
 
-def write_part(tensors: Mapping[str, torch.Tensor], data: Path, out: Path) -> dict[str, Any]:
-    """Writes a packed part and what it is measured to do into `out`, and returns the figures."""
+def write_part(
+    tensors: Mapping[str, torch.Tensor],
+    train: Corpora,
+    valid: Corpora,
+    out: Path,
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Writes a packed part and what it is measured to do into `out`, and returns the figures, `facts` among them."""
     save_file(dict(tensors), out / "text.safetensors")
-    figures, answers = measure_text(build_part(tensors, torch.device("cpu")), data)
+    found, answers = measure_text(build_part(tensors, torch.device("cpu")), train, valid)
+    figures = {**(facts or {}), **found}
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     np.savez_compressed(out / "valid_logits.npz", allow_pickle=False, **answers)
     return figures
 
 
-def measure_text(encoder: TextEncoder, data: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def measure_text(
+    encoder: TextEncoder, train: Corpora, valid: Corpora
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Figures by corpus, and the answers to validation lines that calibration and fusion are fitted on.
 
-    Lines of several emotions are not among those answers.
+    Lines of several emotions are not among those answers, nor are those written for this project.
     """
-    train, valid, _ = read_training_data(data)
     logits = {name: encoded_lines(encoder, samples) for name, samples in valid.items()}
     own = {name: encoded_lines(encoder.on_terms_of(name), samples) for name, samples in valid.items()}
     figures = {
         name: _figures(logits[name], own[name], samples, _emotion(train[name])) for name, samples in valid.items()
     }
-    lines = [(corpus, row, sample) for corpus in CORPORA for row, sample in enumerate(valid[corpus])]
+    answered = [corpus for corpus in valid if corpus != OWN]
+    lines = [(corpus, row, sample) for corpus in answered for row, sample in enumerate(valid[corpus])]
     alone = [line for line in lines if line[2].emotion is not None and max(line[2].emotion) == 1]
     answers: dict[str, NDArray[Any]] = {
-        "logits7": np.array([logits[corpus][row, : len(EMOTIONS)] for corpus, row, _ in alone], np.float32),
-        "own_logits7": np.array([own[corpus][row, : len(EMOTIONS)] for corpus, row, _ in alone], np.float32),
-        "label7": np.array([int(np.argmax(sample.emotion or ())) for _, _, sample in alone]),
+        "logits7": _rows([logits[corpus][row, : len(EMOTIONS)] for corpus, row, _ in alone]),
+        "own_logits7": _rows([own[corpus][row, : len(EMOTIONS)] for corpus, row, _ in alone]),
+        "label7": np.array([int(np.argmax(sample.emotion or ())) for _, _, sample in alone], np.int64),
         "corpus": np.array([corpus for corpus, _, _ in alone]),
         "group": np.array([sample.group for _, _, sample in alone]),
     }
@@ -104,7 +117,7 @@ def _figures(logits: Floats, own: Floats, samples: Sequence[TextSample], taught:
         prior = log_prior(taught)
         figures["emotion"] = emotion_figures(emotion, shares, prior)
         figures["log_prior"] = prior.tolist()
-        if (shares.max(axis=1) < 1).any():
+        if (shares[shares.any(axis=1)].max(axis=1) < 1).any():
             figures |= _several_labels(label_scores(own[:, : len(EMOTIONS)], prior), shares)
     return figures
 
@@ -117,6 +130,11 @@ def _several_labels(scores: Floats, shares: Floats) -> dict[str, Any]:
     ]
     mean: Mapping[str, float] = {name: (crossed[0][name] + crossed[1][name]) / 2 for name in crossed[0]}
     return {"thresholds": best_thresholds(scores, shares).tolist(), "multi_label_f1": mean}
+
+
+def _rows(logits: Sequence[Floats]) -> Floats:
+    """(rows, 7), of no rows too."""
+    return np.array(logits, np.float32).reshape(-1, len(EMOTIONS))
 
 
 def _emotion(samples: Sequence[TextSample]) -> Floats:

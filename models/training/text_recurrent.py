@@ -13,7 +13,7 @@ import click
 
 from models.text.part import pack_recurrent
 from models.training.progress import Report, shown
-from models.training.text import TextTraining, train_text
+from models.training.text import TextTraining, read_training_data, train_text
 from models.training.text_part import write_part
 
 _NAME = "recurrent"
@@ -22,7 +22,8 @@ _NAME = "recurrent"
 def make_recurrent_part(data: Path, out: Path, training: TextTraining, progress: Report) -> dict[str, Any]:
     """Writes what `models.training.text_part.make_text_part` does, and returns the figures. Raises as it does."""
     out.mkdir(parents=True, exist_ok=True)
-    return write_part(pack_recurrent(train_text(_NAME, data, out, training, progress)), data, out)
+    train, valid, _ = read_training_data(data)
+    return write_part(pack_recurrent(train_text(_NAME, data, out, training, progress)), train, valid, out)
 
 
 @click.command()

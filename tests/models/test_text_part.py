@@ -8,7 +8,7 @@ from models.text.encoder import ChatLine, TextEncoder
 from models.text.minilm import SIZE
 from models.text.network import TextNetwork
 from models.text.packing import pack_table, unpack_table
-from models.text.part import build_part, pack_part
+from models.text.part import build_part, pack_part, spelt_out, unpack_networks
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.text.transformer import Transformer
@@ -71,7 +71,9 @@ def test_a_mixed_batch_scores_as_its_lines_alone(encoder: TextEncoder) -> None:
 def test_a_corpus_is_read_on_its_own_terms_where_these_were_learned(english: TextNetwork) -> None:
     network = TextNetwork(SentenceEncoder.load(), corpora=["cold", "smp2020"])
     nn.init.normal_(network.terms.weight, std=0.1)
-    encoder = build_part(pack_part(network, english, VOCABULARY), torch.device("cpu"))
+    packed = pack_part(network, english, VOCABULARY)
+    encoder = build_part(packed, torch.device("cpu"))
+    assert unpack_networks(packed, terms=False)[0].corpora == ()
     assert encoder.has_terms_of("cold")
     assert not encoder.has_terms_of("meld")
     own = scores(encoder.on_terms_of("cold"), CHINESE)
@@ -84,3 +86,11 @@ def test_a_corpus_is_read_on_its_own_terms_where_these_were_learned(english: Tex
 def test_other_tensors_are_refused() -> None:
     with pytest.raises(KeyError):
         build_part({"emotion.weight": torch.zeros(7, 256)}, torch.device("cpu"))
+
+
+def test_what_is_packed_again_is_as_it_was(multilingual: TextNetwork, english: TextNetwork) -> None:
+    packed = pack_part(multilingual, english, VOCABULARY)
+    again = pack_part(*unpack_networks(packed), spelt_out(packed))
+    assert set(again) == set(packed)
+    for name, tensor in packed.items():
+        assert torch.allclose(again[name].float(), tensor.float(), rtol=1e-5), name

@@ -112,7 +112,7 @@ def test_parts_are_trained_from_the_networks_that_the_configuration_names(tmp_pa
     ("task", "config", "message"),
     [
         ("faces", "", "task 'faces' is not one of face, speech, text, fusion, all"),
-        ("text", "", "a manifest trains the task face, not text"),
+        ("fusion", "", "a manifest trains no fusion; `affectd calibrate` fits fusion weights to it"),
         ("face", "[face]\nepoch = 3", "face: unknown epoch; known are bf16, class_weight_power, ema_decay"),
         ("face", "[[face.networks]]\nwidths = [4]", "widths of a residual network are 3"),
         ("face", "[voice]\nepochs = 3", "unknown voice"),
