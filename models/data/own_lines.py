@@ -1,9 +1,10 @@
-"""Lines written for this project, of what the public corpora leave out: short lines of wanting to die, and figures of
-speech about dying, crying and killing that alarm nobody.
+"""Lines written for this project, of what the public corpora leave out: short lines of wanting to die; figures of
+speech about dying, crying and killing that alarm nobody; and wants, needs and plans of every day.
 
 The corpora on self-harm hold long posts, or call a plain "I want to die" low risk because no plan is in it; they hold
-no "I'm dying of laughter". Lines are put together from an opening, a core and an ending, so that a few hundred come of
-some dozens of phrases. A core is in one split only. Left out: other languages than English and Chinese.
+no "I'm dying of laughter". People who are in need begin as do people who need milk, and only the latter's lines tell
+that beginning from the need. Lines are put together from an opening, a core and an ending, so that a few hundred come
+of some dozens of phrases. A core is in one split only. Left out: other languages than English and Chinese.
 """
 
 import hashlib
@@ -41,6 +42,16 @@ _EN_PLAIN = (
     "nothing to do this weekend", "the game was long", "I want to eat noodles", "I want to sleep",
     "I don't want to go to work", "we watched a movie", "living the dream", "the meaning of life is forty-two",
     "I don't want to get up today", "see you in another life, haha",
+)  # fmt: skip
+_EN_ERRANDS = (
+    "I need to buy milk", "I need to call my mum", "I need to fix the printer", "I have to clean the kitchen",
+    "I have to catch the bus", "I must pay the rent", "I need to charge my laptop", "I should get going",
+    "I need a new keyboard", "I have to study for the exam", "we need to leave by noon", "I need to book a flight",
+    "I want to buy a bike", "I'm going to cook dinner", "I'm going to take a shower", "I have to send the invoice",
+    "I need to answer that email", "I want to learn the guitar", "I need to see the dentist", "I need some sleep",
+    "I'm thinking about a new phone", "I can't wait for the weekend", "I wish it was summer", "I took the early train",
+    "there is no reason to hurry", "I have a plan for the weekend", "I wrote a letter to the bank",
+    "I don't want to miss the bus", "I'd be better off with a map", "I just want to go home", "I need help with this",
 )  # fmt: skip
 
 _ZH_OPENINGS = ("", "真的", "其实", "今晚", "我觉得")
@@ -85,6 +96,7 @@ _KINDS = (
     _Kind("en", _EN_DYING, _EN_OPENINGS, _EN_ENDINGS, _ALARM),
     _Kind("en", _EN_FIGURES, _EN_OPENINGS[:2], _EN_FIGURE_ENDINGS, _CALM),
     _Kind("en", _EN_PLAIN, _EN_OPENINGS[:2], _EN_FIGURE_ENDINGS[:2], _CALM),
+    _Kind("en", _EN_ERRANDS, _EN_OPENINGS, ("", ".", " today", " before six"), _CALM),
     _Kind("zh", _ZH_DYING, _ZH_OPENINGS, _ZH_ENDINGS, _ALARM),
     _Kind("zh", _ZH_FIGURES, _ZH_OPENINGS[:3], _ZH_FIGURE_ENDINGS, _CALM),
     _Kind("zh", _ZH_PLAIN, _ZH_OPENINGS[:3], _ZH_FIGURE_ENDINGS[:2], _CALM),
