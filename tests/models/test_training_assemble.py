@@ -61,7 +61,11 @@ def runs(tmp_path: Path) -> Path:
     emotion: dict[str, NDArray[Any]] = {"logits7": logits, "label7": labels}
     half = np.arange(60) % 2
     curve = (rng.normal(0, 2, 60) + 2 * half - 1).astype(np.float32)
-    risk = {f"risk_{name}_{key}": value for name in RISKS for key, value in (("logits", curve), ("labels", half))}
+    risk = {
+        f"risk_{name}_{key}": value
+        for name in RISKS
+        for key, value in (("logits", curve), ("own_logits", curve), ("labels", half))
+    }
     corpora = {f"risk_{name}_corpus": np.full(60, RISKY[name]) for name in RISKS}
     speech: dict[str, NDArray[Any]] = {
         "corpus": np.full(140, "made"),
@@ -86,7 +90,7 @@ def runs(tmp_path: Path) -> Path:
     answers: dict[str, tuple[str, dict[str, NDArray[Any]]]] = {
         "face": ("valid", contempt),
         "speech": ("oof", {**emotion, **speech}),
-        "text": ("valid", {**emotion, **lines, **risk, **corpora}),
+        "text": ("valid", {**emotion, "own_logits7": logits, **lines, **risk, **corpora}),
     }
     for part, (name, arrays) in answers.items():
         folder = tmp_path / "runs" / part
