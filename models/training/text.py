@@ -73,7 +73,7 @@ RECIPES = {
             "davidson": 1_000,
             "tweeteval-hate": 1_600,
             "tweeteval-offensive": 3_000,
-            OWN: 250,
+            OWN: 500,
         },
         start=lambda lines: (WordPieceTokenizer(minilm_vocabulary()), load_minilm()),
         epochs=12,
