@@ -121,6 +121,16 @@ class CoPartitionedAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  #
             owned.setdefault(topic, []).append(number)
         self._owned, self._generation = owned, generation
 
+    @property
+    def generation(self) -> int:
+        """In which generation of the group this member was last told what it owns; -1 if it owns nothing of any."""
+        return self._generation
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The partition numbers that it owns."""
+        return frozenset(number for numbers in self._owned.values() for number in numbers)
+
     def lost(self) -> None:
         """The group has put this member out: it owns nothing, and may claim nothing."""
         self._owned, self._generation = {}, -1

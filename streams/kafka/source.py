@@ -48,6 +48,7 @@ class KafkaSource:
         self._clock = clock
         self._telemetry = telemetry
         self._draining = threading.Event()
+        self._assignor = CoPartitionedAssignor()
         self._consumer: Any = None
         self._intake: Intake | None = None
         self._emit: Emit = lambda item: None
@@ -57,7 +58,7 @@ class KafkaSource:
         for finding in check(self._config.connection, self._config.checked):
             if finding.verdict is Verdict.NOTE:
                 log.warning("the Kafka cluster", source=self.name, subject=finding.subject, finding=finding.sentence)
-        assignor = CoPartitionedAssignor()
+        self._assignor = assignor = CoPartitionedAssignor()
         options = consumer_options(self._config, assignor)
         try:
             self._consumer = KafkaConsumer(**options)
@@ -99,10 +100,10 @@ class KafkaSource:
 
     def unready(self) -> str | None:
         """Why records of this instance's sessions do not arrive as they should, if they do not."""
-        intake = self._intake
-        if intake is None or self.group_metadata().generation_id < 0:
+        intake, generation = self._intake, self.group_metadata().generation_id
+        if intake is None or generation < 0 or generation != self._assignor.generation:
             return f"source {self.name} is not in its group yet"
-        if unplaced := sorted(intake.holdings.to_place.copy()):
+        if unplaced := sorted(self._assignor.numbers.difference(self.numbers)):
             return f"source {self.name} does not know yet from where to read partitions {unplaced}"
         silent_s = (self._clock.monotonic_ns() - intake.answered_ns) / NS_PER_S
         if silent_s > self._config.session_timeout_s:

@@ -61,8 +61,14 @@ def answers(file: Path) -> Iterator[tuple[float, str | None]]:
 
 
 def changes(found: Labels) -> int:
-    """How often the label is another than the one before; being abstained from is one, too."""
-    return sum(before != after for (_, before), (_, after) in pairwise(found))
+    """How often a label is said that is another than the one said before; windows that were abstained from say none."""
+    said = [label for _, label in found if label is not None]
+    return sum(before != after for before, after in pairwise(said))
+
+
+def hesitations(found: Labels) -> int:
+    """How often the service begins to abstain."""
+    return sum(before is not None and after is None for (_, before), (_, after) in pairwise(found))
 
 
 def delay_s(found: Labels, label: str, span: Span) -> float | None:
@@ -78,8 +84,10 @@ def test_labels_change_less_often_and_true_changes_show_at_most_a_window_later(l
         per_minute = changes(found) / (found[-1][0] - found[0][0]) * 60
         delays_s = [delay_s(found, *mood) for mood in _MOODS]
         abstained = sum(label is None for _, label in found)
-        figure = {"smoothing_s": smoothing_s, "changes": changes(found), "changes_per_minute": round(per_minute, 1)}
-        print(json.dumps(figure | {"windows": len(found), "abstained": abstained, "delays_s": delays_s}))
+        figure: dict[str, Any] = {"smoothing_s": smoothing_s, "changes": changes(found)}
+        figure |= {"changes_per_minute": round(per_minute, 1), "windows": len(found)}
+        figure |= {"abstained": abstained, "hesitations": hesitations(found), "delays_s": delays_s}
+        print(json.dumps(figure))
 
         assert [end_s for end_s, _ in found] == [end_s for end_s, _ in plain]
         assert changes(found) <= changes(plain)

@@ -410,6 +410,7 @@ def test_giving_up_partitions_commits_them_first(topics: Topics, instance: Calla
     wait(lambda: len(two.source.numbers) == 1, "one number")
     moved = two.source.numbers[0]
     assert {partition.partition for partition in committed(topics)} == {moved}
+    wait(lambda: one.source.unready() is None, "the rebalance to be over, in which the group takes no commits")
     one.stop()
     assert {partition.partition for partition in committed(topics)} == {0, 1}
     wait(lambda: two.source.numbers == (0, 1), "all numbers")
