@@ -46,7 +46,7 @@ def train_own_speech(
     left_out.write(out / "left_out.csv")
     network = shipped_network()
     training = replace(training, network=network.config)
-    learnt = joined_windows(list(_passes(train, out / "passes" / "train", training, training.augmented_passes)))
+    learnt = joined_windows(_passes(train, out / "passes" / "train", training, training.augmented_passes))
     (asked,) = _passes(valid, out / "passes" / "valid", training, 0)
     truth = EMOTION_OF_STATE[asked.state]
 
@@ -80,8 +80,7 @@ def shipped_network() -> WindowNetwork:
 
 
 def _passes(clips: list[Clip], folder: Path, training: SpeechTraining, changed: int) -> list[Windows]:
-    sound: Callable[[Clip], npt.NDArray[np.float32]] = lambda clip: sound_of(clip.path)  # noqa: E731
-    return list(window_passes(clips, folder, training.network.streams, changed, sound))
+    return list(window_passes(clips, folder, training.network.streams, changed, lambda clip: sound_of(clip.path)))
 
 
 @torch.no_grad()
