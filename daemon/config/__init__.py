@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from daemon.config.contradictions import contradictions
 from daemon.config.endpoints import KafkaSink, KafkaSource, Sinks, Sources, StdoutSink
 from daemon.config.kafka import Delivery
-from daemon.config.values import Address, Section
+from daemon.config.values import Address, SecretFile, Section
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.connection import Connection
 from streams.windows import SegmentGrid, WindowGrid
@@ -144,6 +144,12 @@ class Http(Section):
 
     bind: Address = Field(
         default="127.0.0.1:9109", description='"host:port"; port 0 takes a free one; empty turns it off'
+    )
+    token_file: SecretFile = Field(
+        default="", description="holds the token that requests must bear; needed where bind is not a loopback address"
+    )
+    allow_anonymous: bool = Field(
+        default=False, description="answer whoever reaches bind without a token, on any address"
     )
 
 

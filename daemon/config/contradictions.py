@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.config.endpoints import ChatSettings, ChatSource, KafkaSink, KafkaSource
 from daemon.config.kafka import Delivery, KafkaSecurity, KafkaSinkSettings, KafkaSourceSettings
-from daemon.config.values import KeyPath
+from daemon.config.values import KeyPath, is_loopback
 from streams.clock import NS_PER_S
 
 if TYPE_CHECKING:
-    from daemon.config import Config, Windows
+    from daemon.config import Config, Http, Windows
 
 Contradiction = tuple[KeyPath, str, Any]
 """Key path, sentence, and the value that stands there."""
@@ -32,6 +32,7 @@ def contradictions(config: "Config") -> Iterator[Contradiction]:
     if config.model.set_coverage and config.windows.smoothing_ns:
         sentence = "must be 0 with windows.smoothing_s: sets keep their promise for windows that are answered alone"
         yield ("model", "set_coverage"), sentence, config.model.set_coverage
+    yield from _of_http(config.http)
     yield from _repeated(config)
     kafka = config.kafka_source
     for index, source in enumerate(config.sources):
@@ -66,6 +67,16 @@ def _of_windows(windows: "Windows") -> Iterator[Contradiction]:
             "a session that is forgotten is not smoothed by what was before"
         )
         yield ("windows", "session_timeout_s"), sentence, windows.session_timeout_s
+
+
+def _of_http(http: "Http") -> Iterator[Contradiction]:
+    if http.bind and not (is_loopback(http.bind) or http.token_file or http.allow_anonymous):
+        sentence = (
+            "is reached from other machines, so it needs http.token_file, or http.allow_anonymous = true for no token"
+        )
+        yield ("http", "bind"), sentence, http.bind
+    if http.token_file and http.allow_anonymous:
+        yield ("http", "allow_anonymous"), "has no meaning with http.token_file", True
 
 
 def _repeated(config: "Config") -> Iterator[Contradiction]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from daemon.config.values import Section, as_tuple, split_address
+from daemon.config.values import File, SecretFile, Section, as_tuple, split_address
 from streams.kafka.connection import Connection, Mechanism, Protocol, Security
 
 
@@ -20,15 +20,7 @@ def _servers(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def _file(value: str) -> str:
-    name = value.removeprefix("credential:")
-    if name != value and (not name or "/" in name):
-        raise ValueError('must be a path, or "credential:NAME" with a name that systemd\'s LoadCredential= gives')
-    return value
-
-
 Servers = Annotated[tuple[str, ...], BeforeValidator(as_tuple), AfterValidator(_servers)]
-File = Annotated[str, AfterValidator(_file)]
 Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 OptionalTopic = Annotated[str, Field(max_length=249, pattern=r"^[A-Za-z0-9._-]*$")]
 ContentType = Annotated[str, Field(min_length=1, max_length=256)]
@@ -40,12 +32,12 @@ class KafkaSecurity(Section):
     protocol: Protocol = Field(default="plaintext", description="tls and sasl_tls encrypt and check the cluster's name")
     ca_file: File = Field(default="", description="PEM; empty trusts the authorities that the system trusts")
     certificate_file: File = Field(default="", description="PEM; shown where the cluster asks for it (mutual TLS)")
-    key_file: File = Field(default="", description="PEM; empty where certificate_file holds the key too")
-    key_password_file: File = Field(default="", description="holds the password of the key")
+    key_file: SecretFile = Field(default="", description="PEM; empty where certificate_file holds the key too")
+    key_password_file: SecretFile = Field(default="", description="holds the password of the key")
     mechanism: Literal["", Mechanism] = Field(default="", description="how to log in with sasl_plaintext and sasl_tls")
     username: str = Field(default="", max_length=256, description="for PLAIN and SCRAM")
-    password_file: File = Field(default="", description="for PLAIN and SCRAM; holds the password")
-    token_file: File = Field(default="", description="for OAUTHBEARER; read again whenever a token is asked for")
+    password_file: SecretFile = Field(default="", description="for PLAIN and SCRAM; holds the password")
+    token_file: SecretFile = Field(default="", description="for OAUTHBEARER; read again whenever a token is asked for")
 
     @property
     def security(self) -> Security:

@@ -1,12 +1,24 @@
 """The kinds of value a configuration holds, and the strictness every table of it has."""
 
+import ipaddress
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 KeyPath = tuple[str | int, ...]
 """Where a key stands: `("sources", 1, "camera", "device")`."""
+
+CREDENTIAL = "credential:"
+"""Before the name of a file that systemd's LoadCredential= gives."""
+
+
+class FileUse(Enum):
+    """What a file that is named in the configuration must be, on the machine that it is used on."""
+
+    READ = "read"
+    SECRET = "secret"
 
 
 def as_tuple(value: Any) -> Any:
@@ -44,6 +56,22 @@ def split_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches "host:port"; a host name other than localhost may be anything."""
+    host, _ = split_address(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _file(value: str) -> str:
+    name = value.removeprefix(CREDENTIAL)
+    if name != value and (not name or "/" in name):
+        raise ValueError('must be a path, or "credential:NAME" with a name that systemd\'s LoadCredential= gives')
+    return value
+
+
 def _address_or_empty(value: Any) -> Any:
     if isinstance(value, str) and value:
         split_address(value)
@@ -54,6 +82,8 @@ Speed = Annotated[Literal["max"] | float, BeforeValidator(_speed)]
 Device = Annotated[int | str, BeforeValidator(_device)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Address = Annotated[str, BeforeValidator(_address_or_empty)]
+File = Annotated[str, AfterValidator(_file), FileUse.READ]
+SecretFile = Annotated[str, AfterValidator(_file), FileUse.SECRET]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 SessionId = Annotated[str, Field(min_length=1, max_length=256)]
 

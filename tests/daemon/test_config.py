@@ -1,5 +1,6 @@
 """What the configuration holds, where it comes from, and what it says when it cannot be used."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -183,6 +184,30 @@ drain_timeout_s = -1
 def test_a_chat_source_says_what_its_transport_needs(tmp_path: Path, chat: str, expected: str) -> None:
     (problem,) = problems(tmp_path, f"[[sources]]\nkind = 'chat'\n[sources.chat]\n{chat}\n")
     assert problem.startswith(f"camera.toml:{expected}")
+
+
+OPEN = (
+    "is reached from other machines, so it needs http.token_file, or http.allow_anonymous = true for no token (is {!s})"
+)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:9109", "[::]:9109", "192.0.2.1:80", "affectd.example:9109"])
+def test_an_address_that_others_reach_needs_a_token_or_to_be_open_on_purpose(tmp_path: Path, bind: str) -> None:
+    text = f'[http]\nbind = "{bind}"\n'
+    assert problems(tmp_path, text) == [f"camera.toml:2 http.bind: {OPEN.format(json.dumps(bind))}"]
+    assert load(write(tmp_path, text + "token_file = 'token'\n"), {}).http.token_file == "token"
+    assert load(write(tmp_path, text + "allow_anonymous = true\n"), {}).http.allow_anonymous
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:9109", "127.8.8.8:1", "[::1]:9109", "localhost:0", ""])
+def test_a_loopback_address_needs_no_token(bind: str) -> None:
+    assert load(None, {"AFFECTD__HTTP__BIND": bind}).http.bind == bind
+
+
+def test_a_token_and_access_without_one_contradict_each_other(tmp_path: Path) -> None:
+    assert problems(tmp_path, "[http]\ntoken_file = 'token'\nallow_anonymous = true\n") == [
+        "camera.toml:3 http.allow_anonymous: has no meaning with http.token_file (is true)"
+    ]
 
 
 def test_two_sources_may_not_share_a_name(tmp_path: Path) -> None:
