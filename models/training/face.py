@@ -27,6 +27,7 @@ from models.face.encoder import FaceEncoder, face_qualities, load_network, save_
 from models.face.expressions import EXPRESSIONS
 from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig, build_network
 from models.labels import EMOTIONS
+from models.precision import mixed_precision
 from models.training.augment_face import augment_faces, mix_faces
 from models.training.distributed import rank, split_rows
 from models.training.loop import FitConfig, FitResult, Metrics, fit
@@ -57,7 +58,7 @@ class FaceTraining:
     of accuracy better together than the residual one alone, and cost twice as much. from_shipped: goes on from the
     shipped networks instead, which a few hundred faces are enough for. loss: of the votes, or of the majority with
     focus on hard faces. class_weight_power: of the loss's weights by class, beside the drawing; 0 for none.
-    mixup_alpha: 0 for none. bf16: halves the time of an epoch on a CPU that has bfloat16 units.
+    mixup_alpha: 0 for none. bf16: bfloat16 where it is faster than float32 (`models.precision`).
     """
 
     networks: Sequence[NetworkConfig] = field(default_factory=lambda: (NetworkConfig(),))
@@ -225,7 +226,7 @@ def _fit(
         return distribution_loss(logits, votes, weights)
 
     def validate(net: nn.Module) -> Metrics:
-        with torch.autocast("cpu", torch.bfloat16, enabled=training.bf16):
+        with mixed_precision("cpu", training.bf16):
             figures = expression_figures(expression_logits(net, valid.images), valid.labels, log_prior)
         accuracy, uar = figures["fer8"]["accuracy"], figures["ekman7_equal"]["uar"]
         return {"accuracy8": accuracy, "uar7_equal": uar, "score": (accuracy + uar) / 2}

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from models.precision import mixed_precision
 from models.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.training.distributed import as_the_first_has_them, mean_over_processes, processes, rank
 from models.training.schedule import Schedule, share_of_rate
@@ -32,7 +33,8 @@ class FitConfig:
     metric: key of `validate`'s answer that is maximised. steps_per_epoch: optimiser steps the schedule counts on.
     warmup_epochs: linear rise of the learning rate, before the schedule begins.
     clip_norm: upper bound of the gradient's norm, 0 for none. patience: epochs without a better metric before stopping.
-    ema_decay: 0 keeps the trained weights themselves. bf16: forward pass under bfloat16 autocast.
+    ema_decay: 0 keeps the trained weights themselves. bf16: forward pass under bfloat16 autocast, where the
+    device gains by it.
     """
 
     epochs: int
@@ -177,7 +179,7 @@ def _train_epoch(run: _Run, batches: Iterable[Any], config: FitConfig) -> float:
         for group in run.optimiser.param_groups:
             group["lr"] = _learning_rate(config, done, run.result.history)
         run.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16, enabled=config.bf16):
+        with mixed_precision(device, config.bf16):
             value = run.parallel(batch)
         if not torch.isfinite(value):
             raise FloatingPointError(f"epoch {epoch}, step {step}: the loss is {value.item()}")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from models.data.speech_corpora import Clip, read_pcm
+from models.precision import mixed_precision
 from models.speech import whisper
 from models.speech.activity import VoiceActivity
 from models.speech.encoder import HOP_SAMPLES, SpeechSegment, prepare_segment
@@ -128,7 +129,7 @@ def _statistics(windows: Sequence[Sequence[SpeechSegment]], streams: Sequence[in
         batch = segments[start : start + _BATCH]
         mel = torch.from_numpy(np.stack([segment.mel for segment in batch]))
         voiced = torch.from_numpy(np.stack([segment.voiced for segment in batch]))
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):  # a third of the time
+        with torch.inference_mode(), mixed_precision("cpu"):
             found = segment_statistics(encoder, mel, voiced, streams)
         read.update(zip(map(id, batch), found, strict=True))
     of_windows = []

@@ -21,6 +21,7 @@ from torch.nn import functional
 from models.data.own_lines import own_lines
 from models.data.text_corpora import CORPORA, TextSample, read_corpus, without_repeats
 from models.labels import EMOTIONS
+from models.precision import mixed_precision
 from models.text.measure import emotion_figures, risk_figures, text_logits
 from models.text.minilm import load_minilm, minilm_vocabulary
 from models.text.network import LineEncoder, TextNetwork
@@ -278,7 +279,7 @@ def score(network: nn.Module, valid: Mapping[str, Rows], priors: Mapping[str, Fl
     emotions, risks = [], []
     for name, rows in valid.items():
         for corpus, of in ((None, name), (name, f"{name}/own")):
-            with torch.autocast(next(network.parameters()).device.type, torch.bfloat16):
+            with mixed_precision(next(network.parameters()).device):
                 emotion, risk = text_logits(network, rows.lines, corpus)
             if rows.emotion.any():
                 reached = emotion_figures(emotion, rows.emotion, priors[name])
