@@ -96,9 +96,14 @@ class Scoring:
         return self._engine.device.broken
 
     @property
-    def refused(self) -> bool:
-        """Whether a sink has refused a prediction."""
-        return self._publisher.failed
+    def undelivered(self) -> bool:
+        """Whether something was not acknowledged before the end."""
+        return self._publisher.undelivered
+
+    @property
+    def refused(self) -> int:
+        """How many predictions were refused so far, by a sink or by the schema."""
+        return self._publisher.refused
 
     @property
     def under_way(self) -> int:

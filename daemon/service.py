@@ -246,10 +246,12 @@ class Service:
     def _exit_status(self, scoring: Scoring, drained: bool) -> ExitCode:
         if scoring.broken:
             return ExitCode.DEVICE_FAULT
-        if not drained or scoring.refused:
+        if not drained or scoring.undelivered:
             return ExitCode.UNAVAILABLE
-        if self._stop.is_set():
+        if self._stop.is_set():  # what was refused in a long life is counted; the status is that of the drain
             return ExitCode.OK
+        if scoring.refused:
+            return ExitCode.UNAVAILABLE
         failed = any(runner.state is SourceState.FAILED for runner in self._runners)
         return ExitCode.BAD_DATA if failed else ExitCode.OK
 
