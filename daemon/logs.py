@@ -13,6 +13,8 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import Processor
 
+from daemon.log_flood import FloodGuard
+
 PAYLOAD_KEYS = frozenset({"payload", "text", "line", "transcript", "author", "picture", "samples"})
 _QUIET = ("uvicorn.access", "uvicorn.error", "httpx", "httpcore", "PIL", "matplotlib", "faster_whisper", "kafka")
 
@@ -45,6 +47,7 @@ def configure(level: str, form: Literal["auto", "json", "human"], stream: TextIO
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared], processors=_render(human, out)
         )
     )
+    handler.addFilter(FloodGuard(handler))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

@@ -262,6 +262,11 @@ class Metrics:
         """The model that is loaded, and what it runs on."""
         self._model.info({"name": name, "version": version, "digest": digest, "device": device})
 
+    def refused(self) -> dict[str, int]:
+        """How many records were set aside or left out as unusable so far, by reason."""
+        samples = [sample for metric in self._dead_letters.collect() for sample in metric.samples]
+        return {s.labels["reason"]: round(s.value) for s in samples if s.name.endswith("_total")}
+
     def watch_timeline(self, *, watermark_lag_s: Read, sessions: Read, idle_streams: Read, open_windows: Read) -> None:
         """What the timeline thread holds, to be read at every scrape."""
         self._watermark_lag.set_function(watermark_lag_s)

@@ -8,7 +8,7 @@ from daemon.config import Config
 from daemon.config.errors import ConfigurationError
 from daemon.engine import Batching, Lookback, ScoringEngine
 from daemon.instruments import Instruments
-from daemon.pipeline import Encoded, Message, Pipeline, Published
+from daemon.pipeline import Encoded, Message, Pipeline, Published, Tally
 from daemon.preparers import build_workers
 from daemon.publication import Publication
 from daemon.publisher import Publisher
@@ -104,6 +104,11 @@ class Scoring:
     def refused(self) -> int:
         """How many predictions were refused so far, by a sink or by the schema."""
         return self._publisher.refused
+
+    @property
+    def tally(self) -> Tally:
+        """What became of records so far."""
+        return self._pipeline.tally
 
     @property
     def under_way(self) -> int:

@@ -21,7 +21,7 @@ from daemon.feed import EventFeed
 from daemon.http import Health, HttpServer, Posted, build_app
 from daemon.instruments import Instruments
 from daemon.lifecycle import LifecycleState, moved
-from daemon.pipeline import Message
+from daemon.pipeline import Message, Tally
 from daemon.scoring import Scoring
 from daemon.sdnotify import ServiceNotifier
 from daemon.wiring import Endpoints, build_endpoints, limits
@@ -96,6 +96,11 @@ class Service:
         if http is not None:
             http.stop()
         return self._exit_status(scoring, drained)
+
+    @property
+    def tally(self) -> Tally:
+        """What became of records so far."""
+        return Tally() if self._scoring is None else self._scoring.tally
 
     def stop(self) -> None:
         """Asks the service to drain; from any thread or signal handler."""
