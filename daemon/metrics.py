@@ -80,6 +80,7 @@ class Metrics:
         self._dropped = self._counter("events_dropped", "Events left out by a policy", "modality", "reason")
         self._decode = self._histogram("decode_seconds", "Decoding of one record", _DECODE_S, "modality")
         self._dead_letters = self._counter("dead_letters", "Records set aside as unusable", "reason")
+        self._http_refused = self._counter("http_refused", "Connections and requests that were not served", "reason")
 
     def _register_windows(self) -> None:
         self._watermark_lag = self._gauge("watermark_lag_seconds", "Wall clock minus the oldest session's watermark")
@@ -169,6 +170,10 @@ class Metrics:
     def dropped(self, modality: Modality, reason: str, count: int = 1) -> None:
         """Events or records left out by a named policy."""
         self._dropped.labels(modality, reason).inc(count)
+
+    def http_refused(self, reason: str) -> None:
+        """A connection or request was not served: of a client's doing, or for want of room."""
+        self._http_refused.labels(reason).inc()
 
     def dead_letter(self, reason: str) -> None:
         """A record was set aside as unusable."""

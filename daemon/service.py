@@ -19,6 +19,7 @@ from daemon.config.values import split_address
 from daemon.exit_codes import ExitCode
 from daemon.feed import EventFeed
 from daemon.http import Health, HttpServer, Posted, build_app
+from daemon.http_access import Access, RefusalReason
 from daemon.instruments import Instruments
 from daemon.lifecycle import LifecycleState, moved
 from daemon.pipeline import Message, Tally
@@ -173,6 +174,9 @@ class Service:
     def refused(self, reason: str) -> None:
         self._metrics.dead_letter(reason)
 
+    def http_refused(self, reason: RefusalReason) -> None:
+        self._metrics.http_refused(reason)
+
     def post_chat(self, record: Record) -> Posted:
         if self._posted_chat is None:
             return Posted.NO_SOURCE
@@ -181,13 +185,14 @@ class Service:
     # Start.
 
     def _start_http(self) -> HttpServer | None:
-        if not self._config.http.bind:
+        http = self._config.http
+        if not http.bind:
             return None
-        server = HttpServer(
-            self._config.http.bind, build_app(self, self._feed, self._clock, limits(self._config)), self._feed
-        )
+        access = Access(http.bind, http.allowed_hosts, http.token_file)
+        app = build_app(self, self._feed, self._clock, limits(self._config), access)
+        server = HttpServer(http.bind, app, self._feed, self.http_refused)
         server.start()
-        log.info("listening", http=f"{split_address(self._config.http.bind)[0]}:{server.port}")
+        log.info("listening", http=f"{split_address(http.bind)[0]}:{server.port}")
         return server
 
     def _published(self, prediction: Prediction, line: bytes) -> None:

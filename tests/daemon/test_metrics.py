@@ -52,6 +52,7 @@ def everything_happened() -> Metrics:
     metrics.decoded(Modality.VIDEO, 0.004)
     metrics.dropped(Modality.VIDEO, "newest_wins", 3)
     metrics.dead_letter("too_long")
+    metrics.http_refused("host")
     metrics.late(Modality.TEXT)
     metrics.window_dropped("inference")
     metrics.window_closed("watermark")
