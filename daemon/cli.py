@@ -24,6 +24,7 @@ from daemon.config.reference import effective
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode, exit_code
 from daemon.metrics import package_version
+from streams.disclosure import disclosed
 
 log = structlog.get_logger(__name__)
 
@@ -175,7 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure("info", "auto")
     try:
         status = cli.main(args=arguments, prog_name="affectd", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return int(status or ExitCode.OK)
     except click.ClickException as error:
         error.show()
@@ -183,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED_STATUS
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains as it exits
         return _SIGPIPE_STATUS
     except Exception as error:
         return _explain(error)
@@ -192,8 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _explain(error: Exception) -> ExitCode:
     code = exit_code(error)
     if code is ExitCode.BUG:
-        click.echo(f"affectd: a bug: {type(error).__name__}: {error} (log.level=debug shows where)", err=True)
+        click.echo(f"affectd: a bug: {disclosed(error)} (log.level=debug shows the way to it)", err=True)
         log.debug("bug", exc_info=error)
     else:
-        click.echo(str(error), err=True)
+        click.echo(disclosed(error), err=True)
     return code

@@ -1,16 +1,10 @@
-"""What the command's exit status means (after sysexits.h), and which status an error ends it with."""
+"""What the command's exit status means (after sysexits.h), and which status an error ends it with.
+
+Errors are told apart by the names of their classes, so that nothing is imported when something has gone wrong: an
+error whose module was never imported cannot have been raised.
+"""
 
 from enum import IntEnum
-
-from daemon.config.errors import ConfigurationError
-from daemon.http import CannotBind
-from streams.kafka.checks import ChecksFailed
-from streams.kafka.connection import ConnectionProblem
-from streams.kafka.faults import BrokerUnavailable
-from streams.kafka.reach import Refused, Unreachable
-from streams.kafka.resubmissions import TooScattered
-from streams.sinks.base import SinkError
-from streams.sources.base import SourceError
 
 
 class ExitCode(IntEnum):
@@ -25,32 +19,31 @@ class ExitCode(IntEnum):
     CONFIGURATION = 78
 
 
-def exit_code(error: Exception) -> ExitCode:
+STATUS_BY_ERROR = {
+    "daemon.config.errors.ConfigurationError": ExitCode.CONFIGURATION,
+    "daemon.http.CannotBind": ExitCode.UNAVAILABLE,
+    "models.artifact.ModelError": ExitCode.CONFIGURATION,
+    "models.data.manifest.ManifestError": ExitCode.BAD_DATA,
+    "models.evaluation.row_types.EvaluationError": ExitCode.BAD_DATA,
+    "models.model.DeviceUnavailableError": ExitCode.UNAVAILABLE,
+    "models.training.command.TrainingError": ExitCode.BAD_DATA,
+    "streams.kafka.checks.ChecksFailed": ExitCode.UNAVAILABLE,
+    "streams.kafka.connection.ConnectionProblem": ExitCode.CONFIGURATION,
+    "streams.kafka.faults.BrokerUnavailable": ExitCode.UNAVAILABLE,
+    "streams.kafka.reach.Refused": ExitCode.CONFIGURATION,
+    "streams.kafka.reach.Unreachable": ExitCode.UNAVAILABLE,
+    "streams.kafka.resubmissions.TooScattered": ExitCode.USAGE,
+    "streams.sinks.base.SinkError": ExitCode.UNAVAILABLE,
+    "streams.sources.base.SourceError": ExitCode.BAD_DATA,
+    "builtins.MemoryError": ExitCode.UNAVAILABLE,
+    "builtins.OSError": ExitCode.UNAVAILABLE,  # the disk is full, or a folder may not be written
+}
+
+
+def exit_code(error: BaseException) -> ExitCode:
     """The status for an error that ended a command; BUG for one that nobody foresaw."""
-    match error:
-        case ConfigurationError() | ConnectionProblem() | Refused():
-            return ExitCode.CONFIGURATION
-        case CannotBind() | SinkError() | BrokerUnavailable() | Unreachable() | ChecksFailed():
-            return ExitCode.UNAVAILABLE
-        case SourceError():
-            return ExitCode.BAD_DATA
-        case TooScattered():
-            return ExitCode.USAGE
-    return _of_a_model(error)
-
-
-def _of_a_model(error: Exception) -> ExitCode:
-    from models.artifact import ModelError  # these bring torch, so they are asked last
-    from models.data.manifest import ManifestError
-    from models.evaluation.rows import EvaluationError
-    from models.model import DeviceUnavailableError
-    from models.training.command import TrainingError
-
-    match error:
-        case ModelError():
-            return ExitCode.CONFIGURATION
-        case EvaluationError() | ManifestError() | TrainingError():
-            return ExitCode.BAD_DATA
-        case DeviceUnavailableError():
-            return ExitCode.UNAVAILABLE
+    for kind in type(error).__mro__:
+        status = STATUS_BY_ERROR.get(f"{kind.__module__}.{kind.__qualname__}")
+        if status is not None:
+            return status
     return ExitCode.BUG

@@ -1,5 +1,6 @@
 """The command line: what it prints where, and the exit status of each kind of end."""
 
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -10,7 +11,7 @@ import pytest
 from daemon.cli import main
 from daemon.config.errors import ConfigurationError
 from daemon.config.source import load
-from daemon.exit_codes import ExitCode, exit_code
+from daemon.exit_codes import STATUS_BY_ERROR, ExitCode, exit_code
 from daemon.http import CannotBind
 from models.artifact import ModelError
 from models.data.manifest import ManifestError
@@ -136,10 +137,37 @@ def test_the_cluster_is_that_of_a_configuration_or_of_a_broker_not_both(
         (ModelError("x"), ExitCode.CONFIGURATION),
         (CannotBind("x"), ExitCode.UNAVAILABLE),
         (KeyError("x"), ExitCode.BUG),
+        (MemoryError(), ExitCode.UNAVAILABLE),
+        (PermissionError("x"), ExitCode.UNAVAILABLE),
     ],
 )
 def test_each_kind_of_error_has_its_status(error: Exception, code: ExitCode) -> None:
     assert exit_code(error) is code
+
+
+@pytest.mark.parametrize("name", STATUS_BY_ERROR)
+def test_the_errors_that_have_a_status_exist(name: str) -> None:
+    module, _, kind = name.rpartition(".")
+    assert issubclass(getattr(importlib.import_module(module), kind), Exception)
+
+
+@pytest.mark.parametrize(
+    "error", ["MemoryError()", "KeyError('what was said')", "OSError(28, 'No space left on device')"]
+)
+def test_nothing_is_imported_to_tell_of_an_error(error: str) -> None:
+    code = f"""
+import sys
+from daemon import cli
+def fails(**_): raise {error}
+cli.cli.commands["devices"].callback = fails
+before = set(sys.modules)
+status = cli.main(["devices"])
+print(status, sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == ("70 []\n" if "Key" in error else "75 []\n")
+    assert "what was said" not in done.stderr
+    assert any(told in done.stderr for told in ("not enough memory", "KeyError", "No space left on device"))
 
 
 def test_training_offers_every_task(capsys: Captured) -> None:

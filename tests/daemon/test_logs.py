@@ -3,12 +3,14 @@
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from daemon import logs
+from streams.sources.base import SourceError
 
 pytestmark = pytest.mark.unit
 
@@ -47,10 +49,62 @@ def test_an_exception_is_part_of_its_entry() -> None:
     out = io.StringIO()
     logs.configure("info", "json", out)
     try:
-        raise OSError("camera gone")
-    except OSError:
+        raise SourceError("camera gone")
+    except SourceError:
         structlog.get_logger("x").exception("source broke")
-    assert "camera gone" in json.loads(out.getvalue())["exception"]
+    told = json.loads(out.getvalue())["exception"]
+    assert "SourceError: camera gone" in told
+    assert "test_logs.py" in told
+
+
+@pytest.mark.parametrize("form", ["json", "human"])
+def test_an_exception_shows_the_way_to_it_and_neither_values_nor_the_words_of_others(form: str) -> None:
+    def fails(said: str) -> None:
+        try:
+            raise ValueError(f"cannot read {said}")
+        except ValueError as error:
+            raise SourceError("no text") from error
+
+    out = io.StringIO()
+    logs.configure("info", form, out)  # type: ignore[arg-type]
+    for log in (structlog.get_logger("ours"), logging.getLogger("elsewhere")):
+        try:
+            fails("my secret")
+        except SourceError as error:
+            log.exception("failed")
+            log.error("failed", exc_info=error)
+    structlog.get_logger("ours").error("failed", error=ValueError("my secret"))
+    assert "my secret" not in out.getvalue()
+    assert "in fails" in out.getvalue()
+    assert "ValueError" in out.getvalue()
+    assert "SourceError: no text" in out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "human"])
+def test_no_address_is_logged_with_its_password(form: str) -> None:
+    out = io.StringIO()
+    logs.configure("info", form, out)  # type: ignore[arg-type]
+    structlog.get_logger("ours").info(
+        "rtsp://me:s3cr/et@w0rd@host/1 is away", error=SourceError("http://s3cr@host: no")
+    )
+    logging.getLogger("elsewhere").warning("cannot open '%s'", "rtsp://me:s3cr@host/1")
+    assert "s3cr" not in out.getvalue()
+    assert "w0rd" not in out.getvalue()
+    assert "rtsp://...@host/1" in out.getvalue()
+
+
+def test_what_ends_a_thread_is_logged_like_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    logs.report_uncaught()
+    thread = threading.Thread(target=lambda: int("what was said"), name="worker")
+    thread.start()
+    thread.join()
+    entry = json.loads(out.getvalue())
+    assert (entry["thread"], entry["level"]) == ("worker", "error")
+    assert "ValueError" in entry["exception"]
+    assert "what was said" not in out.getvalue()
 
 
 def test_what_is_below_the_level_is_left_out() -> None:
@@ -82,56 +136,3 @@ def test_payload_never_reaches_the_log(key: str, form: str) -> None:
     logging.getLogger("y").info("chat line refused", extra={key: "what was said"})
     assert "what was said" not in out.getvalue()
     assert "(removed)" in out.getvalue()
-
-
-def entries(out: io.StringIO) -> list[dict[str, object]]:
-    return [json.loads(line) for line in out.getvalue().splitlines()]
-
-
-def at(moment_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on the logging package reads this time."""
-    monkeypatch.setattr(logging.time, "time", lambda: moment_s)  # type: ignore[attr-defined]
-    monkeypatch.setattr(logging.time, "time_ns", lambda: round(moment_s * 1e9))  # type: ignore[attr-defined]
-
-
-def test_a_flood_of_warnings_of_one_kind_is_a_few_lines_and_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    out = io.StringIO()
-    logs.configure("info", "json", out)
-    at(1000.0, monkeypatch)
-    for number in range(1000):
-        structlog.get_logger("x").warning("a record is set aside", reason="corrupt", why=f"byte {number}")
-    structlog.get_logger("x").warning("a record is set aside", reason="oversized")
-    assert [entry["reason"] for entry in entries(out)] == ["corrupt"] * 5 + ["oversized"]
-    at(1031.0, monkeypatch)
-    structlog.get_logger("x").info("anything else")
-    *_, counted, other = entries(out)
-    assert (counted["reason"], counted["repeated"]) == ("corrupt", 995)
-    assert other["event"] == "anything else"
-
-
-def test_warnings_that_come_now_and_then_and_what_is_no_warning_are_all_written(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    out = io.StringIO()
-    logs.configure("info", "json", out)
-    for number in range(20):
-        at(1000.0 + 10 * number, monkeypatch)
-        structlog.get_logger("x").warning("a sink is blocked")
-    for _ in range(20):
-        structlog.get_logger("x").info("lifecycle")
-    assert len(entries(out)) == 40
-    assert not any("repeated" in entry for entry in entries(out))
-
-
-def test_other_packages_cannot_flood_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    out = io.StringIO()
-    logs.configure("info", "json", out)
-    at(1000.0, monkeypatch)
-    for number in range(50):
-        logging.getLogger("kafka.client").warning("node %d is not ready", number)
-    at(1031.0, monkeypatch)
-    logging.getLogger("kafka.client").warning("node %d is not ready", 50)
-    assert [entry["event"] for entry in entries(out)[5:]] == [
-        "node 49 is not ready (repeated 45 times)",
-        "node 50 is not ready",
-    ]

@@ -1,0 +1,57 @@
+"""What of an error or an address may leave the process, in logs, on status pages and on a terminal.
+
+An error class of ours is worded in this project, without content. The message of any other may hold what it was
+given, a line of chat or a password, so that only its type and its place in the code are told; an `OSError` of the
+system adds its reason and file name.
+"""
+
+import re
+import traceback
+from pathlib import Path
+
+_OURS = ("daemon", "streams", "models")
+_ROOT = Path(__file__).parents[1]
+_LOGIN = re.compile(r"(?<=://)[^\s'\"<>]*@")  # to the last @, since a password may hold one, and slashes
+
+
+def masked(text: str) -> str:
+    """`text` with the log-in of every address in it left out: `rtsp://...@camera/1`."""
+    return _LOGIN.sub("...@", text)
+
+
+def disclosed(error: BaseException) -> str:
+    """One sentence about `error` that holds no content and no password."""
+    kind = type(error)
+    if kind.__module__.partition(".")[0] in _OURS:
+        return masked(str(error)) or kind.__name__
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        named = f"{error.strerror}: {error.filename}" if error.filename is not None else error.strerror
+        return masked(named)
+    if isinstance(error, MemoryError):
+        return f"not enough memory{_place(error)}"
+    return f"{kind.__name__}{_place(error)}"
+
+
+def disclosed_traceback(error: BaseException) -> str:
+    """The way to `error` and to what caused it, as file, line and function, without any value or line of code."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        frames = traceback.walk_tb(link.__traceback__)
+        way = [f'  File "{f.f_code.co_filename}", line {line}, in {f.f_code.co_name}' for f, line in frames]
+        name, told = type(link).__name__, disclosed(link)
+        last = told if told.startswith(name) else f"{name}: {told}"
+        parts.append("\n".join(("Traceback (most recent call last):", *way, last)))
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return "\n\nafter:\n\n".join(parts)
+
+
+def _place(error: BaseException) -> str:
+    """Where in our code it came from; empty if it was never raised there."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OURS:
+            return f" at {path.relative_to(_ROOT)}:{frame.lineno}"
+    return ""
