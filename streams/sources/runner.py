@@ -2,7 +2,7 @@
 
 A live source is reopened for ever, since cables are pushed back in at any hour; a source with an end that breaks has
 failed, since reading it again would emit its beginning twice. An exception that is not a SourceError is a bug: it is
-logged with its traceback and the source has failed, live or not, while the rest of the service goes on.
+logged with its traceback, and the source counts as broken like any other, while the rest of the service goes on.
 """
 
 import threading
@@ -42,6 +42,11 @@ class SourceRunner:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"source-{self.source.name}", daemon=True)
 
+    @property
+    def failed_by_bug(self) -> bool:
+        """Whether the last fault is one that nobody foresaw."""
+        return self.error is not None and not isinstance(self.error, SourceError)
+
     def start(self) -> None:
         """Starts the thread; once."""
         self._thread.start()
@@ -62,7 +67,7 @@ class SourceRunner:
                 self._wait()
             if not self.state.is_final:
                 self._move(SourceState.STOPPED)
-        except Exception as error:
+        except Exception as error:  # a fault of the runner itself
             log.exception("source failed by a bug", source=self.source.name)
             self._fail(error)
 
@@ -78,18 +83,28 @@ class SourceRunner:
             self.error = None
             running_since_ns = self.clock.monotonic_ns()
             self.source.read(self._emit_counted, self._stop)
-        except SourceError as error:
+        except Exception as error:
+            if not isinstance(error, SourceError):
+                log.exception("source broke by a bug", source=self.source.name)
             return self._broken(error, running_since_ns)
         finally:
-            self.source.close()
+            self._close()
         self._move(SourceState.STOPPED if self._stop.is_set() else SourceState.ENDED)
         return True
 
-    def _broken(self, error: SourceError, running_since_ns: int | None) -> bool:
+    def _close(self) -> None:
+        try:
+            self.source.close()
+        except Exception:  # whatever it still holds, the next life is another
+            log.exception("source did not close in an orderly way", source=self.source.name)
+
+    def _broken(self, error: Exception, running_since_ns: int | None) -> bool:
         if self._stop.is_set():
+            if not isinstance(error, SourceError):
+                self.error = error
             return True
         if not self.source.live:
-            log.error("source failed", source=self.source.name, error=str(error))
+            log.error("source failed", source=self.source.name, error=error)
             self._fail(error)
             return True
         if running_since_ns is not None and self.clock.monotonic_ns() - running_since_ns >= _WELL_AFTER_NS:
@@ -100,7 +115,7 @@ class SourceRunner:
 
     def _wait(self) -> None:
         wait_s = self.backoff.next_s()
-        log.warning("source broke; it is opened again", source=self.source.name, error=str(self.error), wait_s=wait_s)
+        log.warning("source broke; it is opened again", source=self.source.name, error=self.error, wait_s=wait_s)
         if not self.clock.wait(self._stop, wait_s):
             self.telemetry.reconnect(self.source.name)
 

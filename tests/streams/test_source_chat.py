@@ -401,6 +401,7 @@ def posted(text: str) -> Record:
 def test_a_posted_message_happens_when_it_is_posted() -> None:
     clock = ManualClock()
     chat = PostedChat(clock, NullTelemetry())
+    chat.open()
     posted_ns = clock.wall_ns()
     assert chat.offer(posted("你好"))
     clock.advance(1)
@@ -412,19 +413,33 @@ def test_a_posted_message_happens_when_it_is_posted() -> None:
 
 def test_posting_is_refused_while_too_many_messages_wait() -> None:
     chat = PostedChat(ManualClock(), NullTelemetry(), capacity_messages=2)
+    chat.open()
     assert [chat.offer(posted(text)) for text in ("one", "two", "three")] == [True, True, False]
 
 
 def test_what_was_accepted_is_handed_on_even_when_stopped() -> None:
     chat = PostedChat(SystemClock(), NullTelemetry())
+    chat.open()
     for i in range(5):
         chat.offer(posted(str(i)))
     items = read_until(chat, lambda items: True)
     assert [item.payload for item in items if isinstance(item, Record)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
+def test_nothing_is_accepted_that_nobody_would_hand_on_before_it_opens_or_after_it_has_left() -> None:
+    chat = PostedChat(SystemClock(), NullTelemetry())
+    assert not chat.offer(posted("too early"))
+    chat.open()
+    assert chat.offer(posted("in time"))
+    items = read_until(chat, lambda items: True)
+    assert [item.payload for item in items if isinstance(item, Record)] == [b"in time"]
+    assert not chat.offer(posted("too late"))
+    assert not chat.is_open
+
+
 def test_silence_is_not_told_while_a_message_waits() -> None:
     chat = PostedChat(SystemClock(), NullTelemetry())
+    chat.open()
     for i in range(5):
         chat.offer(posted(str(i)))
     items = read_until(chat, lambda items: any(isinstance(item, Progress) for item in items))

@@ -95,14 +95,47 @@ def test_a_source_with_an_end_that_breaks_has_failed_and_keeps_the_error() -> No
     assert str(runner.error) == "the cable is out"
 
 
-def test_a_bug_in_a_source_fails_that_source_even_a_live_one() -> None:
-    def divides_by_zero(emit: Emit, stop: threading.Event) -> None:
+def divides_by_zero(emit: Emit, stop: threading.Event) -> None:
+    raise ZeroDivisionError
+
+
+def test_a_live_source_that_breaks_by_a_bug_is_opened_again_after_a_wait_too() -> None:
+    source = ScriptedSource(divides_by_zero, divides_by_zero, says_a_line)
+    runner, telemetry, items = run_to_its_end(source)
+    again = ["opening", "running", "waiting"]
+    assert telemetry.states == [*again, *again, "opening", "running", "ended"]
+    assert (telemetry.reconnects, source.closed, items, runner.error) == (2, 3, [LINE], None)
+    assert not runner.failed_by_bug
+
+
+def test_a_source_with_an_end_that_breaks_by_a_bug_has_failed_by_it() -> None:
+    runner, telemetry, _ = run_to_its_end(ScriptedSource(divides_by_zero, live=False))
+    assert telemetry.states == ["opening", "running", "failed"]
+    assert isinstance(runner.error, ZeroDivisionError)
+    assert runner.failed_by_bug
+
+
+def test_a_bug_while_it_stops_is_remembered() -> None:
+    def breaks_when_stopped(emit: Emit, stop: threading.Event) -> None:
+        runner.stop()
         raise ZeroDivisionError
 
-    source = ScriptedSource(divides_by_zero)
-    runner, telemetry, _ = run_to_its_end(source)
-    assert (telemetry.states[-1], telemetry.reconnects, source.closed) == ("failed", 0, 1)
-    assert isinstance(runner.error, ZeroDivisionError)
+    runner = SourceRunner(ScriptedSource(breaks_when_stopped), lambda item: None, ManualClock())
+    runner.start()
+    assert runner.join(10)
+    assert (runner.state, runner.failed_by_bug) == (SourceState.STOPPED, True)
+
+
+def test_a_source_that_cannot_be_closed_is_opened_again_all_the_same() -> None:
+    class Stuck(ScriptedSource):
+        def close(self) -> None:
+            super().close()
+            raise ZeroDivisionError
+
+    source = Stuck(breaks, says_a_line)
+    runner, telemetry, items = run_to_its_end(source)
+    assert (telemetry.states[-1], telemetry.reconnects, source.closed, items) == ("ended", 1, 2, [LINE])
+    assert runner.error is None
 
 
 def test_a_stopped_source_leaves_and_is_closed() -> None:
