@@ -52,7 +52,7 @@ def demo(out: Path, speed: float | None) -> int:
     click.echo("loading the model", err=True)
     click.echo(_LEGEND, err=True)
     service = Service(config, stored_endpoints(config, feed, sink), instruments, watch)
-    service.handle_signals()
+    service.handle_signals(unfinished=True)
     status = service.run()
     if not seen:
         click.echo(f"no window was scored; {predictions_file} is empty", err=True)

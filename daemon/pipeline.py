@@ -67,19 +67,10 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Tally:
-    """Records taken, those of them that were refused, and units that were encoded (or held nothing to encode)."""
-
-    taken: int = 0
-    refused: int = 0
-    encoded: int = 0
-
-
 class Pipeline:
-    """Owns all session state, on its own thread; only what has no underscore is for others, who read it.
+    """Owns all session state, on its own thread; only `drain`, `finished` and `state` are for others.
 
-    state: a picture of the sessions, taken at every tick and replaced whole. tally: what became of records so far.
+    state: a picture of the sessions, taken at every tick and replaced whole.
     """
 
     def __init__(
@@ -97,7 +88,6 @@ class Pipeline:
         max_under_way: units and windows in the engine at once, beyond which no more items are taken.
         """
         self.finished = threading.Event()
-        self.tally = Tally()
         self._inlet = inlet
         self._sessions = sessions
         self._engine = engine
@@ -169,8 +159,6 @@ class Pipeline:
                 del self._encoding[unit]
                 if unit.damage is not None:
                     self._set_aside_unit(unit, *unit.damage)
-                else:
-                    self.tally.encoded += 1
                 unit.finish()
                 self._score(self._sessions.take_ready(unit.session))
             case Published():
@@ -196,13 +184,11 @@ class Pipeline:
             case Revoked(numbers=numbers):
                 self._sessions.revoked(numbers)
             case Unreadable(modality=modality, reason=reason, why=why):
-                self.tally.taken += 1
                 self._count_set_aside(modality, reason, why, source=channel.name)
                 self._keep(item)
 
     def _add(self, record: Record, channel: Channel) -> None:
         began_ns = self._clock.monotonic_ns()
-        self.tally.taken += 1
         try:
             event = decode(record, self._limits, channel.live)
         except BadRecord as error:
@@ -231,7 +217,6 @@ class Pipeline:
             self._keep(Unreadable(record.modality, record.payload, record.received_ns, record.coordinates, reason, why))
 
     def _count_set_aside(self, modality: Modality, reason: str, why: str, **where: str | None) -> None:
-        self.tally.refused += 1
         self._metrics.dead_letter(reason)
         log.warning("a record is set aside", modality=modality, reason=reason, why=why, **where)
 

@@ -33,8 +33,12 @@ class ServiceNotifier:
         return cls(environ.get("NOTIFY_SOCKET", ""), int(watchdog_us) / 1e6 if watching else None)
 
     def ready(self, status: str) -> None:
-        """Start-up is over: warm, and the sources are open."""
+        """Start-up is over: warm, and a source is open."""
         self._send(f"READY=1\nSTATUS={_one_line(status)}")
+
+    def starting(self, status: str, within_s: float) -> None:
+        """Start-up goes on, and is to be waited for `within_s` more from now, whatever TimeoutStartSec= says."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(within_s * 1e6)}\nSTATUS={_one_line(status)}")
 
     def status(self, status: str) -> None:
         """A sentence for `systemctl status`."""

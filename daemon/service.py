@@ -1,33 +1,35 @@
 """The daemon put together: sources, scoring and HTTP, from start to drain.
 
 The main thread owns the life of it all: it starts the parts in order (HTTP first, so that probes get an answer while
-the model warms up; sources last), watches them, tells systemd, and drains them in the order the data flows. A service
-whose sources have all ended drains by itself.
+the model is imported and warms up; sources last), watches them, tells systemd, and drains them in the order the data
+flows. A service whose sources have all ended drains by itself.
+
+systemd counts it as started once it is warm and a source is open: one that is away must not have the others killed.
+`/readyz` says more: it is false while a source that is `required` is away or has failed.
 """
 
+import contextlib
 import os
-import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from daemon import signals
 from daemon.config import Config
 from daemon.config.values import split_address
 from daemon.exit_codes import ExitCode
 from daemon.feed import EventFeed
 from daemon.http import Health, HttpServer, Posted, build_app
-from daemon.http_access import Access, RefusalReason
 from daemon.instruments import Instruments
 from daemon.lifecycle import LifecycleState, moved
-from daemon.pipeline import Message, Tally
-from daemon.scoring import Scoring
+from daemon.pipeline import Message
 from daemon.sdnotify import ServiceNotifier
 from daemon.wiring import Endpoints, build_endpoints, limits
 from streams.channel import Inlet
 from streams.clock import NS_PER_S
+from streams.disclosure import disclosed
 from streams.kafka.source import KafkaSource
 from streams.predictions import Prediction
 from streams.records import Record
@@ -35,9 +37,13 @@ from streams.sources.chat_posted import PostedChat
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
 
+if TYPE_CHECKING:
+    from daemon.scoring import Scoring  # brings torch: imported while warming
+
 log = structlog.get_logger(__name__)
 
 _WATCH_S = 0.25
+_STARTED_WITHIN_S = 60.0  # what systemd is asked to wait while no source is open; asked again at every look
 _SOURCE_STOP_S = 5.0  # a network camera takes its read timeout, 3 s, to notice anything
 
 
@@ -60,6 +66,7 @@ class Service:
         self._metrics = instruments.metrics
         self._inlet: Inlet[Message] = Inlet(self._clock, self._metrics)
         self._stop = threading.Event()
+        self._stopped_status: int = ExitCode.OK
         self._notifier = ServiceNotifier.from_environment()
         self._feed = EventFeed()
         self._state = LifecycleState.STARTING
@@ -69,6 +76,7 @@ class Service:
             self._inlet.channel(feed.source.name, feed.policy, feed.capacity, feed.source.live)
             for feed in endpoints.feeds
         ]
+        self._optional = {feed.source.name for feed in endpoints.feeds if not feed.required}
         self._runners = [
             SourceRunner(feed.source, channel.put, self._clock, self._metrics)
             for feed, channel in zip(endpoints.feeds, self._channels, strict=True)
@@ -81,6 +89,8 @@ class Service:
         """Runs until the sources end or a signal says so; returns the exit status."""
         http = self._start_http()
         self._move(LifecycleState.WARMING)
+        from daemon.scoring import Scoring
+
         scoring = self._scoring = Scoring(
             self._config, self._inlet, self._endpoints, self._published, self._instruments
         )
@@ -98,25 +108,33 @@ class Service:
             http.stop()
         return self._exit_status(scoring, drained)
 
-    @property
-    def tally(self) -> Tally:
-        """What became of records so far."""
-        return Tally() if self._scoring is None else self._scoring.tally
-
     def stop(self) -> None:
         """Asks the service to drain; from any thread or signal handler."""
         self._stop.set()
 
-    def handle_signals(self) -> None:
-        """SIGTERM and SIGINT drain; a second one stops at once. For the main thread."""
+    def handle_signals(self, *, unfinished: bool = False) -> None:
+        """A signal to stop drains, or ends it at once before there is anything to drain; a second one ends it at once.
 
-        def received(number: int, frame: FrameType | None) -> None:
+        unfinished: whether to be stopped means that the work is not done, which the exit status then says (128 and the
+        signal's number). For the main thread.
+        """
+
+        def stop(number: int) -> None:
             if self._stop.is_set():
                 os._exit(128 + number)
+            self._stopped_status = 128 + number if unfinished else ExitCode.OK
             self._stop.set()
+            if self._state in (LifecycleState.STARTING, LifecycleState.WARMING):
+                self._tell("stopped before it had started")
+                self._notifier.stopping("stopped")
+                os._exit(self._stopped_status)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, received)
+        signals.install(stop, lambda: self._tell("SIGHUP is ignored: reload is not supported; restart to reconfigure"))
+
+    def _tell(self, event: str) -> None:
+        """Logs from a signal handler, which may have interrupted a write to the same stream."""
+        with contextlib.suppress(RuntimeError):
+            log.warning(event)
 
     # What HTTP sees (`daemon.http.DaemonView`).
 
@@ -134,11 +152,10 @@ class Service:
         if self._state not in (LifecycleState.OPENING, LifecycleState.RUNNING):
             reasons.append(f"the daemon is {self._state}")
         reasons += [
-            f"source {runner.source.name} is {runner.state}" + (f": {runner.error}" if runner.error else "")
+            reason
             for runner in self._runners
-            if not (runner.state is SourceState.RUNNING or runner.state.is_final)
+            if runner.source.name not in self._optional and (reason := _away(runner)) is not None
         ]
-        reasons += [reason for reason in (source.unready() for source in self._logs()) if reason is not None]
         return Health(not reasons, tuple(reasons))
 
     def status(self) -> dict[str, Any]:
@@ -154,7 +171,8 @@ class Service:
                 {
                     "name": runner.source.name,
                     "state": runner.state,
-                    "error": str(runner.error) if runner.error else None,
+                    "error": disclosed(runner.error) if runner.error else None,
+                    "required": runner.source.name not in self._optional,
                 }
                 for runner in self._runners
             ],
@@ -174,25 +192,23 @@ class Service:
     def refused(self, reason: str) -> None:
         self._metrics.dead_letter(reason)
 
-    def http_refused(self, reason: RefusalReason) -> None:
-        self._metrics.http_refused(reason)
-
     def post_chat(self, record: Record) -> Posted:
         if self._posted_chat is None:
             return Posted.NO_SOURCE
-        return Posted.ACCEPTED if self._posted_chat.offer(record) else Posted.FULL
+        if self._posted_chat.offer(record):
+            return Posted.ACCEPTED
+        return Posted.FULL if self._posted_chat.is_open else Posted.CLOSED
 
     # Start.
 
     def _start_http(self) -> HttpServer | None:
-        http = self._config.http
-        if not http.bind:
+        if not self._config.http.bind:
             return None
-        access = Access(http.bind, http.allowed_hosts, http.token_file)
-        app = build_app(self, self._feed, self._clock, limits(self._config), access)
-        server = HttpServer(http.bind, app, self._feed, self.http_refused)
+        server = HttpServer(
+            self._config.http.bind, build_app(self, self._feed, self._clock, limits(self._config)), self._feed
+        )
         server.start()
-        log.info("listening", http=f"{split_address(http.bind)[0]}:{server.port}")
+        log.info("listening", http=f"{split_address(self._config.http.bind)[0]}:{server.port}")
         return server
 
     def _published(self, prediction: Prediction, line: bytes) -> None:
@@ -201,9 +217,9 @@ class Service:
 
     # Run.
 
-    def _watch_over(self, scoring: Scoring) -> None:
+    def _watch_over(self, scoring: "Scoring") -> None:
         """Until there is a reason to drain."""
-        told_ready = False
+        started, status = False, ""
         while not self._stop.wait(_WATCH_S):
             if all(runner.state.is_final for runner in self._runners):
                 return
@@ -212,13 +228,25 @@ class Service:
             ready = self.ready().ok
             if ready != (self._state is LifecycleState.RUNNING):
                 self._move(LifecycleState.RUNNING if ready else LifecycleState.OPENING)
-            if ready and not told_ready:
-                self._notifier.ready("scoring")
-                told_ready = True
-            if self.live().ok:
+            away = [reason for runner in self._runners if (reason := _away(runner)) is not None]
+            previous, status = status, "; ".join(("scoring" if len(away) < len(self._runners) else "waiting", *away))
+            live = self.live().ok
+            if not started:
+                started = self._tell_start(status, live, len(away) < len(self._runners))
+            elif status != previous:
+                self._notifier.status(status)
+            if live:
                 self._notifier.alive()
 
-    def _drain(self, scoring: Scoring) -> bool:
+    def _tell_start(self, status: str, live: bool, is_open: bool) -> bool:
+        """Tells systemd that it has started, once a source is open; whether it has."""
+        if is_open:
+            self._notifier.ready(status)
+        elif live:
+            self._notifier.starting(status, _STARTED_WITHIN_S)
+        return is_open
+
+    def _drain(self, scoring: "Scoring") -> bool:
         """Whether everything under way was finished within the deadline."""
         self._notifier.stopping("draining")
         deadline_ns = self._clock.monotonic_ns() + round(self._config.lifecycle.drain_timeout_s * NS_PER_S)
@@ -253,15 +281,15 @@ class Service:
     def _left_s(self, deadline_ns: int) -> float:
         return max(0.0, (deadline_ns - self._clock.monotonic_ns()) / NS_PER_S)
 
-    def _exit_status(self, scoring: Scoring, drained: bool) -> ExitCode:
+    def _exit_status(self, scoring: "Scoring", drained: bool) -> int:
         if scoring.broken:
             return ExitCode.DEVICE_FAULT
-        if not drained or scoring.undelivered:
+        if any(runner.failed_by_bug for runner in self._runners):
+            return ExitCode.BUG
+        if not drained or scoring.refused:
             return ExitCode.UNAVAILABLE
-        if self._stop.is_set():  # what was refused in a long life is counted; the status is that of the drain
-            return ExitCode.OK
-        if scoring.refused:
-            return ExitCode.UNAVAILABLE
+        if self._stop.is_set():
+            return self._stopped_status
         failed = any(runner.state is SourceState.FAILED for runner in self._runners)
         return ExitCode.BAD_DATA if failed else ExitCode.OK
 
@@ -270,6 +298,15 @@ class Service:
         self._metrics.lifecycle(to)
         self._notifier.status(to)
         log.info("lifecycle", state=to)
+
+
+def _away(runner: SourceRunner) -> str | None:
+    """Why nothing comes from a source, if it is not open and has not ended well; its error is shown without content."""
+    if runner.state is SourceState.RUNNING:
+        return runner.source.unready() if isinstance(runner.source, KafkaSource) else None
+    if runner.state.is_final and runner.state is not SourceState.FAILED:
+        return None
+    return f"source {runner.source.name} is {runner.state}" + (f": {disclosed(runner.error)}" if runner.error else "")
 
 
 def run(config: Config) -> int:

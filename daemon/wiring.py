@@ -1,7 +1,7 @@
 """From configuration to parts: which source, sink and limit each table of the configuration stands for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon import kafka_wiring
@@ -49,6 +49,8 @@ class SourceFeed:
     source: Source
     policy: Policy
     capacity: int | None
+    required: bool = True
+    """Whether the service is not ready while the source is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:
     SourceError where stored sessions contradict each other, SinkError where a file cannot be written.
     """
     ledger = Ledger(timeline_config(config).grid)
-    feeds = [_source(source, config, ledger, instruments) for source in config.sources]
+    feeds = [
+        replace(_source(source, config, ledger, instruments), required=source.required) for source in config.sources
+    ]
     transactions = _transactions(config, feeds, ledger, instruments.clock)
     sinks = [_sink(sink, config, instruments.clock) for sink in config.sinks if not _in_transactions(sink, config)]
     return Endpoints(feeds, sinks, ledger, transactions)

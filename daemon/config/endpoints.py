@@ -74,39 +74,48 @@ class RecordedSettings(Section):
         return None if self.speed == "max" else self.speed
 
 
+Required = Annotated[bool, Field(description="whether /readyz is false while it is away or has failed")]
+
+
 class CameraSource(Section):
     kind: Literal["camera"]
     name: Name = Field(default="camera", description="unique; labels its metrics and logs")
+    required: Required = True
     camera: CameraSettings
 
 
 class MicrophoneSource(Section):
     kind: Literal["microphone"]
     name: Name = Field(default="microphone", description="unique; labels its metrics and logs")
+    required: Required = True
     microphone: MicrophoneSettings
 
 
 class ChatSource(Section):
     kind: Literal["chat"]
     name: Name = Field(default="chat", description="unique; labels its metrics and logs")
+    required: Required = True
     chat: ChatSettings
 
 
 class MediaSource(Section):
     kind: Literal["media"]
     name: Name = Field(default="media", description="unique; labels its metrics and logs")
+    required: Required = True
     media: MediaSettings
 
 
 class RecordedSource(Section):
     kind: Literal["recorded"]
     name: Name = Field(default="recorded", description="unique; labels its metrics and logs")
+    required: Required = True
     recorded: RecordedSettings
 
 
 class KafkaSource(Section):
     kind: Literal["kafka"]
     name: Name = Field(default="kafka", description="unique; labels its metrics and logs")
+    required: Required = True
     kafka: KafkaSourceSettings
 
 

@@ -165,7 +165,7 @@ drain_timeout_s = -1
         "camera.toml:2 windows.size_s: must be above 0 (is 0)",
         "camera.toml:13 sources[1].camera.device: must be a number or a name (is 1.5)",
         "camera.toml:12 sources[1].camera.session: is required",
-        "camera.toml:11 sources[1].fps: unknown key; known here are kind, name, camera",
+        "camera.toml:11 sources[1].fps: unknown key; known here are kind, name, required, camera",
         "camera.toml:15 sources[2].kind: must be one of 'camera', 'microphone', 'chat', 'media', 'recorded', 'kafka'"
         ' (is "kinect")',
         "camera.toml:17 lifecycle.drain_timeout_s: must be at least 0 (is -1)",

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jsonschema
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from daemon.config import Config, Http, Model
 from daemon.exit_codes import ExitCode
 from daemon.instruments import Instruments
+from daemon.sdnotify import ServiceNotifier
 from daemon.service import Service
 from daemon.wiring import SourceFeed, stored_endpoints
 from models.artifact import MANIFEST, SHIPPED
@@ -38,6 +39,7 @@ class InMemory:
     modalities: frozenset[Modality] = frozenset({Modality.TEXT})
     live: bool = False
     fault: str = ""
+    bug: Exception | None = None
     may_open: threading.Event = field(default_factory=threading.Event)
     may_end: threading.Event = field(default_factory=threading.Event)
 
@@ -49,6 +51,8 @@ class InMemory:
     def read(self, emit: Emit, stop: threading.Event) -> None:
         for item in self.items:
             emit(item)
+        if self.bug is not None:
+            raise self.bug
         self.may_end.wait(_PATIENCE_S)
 
     def close(self) -> None:
@@ -91,6 +95,18 @@ def chat(session: str = "room") -> list[Item]:
 def service(source: InMemory, sink: Kept, batch_rows: int = 4) -> Service:
     config = Config(http=Http(bind=""), model=Model(device="cpu", batch_rows=batch_rows))
     return Service(config, stored_endpoints(config, SourceFeed(source, Policy.BLOCK, 64), sink), Instruments())
+
+
+def service_of(*feeds: SourceFeed) -> Service:
+    config = Config(http=Http(bind=""), model=Model(device="cpu"))
+    return Service(config, replace(stored_endpoints(config, feeds[0], Kept()), feeds=feeds), Instruments())
+
+
+def running(daemon: Service) -> tuple[threading.Thread, list[int]]:
+    exits: list[int] = []
+    main = threading.Thread(target=lambda: exits.append(daemon.run()))
+    main.start()
+    return main, exits
 
 
 def at_once(source: InMemory) -> InMemory:
@@ -179,6 +195,93 @@ def test_it_is_ready_only_when_it_is_warm_and_its_sources_are_open() -> None:
     assert exits == [ExitCode.OK]
 
 
+@pytest.fixture
+def started_cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares a test that scores nothing the seconds of warming up."""
+    monkeypatch.setattr(AffectModel, "warm_up", lambda model, rows: None)
+
+
+class Systemd:
+    """Hears what systemd would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.heard: list[str] = []
+        monkeypatch.setattr(ServiceNotifier, "_send", lambda notifier, message: self.heard.append(message))
+
+    def has_started(self) -> bool:
+        return any("READY=1" in message for message in self.heard)
+
+
+def away() -> InMemory:
+    return InMemory([], name="camera", fault="camera: is not there", live=True)
+
+
+@pytest.mark.usefixtures("started_cold")
+@pytest.mark.parametrize("required", [True, False])
+def test_one_source_that_is_away_holds_up_readyz_if_it_is_required_and_never_the_start(
+    required: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systemd, healthy, camera = Systemd(monkeypatch), InMemory([]), away()
+    healthy.may_open.set()
+    camera.may_open.set()
+    daemon = service_of(SourceFeed(healthy, Policy.BLOCK, 64), SourceFeed(camera, Policy.BLOCK, 64, required=required))
+    main, exits = running(daemon)
+    eventually(systemd.has_started)
+    assert daemon.ready().ok is not required
+    eventually(lambda: "STATUS=scoring; source camera is waiting: camera: is not there" in "".join(systemd.heard))
+    if required:
+        assert daemon.ready().reasons == ("source camera is waiting: camera: is not there",)
+    assert {source["name"]: source["required"] for source in daemon.status()["sources"]}["camera"] is required
+    daemon.stop()
+    healthy.may_end.set()
+    main.join(_PATIENCE_S)
+    assert exits == [ExitCode.OK]
+
+
+@pytest.mark.usefixtures("started_cold")
+def test_with_no_source_open_systemd_is_asked_to_wait_and_told_for_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    systemd, camera = Systemd(monkeypatch), away()
+    camera.may_open.set()
+    daemon = service_of(SourceFeed(camera, Policy.BLOCK, 64))
+    main, exits = running(daemon)
+    waits = "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=waiting; source camera is waiting: camera: is not there"
+    eventually(lambda: waits in systemd.heard)
+    assert not systemd.has_started()
+    assert "WATCHDOG=1" in systemd.heard
+    daemon.stop()
+    main.join(_PATIENCE_S)
+    assert exits == [ExitCode.OK]
+
+
+@pytest.mark.usefixtures("started_cold")
+def test_a_source_that_failed_by_a_bug_is_not_ready_and_told_by_the_exit_and_not_by_the_words_of_the_error() -> None:
+    healthy, faulty = InMemory([]), at_once(InMemory([], name="file", bug=ValueError("what was said")))
+    healthy.may_open.set()
+    daemon = service_of(SourceFeed(healthy, Policy.BLOCK, 64), SourceFeed(faulty, Policy.BLOCK, 64))
+    main, exits = running(daemon)
+    eventually(lambda: any("source file is failed: ValueError" in reason for reason in daemon.ready().reasons))
+    eventually(lambda: daemon.status()["state"] == "opening")
+    assert "what was said" not in str((daemon.ready(), daemon.status()))
+    daemon.stop()
+    healthy.may_end.set()
+    main.join(_PATIENCE_S)
+    assert exits == [ExitCode.BUG]
+
+
+@pytest.mark.usefixtures("started_cold")
+def test_a_live_source_that_breaks_by_a_bug_is_opened_again_and_counted() -> None:
+    healthy, faulty = InMemory([]), at_once(InMemory([], name="camera", bug=ValueError("x"), live=True))
+    healthy.may_open.set()
+    daemon = service_of(SourceFeed(healthy, Policy.BLOCK, 64), SourceFeed(faulty, Policy.BLOCK, 64))
+    main, _ = running(daemon)
+    eventually(lambda: b'affectd_source_reconnects_total{source="camera"}' in daemon.metrics("")[0])
+    faulty.bug = None
+    eventually(lambda: faulty.may_end.is_set() and daemon.ready().ok)
+    daemon.stop()
+    healthy.may_end.set()
+    main.join(_PATIENCE_S)
+
+
 def test_asked_to_stop_it_publishes_what_it_has_and_leaves() -> None:
     source, sink = InMemory(chat()[:-1]), Kept()  # the session has not ended
     source.may_open.set()
@@ -202,20 +305,6 @@ def test_a_source_that_cannot_be_opened_makes_the_exit_say_so() -> None:
 
 def test_a_sink_that_refuses_makes_the_exit_say_so() -> None:
     assert service(at_once(InMemory(chat())), Kept(refuses=True)).run() == ExitCode.UNAVAILABLE
-
-
-def test_predictions_that_were_refused_leave_the_status_of_a_drain_alone() -> None:
-    source = InMemory(chat())
-    source.may_open.set()
-    daemon = service(source, Kept(refuses=True))
-    exits: list[int] = []
-    main = threading.Thread(target=lambda: exits.append(daemon.run()))
-    main.start()
-    eventually(lambda: "affectd_publish_errors_total 7.0" in daemon.metrics("")[0].decode())
-    daemon.stop()
-    source.may_end.set()
-    main.join(_PATIENCE_S)
-    assert exits == [ExitCode.OK]
 
 
 def test_a_device_that_computes_nothing_any_more_ends_it_and_the_exit_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

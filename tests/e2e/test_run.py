@@ -1,5 +1,6 @@
 """`affectd run` as an operator runs it: sockets, HTTP, signals, and a camera that vanishes."""
 
+import fcntl
 import json
 import os
 import signal
@@ -135,11 +136,14 @@ paths = ["{tmp_path / "clip.mp4"}"]
         assert any(each["window"]["closed_by"] == "drain" and each["session"] == "room" for each in drained)
 
 
-def test_a_file_that_cannot_be_played_is_told_and_the_rest_is_ready_and_stops_well(tmp_path: Path) -> None:
+def test_a_file_that_is_not_required_and_cannot_be_played_is_told_and_the_rest_is_ready_and_stops_well(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "zero.wav").write_bytes(b"")
     configuration = f"""
 [[sources]]
 kind = "media"
+required = false
 [sources.media]
 paths = ["{tmp_path / "zero.wav"}"]
 [[sources]]
@@ -165,11 +169,38 @@ def test_events_are_streamed_as_they_are_published(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    unread = tmp_path / "unread"
+    os.mkfifo(unread)
+    reader = os.open(unread, os.O_RDONLY | os.O_NONBLOCK)  # never reads, so that a drain would take its 20 s
+    configuration = f'''
+[[sinks]]
+kind = "file"
+[sinks.file]
+path = "{unread}"
+[[sources]]
+kind = "chat"
+[sources.chat]
+transport = "http"
+'''
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    with daemon(tmp_path, configuration) as running:
+        running.until(lambda: running.get("/readyz")[0] == 200, "ready")
+        assert post(running.port, "/chat/room", b"hello") == 202
+        running.process.send_signal(signal.SIGTERM)
+        running.until(lambda: '"draining"' in running.get("/status")[1], "draining")
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(READY_S) == 128 + signal.SIGTERM
+    os.close(reader)
+
+
+def test_a_signal_while_it_warms_up_ends_it_at_once(tmp_path: Path) -> None:
     with daemon(tmp_path, '[[sources]]\nkind = "chat"\n[sources.chat]\ntransport = "http"\n') as running:
         running.until(lambda: running.get("/livez")[0] == 200, "alive")
-        running.process.send_signal(signal.SIGTERM)
-        running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(10) in (0, 128 + signal.SIGTERM)
+        assert running.get("/readyz")[0] == 503
+        assert post(running.port, "/chat/room", b"hello") == 503, "what is not handed on is not accepted"
+        asked_s = time.monotonic()
+        assert running.terminate() == 0
+        assert time.monotonic() - asked_s < 5, "docker kills after 10 s"
 
 
 def test_a_camera_that_is_not_there_is_not_ready_and_named_while_the_rest_goes_on(tmp_path: Path) -> None:
