@@ -4,17 +4,25 @@ A record that cannot be used raises `BadRecord` with a bounded reason for the co
 costs only itself. Pictures are not decoded here (see `streams.pictures`), only their headers are read.
 """
 
-import json
+import codecs
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from streams import pictures, rfc3339, sound
 from streams.clock import NS_PER_S
+from streams.content_type import BadContentType, ContentType, parse
 from streams.events import Event, Line, Picture, Sound
 from streams.records import RAW_PICTURE, Modality, Record
+from streams.strict_json import loads_object
 
 _EARLIEST_NS = 631_152_000 * NS_PER_S  # 1990-01-01: before it, a clock was never set
 _SHOWN_CHARACTERS = 64  # of a content type in messages; the longest that is read has 16
+_CHARSETS = re.compile(
+    r"utf-8|ascii|utf-16(-[lb]e)?|utf-32(-[lb]e)?|iso8859-\d+|cp125\d|koi8-[ru]|gbk?|gb2312|gb18030|big5"
+    r"|shift_jis|euc_jp|euc_kr"
+)
+"""Python's names of the character sets that texts are read in: those that turn bytes into text and nothing else."""
 _LATEST_NS = 4_102_444_800 * NS_PER_S  # 2100-01-01
 
 
@@ -52,6 +60,8 @@ def decode(record: Record, limits: Limits, live: bool) -> Event:
         payload = _PAYLOADS[record.modality](record, limits)
     except (pictures.BadPicture, sound.BadSound) as error:
         raise BadRecord(error.reason, str(error)) from error
+    except BadContentType as error:
+        raise BadRecord("content_type", str(error)) from error
     return Event(
         session=record.session,
         modality=record.modality,
@@ -83,51 +93,62 @@ def _check_time(record: Record, limits: Limits, live: bool) -> None:
 
 
 def _picture(record: Record, limits: Limits) -> Picture:
-    kind = _kind(record)
-    if kind != RAW_PICTURE and kind not in pictures.FORMATS:
-        raise BadRecord("content_type", f"video of type {kind!r}; {', '.join(pictures.FORMATS)} are read")
-    pictures.check_header(kind, record.payload, limits.max_pixels)
-    return Picture(kind, record.payload)
+    stated = parse(record.content_type)
+    if stated.kind != RAW_PICTURE and stated.kind not in pictures.FORMATS:
+        raise _of_other_kind("video", stated, ", ".join(pictures.FORMATS))
+    stated.allow()
+    pictures.check_header(stated.kind, record.payload, limits.max_pixels)
+    return Picture(stated.kind, record.payload)
 
 
 def _sound(record: Record, limits: Limits) -> Sound:
-    kind = _kind(record)
-    if kind != "audio/l16" and kind not in sound.CONTAINERS:
-        raise BadRecord("content_type", f"audio of type {kind!r}; L16, wav, flac and ogg are read")
+    stated = parse(record.content_type)
+    if stated.kind != "audio/l16" and stated.kind not in sound.CONTAINERS:
+        raise _of_other_kind("audio", stated, "L16, wav, flac and ogg")
     return sound.decode(record.content_type, record.payload, limits.max_samples)
 
 
 def _line(record: Record, limits: Limits) -> Line:
     if len(record.payload) > limits.max_line_bytes:
         raise BadRecord("oversized", f"a line of {len(record.payload)} bytes; the limit is {limits.max_line_bytes}")
-    try:
-        text = record.payload.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadRecord("invalid_utf8", f"byte {error.start} of {len(record.payload)} is not UTF-8") from error
-    match _kind(record):
-        case "text/plain":
-            line = Line(text)
-        case "application/json":
-            line = _json_line(text)
-        case kind:
-            raise BadRecord("content_type", f"text of type {kind!r}; text/plain and application/json are read")
+    stated = parse(record.content_type)
+    if stated.kind not in ("text/plain", "application/json"):
+        raise _of_other_kind("text", stated, "text/plain and application/json")
+    stated.allow("charset")
+    text = _text(record.payload, stated.parameters.get("charset", "utf-8"))
+    line = Line(text) if stated.kind == "text/plain" else _json_line(text)
     if not line.text.strip():
         raise BadRecord("empty", "a line without text")
     return line
 
 
-def _kind(record: Record) -> str:
-    """The content type without its parameters, as it is compared and shown."""
-    return record.content_type.partition(";")[0].strip().lower()[:_SHOWN_CHARACTERS]
+def _of_other_kind(modality: str, stated: ContentType, read: str) -> BadRecord:
+    if stated.kind.startswith("application/cloudevents"):
+        return BadRecord("content_type", "CloudEvents in structured or batched mode are not read, only in binary mode")
+    return BadRecord("content_type", f"{modality} of type {stated.kind[:_SHOWN_CHARACTERS]!r}; {read} are read")
+
+
+def _text(payload: bytes, charset: str) -> str:
+    """The payload in the character set that is stated, without a byte order mark."""
+    try:
+        name = codecs.lookup(charset).name
+    except (LookupError, ValueError):  # ValueError: a name with a null character
+        name = ""
+    if not _CHARSETS.fullmatch(name):
+        raise BadRecord("content_type", f"parameter charset={charset[:_SHOWN_CHARACTERS]!r} is none that is read")
+    try:
+        return payload.decode(name).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        reason = "invalid_utf8" if name == "utf-8" else "invalid_text"
+        hint = "; it begins as UTF-16 does (charset=utf-16)" if payload[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise BadRecord(reason, f"byte {error.start} of {len(payload)} is not {name.upper()}{hint}") from error
 
 
 def _json_line(text: str) -> Line:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadRecord("invalid_json", f"not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise BadRecord("invalid_json", f"a JSON object with a text is needed, not {type(value).__name__}")
+        value = loads_object(text)
+    except ValueError as error:
+        raise BadRecord("invalid_json", str(error)) from error
     fields = {key: value[key] for key in ("text", "author", "lang") if value.get(key) is not None}
     wrong = [key for key, field in fields.items() if not isinstance(field, str)]
     if wrong or "text" not in fields:

@@ -20,7 +20,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A stretch of sound: samples (n,) mono at `rate_hz`, float32 in -1..1, or int16 as they came."""
+    """Sound at `rate_hz`: samples (n,) or, of several channels, (n, channels); float32 in -1..1, or int16 as they came."""
 
     samples: NDArray[np.float32] | NDArray[np.int16]
     rate_hz: int

@@ -2,16 +2,19 @@
 
 The header tells the size without decoding, so that a picture too large to hold is refused before it costs anything.
 Decoding is done at the smallest scale the codec offers that still keeps the longest side at `max_side_px`.
+Orientation that a picture states is heeded, and what is transparent is grey. Some cameras leave out a JPEG's end marker:
+such a picture is taken if all of it is there. Left out: colour profiles, which hardly change what a grey face shows.
 """
 
 import io
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
+import av.error
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from streams.events import Picture
 from streams.records import RAW_PICTURE
@@ -19,6 +22,9 @@ from streams.records import RAW_PICTURE
 FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 """Content types of compressed pictures, with Pillow's name of the format."""
 
+_MAGIC = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"RIFF": "WEBP", b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF"}
+_JPEG_END = b"\xff\xd9"
+_BEHIND_TRANSPARENT = (128, 128, 128)
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 
@@ -35,7 +41,7 @@ def check_header(content_type: str, payload: Any, max_pixels: int) -> tuple[int,
     if content_type == RAW_PICTURE:
         width, height = _raw_size(payload)
     else:
-        width, height = _compressed_size(content_type, payload)
+        width, height = _header(content_type, payload).size
     if not width * height:
         raise BadPicture("empty", f"picture of {width}x{height} pixels")
     if width * height > max_pixels:
@@ -66,30 +72,76 @@ def _raw_size(payload: Any) -> tuple[int, int]:
     raise BadPicture("corrupt", f"a raw picture is a (height, width, 3) uint8 array or a frame, not {type(payload)}")
 
 
-def _compressed_size(content_type: str, payload: Any) -> tuple[int, int]:
+class _Header(NamedTuple):
+    size: tuple[int, int]
+    transparent: bool
+
+
+def _header(content_type: str, payload: Any) -> _Header:
     if not isinstance(payload, bytes):
         raise BadPicture("corrupt", f"a picture of type {content_type} is bytes, not {type(payload)}")
     if not payload:
         raise BadPicture("empty", "picture of 0 bytes")
     try:
         with Image.open(io.BytesIO(payload), formats=[FORMATS[content_type]]) as header:
-            return header.size
+            return _Header(header.size, header.has_transparency_data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # the warning where warnings raise
         raise BadPicture("oversized", str(error)) from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except UnidentifiedImageError as error:  # its message holds an address in memory, and would never be the same
+        raise BadPicture("corrupt", f"not a picture of type {content_type}{_found_instead(payload)}") from error
+    except (OSError, ValueError, SyntaxError) as error:
         raise BadPicture("corrupt", f"not a picture of type {content_type}: {error}") from error
 
 
+def _found_instead(payload: bytes) -> str:
+    found = next((name for magic, name in _MAGIC.items() if payload.startswith(magic)), None)
+    return "" if found is None else f"; it begins as {found} does"
+
+
 def _decompress(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
-    longest = max(_compressed_size(picture.content_type, picture.payload))
+    header = _header(picture.content_type, picture.payload)
+    if header.transparent:
+        return _composited(picture)
+    longest = max(header.size)
     flag = next((_REDUCED[n] for n in (8, 4, 2) if longest // n >= max_side_px), cv2.IMREAD_COLOR)
-    try:
-        pixels = cv2.imdecode(np.frombuffer(picture.payload, np.uint8), flag)
-    except cv2.error as error:
-        raise BadPicture("corrupt", f"picture cannot be decoded: {error.err}") from error
+    pixels = _pixels(picture.payload, flag)
+    if pixels is None and _lacks_only_its_end(picture):
+        pixels = _pixels(picture.payload + _JPEG_END, flag)
     if pixels is None:
         raise BadPicture("corrupt", "picture cannot be decoded: its data is damaged")
-    return np.asarray(pixels, np.uint8)
+    return pixels
+
+
+def _pixels(payload: bytes, flag: int) -> NDArray[np.uint8] | None:
+    try:
+        pixels = cv2.imdecode(np.frombuffer(payload, np.uint8), flag)
+    except cv2.error as error:
+        raise BadPicture("corrupt", f"picture cannot be decoded: {error.err}") from error
+    return None if pixels is None else np.asarray(pixels, np.uint8)
+
+
+def _lacks_only_its_end(picture: Picture) -> bool:
+    """Whether a JPEG without its end marker is whole: FFmpeg's decoder, told to be strict, reads past no end."""
+    if FORMATS[picture.content_type] != "JPEG" or _JPEG_END in picture.payload[-16:]:
+        return False
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode"}
+    try:
+        return bool(decoder.decode(av.Packet(picture.payload + _JPEG_END)) or decoder.decode(None))
+    except av.error.FFmpegError:
+        return False
+
+
+def _composited(picture: Picture) -> NDArray[np.uint8]:
+    """A picture with transparent parts, before grey: what colour a transparent pixel has is nothing that was seen."""
+    try:
+        with Image.open(io.BytesIO(picture.payload), formats=[FORMATS[picture.content_type]]) as file:
+            colours = ImageOps.exif_transpose(file).convert("RGBA")
+    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+        raise BadPicture("corrupt", f"picture cannot be decoded: {error}") from error
+    behind = Image.new("RGBA", colours.size, (*_BEHIND_TRANSPARENT, 255))
+    rgb = np.asarray(Image.alpha_composite(behind, colours).convert("RGB"), np.uint8)
+    return np.ascontiguousarray(rgb[..., ::-1])
 
 
 def _convert(frame: av.VideoFrame, max_side_px: int) -> NDArray[np.uint8]:

@@ -24,6 +24,7 @@ REASONS = {
     "corrupt",
     "empty",
     "invalid_json",
+    "invalid_text",
     "invalid_utf8",
     "oversized",
 }
@@ -74,6 +75,7 @@ def named(error: BadRecord | pictures.BadPicture | sound.BadSound) -> None:
     """Fails unless the error says why, in a word that may be counted and a sentence that may be logged."""
     assert error.reason in REASONS
     assert len(str(error)) < 1_000
+    assert " at 0x" not in str(error), "no two are the same"
 
 
 def judged(modality: Modality, content_type: str, payload: bytes, at_ns: int = ns(0), live: bool = False) -> None:

@@ -110,3 +110,63 @@ def test_a_picture_cut_short_is_refused_and_not_half_shown(content_type: str, ke
     with pytest.raises(BadPicture) as refused:
         decode(Picture(content_type, whole[: int(len(whole) * kept)]), 640)
     assert refused.value.reason == "corrupt"
+
+
+def jpeg(*, progressive: bool = False, mode: str = "RGB") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(SCENE[..., ::-1]).convert(mode).save(file, "JPEG", quality=95, progressive=progressive)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("padding", [b"", b"\0" * 8])
+@pytest.mark.parametrize("max_side_px", [640, 150])
+def test_a_jpeg_without_its_end_marker_is_taken_if_all_of_it_is_there(
+    progressive: bool, padding: bytes, max_side_px: int
+) -> None:
+    whole = jpeg(progressive=progressive)
+    without = decode(Picture("image/jpeg", whole[:-2] + padding), max_side_px)
+    assert np.array_equal(without, decode(Picture("image/jpeg", whole), max_side_px))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("lost_bytes", [30, 300, 3_000])
+def test_a_jpeg_that_lost_more_than_its_end_marker_is_refused(progressive: bool, lost_bytes: int) -> None:
+    with pytest.raises(BadPicture, match="damaged"):
+        decode(Picture("image/jpeg", jpeg(progressive=progressive)[:-lost_bytes]), 640)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L"])
+def test_a_jpeg_of_other_colours_is_read(mode: str) -> None:
+    expected = SCENE if mode == "CMYK" else np.repeat(cv2.cvtColor(SCENE, cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2)
+    assert np.abs(decode(Picture("image/jpeg", jpeg(mode=mode)), 640).astype(int) - expected).mean() < 3
+
+
+def test_a_png_of_sixteen_bits_is_read() -> None:
+    _, deep = cv2.imencode(".png", SCENE.astype(np.uint16) * 257)
+    assert np.array_equal(decode(Picture("image/png", deep.tobytes()), 640), SCENE)
+
+
+@pytest.mark.parametrize("content_type", FORMATS)
+def test_the_orientation_that_a_picture_states_is_heeded(content_type: str) -> None:
+    picture = Image.fromarray(SCENE[..., ::-1])
+    exif = picture.getexif()
+    exif[0x0112] = 6  # its rows stand to the right: a quarter turn clockwise shows it upright
+    file = io.BytesIO()
+    picture.save(file, FORMATS[content_type], exif=exif, quality=95)
+    for max_side_px, shape in ((640, (640, 480, 3)), (320, (320, 240, 3))):
+        pixels = decode(Picture(content_type, file.getvalue()), max_side_px)
+        assert pixels.shape == shape
+    upright = np.rot90(cv2.resize(SCENE, (320, 240), interpolation=cv2.INTER_AREA), -1)
+    assert np.abs(pixels.astype(int) - upright).mean() < 3
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "image/webp"])
+def test_what_is_transparent_is_grey_whatever_colour_hides_there(content_type: str) -> None:
+    alpha = np.zeros((480, 640), np.uint8)
+    alpha[:, 320:] = 255
+    file = io.BytesIO()
+    Image.fromarray(np.dstack([SCENE[..., ::-1], alpha])).save(file, FORMATS[content_type], lossless=True)
+    pixels = decode(Picture(content_type, file.getvalue()), 640)
+    assert np.array_equal(pixels[:, 320:], SCENE[:, 320:])
+    assert (pixels[:, :320] == 128).all()

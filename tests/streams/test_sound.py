@@ -56,9 +56,37 @@ def test_pcm_is_rendered_at_its_scale() -> None:
     assert segment[:4].tolist() == [0, 0.5, -1, 0]
 
 
-def test_channels_are_averaged() -> None:
+@pytest.mark.parametrize(
+    ("stated", "order"),
+    [("", "<i2"), (";endianness=little-endian", "<i2"), (';Endianness="Big-Endian"', ">i2")],
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_pcm_is_little_endian_unless_it_states_otherwise(stated: str, order: str, channels: int) -> None:
+    sound = decode(f"audio/L16;channels={channels}{stated}", np.array([1, 2, -3, 400], order).tobytes(), LIMIT)
+    assert sound.samples.reshape(-1).tolist() == [1, 2, -3, 400]
+
+
+def test_channels_stay_apart_until_a_segment_is_rendered() -> None:
     sound = decode("audio/L16;channels=2", np.array([[0, 16_384], [8_192, -8_192]], "<i2").tobytes(), LIMIT)
-    assert sound.samples.tolist() == [0.25, 0]
+    assert sound.samples.tolist() == [[0, 16_384], [8_192, -8_192]]
+
+
+@pytest.mark.parametrize(
+    ("subtype", "near"),
+    [("PCM_U8", 0.01), ("PCM_16", 1e-4), ("PCM_24", 1e-6), ("PCM_32", 1e-6), ("FLOAT", 1e-7), ("DOUBLE", 1e-7)]
+    + [("ALAW", 0.02), ("ULAW", 0.02)],
+)
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
+def test_every_sample_format_of_wav_is_read(kind: str, subtype: str, near: float) -> None:
+    sound = decode("audio/wav", file_of(tone(0.1), kind=kind, subtype=subtype), LIMIT)
+    assert np.abs(sound.samples - tone(0.1)).max() < near
+
+
+@pytest.mark.parametrize("codec", ["opus", "vorbis"])
+def test_the_codec_that_a_content_type_states_is_read(codec: str) -> None:
+    sound = decode(f"audio/ogg; codecs={codec}", file_of(tone(1, 48_000), 48_000, "OGG", codec.upper()), LIMIT)
+    assert sound.rate_hz == 48_000
+    assert sound.samples.std() == pytest.approx(tone(1).std(), rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +97,7 @@ def test_files_are_read_whole(content_type: str, kind: str) -> None:
     sound = decode(content_type, file_of(np.stack([tone(0.5, 22_050)] * 2, axis=1), 22_050, kind), LIMIT)
     assert sound.rate_hz == 22_050
     assert sound.samples.dtype == np.float32
-    assert np.abs(sound.samples - tone(0.5, 22_050)).max() < 0.05
+    assert np.abs(sound.samples - tone(0.5, 22_050)[:, None]).max() < 0.05
 
 
 @pytest.mark.parametrize("promised", [0x7FFF_F024, 0xFFFF_FFFF])
@@ -199,3 +227,13 @@ def test_a_rate_that_changes_half_way_is_followed() -> None:
 
 def test_nothing_received_is_silence() -> None:
     assert not rendered().any()
+
+
+def test_a_voice_in_opposite_phase_is_heard_without_a_seam_between_records() -> None:
+    chunks = [(at_s, np.stack([samples, -samples], axis=1)) for at_s, samples in CHUNKS]
+    assert np.abs(rendered(*chunks)) == same(np.abs(tone(1)))
+
+
+def test_a_change_of_channels_half_way_is_followed() -> None:
+    stereo = [(at_s, np.stack([samples, samples], axis=1)) for at_s, samples in CHUNKS[5:]]
+    assert rendered(*CHUNKS[:5], *stereo) == same(tone(1))

@@ -1,0 +1,24 @@
+"""JSON objects from outside, read strictly: one object, every key once, of bounded depth and numbers."""
+
+import json
+from typing import Any
+
+
+def loads_object(text: str) -> dict[str, Any]:
+    """The object in `text`; ValueError saying what is wrong, without repeating what is in it."""
+    try:
+        value = json.loads(text, object_pairs_hook=_every_key_once)
+    except RecursionError:
+        raise ValueError("not JSON: it is nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON object is needed, not {type(value).__name__}")
+    return value
+
+
+def _every_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return value
