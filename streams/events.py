@@ -20,7 +20,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Sound at `rate_hz`: samples (n,) or, of several channels, (n, channels); float32 in -1..1, or int16 as they came."""
+    """Samples (n,) at `rate_hz`, (n, channels) where there are several: float32 in -1..1, or int16 as they came."""
 
     samples: NDArray[np.float32] | NDArray[np.int16]
     rate_hz: int

@@ -1,10 +1,10 @@
 """Mixes the channels of one segment down to one, so that a voice in any of them is heard.
 
-Problem: the mean of the channels cancels what stands in two of them with opposite phase, and a voice in one of six loses
-16 dB.
+Problem: the mean of the channels cancels what stands in two of them with opposite phase, and a voice in one of six
+loses 16 dB.
 Rule: the channels are weighed as ITU-R BS.775 mixes down surround sound, one that runs against the others is inverted,
-and the sum is brought to the power of the loudest channel. So a voice in both channels, in one, or in both with opposite
-phase comes out as loud as it is. Weights, signs and gain hold for a whole segment: nothing changes within it.
+and the sum is brought to the power of the loudest channel. So a voice in both channels, in one, or in both with
+opposite phase comes out as loud as it is. Weights, signs and gain hold for a whole segment: nothing changes within it.
 Left out: delays between channels, which a mix may still colour.
 """
 
@@ -32,7 +32,7 @@ def mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     loudest = np.diag(covariance)[weights > 0].max(initial=0.0)
     power = mix @ covariance @ mix
     gain = np.sqrt(loudest / power) if power > 0 else 1 / weights.sum()
-    return np.clip(samples @ (gain * mix).astype(np.float32), -1, 1)
+    return np.asarray(np.clip(samples @ (gain * mix).astype(np.float32), -1, 1), np.float32)
 
 
 def _in_phase(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,8 +2,8 @@
 
 The header tells the size without decoding, so that a picture too large to hold is refused before it costs anything.
 Decoding is done at the smallest scale the codec offers that still keeps the longest side at `max_side_px`.
-Orientation that a picture states is heeded, and what is transparent is grey. Some cameras leave out a JPEG's end marker:
-such a picture is taken if all of it is there. Left out: colour profiles, which hardly change what a grey face shows.
+Orientation that a picture states is heeded, and what is transparent is grey. Some cameras leave out a JPEG's end
+marker: such a picture is taken if all of it is there. Left out: colour profiles, which hardly change a grey face.
 """
 
 import io

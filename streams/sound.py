@@ -48,8 +48,8 @@ class BadSound(Exception):
 def decode(content_type: str, payload: bytes, max_samples: int) -> Sound:
     """Sound at its own rate and channels from PCM (`audio/L16`) or a whole WAV, FLAC or OGG file.
 
-    PCM is s16le unless its parameter `endianness` says otherwise, at 16 kHz and of one channel where it does not say. It
-    is left as it is until it is rendered: there is the most of it, and numpy lets go of the interpreter while it
+    PCM is s16le unless its parameter `endianness` says otherwise, at 16 kHz and of one channel where it does not say.
+    It is left as it is until it is rendered: there is the most of it, and numpy lets go of the interpreter while it
     computes, for which the timeline would wait each time. BadSound if it is none, is cut short, states what it is not,
     or has over `max_samples` (counted over its channels).
     """
@@ -67,7 +67,8 @@ def decode(content_type: str, payload: bytes, max_samples: int) -> Sound:
 def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float32]:
     """One segment as samples (n,) float32 mono at RATE_HZ, silent where nothing was received.
 
-    Pieces of one rate and as many channels are laid end to end where their times agree to within jitter, and resampled as one.
+    Pieces of one rate and as many channels are laid end to end where their times agree to within jitter, and resampled
+    as one.
     """
     segment = np.zeros(round((end_ns - start_ns) * RATE_HZ / NS_PER_S), np.float32)
     runs: dict[tuple[int, ...], NDArray[np.float32]] = {}

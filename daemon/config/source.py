@@ -5,6 +5,7 @@ does the same as `section.key=value`. Their values are written as in TOML, or as
 left out: merging of lists, so a list is always set as a whole.
 """
 
+import bisect
 import json
 import re
 import tomllib
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from daemon.config import Config
 from daemon.config.errors import ConfigurationError, explain
 from daemon.config.values import KeyPath, Section
+from streams.text_files import FileProblem, read_text
 
 ENVIRONMENT_PREFIX = "AFFECTD__"
 
@@ -44,18 +46,35 @@ def load(file: Path | None, environ: Mapping[str, str], settings: Sequence[str] 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError([f"{file}: cannot be read: {error.strerror}"]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError([f"{file}: is not UTF-8 text (byte {error.start})"]) from None
+        text = read_text(file)
+    except FileProblem as problem:
+        raise ConfigurationError([f"{file}: {problem}"]) from None
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"^(.*) \(at line (\d+), column (\d+)\)$", str(error))
         where, what = (f"{file}:{place[2]}", f"{place[1]}, column {place[3]}") if place else (str(file), str(error))
         raise ConfigurationError([f"{where} is not TOML: {what}"]) from None
+    except (RecursionError, ValueError) as error:
+        what = "nested too deep" if isinstance(error, RecursionError) else "a number of too many digits"
+        raise ConfigurationError([f"{file}:{_line_that_fails(text, type(error))}: {what}"]) from None
     return values, {(): str(file)} | {path: f"{file}:{line}" for path, line in line_numbers(text).items()}
+
+
+def _line_that_fails(text: str, how: type[Exception]) -> int:
+    """The first line (from 1) with which reading the lines up to it fails so."""
+    lines = text.splitlines(keepends=True)
+
+    def fails(count: int) -> bool:
+        try:
+            tomllib.loads("".join(lines[:count]))
+        except tomllib.TOMLDecodeError:
+            return False
+        except how:
+            return True
+        return False
+
+    return bisect.bisect_left(range(1, len(lines)), True, key=fails) + 1
 
 
 def line_numbers(text: str) -> dict[KeyPath, int]:
@@ -140,11 +159,11 @@ def _value(path: KeyPath, text: str) -> Any:
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         pass  # then it is JSON, or text without quotes
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

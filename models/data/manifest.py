@@ -152,7 +152,7 @@ def _text(folder: Path, cell: str) -> str | None:
     if not cell.endswith(".txt"):
         return cell or None
     path = _path(folder, cell, "text")
-    return None if path is None else path.read_text(encoding="utf-8")
+    return None if path is None else path.read_text(encoding="utf-8-sig")
 
 
 def _emotion(cell: str) -> str | None:

@@ -201,9 +201,11 @@ def _events(out: Path, settings: Mapping[str, Any]) -> tuple[Report, ...]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise TrainingError(f"{path}: is not a file")
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as wrong:
+        settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as wrong:  # ValueError: no TOML, no UTF-8, or a number too long
         raise TrainingError(f"{path}: {wrong}") from wrong
     if unknown := set(settings) - {"face", "speech", "text", "tensorboard"}:
         raise TrainingError(f"{path}: unknown {', '.join(sorted(unknown))}; known are face, speech, text, tensorboard")

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from streams.sources.base import SourceError
+from streams.text_files import FileProblem, read_text
 
 Protocol = Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
@@ -138,11 +139,9 @@ def read_secret(file: str) -> str:
 
 def _read(file: str) -> str:
     try:
-        return _path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConnectionProblem(f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConnectionProblem(f"{file} is not UTF-8 text (byte {error.start})") from None
+        return read_text(_path(file))
+    except FileProblem as problem:
+        raise ConnectionProblem(f"{file} {problem}") from None
 
 
 def _path(file: str) -> Path:

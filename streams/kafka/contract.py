@@ -61,7 +61,7 @@ class _Refused(Exception):
 def to_item(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Record | Unreadable:
     """The record in a message of `topic`, or why there can be none; never raises.
 
-    Reasons: missing_key, invalid_session, invalid_time, empty.
+    Reasons: missing_key, invalid_session, invalid_time, empty, content_encoding.
     """
     headers = tuple((name, value or b"") for name, value in message.headers) if message.headers else ()
     written_ns = message.timestamp * NS_PER_MS if message.timestamp >= 0 else received_ns
@@ -78,7 +78,7 @@ def to_item(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Rec
             _session(message.key, named),
             topic.modality,
             named["content-type"].decode("utf-8", "replace") if named.get("content-type") else topic.content_type,
-            _content(message.value),
+            _content(message.value, named),
             _event_time_ns(message.timestamp, named),
             received_ns,
             _sequence(named["ce_sequence"]) if "ce_sequence" in named else None,
@@ -138,9 +138,12 @@ def _event_time_ns(timestamp_ms: int, named: dict[str, bytes]) -> int:
     return timestamp_ms * NS_PER_MS
 
 
-def _content(value: bytes | None) -> bytes:
+def _content(value: bytes | None, named: dict[str, bytes]) -> bytes:
     if not value:
         raise _Refused("empty", "the message has no value")
+    encoding = named.get("content-encoding", b"").decode("utf-8", "replace").strip().lower()
+    if encoding not in ("", "identity"):
+        raise _Refused("content_encoding", f"header content-encoding: {encoding[:16]!r} is not read, only identity")
     return value
 
 

@@ -8,6 +8,7 @@ A message happens when it is received. While a session was heard lately, its sil
 never holds a window; afterwards it counts as idle and its memory is given back.
 """
 
+import codecs
 import json
 from collections.abc import Iterator
 
@@ -40,6 +41,7 @@ class ChatReceiver:
         if line is None:
             self._refuse("oversized")
             return None
+        line = line.removeprefix(codecs.BOM_UTF8)
         is_json = line.lstrip().startswith(b"{")
         session = _named_session(line) if is_json else None
         return self.message(session or self._session, line, "application/json" if is_json else "text/plain")

@@ -17,6 +17,7 @@ from streams.sources.base import Emit, SourceError
 from streams.sources.chat import TICK_S, ChatReceiver
 from streams.sources.lines import LineBuffer
 from streams.telemetry import Telemetry
+from streams.text_files import FileProblem, open_file
 
 _CHUNK_BYTES = 64 * 1024
 _ABSENT_TICKS = 25  # five seconds: log rotation renames and makes anew within one
@@ -83,9 +84,9 @@ class TailedChat:
 
     def _opened(self) -> BinaryIO:
         try:
-            return self._path.open("rb", buffering=0)
-        except OSError as error:
-            raise SourceError(f"{self._path}: cannot be read: {error.strerror}") from error
+            return open_file(self._path)
+        except FileProblem as problem:
+            raise SourceError(f"{self._path}: {problem}") from problem
 
     def _read_some(self) -> bytes:
         if self._file is None:

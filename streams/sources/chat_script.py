@@ -1,8 +1,10 @@
 """Chat that lies beside a recording: `NAME.chat.jsonl`, one `{"at_s": 1.5, "text": "...", "author"?, "lang"?}` a line.
 
-A line that is no such object is a dead letter, reported with its file and line, and the rest goes on.
+A line that is no such object is a dead letter, reported with its file and line, and the rest goes on. Lines may end as
+any system ends them, and a byte order mark before the first is passed over.
 """
 
+import codecs
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +13,10 @@ import structlog
 
 from streams.clock import NS_PER_S
 from streams.sources.base import SourceError
-from streams.sources.lines import LINE_LIMIT_BYTES
+from streams.sources.lines import LINE_LIMIT_BYTES, numbered_lines
+from streams.strict_json import loads_object
 from streams.telemetry import Telemetry
+from streams.text_files import FileProblem, check_utf_16, open_file
 
 log = structlog.get_logger(__name__)
 
@@ -38,33 +42,39 @@ class BadLine(ValueError):
 def read_script(path: Path, telemetry: Telemetry) -> list[ScriptLine]:
     """The lines of `path` in time order (those at the same time as they stand); SourceError if it cannot be read."""
     lines: list[ScriptLine] = []
+    first = b""
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
+        with open_file(path) as file:
+            for number, line in numbered_lines(file):
+                if number == 1 and line is not None:
+                    first = line
+                    line = line.removeprefix(codecs.BOM_UTF8)
+                if line is not None and not line.strip():
                     continue
                 try:
                     lines.append(_script_line(line))
                 except BadLine as error:
                     telemetry.dead_letter(error.reason)
                     log.warning("chat line left out", at=f"{path}:{number}", reason=error.reason, error=str(error))
+        if not lines:
+            check_utf_16(first)
+    except FileProblem as problem:
+        raise SourceError(f"{path}: {problem}") from problem
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error
     lines.sort(key=lambda line: line.at_ns)
     return lines
 
 
-def _script_line(line: bytes) -> ScriptLine:
-    if len(line) > LINE_LIMIT_BYTES:
-        raise BadLine("oversized", f"a line of {len(line)} bytes (at most {LINE_LIMIT_BYTES})")
+def _script_line(line: bytes | None) -> ScriptLine:
+    if line is None:
+        raise BadLine("oversized", f"a line of more than {LINE_LIMIT_BYTES} bytes")
     try:
-        value = json.loads(line.decode("utf-8"))
+        value = loads_object(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise BadLine("invalid_utf8", str(error)) from None
-    except (ValueError, RecursionError) as error:
+        raise BadLine("invalid_utf8", f"byte {error.start} of the line is not UTF-8") from None
+    except ValueError as error:
         raise BadLine("invalid_json", str(error)) from None
-    if not isinstance(value, dict):
-        raise BadLine("invalid_json", "not an object")
     message = {key: value[key] for key in ("text", "author", "lang") if value.get(key) is not None}
     if "text" not in message or not all(isinstance(part, str) for part in message.values()):
         raise BadLine("invalid_chat_line", "text (needed), author and lang must be strings")

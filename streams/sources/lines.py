@@ -3,6 +3,7 @@
 A line longer than the limit is passed over up to its end, so that neither memory nor the lines after it pay for it.
 """
 
+import io
 from collections.abc import Iterator
 
 LINE_LIMIT_BYTES = 64 * 1024
@@ -44,3 +45,15 @@ class LineBuffer:
             self._partial.clear()
         else:
             self._partial += piece
+
+
+def numbered_lines(file: io.FileIO, limit_bytes: int = LINE_LIMIT_BYTES) -> Iterator[tuple[int, bytes | None]]:
+    """The lines of `file` with their numbers from 1, however they end; None for one that is too long."""
+    text = io.TextIOWrapper(io.BufferedReader(file), encoding="latin-1")  # a byte is a character, and back
+    number = 0
+    while line := text.readline(limit_bytes + 1):
+        number += 1
+        too_long = len(line) > limit_bytes
+        while not line.endswith("\n") and (more := text.readline(limit_bytes)):
+            line, too_long = more, True
+        yield number, None if too_long else line.encode("latin-1")

@@ -25,6 +25,7 @@ from streams.clock import NS_PER_MS, NS_PER_S
 from streams.sources.base import SourceError
 from streams.sources.presentation import PresentationTime
 from streams.telemetry import Telemetry
+from streams.text_files import FileProblem, open_file
 
 log = structlog.get_logger(__name__)
 
@@ -187,9 +188,12 @@ def open_stream(path: Path, kind: str, telemetry: Telemetry) -> StreamReader | N
 def _open_container(path: Path) -> av.container.InputContainer:
     """SourceError naming the file and the reason."""
     try:
-        if path.stat().st_size == 0:
-            raise SourceError(f"{path}: is empty")
+        with open_file(path) as file:
+            if not file.read(1):
+                raise SourceError(f"{path}: is empty")
         return av.open(str(path), metadata_errors="replace")
+    except FileProblem as problem:
+        raise SourceError(f"{path}: {problem}") from problem
     except OSError as error:  # the base of PyAV's errors too, but not of all
         raise SourceError(f"{path}: {_reason(error)}") from error
     except av.error.FFmpegError as error:

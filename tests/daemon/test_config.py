@@ -1,6 +1,7 @@
 """What the configuration holds, where it comes from, and what it says when it cannot be used."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -307,3 +308,42 @@ def test_an_address_is_split_and_ipv6_keeps_its_colons() -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="host:port"):
         split_address(address)
+
+
+DEEP = "x = " + "[" * 2_000 + "]" * 2_000
+LONG = "size_s = " + "9" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"[http]\n{DEEP}\n[windows]\n", "camera.toml:2: nested too deep"),
+        (DEEP, "camera.toml:1: nested too deep"),
+        ("x = [\n" + "[\n" * 2_000 + "]\n" * 2_001, "nested too deep"),
+        (f"[windows]\nstep_s = 1.0\n{LONG}", "camera.toml:3: a number of too many digits"),
+        ("[windows]\nsize_s = 0x" + "f" * 5_000, "camera.toml:2 windows.size_s: "),
+    ],
+)
+def test_what_is_too_deep_or_too_long_to_read_is_named_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = problems(tmp_path, text)
+    assert problem in found
+    assert len(found) < 300
+
+
+@pytest.mark.parametrize("value", ["[" * 5_000, '{"a":' * 5_000, "9" * 5_000, "0x" + "f" * 5_000])
+def test_a_flag_that_is_too_deep_or_too_long_to_read_is_named(tmp_path: Path, value: str) -> None:
+    (found,) = problems(tmp_path, "", settings=(f"windows.size_s={value}",))
+    assert found.startswith("--set windows.size_s windows.size_s: ")
+    assert len(found) < 300
+
+
+def test_a_byte_order_mark_is_no_part_of_the_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "camera.toml"
+    file.write_text("windows.size_s = 2.0\n", encoding="utf-8-sig")
+    assert load(file, {}).windows.size_s == 2.0
+
+
+def test_a_pipe_in_place_of_the_configuration_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "camera.toml")
+    with pytest.raises(ConfigurationError, match=r"camera\.toml: is a pipe, not a file"):
+        load(tmp_path / "camera.toml", {})

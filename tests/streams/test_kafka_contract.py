@@ -95,6 +95,10 @@ def test_of_headers_that_repeat_the_last_counts() -> None:
     assert read(message(headers=[("ce_sequence", b"1"), ("ce_sequence", b"2")])).sequence == 2
 
 
+def test_a_content_encoding_that_changes_nothing_is_read() -> None:
+    assert read(message(headers=[("content-encoding", b"identity")])).payload == b"hello"
+
+
 @pytest.mark.parametrize("value", [None, b""])
 def test_an_empty_content_type_is_none(value: bytes | None) -> None:
     assert read(message(headers=[("content-type", value)])).content_type == "text/plain"
@@ -135,6 +139,7 @@ def test_event_time_can_stand_in_for_a_timestamp_that_is_missing() -> None:
         ({"timestamp": -1}, "invalid_time", "neither a timestamp nor a header ce_time"),
         ({"value": None}, "empty", "no value"),
         ({"value": b""}, "empty", "no value"),
+        ({"headers": [("Content-Encoding", b"gzip")]}, "content_encoding", "content-encoding: 'gzip'"),
     ],
 )
 def test_a_message_that_cannot_be_a_record_is_refused_with_its_bytes_and_a_reason(

@@ -73,8 +73,7 @@ def test_channels_stay_apart_until_a_segment_is_rendered() -> None:
 
 @pytest.mark.parametrize(
     ("subtype", "near"),
-    [("PCM_U8", 0.01), ("PCM_16", 1e-4), ("PCM_24", 1e-6), ("PCM_32", 1e-6), ("FLOAT", 1e-7), ("DOUBLE", 1e-7)]
-    + [("ALAW", 0.02), ("ULAW", 0.02)],
+    [("PCM_U8", 0.01), ("PCM_16", 1e-4), ("PCM_24", 1e-6), ("PCM_32", 1e-6), ("FLOAT", 1e-7), ("ALAW", 0.02)],
 )
 @pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
 def test_every_sample_format_of_wav_is_read(kind: str, subtype: str, near: float) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import tempfile
 import threading
 from collections import Counter
@@ -192,6 +193,49 @@ def test_bad_chat_lines_are_counted_by_reason_and_the_rest_goes_on(tmp_path: Pat
     assert telemetry.reasons == Counter(bad.values())
 
 
+GOOD = '{"at_s": 2, "text": "good"}'
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(b"\xef\xbb\xbf" + GOOD.encode(), id="a byte order mark"),
+        pytest.param(f"\r\n\r\n{GOOD}\r\n".encode(), id="carriage return and line feed"),
+        pytest.param(f"{GOOD}\r\r".encode(), id="carriage returns alone"),
+        pytest.param(b"\n" + b"x" * 300_000 + b"\n" + GOOD.encode(), id="after a line that is too long"),
+        pytest.param(b'{"at_s": 1, "at_s": 2, "text": "x"}\n' + GOOD.encode(), id="after a key that stands twice"),
+        pytest.param(b'{"at_s": 1, "text": "x",}\n' + GOOD.encode(), id="after a comma too many"),
+        pytest.param(b'{"at_s": 1, "text": "\0"}\n' + GOOD.encode(), id="after a null byte"),
+    ],
+)
+def test_a_good_chat_line_is_read_however_the_file_was_saved(tmp_path: Path, written: bytes) -> None:
+    chat = tmp_path / "room.chat.jsonl"
+    chat.write_bytes(written)
+    items, fault = play(chat)
+    assert fault == ""
+    assert [record.payload for record in records(items, Modality.TEXT)] == [b'{"text": "good"}']
+
+
+def test_a_line_separator_of_unicode_is_part_of_the_text(tmp_path: Path) -> None:
+    chat = tmp_path / "room.chat.jsonl"
+    chat.write_text('{"at_s": 0, "text": "one\u2028two"}\n', encoding="utf-8")
+    (record,) = records(play(chat)[0], Modality.TEXT)
+    assert json.loads(record.payload) == {"text": "one\u2028two"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_chat_saved_as_utf_16_is_told_so(tmp_path: Path, encoding: str) -> None:
+    chat = tmp_path / "room.chat.jsonl"
+    chat.write_bytes(("" if encoding == "utf-16" else "\ufeff").encode(encoding) + f"{GOOD}\n".encode(encoding))
+    assert "room.chat.jsonl: is UTF-16 text; save it as UTF-8" in play(chat)[1]
+
+
+@pytest.mark.parametrize("name", ["room.chat.jsonl", "room.mp4"])
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert f"{name}: is a pipe, not a file" in play(tmp_path / name)[1]
+
+
 def test_several_files_are_several_sessions_interleaved_in_event_time(tmp_path: Path) -> None:
     items, _ = play(write_media(tmp_path / "a.mkv"), write_media(tmp_path / "b.wav", picture=False, seconds=1.0))
     times = [item.event_time_ns for item in items if isinstance(item, Record)]
@@ -311,7 +355,7 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     assert sum(len(sound.payload) for sound in records(items, Modality.AUDIO)) == 2 * 2 * RATE_HZ
     assert "bad.mp4" in fault
     assert "empty.wav: is empty" in fault
-    assert "missing.mp4: No such file or directory" in fault
+    assert "missing.mp4: cannot be read: No such file or directory" in fault
 
 
 def test_a_wav_without_samples_is_named(tmp_path: Path) -> None:

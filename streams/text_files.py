@@ -1,0 +1,67 @@
+"""Files that people name: opened without waiting, and read as UTF-8 text.
+
+A pipe, socket, device or folder in a file's place is told as such: opening a pipe would wait for a writer, and a device
+may never end. A byte order mark, as some editors write it, is no part of the text.
+"""
+
+import codecs
+import os
+import stat
+from io import FileIO
+from pathlib import Path
+
+_LIMIT_BYTES = 16 * 2**20
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class FileProblem(ValueError):
+    """A file cannot be read; the message says why and follows the file's name."""
+
+
+def open_file(path: Path) -> FileIO:
+    """Opens a file to read its bytes, unbuffered; FileProblem if there is none, or it is something else."""
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind != stat.S_IFREG:
+            raise FileProblem(f"is {_KINDS.get(kind, 'something else')}, not a file")
+        return FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        if isinstance(error, FileProblem):
+            raise
+        raise FileProblem(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of at most 16 MiB; FileProblem if there is none, or it is not UTF-8."""
+    with open_file(path) as file:
+        try:
+            content = _all(file)
+        except OSError as error:
+            raise FileProblem(f"cannot be read: {error.strerror or error}") from None
+    check_utf_16(content)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileProblem(f"is not UTF-8 text (byte {error.start})") from None
+
+
+def check_utf_16(beginning: bytes) -> None:
+    """FileProblem if what begins so is UTF-16."""
+    if beginning.startswith(_UTF_16):
+        raise FileProblem("is UTF-16 text; save it as UTF-8")
+
+
+def _all(file: FileIO) -> bytes:
+    content = bytearray()
+    while piece := file.read(_LIMIT_BYTES):
+        content += piece
+        if len(content) > _LIMIT_BYTES:
+            raise FileProblem(f"holds more than {_LIMIT_BYTES >> 20} MiB")
+    return bytes(content)
