@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from daemon.cli_figures import print_figures
+
 _TASKS = ("face", "speech", "text", "fusion", "all")  # those of models.training.command, which takes seconds to import
 
 _model = click.option("--model", default="default", show_default=True, metavar="DIR|default")
@@ -24,16 +26,19 @@ _data = click.option(
 def evaluate(
     model: str, corpus: str, data: Path, split: str, task: str | None, drop: str | None, as_json: bool
 ) -> None:
-    """Measures a model on a labelled corpus."""
-    from models.evaluation.command import evaluate
+    """Measures a model on a labelled corpus.
 
-    figures = evaluate(model, corpus, data, split, task, drop)
+    Without --json it prints tables: the figures and what they mean, figures by label, and the confusion.
+    """
+    from models.evaluation.command import evaluate
+    from models.evaluation.progress import shown_rows
+
+    with shown_rows() as progress:
+        figures = evaluate(model, corpus, data, split, task, drop, progress)
     if as_json:
         click.echo(json.dumps(figures, ensure_ascii=False))
-        return
-    for name, figure in figures.items():
-        if not isinstance(figure, dict | list):
-            click.echo(f"{name:>16}  {figure}", err=True)
+    else:
+        print_figures(figures)
 
 
 @click.command()

@@ -7,6 +7,7 @@ Where answers are smoothed, the windows that one looks back on are fused beside 
 answer is remembered, so that any instance answers a window the same.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from daemon.instruments import Instruments
-from daemon.lanes import DeviceThread, Lane, Work
+from daemon.lanes import BadRow, DeviceThread, Lane, Work
 from daemon.preparation import PreparationPool, Preparer, with_evidence
 from models.encoding import Encoded, Encoder
 from models.fusion.smoothing import Smoothing
@@ -27,15 +28,19 @@ from streams.records import Modality
 from streams.timeline import ClosedWindow
 
 _FUSE_DELAY_SHARE = 0.25  # of the encoders' delay: fusion is the last step, and windows of a step close together
+_NOT_FINITE = BadRow("not_finite")
 _SERVED_FIRST = (Modality.TEXT, Modality.AUDIO, Modality.VIDEO)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A window with its scores (None if it could not be scored), and how long it waited and was computed."""
+    """A window with its scores, and how long it waited and was computed.
+
+    scores: a `BadRow` where a working device cannot score the window, None where the device is broken.
+    """
 
     window: ClosedWindow
-    scores: Scores | None
+    scores: Scores | BadRow | None
     queue_ms: float
     fuse_ms: float
 
@@ -83,7 +88,7 @@ class ScoringEngine:
             Lane(modality, "encode", _encode_with(model.encoders[modality]), batching.max_rows, batching.max_delay_s)
             for modality in _SERVED_FIRST
         ]
-        self.device = DeviceThread([fuse, *lanes], instruments)
+        self.device = DeviceThread([fuse, *lanes], instruments, self._try_device)
         self._pool = PreparationPool(workers, self.device, encoded, instruments)
 
     def start(self) -> None:
@@ -105,13 +110,21 @@ class ScoringEngine:
     def score(self, window: ClosedWindow) -> None:
         submitted_ns = self._clock.monotonic_ns()
 
-        def done(scores: Scores | None, seconds: float) -> None:
+        def done(scores: Scores | BadRow | None, seconds: float) -> None:
             waited_ms = (self._clock.monotonic_ns() - submitted_ns) / NS_PER_MS - seconds * 1e3
             self._scored(Scored(window, scores, max(0.0, waited_ms), seconds * 1e3))
 
         self.device.submit("fuse", Work(window, 1 + (self._lookback.windows if self._lookback else 0), done))
 
-    def _fuse(self, windows: Sequence[ClosedWindow]) -> list[Scores]:
+    def _try_device(self) -> None:
+        """Computes rows that are known to be good; raises if the device answers nothing, or no numbers."""
+        if not all(_is_finite(scores) for scores in self._model.try_out()):
+            raise ArithmeticError("good rows are answered by what is no number")
+
+    def _fuse(self, windows: Sequence[ClosedWindow]) -> list[Scores | BadRow]:
+        return [scores if _is_finite(scores) else _NOT_FINITE for scores in self._scores(windows)]
+
+    def _scores(self, windows: Sequence[ClosedWindow]) -> list[Scores]:
         if self._lookback is None:
             return self._model.fuse([window_features(window) for window in windows])
         looks_back, step_ns = self._lookback.windows, self._lookback.step_ns
@@ -137,12 +150,18 @@ def _features(units: Units) -> WindowFeatures:
     return WindowFeatures(events)
 
 
-def _encode_with(encoder: Encoder) -> Callable[[Sequence[Any]], list[tuple[torch.Tensor, torch.Tensor]]]:
+def _encode_with(encoder: Encoder) -> Callable[[Sequence[Any]], list[tuple[torch.Tensor, torch.Tensor] | BadRow]]:
     """One device call over the rows of several units, split again by unit."""
 
-    def encode(units: Sequence[Sequence[Any]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def encode(units: Sequence[Sequence[Any]]) -> list[tuple[torch.Tensor, torch.Tensor] | BadRow]:
         encoded = encoder.encode([row for rows in units for row in rows])
         sizes = [len(rows) for rows in units]
-        return list(zip(torch.split(encoded.embedding, sizes), torch.split(encoded.weight, sizes), strict=True))
+        each = zip(torch.split(encoded.embedding, sizes), torch.split(encoded.weight, sizes), strict=True)
+        return [found if all(torch.isfinite(part).all() for part in found) else _NOT_FINITE for found in each]
 
     return encode
+
+
+def _is_finite(scores: Scores) -> bool:
+    """Whether a window's answer is made of numbers."""
+    return all(map(math.isfinite, (*scores.emotion, scores.valence, scores.arousal, scores.risk.score)))

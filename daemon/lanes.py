@@ -4,8 +4,9 @@ The trade-off: a larger batch costs less per row, a longer wait costs every row 
 is full, and when it is not, `max_delay` after its oldest row came. One device thread serves all lanes, first the one
 listed first, so that the accelerator is touched by nobody else and work of one kind cannot starve the last step.
 
-A batch that fails is run again row by row, so that one bad row costs only itself. When nothing can be computed any
-more, several batches in a row, the device is broken: a poisoned accelerator context is cured only by a new process.
+A batch that fails is run again row by row, so that one bad row costs only itself. Where no row of it can be computed,
+the device is asked with rows that are known to be good: if it answers those, the rows were at fault; if not, the batch
+is tried again, and in the end the device is broken: a poisoned accelerator context is cured only by a new process.
 """
 
 import threading
@@ -21,16 +22,23 @@ from streams.clock import NS_PER_S
 
 log = structlog.get_logger(__name__)
 
-_BROKEN_AFTER = 3  # batches in a row of which no row could be computed
+_BROKEN_AFTER = 3  # tries of a batch after which the device did not answer for good rows either
 _NAP_S = 1.0  # how often an idle device thread shows that it is alive
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """The result of a row that a working device cannot compute; `reason` is a word for the log and dead letters."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """One entry of a lane: what to compute, how many rows it counts for, and who is told.
 
-    `done` is called on the device thread with the result (None if it could not be computed) and the seconds the device
-    call took.
+    `done` is called on the device thread with the result (a `BadRow` where the row is at fault, None where the device
+    is broken) and the seconds the device call took.
     """
 
     payload: Any
@@ -40,7 +48,10 @@ class Work:
 
 @dataclass(slots=True)
 class Lane:
-    """A queue that feeds one kind of device call; `compute` returns one result for each payload."""
+    """A queue that feeds one kind of device call.
+
+    `compute` returns one result for each payload, a `BadRow` for one whose answer is no number.
+    """
 
     name: str
     phase: str
@@ -76,7 +87,8 @@ class Lane:
 class DeviceThread:
     """The only thread that touches the accelerator."""
 
-    def __init__(self, lanes: Sequence[Lane], instruments: Instruments) -> None:
+    def __init__(self, lanes: Sequence[Lane], instruments: Instruments, try_device: Callable[[], None]) -> None:
+        """try_device: computes rows that are known to be good; raises if the device does not."""
         self._lanes = {lane.name: lane for lane in lanes}
         self._clock = instruments.clock
         self._metrics = instruments.metrics
@@ -85,6 +97,7 @@ class DeviceThread:
         self._changed = threading.Condition()
         self._stopping = False
         self._failed_in_a_row = 0
+        self._try_device = try_device
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
         for lane in lanes:
             self._metrics.watch_channel(f"lane.{lane.name}", lane.depth)
@@ -137,25 +150,51 @@ class DeviceThread:
 
     def _compute(self, lane: Lane, batch: list[Work]) -> None:
         began_ns = self._clock.monotonic_ns()
-        try:
-            results: Sequence[Any] = lane.compute([work.payload for work in batch])
-        except Exception as error:  # whatever a model raises, the service goes on
-            results = self._one_by_one(lane, batch, error)
+        results = self._results(lane, [work.payload for work in batch])
         seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
         self._metrics.inference(lane.name, lane.phase, seconds)
-        self._failed_in_a_row = self._failed_in_a_row + 1 if all(result is None for result in results) else 0
         for work, result in zip(batch, results, strict=True):
             work.done(result, seconds)
 
-    def _one_by_one(self, lane: Lane, batch: list[Work], error: Exception) -> list[Any]:
-        self._metrics.inference_failed(type(error).__name__)
-        log.error("a batch failed; its rows are computed one by one", lane=lane.name, rows=len(batch), error=error)
-        results: list[Any] = []
-        for work in batch:
+    def _results(self, lane: Lane, payloads: list[Any]) -> Sequence[Any]:
+        while not self.broken:
             try:
-                results += lane.compute([work.payload])
-            except Exception as row_error:  # the row is given up, counted and named
-                self._metrics.inference_failed(type(row_error).__name__)
-                log.error("a row could not be computed", lane=lane.name, error=row_error)
-                results.append(None)
+                results: Sequence[Any] = lane.compute(payloads)
+            except Exception as error:  # whatever a model raises, the service goes on
+                results = self._one_by_one(lane, payloads, error)
+            self._count_bad(lane, results)
+            if not all(isinstance(result, BadRow) for result in results) or self._answers():
+                self._failed_in_a_row = 0
+                return results
+            self._failed_in_a_row += 1
+            self._beat()
+        return [None] * len(payloads)
+
+    def _one_by_one(self, lane: Lane, payloads: list[Any], error: Exception) -> list[Any]:
+        self._metrics.inference_failed(type(error).__name__)
+        log.error("a batch failed", lane=lane.name, rows=len(payloads), error=error)
+        if len(payloads) == 1:
+            return [BadRow(type(error).__name__)]
+        results: list[Any] = []
+        for payload in payloads:
+            self._beat()
+            try:
+                results += lane.compute([payload])
+            except Exception as row_error:  # it costs this row only
+                results.append(BadRow(type(row_error).__name__))
         return results
+
+    def _count_bad(self, lane: Lane, results: Sequence[Any]) -> None:
+        for bad in [result for result in results if isinstance(result, BadRow)]:
+            self._metrics.inference_failed(bad.reason)
+            log.error("a row could not be computed", lane=lane.name, reason=bad.reason)
+
+    def _answers(self) -> bool:
+        """Whether the device computes rows that are known to be good."""
+        try:
+            self._try_device()
+        except Exception as error:  # whatever a driver raises means that it does not
+            self._metrics.inference_failed(type(error).__name__)
+            log.error("the device does not compute good rows either", error=error)
+            return False
+        return True

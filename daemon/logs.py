@@ -15,6 +15,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import Processor
 
+from daemon.log_flood import FloodGuard
 from streams.disclosure import disclosed, disclosed_traceback, masked
 
 PAYLOAD_KEYS = frozenset({"payload", "text", "line", "transcript", "author", "picture", "samples"})
@@ -49,6 +50,7 @@ def configure(level: str, form: Literal["auto", "json", "human"], stream: TextIO
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared], processors=_render(human, out)
         )
     )
+    handler.addFilter(FloodGuard(handler))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

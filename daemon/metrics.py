@@ -28,6 +28,8 @@ _DECODE_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _WAIT_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # From fusion of one window (below 1 ms) to a full batch of sound on a CPU (seconds).
 _INFERENCE_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+# A round trip to a broker takes milliseconds; a sink that is away holds predictions for as long as it is.
+_PUBLISH_S = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 # A window waits for the disorder bound (half a second) and for idle streams (3 s) before anything is computed.
 _END_TO_END_S = (0.1, 0.2, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 _COVERAGE = tuple(tenth / 10 for tenth in range(11))
@@ -78,6 +80,7 @@ class Metrics:
         self._dropped = self._counter("events_dropped", "Events left out by a policy", "modality", "reason")
         self._decode = self._histogram("decode_seconds", "Decoding of one record", _DECODE_S, "modality")
         self._dead_letters = self._counter("dead_letters", "Records set aside as unusable", "reason")
+        self._http_refused = self._counter("http_refused", "Connections and requests that were not served", "reason")
 
     def _register_windows(self) -> None:
         self._watermark_lag = self._gauge("watermark_lag_seconds", "Wall clock minus the oldest session's watermark")
@@ -85,6 +88,7 @@ class Metrics:
         self._idle = self._gauge("streams_idle", "Streams that no longer hold up their session's windows")
         self._open = self._gauge("windows_open", "Windows that are not closed yet")
         self._closed = self._counter("windows_closed", "Windows closed, by what closed them", "closed_by")
+        self._windows_dropped = self._counter("windows_dropped", "Windows that will not be published", "reason")
         self._late = self._counter("late_events", "Events that missed a window", "modality")
         self._coverage = self._histogram(
             "window_coverage_ratio", "Part of a window with evidence: a face, a voice, a line", _COVERAGE, "modality"
@@ -111,8 +115,11 @@ class Metrics:
         self._processing = self._histogram(
             "processing_seconds", "Last needed event received, to delivered", _END_TO_END_S
         )
-        self._publish = self._histogram("publish_seconds", "One prediction through all sinks", _DECODE_S)
-        self._publish_errors = self._counter("publish_errors", "Predictions a sink refused")
+        self._publish = self._histogram(
+            "publish_seconds", "A prediction, handed over until every sink has acknowledged it", _PUBLISH_S
+        )
+        self._publish_errors = self._counter("publish_errors", "Predictions and dead letters that were refused")
+        self._publish_blocked = self._counter("publish_blocked", "Times a sink could deliver nothing, and tried again")
         self._commits = self._counter("commits", "Checkpoints written to the log", "outcome")
         self._uncommitted = self._gauge("uncommitted_records", "Records that would be read again after a crash")
 
@@ -164,6 +171,10 @@ class Metrics:
         """Events or records left out by a named policy."""
         self._dropped.labels(modality, reason).inc(count)
 
+    def http_refused(self, reason: str) -> None:
+        """A connection or request was not served: of a client's doing, or for want of room."""
+        self._http_refused.labels(reason).inc()
+
     def dead_letter(self, reason: str) -> None:
         """A record was set aside as unusable."""
         self._dead_letters.labels(reason).inc()
@@ -175,6 +186,10 @@ class Metrics:
     def window_closed(self, closed_by: str) -> None:
         """A window closed."""
         self._closed.labels(closed_by).inc()
+
+    def window_dropped(self, reason: str) -> None:
+        """A closed window will never be published."""
+        self._windows_dropped.labels(reason).inc()
 
     def coverage(self, modality: Modality, ratio: float) -> None:
         """The part of a window, 0..1, for which a modality gave evidence."""
@@ -231,12 +246,16 @@ class Metrics:
         self._processing.observe(processing_s)
 
     def published(self, seconds: float) -> None:
-        """A prediction passed all sinks."""
+        """Every sink has acknowledged a prediction, `seconds` after it was handed over."""
         self._publish.observe(seconds)
 
     def publish_failed(self) -> None:
-        """A sink refused a prediction."""
+        """A sink, or the schema, refused a prediction or a dead letter."""
         self._publish_errors.inc()
+
+    def publish_blocked(self) -> None:
+        """A sink could deliver nothing, and tries again."""
+        self._publish_blocked.inc()
 
     def lifecycle(self, state: str) -> None:
         """The daemon moved to `state`."""
@@ -247,6 +266,11 @@ class Metrics:
     def model(self, name: str, version: str, digest: str, device: str) -> None:
         """The model that is loaded, and what it runs on."""
         self._model.info({"name": name, "version": version, "digest": digest, "device": device})
+
+    def refused(self) -> dict[str, int]:
+        """How many records were set aside or left out as unusable so far, by reason."""
+        samples = [sample for metric in self._dead_letters.collect() for sample in metric.samples]
+        return {s.labels["reason"]: round(s.value) for s in samples if s.name.endswith("_total")}
 
     def watch_timeline(self, *, watermark_lag_s: Read, sessions: Read, idle_streams: Read, open_windows: Read) -> None:
         """What the timeline thread holds, to be read at every scrape."""

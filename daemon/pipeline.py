@@ -67,10 +67,19 @@ class Engine(Protocol):
         ...
 
 
-class Pipeline:
-    """Owns all session state, on its own thread; only `drain`, `finished` and `state` are for others.
+@dataclass(slots=True)
+class Tally:
+    """Records taken, those of them that were refused, and units that were encoded (or held nothing to encode)."""
 
-    state: a picture of the sessions, taken at every tick and replaced whole.
+    taken: int = 0
+    refused: int = 0
+    encoded: int = 0
+
+
+class Pipeline:
+    """Owns all session state, on its own thread; only what has no underscore is for others, who read it.
+
+    state: a picture of the sessions, taken at every tick and replaced whole. tally: what became of records so far.
     """
 
     def __init__(
@@ -88,6 +97,7 @@ class Pipeline:
         max_under_way: units and windows in the engine at once, beyond which no more items are taken.
         """
         self.finished = threading.Event()
+        self.tally = Tally()
         self._inlet = inlet
         self._sessions = sessions
         self._engine = engine
@@ -159,6 +169,8 @@ class Pipeline:
                 del self._encoding[unit]
                 if unit.damage is not None:
                     self._set_aside_unit(unit, *unit.damage)
+                else:
+                    self.tally.encoded += 1
                 unit.finish()
                 self._score(self._sessions.take_ready(unit.session))
             case Published():
@@ -184,11 +196,13 @@ class Pipeline:
             case Revoked(numbers=numbers):
                 self._sessions.revoked(numbers)
             case Unreadable(modality=modality, reason=reason, why=why):
+                self.tally.taken += 1
                 self._count_set_aside(modality, reason, why, source=channel.name)
                 self._keep(item)
 
     def _add(self, record: Record, channel: Channel) -> None:
         began_ns = self._clock.monotonic_ns()
+        self.tally.taken += 1
         try:
             event = decode(record, self._limits, channel.live)
         except BadRecord as error:
@@ -217,6 +231,7 @@ class Pipeline:
             self._keep(Unreadable(record.modality, record.payload, record.received_ns, record.coordinates, reason, why))
 
     def _count_set_aside(self, modality: Modality, reason: str, why: str, **where: str | None) -> None:
+        self.tally.refused += 1
         self._metrics.dead_letter(reason)
         log.warning("a record is set aside", modality=modality, reason=reason, why=why, **where)
 

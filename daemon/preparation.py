@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from daemon.instruments import Instruments
-from daemon.lanes import DeviceThread, Work
+from daemon.lanes import BadRow, DeviceThread, Work
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import Unit
 from streams.pictures import BadPicture
@@ -161,9 +161,12 @@ class _Worker:
         self._device.submit(unit.modality, work)
 
     def _encoded(self, unit: Unit, prepared: Prepared, result: Any, began_ns: int) -> None:
-        if result is None:
+        if result is None:  # the device is broken: another process will encode it
             self._metrics.dropped(unit.modality, "inference")
             self._finish(unit, None)
+            return
+        if isinstance(result, BadRow):
+            self._set_aside(unit, "inference", f"the model cannot compute it: {result.reason}")
             return
         embedding, weight = result
         encode_ms = (self._clock.monotonic_ns() - began_ns) / NS_PER_MS

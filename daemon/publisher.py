@@ -13,12 +13,13 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 
 from daemon.engine import Scored
 from daemon.instruments import Instruments
+from daemon.lanes import BadRow
 from daemon.publication import Publication, build
 from streams import predictions as wire
 from streams.clock import NS_PER_S
@@ -36,6 +37,13 @@ _MOST_IN_GROUP = 256  # a transaction or request of some 700 kB; more would gain
 _MOST_GROUP_BYTES = 8 * 2**20  # of dead letters, which may be pictures
 
 Answer = TypeVar("Answer")
+
+
+class _Queued(NamedTuple):
+    """What is to leave, and when it was handed over."""
+
+    what: Scored | Unreadable
+    since_ns: int
 
 
 class Publisher:
@@ -66,15 +74,15 @@ class Publisher:
         self._metrics = instruments.metrics
         self._heartbeats = instruments.heartbeats
         self._beat = self._heartbeats.worker("publish")
-        self._queue: queue.SimpleQueue[Scored | Unreadable | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._in_group = 0
-        self._unscored: list[ClosedWindow] = []
-        """Those since the last that was scored: should the device be broken, another process will score them."""
         self._deadline_ns: int | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
-        self.failed = False
-        """Whether something was refused, by a sink or by the schema, or was not acknowledged before the end."""
+        self.undelivered = False
+        """Whether something was not acknowledged before the end, or lost as a sink was closed."""
+        self.refused = 0
+        """How many things were refused so far, by a sink or by the schema."""
         self._metrics.watch_channel("publish", lambda: self._queue.qsize() + self._in_group)
 
     def start(self) -> None:
@@ -83,11 +91,11 @@ class Publisher:
 
     def submit(self, scored: Scored) -> None:
         """Queues a scored window; never blocks (the timeline bounds what is under way)."""
-        self._queue.put(scored)
+        self._queue.put(_Queued(scored, self._clock.monotonic_ns()))
 
     def submit_set_aside(self, letter: Unreadable) -> None:
         """Queues a record of a log that cannot be used; never blocks (the ledger counts its bytes as waiting)."""
-        self._queue.put(letter)
+        self._queue.put(_Queued(letter, self._clock.monotonic_ns()))
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Publishes what is queued and closes the sinks; gives up what is not acknowledged after `timeout_s`."""
@@ -113,11 +121,12 @@ class Publisher:
                 if sink is not None:
                     sink.close()
             except SinkError as error:
+                self.undelivered = True
                 self._refused(error, sink=sink.name if sink else "")
 
-    def _take(self) -> list[Scored | Unreadable]:
+    def _take(self) -> list[_Queued]:
         """All that is ready, or nothing after a nap."""
-        group: list[Scored | Unreadable] = []
+        group: list[_Queued] = []
         size_bytes = 0
         while len(group) < _MOST_IN_GROUP and size_bytes < _MOST_GROUP_BYTES:
             try:
@@ -128,33 +137,32 @@ class Publisher:
                 self._stopping = True
                 break
             group.append(taken)
-            size_bytes += len(taken.payload) if isinstance(taken, Unreadable) else 0
+            size_bytes += len(taken.what.payload) if isinstance(taken.what, Unreadable) else 0
         return group
 
-    def _publish(self, group: Sequence[Scored | Unreadable]) -> bool:
+    def _publish(self, group: Sequence[_Queued]) -> bool:
         """Whether the group is settled; if not, the deadline has passed."""
-        began_ns = self._clock.monotonic_ns()
-        built = [each if isinstance(each, Unreadable) else self._built(each) for each in group]
+        built = [each.what if isinstance(each.what, Unreadable) else self._built(each.what) for each in group]
         delivered = self._deliver([each for each in built if each is not None])
         if delivered is None:
             return False
-        seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
         fates = iter(delivered)
-        for each, outgoing in zip(group, built, strict=True):
+        for (what, since_ns), outgoing in zip(group, built, strict=True):
             arrived = outgoing is not None and next(fates)
-            if isinstance(each, Scored):
-                self._done(each.window, outgoing if arrived and isinstance(outgoing, Outgoing) else None, seconds)
+            if isinstance(what, Scored):
+                self._done(what.window, outgoing if arrived and isinstance(outgoing, Outgoing) else None, since_ns)
         return True
 
     def _built(self, scored: Scored) -> Outgoing | None:
         """What is to be published of a window; None if it cannot be, or is another instance's now."""
         window, outgoing = scored.window, None
-        if scored.scores is None:
-            log.error("a window could not be scored", session=window.session, start=format_ns(window.start_ns))
-            self._unscored.append(window)
+        if scored.scores is None:  # the device is broken: of a log, another process will score the window
             return None
-        self._never_published(self._unscored)  # the device is well, so it was these windows that cannot be scored
-        self._unscored = []
+        if isinstance(scored.scores, BadRow):
+            self._metrics.window_dropped("inference")
+            log.error("a window cannot be scored", session=window.session, start=format_ns(window.start_ns))
+            self._never_published([window])
+            return None
         try:
             if window.claim is None or window.claim.valid:
                 prediction = build(scored, scored.scores, self._publication, self._since_received_s(window))
@@ -219,13 +227,13 @@ class Publisher:
             elif each.claim is not None:
                 self._ledger.delivered(each.claim, each.index)
 
-    def _done(self, window: ClosedWindow, outgoing: Outgoing | None, seconds: float) -> None:
-        """A window is settled: it took `seconds` from when its group was begun."""
+    def _done(self, window: ClosedWindow, outgoing: Outgoing | None, since_ns: int) -> None:
+        """A window that was handed over at `since_ns` is settled."""
         if outgoing is None:
             self._published(None, b"")
             return
         prediction = outgoing.prediction
-        self._metrics.published(seconds)
+        self._metrics.published((self._clock.monotonic_ns() - since_ns) / NS_PER_S)
         for modality in Modality:
             self._metrics.coverage(modality, getattr(prediction.modalities, modality).coverage)
         self._metrics.prediction(prediction.risk.level, prediction.abstained.reason if prediction.abstained else None)
@@ -239,13 +247,14 @@ class Publisher:
 
     def _give_up(self) -> None:
         """The deadline has passed: what is not settled stays unpublished, and of a log it will be read again."""
-        self.failed = True
+        self.undelivered = True
         log.error("not acknowledged before the end", waiting=self._in_group + self._queue.qsize())
 
     def _refused(self, error: Exception, **what: str) -> None:
-        self._metrics.publish_failed()
         if isinstance(error, SinkBlockedError):
+            self._metrics.publish_blocked()
             log.warning("a sink is blocked", why=str(error), **what)
         else:
-            self.failed = True
+            self.refused += 1
+            self._metrics.publish_failed()
             log.error("a prediction was refused", error=type(error).__name__, why=str(error), **what)

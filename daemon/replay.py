@@ -1,10 +1,14 @@
 """`affectd replay`: stored sessions through the daemon's own pipeline, to the end, without HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import click
+
 from daemon.config import Config, Http
+from daemon.exit_codes import ExitCode
 from daemon.instruments import Instruments
+from daemon.pipeline import Tally
 from daemon.service import Service
 from daemon.wiring import stored_endpoints, stored_feed
 from streams.sinks.base import Sink
@@ -25,4 +29,16 @@ def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path
     endpoints = stored_endpoints(config, feed, sink)
     service = Service(config.model_copy(update={"http": Http(bind="")}), endpoints, instruments)
     service.handle_signals(unfinished=True)
-    return service.run()
+    code = service.run()
+    if refused := instruments.metrics.refused():
+        click.echo(_described(refused, service.tally), err=True)
+        if code == ExitCode.OK and not service.tally.encoded:
+            return ExitCode.BAD_DATA
+    return code
+
+
+def _described(refused: Mapping[str, int], tally: Tally) -> str:
+    """How many records of how many were refused, and why; some are refused before they are taken."""
+    count = sum(refused.values())
+    reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(refused.items()))
+    return f"{count} of {tally.taken + count - tally.refused} records were refused: {reasons}"

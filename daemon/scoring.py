@@ -8,7 +8,7 @@ from daemon.config import Config
 from daemon.config.errors import ConfigurationError
 from daemon.engine import Batching, Lookback, ScoringEngine
 from daemon.instruments import Instruments
-from daemon.pipeline import Encoded, Message, Pipeline, Published
+from daemon.pipeline import Encoded, Message, Pipeline, Published, Tally
 from daemon.preparers import build_workers
 from daemon.publication import Publication
 from daemon.publisher import Publisher
@@ -96,9 +96,19 @@ class Scoring:
         return self._engine.device.broken
 
     @property
-    def refused(self) -> bool:
-        """Whether a sink has refused a prediction."""
-        return self._publisher.failed
+    def undelivered(self) -> bool:
+        """Whether something was not acknowledged before the end."""
+        return self._publisher.undelivered
+
+    @property
+    def refused(self) -> int:
+        """How many predictions were refused so far, by a sink or by the schema."""
+        return self._publisher.refused
+
+    @property
+    def tally(self) -> Tally:
+        """What became of records so far."""
+        return self._pipeline.tally
 
     @property
     def under_way(self) -> int:

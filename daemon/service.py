@@ -22,9 +22,10 @@ from daemon.config.values import split_address
 from daemon.exit_codes import ExitCode
 from daemon.feed import EventFeed
 from daemon.http import Health, HttpServer, Posted, build_app
+from daemon.http_access import Access, RefusalReason
 from daemon.instruments import Instruments
 from daemon.lifecycle import LifecycleState, moved
-from daemon.pipeline import Message
+from daemon.pipeline import Message, Tally
 from daemon.sdnotify import ServiceNotifier
 from daemon.wiring import Endpoints, build_endpoints, limits
 from streams.channel import Inlet
@@ -107,6 +108,11 @@ class Service:
         if http is not None:
             http.stop()
         return self._exit_status(scoring, drained)
+
+    @property
+    def tally(self) -> Tally:
+        """What became of records so far."""
+        return Tally() if self._scoring is None else self._scoring.tally
 
     def stop(self) -> None:
         """Asks the service to drain; from any thread or signal handler."""
@@ -192,6 +198,9 @@ class Service:
     def refused(self, reason: str) -> None:
         self._metrics.dead_letter(reason)
 
+    def http_refused(self, reason: RefusalReason) -> None:
+        self._metrics.http_refused(reason)
+
     def post_chat(self, record: Record) -> Posted:
         if self._posted_chat is None:
             return Posted.NO_SOURCE
@@ -202,13 +211,14 @@ class Service:
     # Start.
 
     def _start_http(self) -> HttpServer | None:
-        if not self._config.http.bind:
+        http = self._config.http
+        if not http.bind:
             return None
-        server = HttpServer(
-            self._config.http.bind, build_app(self, self._feed, self._clock, limits(self._config)), self._feed
-        )
+        access = Access(http.bind, http.allowed_hosts, http.token_file)
+        app = build_app(self, self._feed, self._clock, limits(self._config), access)
+        server = HttpServer(http.bind, app, self._feed, self.http_refused)
         server.start()
-        log.info("listening", http=f"{split_address(self._config.http.bind)[0]}:{server.port}")
+        log.info("listening", http=f"{split_address(http.bind)[0]}:{server.port}")
         return server
 
     def _published(self, prediction: Prediction, line: bytes) -> None:
@@ -286,10 +296,12 @@ class Service:
             return ExitCode.DEVICE_FAULT
         if any(runner.failed_by_bug for runner in self._runners):
             return ExitCode.BUG
-        if not drained or scoring.refused:
+        if not drained or scoring.undelivered:
             return ExitCode.UNAVAILABLE
-        if self._stop.is_set():
+        if self._stop.is_set():  # what was refused in a long life is counted; the status is that of the drain
             return self._stopped_status
+        if scoring.refused:
+            return ExitCode.UNAVAILABLE
         failed = any(runner.state is SourceState.FAILED for runner in self._runners)
         return ExitCode.BAD_DATA if failed else ExitCode.OK
 

@@ -125,11 +125,15 @@ class AffectModel:
     def warm_up(self, rows: int) -> None:
         """Runs every encoder and the fusion with one row and with `rows`, so that no later call is a first."""
         for batch in sorted({1, max(1, rows)}):
-            encoded = {
-                modality: encoder.encode([PARTS[modality].example(encoder)] * batch)
-                for modality, encoder in self.encoders.items()
-            }
-            self.fuse([WindowFeatures(encoded)] * batch)
+            self.try_out(batch)
+
+    def try_out(self, rows: int = 1) -> list[Scores]:
+        """Scores `rows` made-up windows, which encode as many made-up events of each modality."""
+        encoded = {
+            modality: encoder.encode([PARTS[modality].example(encoder)] * rows)
+            for modality, encoder in self.encoders.items()
+        }
+        return self.fuse([WindowFeatures(encoded)] * rows)
 
     def _fused(self, log_posterior: torch.Tensor, amount: torch.Tensor) -> tuple[Fused, torch.Tensor]:
         """log_posterior: (3, windows, 7). amount: (3, windows). Returns the answer from all modalities, and what each

@@ -4,7 +4,9 @@ An assembler holds events back only until the watermark makes its choice final, 
 the order events arrived in. It leaves encoding, windows and lateness to the timeline.
 """
 
-from typing import Protocol
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from streams.clock import NS_PER_S
 from streams.events import Event, Line, Picture, Sound, SoundPieces, Unit
@@ -70,22 +72,22 @@ class FrameSampler:
     def __init__(self, sample_hz: float, telemetry: Telemetry) -> None:
         self._cell_ns = round(NS_PER_S / sample_hz)
         self._telemetry = telemetry
-        self._waiting: dict[int, Event] = {}
+        self._waiting: dict[int, _Ordered] = {}
         self._earliest_ns = FOREVER_NS
         """No waiting picture is before this."""
         self._taken: set[int] = set()
 
     def add(self, event: Event) -> None:
         cell = event.time_ns // self._cell_ns
-        rival = self._waiting.get(cell)
+        ordered, rival = _Ordered(event), self._waiting.get(cell)
         if cell in self._taken:
             self._telemetry.dropped(Modality.VIDEO, "sampled_out")
             return
         if rival is not None:
             self._telemetry.dropped(Modality.VIDEO, "sampled_out")
-            if not _precedes(event, rival):
+            if not ordered < rival:
                 return
-        self._waiting[cell] = event
+        self._waiting[cell] = ordered
         self._earliest_ns = min(self._earliest_ns, event.time_ns)
 
     def reaches_ns(self, event: Event) -> int:
@@ -94,10 +96,10 @@ class FrameSampler:
     def release(self, watermark_ns: int) -> list[Unit]:
         if watermark_ns <= self._earliest_ns:
             return []
-        final = sorted(cell for cell, event in self._waiting.items() if event.time_ns < watermark_ns)
+        final = sorted(cell for cell, waiting in self._waiting.items() if waiting.event.time_ns < watermark_ns)
         self._taken.update(final)
-        units = [_instant(self._waiting.pop(cell)) for cell in final]
-        self._earliest_ns = min((event.time_ns for event in self._waiting.values()), default=FOREVER_NS)
+        units = [_instant(self._waiting.pop(cell).event) for cell in final]
+        self._earliest_ns = min((waiting.event.time_ns for waiting in self._waiting.values()), default=FOREVER_NS)
         return units
 
     def forget(self, before_ns: int) -> None:
@@ -113,12 +115,13 @@ class SoundSegmenter:
 
     def __init__(self, grid: SegmentGrid) -> None:
         self._grid = grid
-        self._sounds: dict[int, list[Event]] = {}
+        self._sounds: dict[int, list[_Ordered]] = {}
         self._dirty: set[int] = set()
 
     def add(self, event: Event) -> None:
+        ordered = _Ordered(event)  # one for all its segments, so that its content is read once at most
         for segment in self._segments(event):
-            self._sounds.setdefault(segment, []).append(event)
+            self._sounds.setdefault(segment, []).append(ordered)
             self._dirty.add(segment)
 
     def reaches_ns(self, event: Event) -> int:
@@ -141,7 +144,7 @@ class SoundSegmenter:
 
     def _unit(self, segment: int) -> Unit:
         start_ns, end_ns = self._grid.start_ns(segment), self._grid.end_ns(segment)
-        events = sorted(self._sounds[segment], key=lambda e: (e.time_ns, e.sequence or 0, _content(e)))
+        events = [ordered.event for ordered in sorted(self._sounds[segment])]
         pieces = tuple((e.time_ns, e.payload) for e in events if isinstance(e.payload, Sound))
         return Unit(
             session=events[0].session,
@@ -155,18 +158,29 @@ class SoundSegmenter:
         )
 
 
-def _precedes(event: Event, rival: Event) -> bool:
-    mine, theirs = (event.time_ns, event.sequence or 0), (rival.time_ns, rival.sequence or 0)
-    if mine != theirs:
-        return mine < theirs
-    return _content(event) < _content(rival)
+@dataclass(slots=True, eq=False)
+class _Ordered:
+    """An event in the order of time, sequence, content: never of arrival. Only a tie reads the content, and once."""
+
+    event: Event
+    _digest: bytes | None = None
+
+    def __lt__(self, other: "_Ordered") -> bool:
+        mine, theirs = (self.event.time_ns, self.event.sequence or 0), (other.event.time_ns, other.event.sequence or 0)
+        return mine < theirs if mine != theirs else self.digest() < other.digest()
+
+    def digest(self) -> bytes:
+        """Stands for the content; frames of one stream, which are not read for it, are all alike."""
+        if self._digest is None:
+            self._digest = hashlib.blake2b(_content(self.event), digest_size=16).digest()
+        return self._digest
 
 
-def _content(event: Event) -> bytes:
-    """What settles a tie of time and sequence, so that arrival does not; frames of one stream need no such thing."""
+def _content(event: Event) -> Any:
+    """The bytes, or what shows them without a copy."""
     match event.payload:
         case Sound(samples=samples):
-            return samples.tobytes()
+            return samples
         case Picture(payload=bytes() as content):
             return content
         case _:

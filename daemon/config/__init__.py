@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from daemon.config.contradictions import contradictions
 from daemon.config.endpoints import KafkaSink, KafkaSource, Sinks, Sources, StdoutSink
 from daemon.config.kafka import Delivery
-from daemon.config.values import Address, SecretFile, Section
+from daemon.config.values import Address, HostNames, SecretFile, Section
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.connection import Connection
 from streams.windows import SegmentGrid, WindowGrid
@@ -150,6 +150,10 @@ class Http(Section):
     )
     allow_anonymous: bool = Field(
         default=False, description="answer whoever reaches bind without a token, on any address"
+    )
+    allowed_hosts: HostNames = Field(
+        default=(),
+        description="names beside the bound address that requests may have in their Host header, on any port",
     )
 
 

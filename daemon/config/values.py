@@ -58,7 +58,11 @@ def split_address(address: str) -> tuple[str, int]:
 
 def is_loopback(address: str) -> bool:
     """Whether only this machine reaches "host:port"; a host name other than localhost may be anything."""
-    host, _ = split_address(address)
+    return is_loopback_host(split_address(address)[0])
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether `host` is localhost, 127.0.0.0/8 or ::1."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -85,6 +89,9 @@ Address = Annotated[str, BeforeValidator(_address_or_empty)]
 File = Annotated[str, AfterValidator(_file), FileUse.READ]
 SecretFile = Annotated[str, AfterValidator(_file), FileUse.SECRET]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
+HostNames = Annotated[
+    tuple[Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z0-9._-]+$")], ...], BeforeValidator(as_tuple)
+]
 SessionId = Annotated[str, Field(min_length=1, max_length=256)]
 
 

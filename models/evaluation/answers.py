@@ -6,8 +6,9 @@ be on it where the model knows them (`models.training.corpus_calibration`). The 
 and knows nothing of the corpus. Labels that a corpus does not use cannot be chosen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -17,28 +18,31 @@ from numpy.typing import NDArray
 
 from models.calibration import CorpusCalibration
 from models.encoding import Encoded
+from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.row_types import EvaluationError, Rows
 from models.face.encoder import FaceEncoder
 from models.model import AffectModel, WindowFeatures
-from models.text.encoder import TextEncoder
+from models.text.encoder import ChatLine, TextEncoder
 
 _ROWS_PER_CALL = 64
 _UNUSED = {"emodb": ("surprise",)}
 
 Floats = NDArray[np.float64]
 
+EncodedRows = Mapping[str, Sequence[Encoded | None]]
+"""By modality, each row's events, None where it has none."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
     """What a model says of each row.
 
-    encoded: by modality, each row's events on the corpus's terms, None where it has none. posterior, of_service: (rows,
-    labels), for labels equally likely beforehand, on the corpus's terms and on the service's. calibration: what the
-    former is brought to on the corpus.
+    encoded: on the corpus's terms. posterior, of_service: (rows, labels), for labels equally likely beforehand, on the
+    corpus's terms and on the service's. calibration: what the former is brought to on the corpus.
     """
 
     rows: Rows
-    encoded: Mapping[str, Sequence[Encoded | None]]
+    encoded: EncodedRows
     posterior: Floats
     of_service: Floats
     calibration: CorpusCalibration
@@ -65,52 +69,73 @@ class Answers:
         return self.calibration.equal().probabilities(self.of_service[self.known])
 
 
-def answers(model: AffectModel, corpus: str, rows: Rows) -> Answers:
+def answers(model: AffectModel, corpus: str, rows: Rows, progress: RowsDone = unseen) -> Answers:
     """Asks the model. Raises EvaluationError for rows of no modality that the model has, or without one label."""
     if not (rows.truth >= 0).any():
         raise EvaluationError(f"{corpus}: there are no rows with one label")
     if not set(rows.units) & set(model.encoders):
         raise EvaluationError(f"{model.name} has no part for {', '.join(rows.units)}, which is all that {corpus} has")
     began_s = perf_counter()
-    served = encoded = {
-        modality: _encoded(model.encoders[modality], units)
-        for modality, units in rows.units.items()
-        if modality in model.encoders
-    }
-    posterior = of_service = _posterior(model, rows, served)
+    served, encoded = encoded_rows(model, corpus, rows, progress)
+    of_service = posteriors(model, rows.task, served)
+    known_terms = any(encoded[modality] is not served[modality] for modality in served)
+    posterior = posteriors(model, rows.task, encoded) if known_terms else of_service
     rows_per_second = len(rows.truth) / (perf_counter() - began_s)
-    text = model.encoders.get("text")
-    if "text" in served and isinstance(text, TextEncoder) and text.has_terms_of(corpus):
-        encoded = {**served, "text": _encoded(text.on_terms_of(corpus), rows.units["text"])}
-        posterior = _posterior(model, rows, encoded)
     return Answers(rows, encoded, posterior, of_service, _calibration(model, corpus, rows), rows_per_second)
 
 
-def _encoded(encoder: Any, units: Sequence[Sequence[Any]]) -> list[Encoded | None]:
-    """Each row's events, encoded."""
-    prepare = getattr(encoder, "prepare", lambda unit: unit)
-    encoded: list[Encoded | None] = []
-    for start in range(0, len(units), _ROWS_PER_CALL):
-        chunk = units[start : start + _ROWS_PER_CALL]
-        sizes = [len(row) for row in chunk]
-        if not sum(sizes):
-            encoded += [None] * len(chunk)
+def encoded_rows(
+    model: AffectModel, corpus: str, rows: Rows, progress: RowsDone = unseen
+) -> tuple[EncodedRows, EncodedRows]:
+    """Every row's events, encoded once: for the service, and on the corpus's terms, the same where there are none."""
+    served: dict[str, list[Encoded | None]] = {}
+    own: dict[str, list[Encoded | None]] = {}
+    for modality, units in rows.units.items():
+        if modality not in model.encoders:
             continue
-        events = encoder.encode([prepare(unit) for row in chunk for unit in row])
-        parts = zip(events.embedding.split(sizes), events.weight.split(sizes), strict=True)
-        encoded += [Encoded(*part) if len(part[1]) else None for part in parts]
-    return encoded
+        served[modality], own[modality] = _encoded(model.encoders[modality], corpus, units, partial(progress, modality))
+    return served, own
 
 
-def _posterior(model: AffectModel, rows: Rows, encoded: Mapping[str, Sequence[Encoded | None]]) -> Floats:
-    if rows.task == "expression":
+def _encoded(
+    encoder: Any, corpus: str, units: Sequence[Sequence[Any]], done: Callable[[int, int], None]
+) -> tuple[list[Encoded | None], list[Encoded | None]]:
+    """In calls of rows of like length, since a batch takes as long as its longest lines."""
+    prepare = getattr(encoder, "prepare", lambda unit: unit)
+    both = isinstance(encoder, TextEncoder) and encoder.has_terms_of(corpus)
+    served: list[Encoded | None] = [None] * len(units)
+    own = list(served) if both else served
+    order = sorted(range(len(units)), key=lambda row: sum(map(_length, units[row])))
+    for start in range(0, len(order), _ROWS_PER_CALL):
+        chunk = order[start : start + _ROWS_PER_CALL]
+        prepared = [prepare(unit) for row in chunk for unit in units[row]]
+        if prepared:
+            sizes = [len(units[row]) for row in chunk]
+            read = encoder.encode_on_both_terms(prepared, corpus) if both else (encoder.encode(prepared),)
+            for lists, events in zip((served, own), read, strict=False):
+                for row, *part in zip(chunk, events.embedding.split(sizes), events.weight.split(sizes), strict=True):
+                    lists[row] = Encoded(*part) if units[row] else None
+        done(min(start + _ROWS_PER_CALL, len(order)), len(order))
+    return served, own
+
+
+def _length(unit: Any) -> int:
+    """Of a line, its characters; of what is always as long as another, nothing."""
+    return len(unit.text) if isinstance(unit, ChatLine) else 0
+
+
+def posteriors(model: AffectModel, task: str, encoded: EncodedRows) -> Floats:
+    """(rows, labels) of the task's labels, from all modalities that are encoded. Labels are equally likely."""
+    if task == "expression":
         return _expressions(model, encoded["video"])
     posterior: list[tuple[float, ...]] = []
-    for start in range(0, len(rows.truth), _ROWS_PER_CALL):
-        chosen = range(start, min(start + _ROWS_PER_CALL, len(rows.truth)))
-        found = [{name: row for name, events in encoded.items() if (row := events[i]) is not None} for i in chosen]
-        for scores in model.fuse([WindowFeatures(events) for events in found]):
-            risk = scores.risk.categories.get(rows.task)
+    windows = [
+        WindowFeatures({name: row for name, row in zip(encoded, events, strict=True) if row is not None})
+        for events in zip(*encoded.values(), strict=True)
+    ]
+    for start in range(0, len(windows), _ROWS_PER_CALL):
+        for scores in model.fuse(windows[start : start + _ROWS_PER_CALL]):
+            risk = scores.risk.categories.get(task)
             posterior.append(scores.emotion if risk is None else (1 - risk, risk))
     return np.array(posterior, dtype=np.float64)
 

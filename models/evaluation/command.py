@@ -17,6 +17,7 @@ from models.data.fusion_study import STUDIED
 from models.evaluation.answers import Answers, answers
 from models.evaluation.fusion_study import evaluate_study
 from models.evaluation.metrics import classification_figures
+from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.row_types import EvaluationError
 from models.evaluation.rows import SPEECH_CORPORA, read_rows
 from models.labels import EMOTIONS
@@ -24,19 +25,28 @@ from models.model import AffectModel
 from models.text.measure import label_scores, multi_label_f1
 
 
-def evaluate(model: str, corpus: str, data: Path, split: str, task: str | None, drop: str | None) -> dict[str, object]:
+def evaluate(
+    model: str,
+    corpus: str,
+    data: Path,
+    split: str,
+    task: str | None,
+    drop: str | None,
+    progress: RowsDone = unseen,
+) -> dict[str, object]:
     """Returns the figures of `models.evaluation.metrics`, and what was measured, ready for JSON.
 
     model: a folder, or "default". task: None for the corpus's first. drop: a modality that is left out, or None.
+    progress: told the rows that are read and encoded.
     Raises EvaluationError, models.artifact.ModelError or models.model.DeviceUnavailableError.
     """
     if corpus in STUDIED:
         return evaluate_study(model, corpus, data, split, task, drop)
-    rows = read_rows(corpus, data, split, task).without(drop)
+    rows = read_rows(corpus, data, split, task, progress).without(drop)
     if not rows.units:
         raise EvaluationError(f"{corpus} has {drop} alone: without it nothing is left to measure")
     loaded = AffectModel.load(model)
-    answered = answers(loaded, corpus, rows)
+    answered = answers(loaded, corpus, rows, progress)
     figures = classification_figures(answered.probabilities, answered.truth, rows.labels)
     return {
         "corpus": corpus,

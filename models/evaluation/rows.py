@@ -18,6 +18,7 @@ from models.data.fusion_study import STUDIED
 from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
 from models.data.text_corpora import CORPORA, TextSample, read_corpus
 from models.evaluation.own_rows import own_rows
+from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.row_types import EvaluationError as EvaluationError
 from models.evaluation.row_types import Rows, segments_of
 from models.face.crop import given_face
@@ -33,15 +34,15 @@ EMODB_TRAINED_ON = ("03", "08", "09", "10", "11", "13")
 """Speakers of EMO-DB's training part; the others are its test part."""
 
 
-def read_rows(corpus: str, data: Path, split: str, task: str | None) -> Rows:
+def read_rows(corpus: str, data: Path, split: str, task: str | None, progress: RowsDone = unseen) -> Rows:
     """Raises EvaluationError for what is not there or cannot be read, naming the file."""
     try:
         if corpus == "manifest":
-            return own_rows(data, split, task or "emotion")
+            return own_rows(data, split, task or "emotion", progress)
         if corpus == "ferplus":
             return _faces(data, split, _task(corpus, task, ("expression", "emotion")))
         if corpus in SPEECH_CORPORA:
-            return _clips(corpus, data, split, _task(corpus, task, ("emotion",)))
+            return _clips(corpus, data, split, _task(corpus, task, ("emotion",)), progress)
         if corpus in CORPORA:
             return _lines(corpus, data, split, task)
     except EvaluationError:
@@ -65,10 +66,14 @@ def _faces(data: Path, split: str, task: str) -> Rows:
     return Rows(task, labels, units, faces.labels[kept], groups=faces.names[kept])
 
 
-def _clips(corpus: str, data: Path, split: str, task: str) -> Rows:
+def _clips(corpus: str, data: Path, split: str, task: str, progress: RowsDone) -> Rows:
     clips = _ravdess(data, split) if corpus == "ravdess" else _emodb(data, split)
     truth = np.array([EMOTIONS.index(clip.emotion) for clip in clips], dtype=np.int64)
-    units = {"audio": [segments_of(read_pcm(clip)) for clip in clips]}
+    segments = []
+    for done, clip in enumerate(clips, start=1):
+        segments.append(segments_of(read_pcm(clip)))
+        progress("reading", done, len(clips))
+    units = {"audio": segments}
     speakers = np.array([clip.speaker for clip in clips])
     return Rows(
         task, EMOTIONS, units, truth, groups=speakers, slices=_told_of(clips, data / "speech" / f"{corpus}.csv")

@@ -10,10 +10,8 @@ window never scores above its worst line.
 Left out: authors. Lines of all who write in a session are one stream.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 
@@ -91,7 +89,6 @@ class TextEncoder:
         self._network = network.to(self._device).eval()
         self._tokenizer = tokenizer
         self._english = english
-        self._corpus: str | None = None
         if english is not None:
             english.network.to(self._device).eval()
 
@@ -99,12 +96,6 @@ class TextEncoder:
         """Whether a network has learned how the labels of a corpus are meant there."""
         english = () if self._english is None else self._english.network.corpora
         return corpus in self._network.corpora or corpus in english
-
-    def on_terms_of(self, corpus: str) -> Self:
-        """The same networks, answering as the labels of a corpus are meant there, where they have learned that."""
-        same = copy.copy(self)
-        same._corpus = corpus
-        return same
 
     def prepare(self, line: str | ChatLine) -> PreparedLine:
         """Token ids of one line; any text at all, cut at the tokenizer's budget. Only English lines use context."""
@@ -115,15 +106,24 @@ class TextEncoder:
         tokenizer = self._english.tokenizer
         return PreparedLine(ids, tokenizer.ids(said.text) + tokenizer.context(said.before))
 
-    @torch.inference_mode()
     def encode(self, prepared: Sequence[PreparedLine]) -> Encoded:
         """At least one line to embeddings (lines, 10): emotion logits, then risk logits; weight 1."""
-        logits = self._read(self._network, [line.ids for line in prepared])
+        return self.encode_on_both_terms(prepared, None)[0]
+
+    @torch.inference_mode()
+    def encode_on_both_terms(self, prepared: Sequence[PreparedLine], corpus: str | None) -> tuple[Encoded, Encoded]:
+        """As `encode`, and as the labels of a corpus are meant there, where a network has learned that.
+
+        The networks, which nearly all of the time is spent in, run once for both.
+        """
+        logits = self._read(self._network, [line.ids for line in prepared], corpus)
         english = {i: line.english_ids for i, line in enumerate(prepared) if line.english_ids is not None}
         if self._english is not None and english:
             rows = list(english)
-            logits[rows] = logits[rows].lerp(self._read(self._english.network, list(english.values())), _ENGLISH_SHARE)
-        return Encoded(logits, torch.ones(len(logits)))
+            read = self._read(self._english.network, list(english.values()), corpus)
+            logits[:, rows] = logits[:, rows].lerp(read, _ENGLISH_SHARE)
+        weight = torch.ones(len(prepared))
+        return Encoded(logits[0], weight), Encoded(logits[1], weight)
 
     def readings(self, line: str | ChatLine) -> list[Reading]:
         """The networks that `encode` has read the line by, each with its share of the answer."""
@@ -145,7 +145,7 @@ class TextEncoder:
         worst = (score.softmax(dim=1) * risk).sum(dim=1)
         return Pooled(mean.to(self._device), worst.to(self._device))
 
-    def _read(self, network: TextNetwork, lines: Sequence[list[int]]) -> torch.Tensor:
-        """(lines, 10) logits, on the CPU."""
+    def _read(self, network: TextNetwork, lines: Sequence[list[int]], corpus: str | None) -> torch.Tensor:
+        """(2, lines, 10) logits as the heads answer and on the corpus's terms, on the CPU."""
         calls = [lines[start : start + _LINES_PER_CALL] for start in range(0, len(lines), _LINES_PER_CALL)]
-        return torch.cat([torch.cat(network(call, self._corpus), dim=1) for call in calls]).cpu()
+        return torch.cat([torch.stack(network.on_both_terms(call, corpus)) for call in calls], dim=1).cpu()

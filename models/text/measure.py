@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
-from torch import nn
 
 from models.evaluation.metrics import expected_calibration_error
 from models.labels import EMOTIONS, RISKS
+from models.text.network import TextNetwork
 
 Floats = npt.NDArray[np.float32]
 _LINES_PER_CALL = 64
@@ -23,19 +23,15 @@ _THRESHOLDS = np.linspace(0.05, 0.8, 76)
 
 
 @torch.inference_mode()
-def text_logits(network: nn.Module, ids: Sequence[list[int]], corpus: str | None = None) -> tuple[Floats, Floats]:
-    """A `TextNetwork`'s emotion (rows, 7) and risk (rows, 3) logits of tokenized lines, in their order.
-
-    corpus: whose terms they are on, None for the service's.
-    """
-    emotion = np.empty((len(ids), len(EMOTIONS)), np.float32)
-    risk = np.empty((len(ids), len(RISKS)), np.float32)
+def text_logits(network: TextNetwork, ids: Sequence[list[int]], corpus: str) -> tuple[Floats, Floats]:
+    """Logits (rows, 10) of tokenized lines, in their order, as the service asks and on the corpus's terms."""
+    both = np.empty((2, len(ids), len(EMOTIONS) + len(RISKS)), np.float32)
     by_length = np.argsort([len(line) for line in ids], kind="stable")
     for start in range(0, len(ids), _LINES_PER_CALL):
         rows = by_length[start : start + _LINES_PER_CALL]
-        scores = network([ids[row] for row in rows], corpus)
-        emotion[rows], risk[rows] = (score.float().cpu().numpy() for score in scores)
-    return emotion, risk
+        logits = network.on_both_terms([ids[row] for row in rows], corpus)
+        both[:, rows] = torch.stack(logits).float().cpu().numpy()
+    return both[0], both[1]
 
 
 def emotion_figures(logits: Floats, truth: Floats, log_prior: Floats) -> dict[str, float]:

@@ -54,11 +54,18 @@ class TextNetwork(nn.Module):
         self, sentences: Sequence[Sequence[int]], corpus: str | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns emotion (sentences, 7) and risk (sentences, 3) logits, on the terms of `corpus` if it has its own."""
+        _, logits = self.on_both_terms(sentences, corpus)
+        return logits[:, : len(EMOTIONS)], logits[:, len(EMOTIONS) :]
+
+    def on_both_terms(
+        self, sentences: Sequence[Sequence[int]], corpus: str | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns (sentences, 10) logits as the heads answer, and on the terms of `corpus`, the same without any."""
         hidden = self._hidden(self.encoder(sentences))
         logits = self._logits(hidden)
-        if corpus in self.corpora:
-            logits = logits + self._added(hidden)[:, self.corpora.index(corpus)]
-        return logits[:, : len(EMOTIONS)], logits[:, len(EMOTIONS) :]
+        if corpus not in self.corpora:
+            return logits, logits
+        return logits, logits + self._added(hidden)[:, self.corpora.index(corpus)]
 
     def heads(self, vectors: torch.Tensor) -> torch.Tensor:
         """vectors: (sentences, width), of any length. Returns (sentences, 10), emotion's logits and then risk's."""

@@ -275,12 +275,15 @@ def score(network: nn.Module, valid: Mapping[str, Rows], priors: Mapping[str, Fl
     Emotion and risk count half each, or whichever of them is labelled does; and a corpus counts twice: by the heads, as
     the service asks, and on its own terms. Raises ValueError for rows that measure nothing.
     """
+    if not isinstance(network, TextNetwork):
+        raise TypeError(f"wanted a TextNetwork, got {type(network).__name__}")
     figures: Metrics = {}
     emotions, risks = [], []
     for name, rows in valid.items():
-        for corpus, of in ((None, name), (name, f"{name}/own")):
-            with mixed_precision(next(network.parameters()).device):
-                emotion, risk = text_logits(network, rows.lines, corpus)
+        with mixed_precision(next(network.parameters()).device):
+            served, own = text_logits(network, rows.lines, name)
+        for logits, of in ((served, name), (own, f"{name}/own")):
+            emotion, risk = logits[:, : len(EMOTIONS)], logits[:, len(EMOTIONS) :]
             if rows.emotion.any():
                 reached = emotion_figures(emotion, rows.emotion, priors[name])
                 figures[f"{of}/uar"], figures[f"{of}/macro_f1"] = reached["uar"], reached["macro_f1"]

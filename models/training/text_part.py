@@ -68,8 +68,8 @@ def measure_text(
 
     Lines of several emotions are not among those answers, nor are those written for this project.
     """
-    logits = {name: encoded_lines(encoder, samples) for name, samples in valid.items()}
-    own = {name: encoded_lines(encoder.on_terms_of(name), samples) for name, samples in valid.items()}
+    both = {name: encoded_lines(encoder, samples, name) for name, samples in valid.items()}
+    logits, own = ({name: read[terms] for name, read in both.items()} for terms in (0, 1))
     figures = {
         name: _figures(logits[name], own[name], samples, _emotion(train[name])) for name, samples in valid.items()
     }
@@ -95,15 +95,16 @@ def measure_text(
     return figures, answers
 
 
-def encoded_lines(encoder: TextEncoder, samples: Sequence[TextSample]) -> Floats:
-    """(samples, 10) logits, in their order."""
+def encoded_lines(encoder: TextEncoder, samples: Sequence[TextSample], corpus: str) -> tuple[Floats, Floats]:
+    """(samples, 10) logits, in their order, as the service answers and on the corpus's terms."""
     lines = [encoder.prepare(ChatLine(sample.text, sample.before)) for sample in samples]
     order = np.argsort([len(line) for line in lines], kind="stable")
-    logits = np.empty((len(lines), encoder.width), np.float32)
+    logits = np.empty((2, len(lines), encoder.width), np.float32)
     for start in range(0, len(lines), _LINES_PER_CALL):
         rows = order[start : start + _LINES_PER_CALL]
-        logits[rows] = encoder.encode([lines[row] for row in rows]).embedding.numpy()
-    return logits
+        for terms, read in enumerate(encoder.encode_on_both_terms([lines[row] for row in rows], corpus)):
+            logits[terms, rows] = read.embedding.numpy()
+    return logits[0], logits[1]
 
 
 def _figures(logits: Floats, own: Floats, samples: Sequence[TextSample], taught: Floats) -> dict[str, Any]:

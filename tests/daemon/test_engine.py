@@ -1,5 +1,6 @@
 """Rows of many units in one device call, and windows from what was encoded."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from daemon.engine import Batching, Lookback, Scored, ScoringEngine, _encode_with, window_features
+from daemon.lanes import BadRow
 from daemon.preparation import Evidence, Prepared
 from models.encoding import Encoded, Pooled
 from models.face.crop import Face, given_face
@@ -58,6 +60,13 @@ def _content(row: Any) -> Any:
             return np.asarray(row)
 
 
+def encoded_together(
+    units: Sequence[Sequence[Any]], encoder: FakeEncoder | None = None
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    answers = _encode_with(encoder or FakeEncoder())(units)
+    return [answer for answer in answers if not isinstance(answer, BadRow)]
+
+
 def face() -> Face:
     return given_face(_DRAWN.integers(0, 255, (CROP_PX, CROP_PX), np.uint8))
 
@@ -75,10 +84,10 @@ def tokens() -> list[int]:
 def test_the_rows_of_a_unit_are_encoded_in_a_batch_as_alone(row: Any) -> None:
     units = [[row() for _ in range(rows)] for rows in (1, 3, 1, 2)]
     encoder = FakeEncoder()
-    together = _encode_with(encoder)(units)
+    together = encoded_together(units, encoder)
     assert encoder.calls == [7]
     for rows, (embedding, weight) in zip(units, together, strict=True):
-        [(alone_embedding, alone_weight)] = _encode_with(FakeEncoder())([rows])
+        [(alone_embedding, alone_weight)] = encoded_together([rows])
         assert embedding.shape == (len(rows), 2)
         torch.testing.assert_close(embedding, alone_embedding, atol=0, rtol=0)
         torch.testing.assert_close(weight, alone_weight, atol=0, rtol=0)
@@ -92,8 +101,8 @@ def test_a_window_has_the_same_features_whichever_batch_its_units_were_in(row: A
         made = [unit(at_s=i, result=Evidence(*rows, {}, 0.0)) for i, rows in enumerate(encoded)]
         return window_features(window(*made)).events["text"]
 
-    together = features(_encode_with(FakeEncoder())(units))
-    alone = features([_encode_with(FakeEncoder())([rows])[0] for rows in units])
+    together = features(encoded_together(units))
+    alone = features([encoded_together([rows])[0] for rows in units])
     torch.testing.assert_close(together.embedding, alone.embedding, atol=0, rtol=0)
     torch.testing.assert_close(together.weight, alone.weight, atol=0, rtol=0)
 
@@ -120,17 +129,26 @@ def test_a_window_in_which_nothing_was_encoded_has_no_events() -> None:
 class FakeModel(AffectModel):
     """Answers each window with the number of its rows of text, as its entropy."""
 
-    def __init__(self, broken: bool = False) -> None:
+    def __init__(self, broken: bool = False, poison_rows: int = 0) -> None:
+        """poison_rows: a window with so many rows of text is answered by what is no number."""
         self.encoders = {modality.value: FakeEncoder() for modality in Modality}
         self.batches: list[int] = []
         self.manifest: Any = SimpleNamespace(least_confidence=0.0)
         self._broken = broken
+        self._poison_rows = poison_rows
+
+    def try_out(self, rows: int = 1) -> list[Scores]:
+        return self.fuse([WindowFeatures({"text": Encoded(torch.zeros(1, 2), torch.ones(1))})])
 
     def fuse(self, windows: Sequence[WindowFeatures]) -> list[Scores]:
         self.batches.append(len(windows))
         if self._broken:
             raise ArithmeticError("cannot be fused")
-        return [scores(len(features.events["text"].weight)) for features in windows]
+        return [self._answer(len(features.events["text"].weight)) for features in windows]
+
+    def _answer(self, rows: int) -> Scores:
+        answer = scores(rows)
+        return replace(answer, emotion=(math.nan,) * 7) if rows == self._poison_rows else answer
 
 
 def scores(entropy: float) -> Scores:
@@ -165,7 +183,7 @@ def test_a_unit_is_encoded_once_and_the_windows_with_it_are_scored_from_that() -
     answers = scored.many(2)
     made.stop()
     assert [answer.window for answer in answers] == windows
-    assert [answer.scores.entropy for answer in answers if answer.scores] == [2, 2]
+    assert [answer.scores.entropy for answer in answers if isinstance(answer.scores, Scores)] == [2, 2]
     assert isinstance(text := model.encoders["text"], FakeEncoder)
     assert text.calls == [2]
 
@@ -182,7 +200,25 @@ def test_windows_that_wait_together_are_fused_in_one_call() -> None:
     assert model.batches == [3]
 
 
-def test_a_window_that_cannot_be_fused_is_answered_without_scores() -> None:
+def test_a_window_whose_answer_is_no_number_costs_itself_and_its_neighbours_are_scored() -> None:
+    scored = Told[Scored]()
+    made = ScoringEngine(FakeModel(poison_rows=2), [{}], Batching(8, 0.0), Told[Unit](), scored, instruments())
+    for rows in (1, 2, 3):
+        made.score(window(unit(result=evidence(*[1.0] * rows))))
+    made.start()
+    first, poison, last = (answer.scores for answer in scored.many(3))
+    made.stop()
+    assert poison == BadRow("not_finite")
+    assert isinstance(first, Scores)
+    assert isinstance(last, Scores)
+
+
+def test_a_row_whose_embedding_is_no_number_costs_its_unit_only() -> None:
+    answers = _encode_with(FakeEncoder())([[[1.0]], [[1.0], [math.inf]], [[2.0]]])
+    assert [isinstance(answer, BadRow) for answer in answers] == [False, True, False]
+
+
+def test_a_window_that_a_broken_device_cannot_fuse_is_answered_without_scores() -> None:
     of, scored = instruments(), Told[Scored]()
     made = ScoringEngine(FakeModel(broken=True), [{}], Batching(8, 0.0), Told[Unit](), scored, of)
     made.start()
@@ -220,7 +256,7 @@ class Moody(FakeModel):
         return replace(scores(float(lines)), emotion=likely, label=label, abstained=None if lines else "no_evidence")
 
 
-def answered(*windows: ClosedWindow, looks_back: int, model: FakeModel | None = None) -> list[Scores | None]:
+def answered(*windows: ClosedWindow, looks_back: int, model: FakeModel | None = None) -> list[Scores]:
     """How an engine answers windows that wait together."""
     scored = Told[Scored]()
     lookback = Lookback(looks_back, NS_PER_S, Smoothing(size_s=4, step_s=1)) if looks_back else None
@@ -229,7 +265,7 @@ def answered(*windows: ClosedWindow, looks_back: int, model: FakeModel | None = 
     for each in windows:
         made.score(each)
     made.start()
-    answers = [answer.scores for answer in scored.many(len(windows))]
+    answers = [answer.scores for answer in scored.many(len(windows)) if isinstance(answer.scores, Scores)]
     made.stop()
     return answers
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.instruments import Instruments
-from daemon.lanes import DeviceThread, Lane, Work
+from daemon.lanes import BadRow, DeviceThread, Lane, Work
 from streams.clock import NS_PER_S, ManualClock
 from tests.daemon.making import Told, counted, instruments
 
@@ -39,6 +39,14 @@ def put(into: Lane, at_ns: int, *rows: int) -> None:
     for count in rows:
         into.waiting.append((at_ns, Work(count, count, lambda result, seconds: None)))
         into.rows += count
+
+
+def well() -> None:
+    """Good rows are computed."""
+
+
+def gone() -> None:
+    raise RuntimeError("the device is gone")
 
 
 @contextmanager
@@ -102,7 +110,7 @@ def test_a_batch_keeps_to_the_rows_of_its_lane_unless_one_entry_alone_has_more(
 
 def test_rows_that_wait_together_are_one_batch_and_each_gets_its_own_result() -> None:
     compute = Recorder()
-    device = DeviceThread([lane(compute)], instruments())
+    device = DeviceThread([lane(compute)], instruments(), well)
     told = submit(device, "lane", "a", "b", "c")
     with running(device):
         assert told.many(3) == ["a", "b", "c"]
@@ -112,7 +120,7 @@ def test_rows_that_wait_together_are_one_batch_and_each_gets_its_own_result() ->
 def test_a_part_batch_waits_for_its_delay_and_a_full_one_does_not() -> None:
     of = Instruments(ManualClock())
     part, full = Recorder("part"), Recorder("full")
-    device = DeviceThread([lane(part, 2, 0.02), lane(full, 2, 0.02)], of)
+    device = DeviceThread([lane(part, 2, 0.02), lane(full, 2, 0.02)], of, well)
     waiting = submit(device, "part", "a")
     with running(device):
         assert submit(device, "full", "b", "c").many(2) == ["b", "c"]
@@ -125,7 +133,7 @@ def test_a_part_batch_waits_for_its_delay_and_a_full_one_does_not() -> None:
 def test_the_lane_listed_first_is_served_first() -> None:
     log: list[tuple[str, list[Any]]] = []
     first, second = Recorder("first", batches=log), Recorder("second", batches=log)
-    device = DeviceThread([lane(first, 1), lane(second, 1)], instruments())
+    device = DeviceThread([lane(first, 1), lane(second, 1)], instruments(), well)
     late = submit(device, "second", "x", "y")
     submit(device, "first", "a", "b")
     with running(device):
@@ -133,39 +141,58 @@ def test_the_lane_listed_first_is_served_first() -> None:
     assert [name for name, _ in log] == ["first", "first", "second", "second"]
 
 
+BAD = BadRow("ArithmeticError")
+
+
 def test_a_bad_row_costs_only_itself_and_is_counted() -> None:
     of = instruments()
     compute = Recorder(bad=frozenset({"bad"}))
-    device = DeviceThread([lane(compute)], of)
+    device = DeviceThread([lane(compute)], of, gone)  # which is not asked: two rows were computed
     told = submit(device, "lane", "a", "bad", "c")
     with running(device):
-        assert told.many(3) == ["a", None, "c"]
+        assert told.many(3) == ["a", BAD, "c"]
         assert not device.broken
     assert [batch for _, batch in compute.batches] == [["a", "bad", "c"], ["a"], ["bad"], ["c"]]
     assert counted(of, "inference_failures_total", reason="ArithmeticError") == 2  # the batch, and the row in it
 
 
-def test_the_device_is_broken_after_three_batches_in_a_row_without_any_row() -> None:
-    device = DeviceThread([lane(Recorder(bad=frozenset({"bad"})), max_rows=1)], instruments())
+def test_bad_rows_that_come_alone_leave_a_device_that_computes_good_rows_in_service() -> None:
+    asked: Told[None] = Told()
+    device = DeviceThread([lane(Recorder(bad=frozenset({"bad"})))], instruments(), lambda: asked(None))
     with running(device):
-        broken = []
-        for _ in range(3):
-            assert submit(device, "lane", "bad").next() is None
-            broken.append(device.broken)
-    assert broken == [False, False, True]
+        for _ in range(10):
+            assert submit(device, "lane", "bad").next() == BAD
+            asked.next()
+        assert submit(device, "lane", "good").next() == "good"
+    assert not device.broken
+    assert asked.nothing_more()
 
 
-def test_a_batch_with_a_good_row_ends_the_row_of_failures() -> None:
-    device = DeviceThread([lane(Recorder(bad=frozenset({"bad"})), max_rows=1)], instruments())
-    told = submit(device, "lane", "bad", "bad", "good", "bad", "bad")
+def test_a_device_that_computes_no_good_rows_either_is_broken_after_three_tries_and_blames_no_row() -> None:
+    compute = Recorder(bad=frozenset({"row"}))
+    device = DeviceThread([lane(compute)], instruments(), gone)
     with running(device):
-        assert told.many(5) == [None, None, "good", None, None]
+        assert submit(device, "lane", "row").next() is None
+        assert device.broken
+        assert submit(device, "lane", "good").next() is None
+    assert [batch for _, batch in compute.batches] == [["row"]] * 3
+
+
+def test_rows_that_failed_while_the_device_was_away_for_a_moment_are_computed() -> None:
+    class Away(Recorder):
+        def __call__(self, payloads: Sequence[Any]) -> Sequence[Any]:
+            self.bad = frozenset({"row"} if len(self.batches) < 2 else ())
+            return super().__call__(payloads)
+
+    device = DeviceThread([lane(Away())], instruments(), gone)
+    with running(device):
+        assert submit(device, "lane", "row").next() == "row"
     assert not device.broken
 
 
 def test_an_idle_device_thread_beats_until_it_is_stopped() -> None:
     of = Instruments(ManualClock())
-    device = DeviceThread([lane(Recorder())], of)
+    device = DeviceThread([lane(Recorder())], of, well)
     with running(device):
         assert isinstance(of.clock, ManualClock)
         of.clock.advance(1000)
@@ -178,7 +205,7 @@ def test_an_idle_device_thread_beats_until_it_is_stopped() -> None:
 
 def test_rows_and_waits_of_a_batch_are_measured() -> None:
     of = instruments()
-    device = DeviceThread([lane(Recorder())], of)
+    device = DeviceThread([lane(Recorder())], of, well)
     told = submit(device, "lane", "a", "b")
     with running(device):
         told.many(2)

@@ -136,3 +136,56 @@ def test_payload_never_reaches_the_log(key: str, form: str) -> None:
     logging.getLogger("y").info("chat line refused", extra={key: "what was said"})
     assert "what was said" not in out.getvalue()
     assert "(removed)" in out.getvalue()
+
+
+def entries(out: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def at(moment_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the logging package reads this time."""
+    monkeypatch.setattr(logging.time, "time", lambda: moment_s)  # type: ignore[attr-defined]
+    monkeypatch.setattr(logging.time, "time_ns", lambda: round(moment_s * 1e9))  # type: ignore[attr-defined]
+
+
+def test_a_flood_of_warnings_of_one_kind_is_a_few_lines_and_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    at(1000.0, monkeypatch)
+    for number in range(1000):
+        structlog.get_logger("x").warning("a record is set aside", reason="corrupt", why=f"byte {number}")
+    structlog.get_logger("x").warning("a record is set aside", reason="oversized")
+    assert [entry["reason"] for entry in entries(out)] == ["corrupt"] * 5 + ["oversized"]
+    at(1031.0, monkeypatch)
+    structlog.get_logger("x").info("anything else")
+    *_, counted, other = entries(out)
+    assert (counted["reason"], counted["repeated"]) == ("corrupt", 995)
+    assert other["event"] == "anything else"
+
+
+def test_warnings_that_come_now_and_then_and_what_is_no_warning_are_all_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    for number in range(20):
+        at(1000.0 + 10 * number, monkeypatch)
+        structlog.get_logger("x").warning("a sink is blocked")
+    for _ in range(20):
+        structlog.get_logger("x").info("lifecycle")
+    assert len(entries(out)) == 40
+    assert not any("repeated" in entry for entry in entries(out))
+
+
+def test_other_packages_cannot_flood_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    at(1000.0, monkeypatch)
+    for number in range(50):
+        logging.getLogger("kafka.client").warning("node %d is not ready", number)
+    at(1031.0, monkeypatch)
+    logging.getLogger("kafka.client").warning("node %d is not ready", 50)
+    assert [entry["event"] for entry in entries(out)[5:]] == [
+        "node 49 is not ready (repeated 45 times)",
+        "node 50 is not ready",
+    ]

@@ -54,9 +54,11 @@ class Pool:
 
 
 @contextmanager
-def running(workers: int = 1, faults: dict[str, Exception] | None = None) -> Iterator[Pool]:
+def running(
+    workers: int = 1, faults: dict[str, Exception] | None = None, try_device: Callable[[], None] = lambda: None
+) -> Iterator[Pool]:
     of, done, log = instruments(), Told[Unit](), list[tuple[str, str, str]]()
-    device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of)
+    device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of, try_device)
     pool = PreparationPool([{Modality.TEXT: Lines(log, faults or {})} for _ in range(workers)], device, done, of)
     device.start()
     pool.start()
@@ -139,12 +141,24 @@ def test_a_unit_of_a_modality_that_nobody_prepares_is_set_aside() -> None:
     assert done.damage[0] == "internal"
 
 
-def test_a_unit_that_the_device_cannot_encode_is_done_without_a_result() -> None:
+def test_a_unit_that_a_working_device_cannot_encode_is_set_aside_and_the_next_is_encoded() -> None:
     with running() as on:
         on.pool.submit(unit(text="no!"))
-        assert on.done.next().result is None
+        poison = on.done.next()
+        assert poison.result is None
+        assert poison.damage == ("inference", "the model cannot compute it: ArithmeticError")
         on.pool.submit(unit(text="yes"))
         assert on.done.next().result is not None
+
+
+def test_a_unit_that_a_broken_device_cannot_encode_is_no_dead_letter() -> None:
+    def gone() -> None:
+        raise RuntimeError("the device is gone")
+
+    with running(try_device=gone) as on:
+        on.pool.submit(unit(text="no!"))
+        lost = on.done.next()
+    assert (lost.result, lost.damage) == (None, None)
     assert counted(on.instruments, "events_dropped_total", modality="text", reason="inference") == 1
 
 
@@ -159,7 +173,7 @@ def test_stopping_finishes_what_is_queued_and_ends_the_workers() -> None:
 
 def test_depth_is_what_waits_for_all_workers() -> None:
     of = instruments()
-    device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of)
+    device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of, lambda: None)
     ignore: Callable[[Unit], None] = lambda unit: None  # noqa: E731
     pool = PreparationPool([{Modality.TEXT: Lines()} for _ in range(3)], device, ignore, of)
     for number in range(5):

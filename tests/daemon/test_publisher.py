@@ -8,6 +8,7 @@ import pytest
 from daemon.engine import Scored
 from daemon.heartbeats import OVERDUE_S
 from daemon.instruments import Instruments
+from daemon.lanes import BadRow
 from daemon.publication import Publication
 from daemon.publisher import Publisher
 from models.labels import EMOTIONS
@@ -159,7 +160,7 @@ def test_every_sink_gets_every_prediction_in_order_and_is_closed_at_the_end() ->
     assert one.closed
     assert two.closed
     assert counted(on.instruments, "predictions_total") == 3
-    assert not on.publisher.failed
+    assert not on.publisher.undelivered
 
 
 def test_all_that_is_ready_leaves_as_one_group() -> None:
@@ -226,8 +227,8 @@ def test_a_sink_that_refuses_is_counted_and_the_others_still_get_the_prediction(
     on.publisher.submit(scored(1))
     on.publisher.stop()
     assert len(well.lines) == 2
-    assert counted(on.instruments, "publish_errors_total") == 2
-    assert on.publisher.failed
+    assert counted(on.instruments, "publish_errors_total") == on.publisher.refused == 2
+    assert not on.publisher.undelivered  # both were settled
     assert all(prediction is not None for prediction, _ in on.told.many(2))
 
 
@@ -244,8 +245,8 @@ def test_a_refusal_at_the_flush_is_counted_and_the_rest_is_waited_for() -> None:
     on.publisher.submit(scored())
     assert on.told.next()[0] is not None
     on.publisher.stop()
-    assert counted(on.instruments, "publish_errors_total") == 2
-    assert on.publisher.failed
+    assert counted(on.instruments, "publish_errors_total") == on.publisher.refused == 2
+    assert not on.publisher.undelivered  # both were settled
 
 
 def test_a_sink_that_was_blocked_and_delivered_in_the_end_has_failed_nothing() -> None:
@@ -253,8 +254,28 @@ def test_a_sink_that_was_blocked_and_delivered_in_the_end_has_failed_nothing() -
     on.publisher.submit(scored())
     assert on.told.next()[0] is not None
     on.publisher.stop()
-    assert counted(on.instruments, "publish_errors_total") == 1
-    assert not on.publisher.failed
+    assert counted(on.instruments, "publish_blocked_total") == 1
+    assert counted(on.instruments, "publish_errors_total") == on.publisher.refused == 0
+    assert not on.publisher.undelivered
+
+
+def test_each_prediction_is_measured_from_when_it_was_handed_over_however_late_its_group_is_settled() -> None:
+    sink = Kept()
+    on = prepared(sink)
+
+    def away() -> bool:
+        on.clock.advance(2.0)
+        return False
+
+    sink.answers = [away]
+    on.publisher.submit(scored(0))
+    on.clock.advance(5.0)
+    on.publisher.submit(scored(1))
+    on.publisher.start()
+    on.told.many(2)
+    on.publisher.stop()
+    assert counted(on.instruments, "publish_seconds_sum") == pytest.approx((5.0 + 2.0) + 2.0)
+    assert counted(on.instruments, "publish_seconds_bucket", le="5.0") == 1
 
 
 def test_a_broker_that_is_away_for_minutes_leaves_the_thread_alive_and_loses_nothing() -> None:
@@ -274,7 +295,7 @@ def test_a_broker_that_is_away_for_minutes_leaves_the_thread_alive_and_loses_not
     on.publisher.stop()
     assert len(ages) == 300
     assert max(ages) <= 1.0 < OVERDUE_S
-    assert not on.publisher.failed
+    assert not on.publisher.undelivered
 
 
 def test_what_is_not_acknowledged_at_the_deadline_is_given_up_and_reported() -> None:
@@ -290,7 +311,7 @@ def test_what_is_not_acknowledged_at_the_deadline_is_given_up_and_reported() -> 
     on.publisher.submit(scored(claim=claimed(on)))
     on.publisher.start()
     on.publisher.stop(timeout_s=5.0)
-    assert on.publisher.failed
+    assert on.publisher.undelivered
     assert on.told.nothing_more()
     assert on.needed() == [7]
     assert sink.closed
@@ -303,18 +324,19 @@ def test_a_sink_that_fails_to_close_is_counted_and_the_others_are_closed() -> No
     on.publisher.submit(scored())
     on.publisher.stop()
     assert well.closed
-    assert on.publisher.failed
+    assert on.publisher.undelivered
     assert on.instruments.heartbeats.names() == []
 
 
 def test_a_window_without_scores_is_told_to_be_done_and_not_published() -> None:
     sink = Kept()
     on = running(sink)
-    on.publisher.submit(replace(scored(), scores=None))
+    on.publisher.submit(replace(scored(), scores=BadRow("not_finite")))
     assert on.told.next() == (None, b"")
     on.publisher.stop()
     assert sink.lines == []
     assert counted(on.instruments, "predictions_total") == 0
+    assert counted(on.instruments, "windows_dropped_total", reason="inference") == 1
 
 
 def test_scores_that_the_schema_refuses_cost_that_window_only() -> None:
@@ -326,7 +348,7 @@ def test_scores_that_the_schema_refuses_cost_that_window_only() -> None:
     assert on.told.next()[0] is not None
     on.publisher.stop()
     assert len(sink.lines) == 1
-    assert on.publisher.failed
+    assert not on.publisher.undelivered
     assert counted(on.instruments, "publish_errors_total") == 1
 
 
@@ -371,7 +393,7 @@ def test_a_window_that_is_another_instances_now_is_not_published_and_told_to_be_
     assert on.told.next() == (None, b"")
     on.publisher.stop()
     assert sink.lines == []
-    assert not on.publisher.failed
+    assert not on.publisher.undelivered
 
 
 def test_a_window_that_the_schema_refuses_holds_up_no_checkpoint() -> None:
@@ -382,16 +404,12 @@ def test_a_window_that_the_schema_refuses_holds_up_no_checkpoint() -> None:
     assert on.needed() == [8]
 
 
-def test_a_window_that_could_not_be_scored_is_needed_until_the_device_has_scored_another() -> None:
+def test_a_window_that_a_working_device_cannot_score_holds_up_no_checkpoint() -> None:
     on = running()
-    claim = claimed(on, windows=2)
-    on.publisher.submit(replace(scored(0, claim=claim), scores=None))
+    on.publisher.submit(replace(scored(claim=claimed(on)), scores=BadRow("ValueError")))
     on.told.next()
-    assert on.needed() == [7]
-    on.publisher.submit(scored(1, claim=claim))
-    on.told.next()
-    on.publisher.stop()
     assert on.needed() == [8]
+    on.publisher.stop()
 
 
 def test_what_a_broken_device_could_not_score_is_left_to_another_process() -> None:
@@ -485,4 +503,4 @@ def test_the_checkpoint_alone_is_seen_to_at_the_end_and_its_failure_is_no_loss()
     on.publisher.stop(timeout_s=5.0)
     assert together.groups[0] == []
     assert together.closed
-    assert not on.publisher.failed
+    assert not on.publisher.undelivered

@@ -307,6 +307,20 @@ def test_a_sink_that_refuses_makes_the_exit_say_so() -> None:
     assert service(at_once(InMemory(chat())), Kept(refuses=True)).run() == ExitCode.UNAVAILABLE
 
 
+def test_predictions_that_were_refused_leave_the_status_of_a_drain_alone() -> None:
+    source = InMemory(chat())
+    source.may_open.set()
+    daemon = service(source, Kept(refuses=True))
+    exits: list[int] = []
+    main = threading.Thread(target=lambda: exits.append(daemon.run()))
+    main.start()
+    eventually(lambda: "affectd_publish_errors_total 7.0" in daemon.metrics("")[0].decode())
+    daemon.stop()
+    source.may_end.set()
+    main.join(_PATIENCE_S)
+    assert exits == [ExitCode.OK]
+
+
 def test_a_device_that_computes_nothing_any_more_ends_it_and_the_exit_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("the device is gone")

@@ -105,6 +105,18 @@ def test_chat_alone_is_a_session_and_bad_lines_are_counted_out(tmp_path: Path) -
     assert happy["modalities"]["text"]["events"] == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.count('"reason"') >= 3
+    assert done.returncode == 0
+    refused = "5 of 7 records were refused: invalid_chat_line 2, invalid_json 1, invalid_utf8 1, oversized 1"
+    assert refused in done.stderr
+
+
+def test_a_replay_of_which_every_record_is_refused_is_bad_data(tmp_path: Path) -> None:
+    chat = tmp_path / "words.chat.jsonl"
+    chat.write_bytes(b'{"at_s": 1.0, "text": " "}\n{"at_s": 2.0, "text": ""}\n')
+    done = affectd("replay", chat)
+    assert done.returncode == 65
+    assert "2 of 2 records were refused: empty 2" in done.stderr
+    assert done.stdout == ""
 
 
 def probabilities(prediction: dict[str, Any]) -> list[float]:

@@ -1,17 +1,27 @@
 """`evaluate` gives the contract's object, and says what it left out and what the model has seen before."""
 
 import gzip
+import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
+from rich.console import Console
 
+from models.evaluation.answers import answers
 from models.evaluation.command import evaluate
+from models.evaluation.explanations import explained
 from models.evaluation.metrics import classification_figures, expected_calibration_error
-from models.evaluation.rows import EvaluationError
+from models.evaluation.progress import shown_rows
+from models.evaluation.rows import EvaluationError, read_rows
 from models.labels import EMOTIONS
+from models.model import AffectModel
+from models.text.encoder import TextEncoder
+from models.text.transformer import Transformer
 
 pytestmark = pytest.mark.unit
 
@@ -147,3 +157,49 @@ def test_a_model_as_often_right_as_it_says_has_no_calibration_error() -> None:
 def test_no_rows_have_no_figures() -> None:
     with pytest.raises(ValueError, match="no rows"):
         classification_figures(np.zeros((0, 2)), np.zeros(0, np.int64), ("a", "b"))
+
+
+def test_lines_are_read_once_for_the_service_and_the_corpus_and_in_their_order(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly all the time goes into the networks, and only their last layer differs."""
+    said = ["so happy today " * length for length in (12, 1, 6, 3)] * 20
+    write_lines(data, "goemotions_test", [{"text": f"{n} {text}", "ekman": ["joy"]} for n, text in enumerate(said)])
+    rows, model = read_rows("goemotions", data, "test", None), AffectModel.load("default")
+    read: list[int] = []
+    forward = Transformer.forward
+
+    def counted(self: Transformer, lines: Sequence[Sequence[int]], *more: torch.Tensor) -> torch.Tensor:
+        read.extend(map(len, lines))
+        return forward(self, lines, *more)
+
+    monkeypatch.setattr(Transformer, "forward", counted)
+    steps: list[tuple[str, int, int]] = []
+    found = answers(model, "goemotions", rows, lambda *step: steps.append(step))
+    assert len(read) == len(said)
+    assert steps == [("text", 64, 80), ("text", 80, 80)]
+    assert not np.allclose(found.posterior, found.of_service)
+
+    encoder = model.encoders["text"]
+    assert isinstance(encoder, TextEncoder)
+    lines = [encoder.prepare(line) for (line,) in rows.units["text"]]
+    _, own = encoder.encode_on_both_terms(lines, "goemotions")
+    ours = torch.cat([row.embedding for row in found.encoded["text"] if row is not None])
+    torch.testing.assert_close(ours, own.embedding, atol=1e-4, rtol=0)
+
+
+def test_a_terminal_shows_how_many_rows_are_done_and_a_file_stays_empty() -> None:
+    terminal, file = io.StringIO(), io.StringIO()
+    for written, is_terminal in ((terminal, True), (file, False)):
+        with shown_rows(Console(file=written, force_terminal=is_terminal, width=80)) as progress:
+            progress("reading", 3, 3)
+            progress("text", 64, 4936)
+    assert "64/4936" in terminal.getvalue()
+    assert file.getvalue() == ""
+
+
+def test_every_figure_that_evaluate_gives_is_explained() -> None:
+    figures = classification_figures(np.array([[0.9, 0.1]]), np.array([0]), ("a", "b"))
+    names = {*figures, "n", "rows_per_second", *figures["per_label"]["a"]} - {"per_label"}
+    assert not [name for name in names if not explained(name)]
+    assert explained("goemotions/uar") == explained("uar")

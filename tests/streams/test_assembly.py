@@ -1,7 +1,9 @@
 from itertools import permutations
+from typing import Any
 
 import pytest
 
+from streams import assembly
 from streams.assembly import FOREVER_NS, FrameSampler, Lines, SoundSegmenter
 from streams.events import Event, Line, Picture, SoundPieces, Unit
 from streams.records import Modality
@@ -195,3 +197,22 @@ def test_an_event_of_another_modality_is_refused() -> None:
     sampler.add(sound(0))
     with pytest.raises(TypeError, match="sound lasts"):
         sampler.release(FOREVER_NS)
+
+
+@pytest.mark.parametrize(("rivals", "read"), [(1, 0), (2, 2)], ids=["alone", "two of the same time"])
+def test_the_content_of_a_long_sound_is_read_once_at_most_however_many_segments_it_has(
+    rivals: int, read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Event] = []
+    content = assembly._content
+
+    def counted(event: Event) -> Any:
+        reads.append(event)
+        return content(event)
+
+    monkeypatch.setattr(assembly, "_content", counted)
+    segmenter = SoundSegmenter(PAIRS)
+    for level in range(rivals):
+        segmenter.add(sound(0, 600, level=level / 10))
+    assert len(segmenter.release(FOREVER_NS)) == 601
+    assert len(reads) == read

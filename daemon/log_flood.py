@@ -1,0 +1,75 @@
+"""Repeated warnings of one kind are written now and then, with a count of those between.
+
+A source of bad records warns of each of them, which would fill a disk and bury all else. A kind is what a call site
+says, with its reason; of each kind the first few of an interval are written, and the others counted. The count is
+written with the next of its kind, or when the interval is over and anything else is logged. Neither structlog nor the
+standard library has this. Left out: entries below a warning, and exceptions with their traces, which are rare.
+"""
+
+import logging
+from dataclasses import dataclass
+
+_INTERVAL_S = 30.0
+_WRITTEN_PER_INTERVAL = 5  # enough to see what they have in common
+_MOST_KINDS = 1000  # other packages may put anything into their messages
+
+Kind = tuple[str, int, str, str]
+
+
+@dataclass(slots=True)
+class _Count:
+    """One kind in the interval that began at `since_s`."""
+
+    since_s: float
+    last: logging.LogRecord
+    written: int = 0
+    held_back: int = 0
+
+
+class FloodGuard(logging.Filter):
+    """Filters what a handler writes. Owned by the handler, which calls it with no lock: counts may be off by a few."""
+
+    def __init__(self, handler: logging.Handler) -> None:
+        super().__init__()
+        self._handler = handler
+        self._counts: dict[Kind, _Count] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; before it, what other kinds have held back is."""
+        self._write_lapsed(record.created)
+        if record.levelno < logging.WARNING or record.exc_info:
+            return True
+        kind = _kind(record)
+        count = self._counts.get(kind)
+        if count is None:
+            if len(self._counts) >= _MOST_KINDS:
+                return True
+            count = self._counts[kind] = _Count(record.created, record)
+        count.last = record
+        if count.written < _WRITTEN_PER_INTERVAL:
+            count.written += 1
+            return True
+        count.held_back += 1
+        return False
+
+    def _write_lapsed(self, now_s: float) -> None:
+        """Begins anew with the kinds whose interval is over, and writes how many were held back in it."""
+        for kind, count in list(self._counts.items()):
+            if not 0 <= now_s - count.since_s < _INTERVAL_S:
+                self._counts.pop(kind, None)
+                if count.held_back:
+                    self._handler.emit(_with_count(count.last, count.held_back))
+
+
+def _kind(record: logging.LogRecord) -> Kind:
+    event = record.msg if isinstance(record.msg, dict) else {"event": record.msg}
+    return record.name, record.levelno, str(event.get("event")), str(event.get("reason", ""))
+
+
+def _with_count(record: logging.LogRecord, count: int) -> logging.LogRecord:
+    """The last of its kind, saying how many there were since one was written."""
+    if isinstance(record.msg, dict):
+        record.msg = {**record.msg, "repeated": count}
+    else:
+        record.msg, record.args = f"{record.getMessage()} (repeated {count} times)", None
+    return record
