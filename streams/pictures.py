@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from streams import frames
 from streams.events import Picture
 from streams.records import RAW_PICTURE
 
@@ -54,7 +55,7 @@ def decode(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
     if isinstance(picture.payload, bytes):
         pixels: NDArray[np.uint8] = _decompress(picture, max_side_px)
     elif isinstance(picture.payload, av.VideoFrame):
-        return _convert(picture.payload, max_side_px)
+        return frames.to_pixels(picture.payload, max_side_px)
     else:
         pixels = picture.payload
     scale = max_side_px / max(pixels.shape[:2])
@@ -142,9 +143,3 @@ def _composited(picture: Picture) -> NDArray[np.uint8]:
     behind = Image.new("RGBA", colours.size, (*_BEHIND_TRANSPARENT, 255))
     rgb = np.asarray(Image.alpha_composite(behind, colours).convert("RGB"), np.uint8)
     return np.ascontiguousarray(rgb[..., ::-1])
-
-
-def _convert(frame: av.VideoFrame, max_side_px: int) -> NDArray[np.uint8]:
-    scale = min(1.0, max_side_px / max(frame.width, frame.height))
-    width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-    return np.asarray(frame.to_ndarray(format="bgr24", width=width, height=height), np.uint8)

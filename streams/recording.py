@@ -18,7 +18,7 @@ import av.video.frame
 import cv2
 import numpy as np
 
-from streams import rfc3339
+from streams import frames, rfc3339
 from streams.records import RAW_PICTURE, Modality, Record
 
 SCHEMA = "affectd.recording/1"
@@ -157,7 +157,7 @@ def _as_stored(record: Record) -> tuple[str, bytes]:
         return record.content_type, record.payload
     picture = record.payload
     if isinstance(picture, av.video.frame.VideoFrame):
-        picture = picture.to_ndarray(format="bgr24")
+        picture = frames.to_pixels(picture)
     encoded, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(picture))
     if not encoded:
         raise RecordingError(f"a picture of shape {picture.shape} cannot be stored as JPEG")

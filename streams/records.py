@@ -47,8 +47,8 @@ class Record:
     """One record as received.
 
     `payload` is bytes for every content type but RAW_PICTURE, whose payload is a (height, width, 3) BGR uint8 array
-    or a PyAV VideoFrame (converted only if a window uses it). `event_time_ns` is when it happened (sound: its first
-    sample).
+    or a PyAV VideoFrame (see `streams.frames`; converted only if a window uses it). `event_time_ns` is when it
+    happened (sound: its first sample).
     """
 
     session: str

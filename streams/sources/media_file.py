@@ -22,6 +22,7 @@ import av.video.frame
 import structlog
 
 from streams.clock import NS_PER_MS, NS_PER_S
+from streams.frames import with_pixel_shape
 from streams.sources.base import SourceError
 from streams.sources.presentation import PresentationTime
 from streams.telemetry import Telemetry
@@ -86,7 +87,8 @@ class StreamReader:
         rate = self._stream.guessed_rate or Fraction(25)
         duration_ns = round(NS_PER_S / rate)
         for frame in self._frames():
-            yield Picture(self._time.at(frame.pts, frame.time_base, duration_ns), frame)
+            at_ns = self._time.at(frame.pts, frame.time_base, duration_ns)
+            yield Picture(at_ns, with_pixel_shape(frame, self._stream.sample_aspect_ratio))
 
     def sound(self) -> Iterator[Sound]:
         """The sound of an audio stream, in chunks of a fifth of a second that break where the sound does."""
