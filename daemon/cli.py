@@ -17,11 +17,10 @@ from daemon import logs
 from daemon.cli_explain import explain
 from daemon.cli_kafka import dead_letters, produce
 from daemon.cli_models import calibrate, evaluate, report, train
-from daemon.cli_options import Moment, Speed, configured, load_configured
+from daemon.cli_options import Moment, Speed, configured, load_configured, load_configured_to_run
 from daemon.config import Config
-from daemon.config.errors import ConfigurationError
 from daemon.config.reference import effective
-from daemon.config.source import load
+from daemon.config.source import load, load_to_run
 from daemon.exit_codes import ExitCode, exit_code
 from daemon.metrics import package_version
 from streams.disclosure import disclosed
@@ -47,9 +46,7 @@ def run(file: Path | None, settings: tuple[str, ...]) -> int:
 
     SIGTERM or Ctrl-C finishes what has begun; a second one stops at once.
     """
-    config = load_configured(file, settings)
-    if not config.sources:
-        raise ConfigurationError(["sources: none is configured; give at least one [[sources]] table"])
+    config = load_configured_to_run(file, settings)
     from daemon import service
 
     return service.run(config)
@@ -92,8 +89,13 @@ def replay(
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides one key.")
 def check_config(file: Path, settings: tuple[str, ...]) -> None:
-    """Says all that is wrong with a configuration file."""
-    load(file, os.environ, settings)
+    """Says all that is wrong with a configuration file.
+
+    With file:line and key, before `affectd run` would: keys and values, and whether files and devices are there.
+    """
+    _, warnings = load_to_run(file, os.environ, settings)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(f"{file}: good", err=True)
 
 

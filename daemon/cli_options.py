@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import structlog
 
 from daemon import logs
 from daemon.config import Config
-from daemon.config.source import load
+from daemon.config.source import load, load_to_run
+from daemon.config.values import LEAST_SPEED, MOST_SPEED
 from streams import rfc3339
+
+log = structlog.get_logger(__name__)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Speed(click.ParamType[float | None]):
-    """A number above 0, or "max" (None: as fast as it goes)."""
+    """Times real time, or "max" (None: as fast as it goes)."""
 
     name = "N|max"
 
@@ -25,8 +29,8 @@ class Speed(click.ParamType[float | None]):
             speed = None if value == "max" else float(value)
         except ValueError:
             speed = 0.0
-        if speed is not None and not 0 < speed < float("inf"):
-            self.fail(f'{value!r} is neither "max" nor a number above 0', param, ctx)
+        if speed is not None and not LEAST_SPEED <= speed <= MOST_SPEED:
+            self.fail(f'{value!r} is neither "max" nor a number from {LEAST_SPEED:g} to {MOST_SPEED:g}', param, ctx)
         return speed
 
 
@@ -45,7 +49,11 @@ class Moment(click.ParamType[int]):
 def configured(command: Command) -> Command:
     """Adds the two ways to configure a command."""
     command = click.option(
-        "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides one key; may be repeated."
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Overrides one key (sources.0.name of a list); may be repeated.",
     )(command)
     return click.option(
         "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Configuration file (TOML)."
@@ -56,4 +64,13 @@ def load_configured(file: Path | None, settings: Sequence[str]) -> Config:
     """The effective configuration, whose logging holds from here on; ConfigurationError with all that is wrong."""
     config = load(file, os.environ, settings)
     logs.configure(config.log.level, config.log.format)
+    return config
+
+
+def load_configured_to_run(file: Path | None, settings: Sequence[str]) -> Config:
+    """As `load_configured`, with sources, files and devices that are there; what is merely doubtful is logged."""
+    config, warnings = load_to_run(file, os.environ, settings)
+    logs.configure(config.log.level, config.log.format)
+    for warning in warnings:
+        log.warning("configuration", doubt=warning)
     return config

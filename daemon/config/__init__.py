@@ -22,8 +22,10 @@ from streams.windows import SegmentGrid, WindowGrid
 class Windows(Section):
     """Event time: how sessions are cut into windows, and how long to wait for what is still under way."""
 
-    size_s: float = Field(default=4.0, gt=0, le=600, description="length of a window")
-    step_s: float = Field(default=1.0, gt=0, le=600, description="from one window's start to the next; at most size_s")
+    size_s: float = Field(default=4.0, ge=0.01, le=600, description="length of a window")
+    step_s: float = Field(
+        default=1.0, ge=0.01, le=600, description="from one window's start to the next; at most size_s"
+    )
     disorder_bound_ms: float = Field(
         default=500,
         ge=0,
@@ -39,10 +41,10 @@ class Windows(Section):
     )
     grace_s: float = Field(default=0.0, ge=0, le=600, description="how long a closed window still accepts events")
     idle_after_s: float = Field(
-        default=3.0, gt=0, le=3600, description="a stream silent for this long no longer holds windows"
+        default=3.0, ge=0.01, le=3600, description="a stream silent for this long no longer holds windows"
     )
     session_timeout_s: float = Field(
-        default=60.0, gt=0, le=86_400, description="a session silent for this long is forgotten"
+        default=60.0, ge=0.01, le=86_400, description="a session silent for this long is forgotten"
     )
 
     @property
@@ -90,15 +92,17 @@ class Video(Section):
     """How pictures are sampled and looked at."""
 
     sample_hz: float = Field(
-        default=5.0, gt=0, le=120, description="pictures scored per second; the others are not decoded"
+        default=5.0, ge=0.01, le=120, description="pictures scored per second; the others are not decoded"
     )
     max_side_px: int = Field(
         default=640, ge=64, le=4096, description="pictures are scaled down until the longer side fits"
     )
-    max_pixels: int = Field(default=33_000_000, ge=4096, description="pictures with more pixels than this are refused")
+    max_pixels: int = Field(
+        default=33_000_000, ge=4096, le=1_000_000_000, description="pictures with more pixels than this are refused"
+    )
     face_policy: Literal["largest", "all"] = Field(default="largest", description="whose expression counts")
     detect_every_s: float = Field(
-        default=1.0, gt=0, le=60, description="faces are searched for this often, and followed in between"
+        default=1.0, ge=0.01, le=60, description="faces are searched for this often, and followed in between"
     )
 
 

@@ -3,12 +3,21 @@
 Every contradiction is told, with the key that a person would change. Nothing is read from the machine.
 """
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from daemon.config.endpoints import ChatSettings, ChatSource, KafkaSink, KafkaSource
+from daemon.config.endpoints import (
+    CameraSource,
+    ChatSettings,
+    ChatSource,
+    FileSink,
+    KafkaSink,
+    KafkaSource,
+    StdoutSink,
+)
 from daemon.config.kafka import Delivery, KafkaSecurity, KafkaSinkSettings, KafkaSourceSettings
-from daemon.config.values import KeyPath, is_loopback
+from daemon.config.values import KeyPath, dotted, is_loopback
 from streams.clock import NS_PER_S
 
 if TYPE_CHECKING:
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
 Contradiction = tuple[KeyPath, str, Any]
 """Key path, sentence, and the value that stands there."""
 
+_MOST_OVERLAPPING = 1000  # windows that hold one event
 _TLS_FILES = ("ca_file", "certificate_file", "key_file", "key_password_file")
 _LOGINS: dict[str, tuple[str, ...]] = {
     "PLAIN": ("username", "password_file"),
@@ -28,18 +38,32 @@ _LOGINS: dict[str, tuple[str, ...]] = {
 
 def contradictions(config: "Config") -> Iterator[Contradiction]:
     """Everything in `config` that contradicts something else there."""
+    yield from inside(config)
+    yield from _between(config)
+
+
+def inside(config: "Config") -> Iterator[Contradiction]:
+    """What contradicts itself within one table. Entries of lists that are None are passed over."""
     yield from _of_windows(config.windows)
-    if config.model.set_coverage and config.windows.smoothing_ns:
-        sentence = "must be 0 with windows.smoothing_s: sets keep their promise for windows that are answered alone"
-        yield ("model", "set_coverage"), sentence, config.model.set_coverage
     yield from _of_http(config.http)
-    yield from _repeated(config)
-    kafka = config.kafka_source
     for index, source in enumerate(config.sources):
         if isinstance(source, ChatSource):
             yield from _of_chat(("sources", index, "chat"), source.chat)
         elif isinstance(source, KafkaSource):
             yield from _of_kafka_source(("sources", index, "kafka"), source.kafka)
+    for index, sink in enumerate(config.sinks):
+        if isinstance(sink, KafkaSink):
+            yield from _of_security(("sinks", index, "kafka", "security"), sink.kafka.security)
+
+
+def _between(config: "Config") -> Iterator[Contradiction]:
+    """What tables demand of each other."""
+    if config.model.set_coverage and config.windows.smoothing_ns:
+        sentence = "must be 0 with windows.smoothing_s: sets keep their promise for windows that are answered alone"
+        yield ("model", "set_coverage"), sentence, config.model.set_coverage
+    yield from _repeated(config)
+    yield from _shared(config)
+    kafka = config.kafka_source
     for index, sink in enumerate(config.sinks):
         if isinstance(sink, KafkaSink):
             yield from _of_kafka_sink(("sinks", index, "kafka"), sink.kafka, kafka.kafka if kafka else None)
@@ -56,6 +80,9 @@ def _of_windows(windows: "Windows") -> Iterator[Contradiction]:
         sentence = (
             "leaves seconds of sound that lie whole in no window; take a step of whole seconds, or a longer window"
         )
+        yield ("windows", "step_s"), sentence, windows.step_s
+    if windows.size_ns > _MOST_OVERLAPPING * windows.step_ns:
+        sentence = f"must be at least a thousandth of windows.size_s, {windows.size_s / _MOST_OVERLAPPING:g}"
         yield ("windows", "step_s"), sentence, windows.step_s
     if windows.smoothing_ns % windows.step_ns:
         sentence = f"must be a multiple of windows.step_s, {windows.step_s}"
@@ -89,6 +116,39 @@ def _repeated(config: "Config") -> Iterator[Contradiction]:
         kafka = [index for index, entry in enumerate(entries) if entry.kind == "kafka"]
         for index in kafka[1:]:
             yield (key, index, "kind"), f"there may be one of this kind; {key}[{kafka[0]}] is one", "kafka"
+
+
+def _shared(config: "Config") -> Iterator[Contradiction]:
+    """What only one part of the daemon can use: a file, an address, a device, standard input and output."""
+    users: dict[tuple[str, str], str] = {}
+    for path, use, value in _uses(config):
+        if (use, value) in users:
+            yield path, f"is used by {users[use, value]} too; give each its own", value
+        users.setdefault((use, value), dotted(path))
+
+
+def _uses(config: "Config") -> Iterator[tuple[KeyPath, str, str]]:
+    if config.http.bind and not config.http.bind.endswith(":0"):
+        yield ("http", "bind"), "address", config.http.bind
+    for index, source in enumerate(config.sources):
+        match source:
+            case CameraSource(camera=camera):
+                device = str(camera.device)
+                yield ("sources", index, "camera", "device"), "camera", device.removeprefix("/dev/video")
+            case ChatSource(chat=chat):
+                at = ("sources", index, "chat")
+                if chat.path:
+                    yield (*at, "path"), "file", os.path.abspath(chat.path)
+                elif chat.address and not chat.address.endswith(":0"):
+                    yield (*at, "address"), "address", chat.address
+                elif chat.transport in ("stdin", "http"):
+                    yield (*at, "transport"), "transport", chat.transport
+    for index, sink in enumerate(config.sinks):
+        match sink:
+            case FileSink(file=file):
+                yield ("sinks", index, "file", "path"), "file", os.path.abspath(file.path)
+            case StdoutSink():
+                yield ("sinks", index, "kind"), "kind", "stdout"
 
 
 def _of_chat(at: KeyPath, chat: ChatSettings) -> Iterator[Contradiction]:
@@ -126,7 +186,6 @@ def _of_kafka_sink(at: KeyPath, sink: KafkaSinkSettings, source: KafkaSourceSett
             use = "records are read from it" if topic in read else "something else is written to it"
             yield (*at, key), f"must be a topic of its own; {use}", topic
         seen.add(topic)
-    yield from _of_security((*at, "security"), sink.security)
 
 
 def _of_delivery(delivery: Delivery, source: KafkaSource | None, sink: KafkaSink | None) -> Iterator[Contradiction]:

@@ -9,13 +9,24 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator, Field
 
 from daemon.config.kafka import KafkaSinkSettings, KafkaSourceSettings
-from daemon.config.values import Address, Device, Moment, Name, Section, SessionId, Speed, as_tuple
+from daemon.config.values import (
+    Address,
+    CameraDevice,
+    Device,
+    Moment,
+    Name,
+    OptionalSessionId,
+    Section,
+    SessionId,
+    Speed,
+    as_tuple,
+)
 
 
 class CameraSettings(Section):
     """One camera."""
 
-    device: Device = Field(default=0, description="number, path (/dev/video0) or URL (rtsp://...)")
+    device: CameraDevice = Field(default=0, description="number, path (/dev/video0) or URL (rtsp://...)")
     session: SessionId = Field(examples=["room-1"], description="the session its pictures belong to")
 
 
@@ -36,8 +47,8 @@ class ChatSettings(Section):
     )
     path: str = Field(default="", description="of the file or of the Unix socket")
     address: Address = Field(default="", description='"host:port" that the tcp transport listens on')
-    session: str = Field(
-        default="", max_length=256, description="the session its lines belong to; with http the URL says it"
+    session: OptionalSessionId = Field(
+        default="", description="the session its lines belong to; with http the URL says it"
     )
 
 

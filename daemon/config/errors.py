@@ -7,20 +7,20 @@ and what it is: `camera.toml:14 windows.step_s: must be above 0 (is 0)`.
 import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
 from daemon.config import Config
-from daemon.config.endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
-from daemon.config.values import KeyPath, Section
+from daemon.config.keys import ENDPOINTS, is_section, names_a_secret
+from daemon.config.values import KeyPath, Section, dotted, without_secrets
+from streams.addresses import without_password
 
 Origins = Mapping[KeyPath, str]
 """Where each key was set: "FILE:LINE", an environment variable or a flag. The empty path is the file itself."""
 
 _UNITS = {"s": "seconds", "ms": "milliseconds", "bytes": "bytes", "hz": "hertz", "px": "pixels"}
 _SHOWN_CHARS = 60
-_ENDPOINTS = {"sources": SOURCES_BY_KIND, "sinks": SINKS_BY_KIND}
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "bool_type": lambda _: "must be true or false",
     "finite_number": lambda _: "must be a finite number",
@@ -56,15 +56,15 @@ def explain(error: ValidationError, origins: Origins) -> list[str]:
     return [line for details in error.errors(include_url=False) for line in _lines(dict(details), origins)]
 
 
+def contradicted(error: ValidationError) -> bool:
+    """Whether every key is valid by itself, so that `error` holds contradictions."""
+    return any(details["type"] == "contradiction" for details in error.errors(include_url=False))
+
+
 def at(path: KeyPath, origins: Origins, sentence: str) -> str:
     """`sentence` with the place of `path`, or of the closest table around it that stands somewhere."""
     places = (origins[path[:length]] for length in range(len(path), -1, -1) if path[:length] in origins)
-    return " ".join(filter(None, (next(places, ""), f"{dotted(path)}: {sentence}")))
-
-
-def dotted(path: KeyPath) -> str:
-    """The key path as it is spoken of: `sources[1].camera.device`."""
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
+    return " ".join(filter(None, (without_password(next(places, "")), f"{without_password(dotted(path))}: {sentence}")))
 
 
 def _lines(details: dict[str, Any], origins: Origins) -> Iterator[str]:
@@ -72,28 +72,28 @@ def _lines(details: dict[str, Any], origins: Origins) -> Iterator[str]:
     path, table = _place(details["loc"])
     if kind == "contradiction":
         for where, sentence, found in context["found"]:
-            yield at(where, origins, f"{sentence} (is {_shown(found)})")
+            yield at(where, origins, f"{sentence} (is {shown(where, found)})")
     elif kind == "extra_forbidden":
         yield at(path, origins, _unknown_key(str(path[-1]), table))
     elif kind in ("missing", "union_tag_not_found"):
         yield at((*path, "kind") if kind != "missing" else path, origins, "is required")
     elif kind == "union_tag_invalid":
-        yield at((*path, "kind"), origins, f"{_SENTENCES[kind](context)} (is {_shown(context['tag'])})")
+        yield at((*path, "kind"), origins, f"{_SENTENCES[kind](context)} (is {shown((), context['tag'])})")
     else:
         sentence = _SENTENCES[kind](context) if kind in _SENTENCES else details["msg"]
-        yield at(path, origins, f"{sentence} (is {_shown(value)})")
+        yield at(path, origins, f"{sentence} (is {shown(path, value)})")
 
 
 def _place(loc: KeyPath) -> tuple[KeyPath, type[Section]]:
     """The key path without the kinds that pydantic puts into it, and the model of the table that holds the last key."""
     table: type[Section] = Config
     path, keys = loc, loc
-    if len(loc) > 2 and loc[0] in _ENDPOINTS:
-        table, path, keys = _ENDPOINTS[str(loc[0])][str(loc[2])], loc[:2] + loc[3:], loc[3:]
+    if len(loc) > 2 and loc[0] in ENDPOINTS:
+        table, path, keys = ENDPOINTS[str(loc[0])][str(loc[2])], loc[:2] + loc[3:], loc[3:]
     for key in keys[:-1]:
         field = table.model_fields.get(str(key))
-        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            table = field.annotation
+        if field is not None and is_section(field.annotation):
+            table = cast(type[Section], field.annotation)
     return path, table
 
 
@@ -112,9 +112,13 @@ def _bound(number: float) -> str:
     return str(int(number) if number == int(number) else number)
 
 
-def _shown(value: Any) -> str:
+def shown(path: KeyPath, value: Any) -> str:
+    """The value at `path` as JSON, cut where it is long, without the secrets that it may hold."""
+    if names_a_secret(path):
+        return "set, and not shown"
     try:
-        text = json.dumps(value, default=str, ensure_ascii=False)
-    except (ValueError, RecursionError):  # a number of thousands of digits, written in hexadecimal; or too deep
+        text = json.dumps(without_secrets(value), default=str, ensure_ascii=False)
+    except ValueError:  # a number of thousands of digits, written in hexadecimal
         return "too large to show"
+    text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."

@@ -129,7 +129,7 @@ class Delivery(Section):
         default="", description="with exactly_once, unique per instance; empty makes one of group and instance"
     )
     revoke_timeout_s: float = Field(
-        default=5.0, gt=0, le=300, description="how long giving up partitions may wait for the last commit"
+        default=5.0, ge=0.01, le=300, description="how long giving up partitions may wait for the last commit"
     )
 
     def transactional_id_of(self, source: KafkaSourceSettings, process: str) -> str:

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from daemon.config import Config
 from daemon.config.endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
-from daemon.config.values import Section
+from daemon.config.values import Section, without_secrets
 
 _HEAD = """\
 # Every key of affectd's configuration, with its default. Generated: python -m daemon.config.reference
@@ -31,8 +31,8 @@ def reference() -> str:
 
 
 def effective(config: Config) -> str:
-    """`config` as TOML that `load` reads back; secrets are masked."""
-    values = config.model_dump(mode="json")
+    """`config` as TOML that `load` reads back, but for what is masked: the passwords and queries of addresses."""
+    values = without_secrets(config.model_dump(mode="json"))
     empty = [f"{name} = []\n" for name, value in values.items() if value == []]
     return "\n".join((*empty, *(table for name, value in values.items() for table in _written(name, value))))
 

@@ -1,26 +1,41 @@
 """Reads the configuration: flags over environment over file over defaults, remembering where each key was set.
 
-The file is TOML. `AFFECTD__SECTION__KEY` sets a key, and `AFFECTD__SOURCES` or `AFFECTD__SINKS` a whole list; a flag
-does the same as `section.key=value`. Their values are written as in TOML, or as JSON; text needs no quotes. What is
-left out: merging of lists, so a list is always set as a whole.
+The file is TOML. `AFFECTD__SECTION__KEY` sets a key, `AFFECTD__SOURCES__0__NAME` one of an entry of a list, counted
+from 0 (the number after the last makes a new entry), and `AFFECTD__SOURCES` a whole list; a flag does the same as
+`section.key=value` and `sources.0.name=value`. Their values are written as in TOML, or as JSON; text needs no quotes.
 """
 
 import bisect
+import itertools
 import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from daemon.config import Config
-from daemon.config.errors import ConfigurationError, explain
-from daemon.config.values import KeyPath, Section
+from daemon.config.checking import check
+from daemon.config.errors import ConfigurationError
+from daemon.config.keys import field_at
+from daemon.config.values import KeyPath
+from streams.addresses import without_password
 from streams.text_files import FileProblem, read_text
 
 ENVIRONMENT_PREFIX = "AFFECTD__"
+_INDEX = re.compile(r"[0-9]{1,4}")
+_DEEPEST = 16  # tables and lists; what is configured is four deep
+_TOO_DEEP = "nested too deep"
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """What was set, before it is checked, where, and what could not be set at all."""
+
+    values: dict[str, Any]
+    origins: dict[KeyPath, str]
+    problems: list[str]
 
 
 def load(file: Path | None, environ: Mapping[str, str], settings: Sequence[str] = ()) -> Config:
@@ -28,20 +43,37 @@ def load(file: Path | None, environ: Mapping[str, str], settings: Sequence[str] 
 
     settings: "section.key=value" of flags, the strongest.
     """
+    return _load(file, environ, settings, to_run=False)[0]
+
+
+def load_to_run(
+    file: Path | None, environ: Mapping[str, str], settings: Sequence[str] = ()
+) -> tuple[Config, list[str]]:
+    """As `load`, for `affectd run` on this machine: what is named must be there. The second value holds warnings."""
+    return _load(file, environ, settings, to_run=True)
+
+
+def _load(
+    file: Path | None, environ: Mapping[str, str], settings: Sequence[str], *, to_run: bool
+) -> tuple[Config, list[str]]:
+    raw = _set(file, environ, settings)
+    config, problems, warnings = check(raw.values, raw.origins, to_run=to_run)
+    if config is None or problems or raw.problems:
+        raise ConfigurationError(raw.problems + problems)
+    return config, warnings
+
+
+def _set(file: Path | None, environ: Mapping[str, str], settings: Sequence[str]) -> _Raw:
+    """Everything that is set, the stronger over the weaker; ConfigurationError if the file is no TOML."""
     values, origins = _read(file) if file else ({}, {})
     problems: list[str] = []
     for path, text, origin in (*_from_environment(environ), *_from_flags(settings)):
-        if not _put(values, path, _value(path, text)):
-            problems.append(f"{origin}: there is no such key; set a whole list, or section and key")
+        value = _value(path, text)
+        if len(path) > _DEEPEST or not _put(values, path, value):
+            problems.append(f"{without_password(origin)}: there is no such key; set a whole list, or section and key")
             continue
         origins = {known: place for known, place in origins.items() if known[: len(path)] != path} | {path: origin}
-    try:
-        config = Config.model_validate(values)
-    except ValidationError as error:
-        raise ConfigurationError(problems + explain(error, origins)) from None
-    if problems:
-        raise ConfigurationError(problems)
-    return config
+    return _Raw(values, origins, problems)
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
@@ -50,31 +82,49 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     except FileProblem as problem:
         raise ConfigurationError([f"{file}: {problem}"]) from None
     try:
-        values = tomllib.loads(text)
+        values = _parsed(text)
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"^(.*) \(at line (\d+), column (\d+)\)$", str(error))
         where, what = (f"{file}:{place[2]}", f"{place[1]}, column {place[3]}") if place else (str(file), str(error))
         raise ConfigurationError([f"{where} is not TOML: {what}"]) from None
-    except (RecursionError, ValueError) as error:
-        what = "nested too deep" if isinstance(error, RecursionError) else "a number of too many digits"
-        raise ConfigurationError([f"{file}:{_line_that_fails(text, type(error))}: {what}"]) from None
+    except _TooLargeError as error:
+        raise ConfigurationError([f"{file}:{_first_line_too_large(text)}: {error}"]) from None
     return values, {(): str(file)} | {path: f"{file}:{line}" for path, line in line_numbers(text).items()}
 
 
-def _line_that_fails(text: str, how: type[Exception]) -> int:
-    """The first line (from 1) with which reading the lines up to it fails so."""
+class _TooLargeError(ValueError):
+    """Valid TOML that no configuration holds, and at which what reads it would break."""
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The tables of TOML; TOMLDecodeError if it is none, _TooLargeError if what it holds is too deep or too long."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise _TooLargeError(_TOO_DEEP) from None
+    except ValueError:
+        raise _TooLargeError("a number of too many digits") from None
+    if _is_too_deep(values):
+        raise _TooLargeError(_TOO_DEEP)
+    return values
+
+
+def _first_line_too_large(text: str) -> int:
+    """The line (from 1) by which `text` is too large, by bisection: what follows does not make it smaller."""
     lines = text.splitlines(keepends=True)
 
-    def fails(count: int) -> bool:
+    def is_too_large(count: int) -> bool:
         try:
-            tomllib.loads("".join(lines[:count]))
+            _parsed("".join(lines[:count]))
         except tomllib.TOMLDecodeError:
             return False
-        except how:
+        except _TooLargeError:
             return True
         return False
 
-    return bisect.bisect_left(range(1, len(lines)), True, key=fails) + 1
+    return bisect.bisect_left(range(1, len(lines)), True, key=is_too_large) + 1
 
 
 def line_numbers(text: str) -> dict[KeyPath, int]:
@@ -132,45 +182,77 @@ def _resolve(names: KeyPath, arrays: dict[KeyPath, int], *, opens: bool) -> KeyP
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[KeyPath, str, str]]:
-    for name in sorted(environ):
-        if name.startswith(ENVIRONMENT_PREFIX):
-            yield tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")), environ[name], name
+    """In the order in which they hold: a list before its entries, and those by number."""
+    names = [name for name in environ if name.startswith(ENVIRONMENT_PREFIX)]
+    paths = {name: _key_path(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")) for name in names}
+    for name in sorted(names, key=lambda name: [(isinstance(key, str), key) for key in paths[name]]):
+        yield paths[name], environ[name], name
 
 
 def _from_flags(settings: Sequence[str]) -> Iterator[tuple[KeyPath, str, str]]:
     for setting in settings:
         key, _, value = setting.partition("=")
-        yield tuple(key.strip().split(".")), value, f"--set {key}"
+        yield _key_path(key.strip().split(".")), value, f"--set {key}"
+
+
+def _key_path(names: Sequence[str]) -> KeyPath:
+    return tuple(int(name) if _INDEX.fullmatch(name) else name for name in names)
 
 
 def _put(values: dict[str, Any], path: KeyPath, value: Any) -> bool:
-    """Sets the key at `path`; False where the path leads through something that is not a table."""
-    table: Any = values
-    for name in path[:-1]:
-        table = table.setdefault(name, {}) if isinstance(table, dict) else None
-    if not isinstance(table, dict):
+    """Sets the key at `path`; False where the path leads through what is neither a table nor an entry of a list."""
+    inside: Any = values
+    for name, following in itertools.pairwise(path):
+        if not _reachable(inside, name):
+            return False
+        empty: Any = [] if isinstance(following, int) else {}
+        if isinstance(inside, list):
+            inside += [empty] * (name == len(inside))
+            inside = inside[int(name)]
+        else:
+            inside = inside.setdefault(name, empty)
+    if not _reachable(inside, path[-1]):
         return False
-    table[path[-1]] = value
+    if isinstance(inside, list):
+        inside[int(path[-1]) :] = [value, *inside[int(path[-1]) + 1 :]]
+    else:
+        inside[path[-1]] = value
     return True
+
+
+def _reachable(inside: Any, name: str | int) -> bool:
+    if isinstance(inside, list):
+        return isinstance(name, int) and name <= len(inside)
+    return isinstance(inside, dict) and isinstance(name, str)
 
 
 def _value(path: KeyPath, text: str) -> Any:
     if _holds_text(path):
         return text
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
+        return _parsed(f"value = {text}")["value"]
+    except ValueError:
         pass  # then it is JSON, or text without quotes
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    return text if _is_too_deep(value) else value
 
 
 def _holds_text(path: KeyPath) -> bool:
-    section = Config.model_fields.get(str(path[0]))
-    if len(path) != 2 or section is None or not isinstance(section.annotation, type):
-        return False
-    table = section.annotation
-    key = table.model_fields.get(str(path[1])) if issubclass(table, Section) else None
-    return key is not None and key.annotation is str
+    """Whether the key is of text alone, so that its value is taken as it is."""
+    field = field_at(path)
+    return field is not None and field.annotation is str
+
+
+def _is_too_deep(value: Any) -> bool:
+    waiting = [(0, value)]
+    while waiting:
+        depth, inside = waiting.pop()
+        if depth > _DEEPEST:
+            return True
+        if isinstance(inside, dict | list):
+            inner = inside.values() if isinstance(inside, dict) else inside
+            waiting += [(depth + 1, each) for each in inner]
+    return False

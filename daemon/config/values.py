@@ -7,11 +7,31 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from streams.addresses import without_password
+
+LEAST_SPEED, MOST_SPEED = 0.001, 1_000_000.0  # times real time: what is slower ends never, what is faster is "max"
+_MOST_DEVICES = 9999
+_CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
+
 KeyPath = tuple[str | int, ...]
 """Where a key stands: `("sources", 1, "camera", "device")`."""
 
-CREDENTIAL = "credential:"
-"""Before the name of a file that systemd's LoadCredential= gives."""
+
+def dotted(path: KeyPath) -> str:
+    """The key path as it is spoken of: `sources[1].camera.device`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
+
+
+def without_secrets(value: Any) -> Any:
+    """A value of JSON with every address in it as it may be shown."""
+    match value:
+        case str():
+            return without_password(value)
+        case dict():
+            return {without_password(str(key)): without_secrets(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [without_secrets(inner) for inner in value]
+    return value
 
 
 class FileUse(Enum):
@@ -27,15 +47,25 @@ def as_tuple(value: Any) -> Any:
 
 
 def _speed(value: Any) -> Any:
-    if value == "max" or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value == "max" or (is_number and LEAST_SPEED <= value <= MOST_SPEED):
         return value
-    raise ValueError('must be "max" or a number above 0')
+    raise ValueError(f'must be "max" or a number from {LEAST_SPEED:g} to {MOST_SPEED:g}')
 
 
 def _device(value: Any) -> Any:
-    if isinstance(value, int | str) and not isinstance(value, bool):
+    if isinstance(value, str) and value:
         return value
-    raise ValueError("must be a number or a name")
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_DEVICES:
+        return value
+    raise ValueError(f"must be a number from 0 to {_MOST_DEVICES} or a name")
+
+
+def _camera(value: Any) -> Any:
+    scheme, colon, _ = str(value).partition("://")
+    if colon and scheme.lower() not in _CAMERA_SCHEMES:
+        raise ValueError(f"must be a number, a path, or an address with one of {', '.join(_CAMERA_SCHEMES)}")
+    return value
 
 
 def _moment(value: Any) -> Any:
@@ -43,9 +73,17 @@ def _moment(value: Any) -> Any:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
         moment = None
-    if isinstance(moment, datetime) and moment.tzinfo is not None:
-        return moment.astimezone(UTC)
-    raise ValueError('must be an RFC 3339 time with a zone, such as "2000-01-01T00:00:00Z"')
+    if not (isinstance(moment, datetime) and moment.tzinfo is not None):
+        raise ValueError('must be an RFC 3339 time with a zone, such as "2000-01-01T00:00:00Z"')
+    if not 1970 < moment.year < 2200:  # nanoseconds are counted from 1970, in 64 bits
+        raise ValueError("must be a time from 1971 to 2199")
+    return moment.astimezone(UTC)
+
+
+def _session(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must be of printable characters")
+    return value
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -70,7 +108,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 def _file(value: str) -> str:
-    name = value.removeprefix(CREDENTIAL)
+    name = value.removeprefix("credential:")
     if name != value and (not name or "/" in name):
         raise ValueError('must be a path, or "credential:NAME" with a name that systemd\'s LoadCredential= gives')
     return value
@@ -84,6 +122,7 @@ def _address_or_empty(value: Any) -> Any:
 
 Speed = Annotated[Literal["max"] | float, BeforeValidator(_speed)]
 Device = Annotated[int | str, BeforeValidator(_device)]
+CameraDevice = Annotated[Device, AfterValidator(_camera)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Address = Annotated[str, BeforeValidator(_address_or_empty)]
 File = Annotated[str, AfterValidator(_file), FileUse.READ]
@@ -92,7 +131,8 @@ Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._
 HostNames = Annotated[
     tuple[Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z0-9._-]+$")], ...], BeforeValidator(as_tuple)
 ]
-SessionId = Annotated[str, Field(min_length=1, max_length=256)]
+SessionId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_session)]
+OptionalSessionId = Annotated[str, Field(max_length=256), AfterValidator(_session)]
 
 
 class Section(BaseModel):

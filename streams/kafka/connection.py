@@ -120,7 +120,7 @@ def _show_certificate(context: ssl.SSLContext, security: Security) -> None:
     # A password that is never asked for does no harm; without one OpenSSL would ask on the terminal.
     password = read_secret(security.key_password_file) if security.key_password_file else ""
     try:
-        context.load_cert_chain(_path(security.certificate_file), _path(key_file), lambda: password)
+        context.load_cert_chain(credential_path(security.certificate_file), credential_path(key_file), lambda: password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ConnectionProblem(f"{key_file} is not the key of {security.certificate_file}") from None
@@ -139,12 +139,13 @@ def read_secret(file: str) -> str:
 
 def _read(file: str) -> str:
     try:
-        return read_text(_path(file))
+        return read_text(credential_path(file))
     except FileProblem as problem:
         raise ConnectionProblem(f"{file} {problem}") from None
 
 
-def _path(file: str) -> Path:
+def credential_path(file: str) -> Path:
+    """Where `file` lies; ConnectionProblem for a credential where systemd gives none."""
     if not file.startswith(_CREDENTIAL):
         return Path(file)
     folder = os.environ.get("CREDENTIALS_DIRECTORY")

@@ -8,7 +8,6 @@ if OpenCV then finds a last frame in its decoder.
 Left out: the sound of a network camera, and the capture time that an RTSP sender reports (OpenCV does not pass it on).
 """
 
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 
 import cv2
 
+from streams.addresses import without_password
 from streams.clock import NS_PER_S, Clock
 from streams.records import RAW_PICTURE, Modality, Progress, Record
 from streams.sources.base import Emit, SourceError
@@ -163,11 +163,6 @@ def local_cameras() -> list[Path]:
     """The video device files of this machine, by number."""
     devices = (path for path in Path("/dev").glob("video*") if path.name.removeprefix("video").isdigit())
     return sorted(devices, key=lambda path: int(path.name.removeprefix("video")))
-
-
-def without_password(address: str) -> str:
-    """An address fit for logs and metrics: its password, and whatever follows "?", are left out."""
-    return re.sub(r"\?.*$", "?...", re.sub(r"(?<=://)[^/]*@", "...@", address))
 
 
 def _device_path(device: str) -> Path:

@@ -79,14 +79,15 @@ def test_a_bad_configuration_is_reported_whole_on_stderr(tmp_path: Path, capsys:
     heard = capsys.readouterr()
     assert heard.out == ""
     assert heard.err.splitlines() == [
-        f"{file}:2 windows.size_s: must be above 0 (is 0)",
+        f"{file}:2 windows.size_s: must be at least 0.01 (is 0)",
         f"{file}:3 windows.step_ms: unknown key; it is set in seconds, as step_s",
+        f"{file} sources: none is configured; give at least one [[sources]] table",
     ]
 
 
 def test_a_good_configuration_is_said_to_be_good(tmp_path: Path, capsys: Captured) -> None:
     file = tmp_path / "good.toml"
-    file.write_text("[windows]\nsize_s = 2\n")
+    file.write_text("[windows]\nsize_s = 2\n[[sources]]\nkind = 'chat'\nchat = { transport = 'http' }\n")
     assert main(["check-config", str(file)]) == ExitCode.OK
     assert capsys.readouterr().err == f"{file}: good\n"
 

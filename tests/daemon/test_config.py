@@ -85,7 +85,7 @@ def test_each_kind_of_source_has_a_table_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("\n[windows]\nstep_s = 0\n", "camera.toml:3 windows.step_s: must be above 0 (is 0)"),
+        ("\n[windows]\nstep_s = 0\n", "camera.toml:3 windows.step_s: must be at least 0.01 (is 0)"),
         ('[windows]\nsize_s = "4"\n', 'camera.toml:2 windows.size_s: must be a number, without quotes (is "4")'),
         (
             "[video]\nmax_pixels = 1.5\n",
@@ -163,8 +163,8 @@ kind = "kinect"
 drain_timeout_s = -1
 """
     assert problems(tmp_path, text) == [
-        "camera.toml:2 windows.size_s: must be above 0 (is 0)",
-        "camera.toml:13 sources[1].camera.device: must be a number or a name (is 1.5)",
+        "camera.toml:2 windows.size_s: must be at least 0.01 (is 0)",
+        "camera.toml:13 sources[1].camera.device: must be a number from 0 to 9999 or a name (is 1.5)",
         "camera.toml:12 sources[1].camera.session: is required",
         "camera.toml:11 sources[1].fps: unknown key; known here are kind, name, required, camera",
         "camera.toml:15 sources[2].kind: must be one of 'camera', 'microphone', 'chat', 'media', 'recorded', 'kafka'"
@@ -213,7 +213,7 @@ def test_a_token_and_access_without_one_contradict_each_other(tmp_path: Path) ->
 
 def test_two_sources_may_not_share_a_name(tmp_path: Path) -> None:
     one = "[[sources]]\nkind = 'camera'\n[sources.camera]\nsession = 'a'\n"
-    (problem,) = problems(tmp_path, one + one)
+    (problem,) = problems(tmp_path, f"{one}{one}device = 1\n")
     assert problem == 'camera.toml:5 sources[1].name: must be unique; another source has this name (is "camera")'
 
 

@@ -11,7 +11,7 @@ from streams.records import RAW_PICTURE, Item, Modality, Progress, Record
 from streams.sources import camera as camera_module
 from streams.sources import devices
 from streams.sources.base import SourceError
-from streams.sources.camera import Camera, CameraConfig, without_password
+from streams.sources.camera import Camera, CameraConfig
 from streams.sources.sampler import Sampler
 
 pytestmark = pytest.mark.unit
@@ -182,21 +182,6 @@ def test_reading_stops_when_told_to() -> None:
 
     opened(FakeCapture(clock), clock).read(stops_at_once, stop)
     assert len(items) == 2  # the picture, and that it was
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("0", "0"),
-        ("/dev/video0", "/dev/video0"),
-        ("rtsp://10.0.0.9:554/cam", "rtsp://10.0.0.9:554/cam"),
-        ("rtsp://user:secret@10.0.0.9/cam", "rtsp://...@10.0.0.9/cam"),
-        ("rtsp://user:se@cret@10.0.0.9/cam@1", "rtsp://...@10.0.0.9/cam@1"),
-        ("http://10.0.0.9/video?token=secret", "http://10.0.0.9/video?..."),
-    ],
-)
-def test_no_secret_of_an_address_is_shown(address: str, shown: str) -> None:
-    assert without_password(address) == shown
 
 
 def test_the_first_of_each_slot_is_taken_whatever_came_before() -> None:

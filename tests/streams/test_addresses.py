@@ -1,0 +1,28 @@
+"""Addresses are shown without what lets in."""
+
+import pytest
+
+from streams.addresses import without_password
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("0", "0"),
+        ("/dev/video0", "/dev/video0"),
+        ("what? me@home", "what? me@home"),
+        ("rtsp://10.0.0.9:554/cam", "rtsp://10.0.0.9:554/cam"),
+        ("rtsp://user:secret@10.0.0.9/cam", "rtsp://...@10.0.0.9/cam"),
+        ("rtsp://user:se@cret@10.0.0.9/cam", "rtsp://...@10.0.0.9/cam"),
+        ("rtsp://user:se/cr@t@10.0.0.9/cam", "rtsp://...@10.0.0.9/cam"),
+        ("rtsp://user:sec?ret#@10.0.0.9/cam", "rtsp://...@10.0.0.9/cam"),
+        ("rtsp://user:se\ncret@10.0.0.9/cam", "rtsp://...@10.0.0.9/cam"),
+        ("http://10.0.0.9/video?token=secret", "http://10.0.0.9/video?..."),
+        ("http://10.0.0.9/video#token=secret", "http://10.0.0.9/video?..."),
+        ("http://user:secret@10.0.0.9/video?token=secret", "http://...@10.0.0.9/video?..."),
+    ],
+)
+def test_no_secret_of_an_address_is_shown(address: str, shown: str) -> None:
+    assert without_password(address) == shown
