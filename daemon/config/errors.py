@@ -62,9 +62,15 @@ def contradicted(error: ValidationError) -> bool:
 
 
 def at(path: KeyPath, origins: Origins, sentence: str) -> str:
-    """`sentence` with the place of `path`, or of the closest table around it that stands somewhere."""
-    places = (origins[path[:length]] for length in range(len(path), -1, -1) if path[:length] in origins)
-    return " ".join(filter(None, (without_password(next(places, "")), f"{without_password(dotted(path))}: {sentence}")))
+    """`sentence` with the place of `path`, or of the closest table around it that has one, or holds a key that has."""
+    places = (_origin(path[:length], origins) for length in range(len(path), -1, -1))
+    place = next(filter(None, places), "")
+    return " ".join(filter(None, (without_password(place), f"{without_password(dotted(path))}: {sentence}")))
+
+
+def _origin(path: KeyPath, origins: Origins) -> str:
+    inside = (place for known, place in origins.items() if path and known[: len(path)] == path)
+    return origins.get(path) or next(inside, "")
 
 
 def _lines(details: dict[str, Any], origins: Origins) -> Iterator[str]:

@@ -64,6 +64,7 @@ def test_the_environment_sets_an_entry_of_the_list_that_it_set(tmp_path: Path) -
     ("flag", "problem"),
     [
         ("sources.5.name=a", "--set sources.5.name: there is no such key; set a whole list, or section and key"),
+        ("sinks.0.file.path=a", "--set sinks.0.file.path sinks[0].kind: is required"),
         ("sources.name=a", "--set sources.name: there is no such key; set a whole list, or section and key"),
         (
             "sources.1.camera.sesion=a",
@@ -82,7 +83,7 @@ def test_a_key_that_is_in_no_list_is_named(flag: str, problem: str, tmp_path: Pa
     [
         ("a = 1\nb = " + "[" * 5000 + "]" * 5000, 2, "nested too deep"),
         ("a = 1\nb = " + "[" * 40 + "]" * 40, 2, "nested too deep"),
-        ("[windows]\nsize_s" + ".a" * 5000 + " = 1\nb = 1", 2, "nested too deep"),
+        ("[windows]\nsize_s" + ".a" * 500 + " = 1\nb = 1", 2, "nested too deep"),
         ("a = 1\n\nb = 1" + "0" * 5000, 3, "a number of too many digits"),
     ],
     ids=["very deep", "deep", "dotted", "long number"],
