@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
     ("address", "shown"),
     [
         ("rtsp://me:secret@camera/1", "rtsp://...@camera/1"),
-        ("rtsp://me:se/cr@et@camera:554/1?q=1", "rtsp://...@camera:554/1?q=1"),
+        ("rtsp://me:se/cr@et@camera:554/1?q=1", "rtsp://...@camera:554/1?..."),
         ("'http://secret@host' and rtsp://a:b@c", "'http://...@host' and rtsp://...@c"),
         ("http://host/path", "http://host/path"),
         ("me@host.example", "me@host.example"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.addresses import without_password
+from streams.disclosure import masked_address
 
 pytestmark = pytest.mark.unit
 
@@ -25,4 +25,4 @@ pytestmark = pytest.mark.unit
     ],
 )
 def test_no_secret_of_an_address_is_shown(address: str, shown: str) -> None:
-    assert without_password(address) == shown
+    assert masked_address(address) == shown
