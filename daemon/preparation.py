@@ -20,6 +20,7 @@ from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import Unit
 from streams.pictures import BadPicture
 from streams.records import Modality
+from streams.sound import BadSound
 
 _NAP_S = 1.0  # how often an idle worker shows that it is alive
 
@@ -51,7 +52,7 @@ class Preparer(Protocol):
     """The CPU work of one modality. Owned by one worker thread."""
 
     def prepare(self, unit: Unit) -> Prepared:
-        """Rows of one unit, none where there is no evidence; BadPicture if it turns out to be damaged."""
+        """Rows of one unit, none where there is no evidence; BadPicture or BadSound if it turns out to be damaged."""
         ...
 
     def forget(self, session: str) -> None:
@@ -143,7 +144,7 @@ class _Worker:
         began_ns = self._clock.monotonic_ns()
         try:
             prepared = self._preparers[unit.modality].prepare(unit)
-        except BadPicture as error:
+        except (BadPicture, BadSound) as error:
             self._set_aside(unit, error.reason, str(error))
             return
         except Exception as error:  # a fault of ours, or bytes nobody thought of: it costs this unit only

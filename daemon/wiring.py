@@ -85,7 +85,11 @@ def timeline_config(config: Config) -> TimelineConfig:
 
 def limits(config: Config) -> Limits:
     """What is too large to be read."""
-    return Limits(max_pixels=config.video.max_pixels, max_line_bytes=config.text.max_line_bytes)
+    return Limits(
+        max_pixels=config.video.max_pixels,
+        max_line_bytes=config.text.max_line_bytes,
+        max_sound_s=config.audio.max_record_s,
+    )
 
 
 def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:

@@ -45,8 +45,10 @@ class Limits:
     max_pixels: int = 33_000_000
     max_record_bytes: int = 16 * 2**20
     max_line_bytes: int = 65_536
-    max_samples: int = 2**25
-    """Of one sound, over its channels: 128 MiB as float32, half an hour of speech."""
+    max_samples: int = 2**23
+    """Of one sound, over its channels: as many as the largest record of PCM holds."""
+    max_sound_s: float = 60.0
+    """A sound is decoded at once, while everything else waits: a minute takes some 0.1 s."""
     max_age_ns: int = 24 * 3600 * NS_PER_S
     max_ahead_ns: int = 60 * NS_PER_S
 
@@ -105,7 +107,7 @@ def _sound(record: Record, limits: Limits) -> Sound:
     stated = parse(record.content_type)
     if stated.kind != "audio/l16" and stated.kind not in sound.CONTAINERS:
         raise _of_other_kind("audio", stated, "L16, wav, flac and ogg")
-    return sound.decode(record.content_type, record.payload, limits.max_samples)
+    return sound.decode(record.content_type, record.payload, limits.max_samples, limits.max_sound_s)
 
 
 def _line(record: Record, limits: Limits) -> Line:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from streams import frames
+from streams import frames, picture_work
 from streams.events import Picture
 from streams.records import RAW_PICTURE
 
@@ -47,6 +47,11 @@ def check_header(content_type: str, payload: Any, max_pixels: int) -> tuple[int,
         raise BadPicture("empty", f"picture of {width}x{height} pixels")
     if width * height > max_pixels:
         raise BadPicture("oversized", f"picture of {width}x{height} pixels; the limit is {max_pixels} pixels")
+    if (
+        isinstance(payload, bytes)
+        and width * height * (scans := picture_work.scans(payload)) > picture_work.MOST_PASSES * max_pixels
+    ):
+        raise BadPicture("oversized", f"picture of {width}x{height} pixels in {scans} scans")
     return width, height
 
 
@@ -83,6 +88,8 @@ def _header(content_type: str, payload: Any) -> _Header:
         raise BadPicture("corrupt", f"a picture of type {content_type} is bytes, not {type(payload)}")
     if not payload:
         raise BadPicture("empty", "picture of 0 bytes")
+    if picture_work.has_too_many_parts(payload):
+        raise BadPicture("oversized", f"a picture of type {content_type} in too many parts")
     try:
         with Image.open(io.BytesIO(payload), formats=[FORMATS[content_type]]) as header:
             return _Header(header.size, header.has_transparency_data)

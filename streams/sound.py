@@ -33,6 +33,7 @@ _BYTE_ORDERS = {"little-endian": "<i2", "big-endian": ">i2"}
 
 _SNAP_NS = 20 * NS_PER_MS  # time stamps jitter by less than this; a real gap is longer
 _FULL_SCALE = np.float32(32_768)  # of int16
+_MOST_FORMS = 8  # of pieces of one segment, each of which is resampled on its own: one stream has one, two at a change
 _RATES_HZ = range(4_000, 384_001)
 _UNKNOWN_BYTES = 0x7FFF_F000  # SoX promises this where it writes into a pipe, ffmpeg twice as much
 
@@ -45,23 +46,25 @@ class BadSound(Exception):
         self.reason = reason
 
 
-def decode(content_type: str, payload: bytes, max_samples: int) -> Sound:
+def decode(content_type: str, payload: bytes, max_samples: int, max_s: float) -> Sound:
     """Sound at its own rate and channels from PCM (`audio/L16`) or a whole WAV, FLAC or OGG file.
 
     PCM is s16le unless its parameter `endianness` says otherwise, at 16 kHz and of one channel where it does not say.
     It is left as it is until it is rendered: there is the most of it, and numpy lets go of the interpreter while it
     computes, for which the timeline would wait each time. BadSound if it is none, is cut short, states what it is not,
-    or has over `max_samples` (counted over its channels).
+    has over `max_samples` (counted over its channels) or lasts longer than `max_s`.
     """
     try:
         stated = parse(content_type)
         if stated.kind in CONTAINERS:
             stated.allow("codecs", "rate", "channels")
-            return _decode_container(stated, payload, max_samples)
+            return _decode_container(stated, payload, max_samples, max_s)
         stated.allow("rate", "channels", "endianness")
-        return _decode_pcm(stated, payload, max_samples)
+        sound = _decode_pcm(stated, payload, max_samples)
     except BadContentType as error:
         raise BadSound("content_type", str(error)) from error
+    _check_length(len(sound.samples), sound.rate_hz, max_s)
+    return sound
 
 
 def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float32]:
@@ -76,6 +79,8 @@ def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float3
     for time_ns, sound in pieces.pieces:
         length = round((end_ns - start_ns) * sound.rate_hz / NS_PER_S)
         form = sound.rate_hz, *sound.samples.shape[1:]
+        if form not in runs and len(runs) == _MOST_FORMS:
+            raise BadSound("corrupt", f"a segment of sound in more than {_MOST_FORMS} rates and numbers of channels")
         run = runs.setdefault(form, np.zeros((length, *sound.samples.shape[1:]), np.float32))
         at = round((time_ns - start_ns) * sound.rate_hz / NS_PER_S)
         expected = cursors.get(form)
@@ -115,7 +120,12 @@ def _decode_pcm(stated: ContentType, payload: bytes, max_samples: int) -> Sound:
     return Sound(samples if channels == 1 else samples.reshape(-1, channels), rate_hz)
 
 
-def _decode_container(stated: ContentType, payload: bytes, max_samples: int) -> Sound:
+def _check_length(frames: int, rate_hz: int, max_s: float) -> None:
+    if frames > max_s * rate_hz:
+        raise BadSound("oversized", f"sound of {frames / rate_hz:.1f} s; the limit is {max_s:g} s")
+
+
+def _decode_container(stated: ContentType, payload: bytes, max_samples: int, max_s: float) -> Sound:
     if not payload:
         raise BadSound("empty", "sound of 0 bytes")
     if payload.startswith(b"RIFF") and _is_cut_short(payload):
@@ -126,6 +136,7 @@ def _decode_container(stated: ContentType, payload: bytes, max_samples: int) -> 
             rate_hz = file.samplerate
             if file.frames * file.channels > max_samples:  # as its header has it, which may lie
                 raise BadSound("oversized", f"{file.frames} samples a channel; the limit is {max_samples} in all")
+            _check_length(file.frames, rate_hz, max_s)
             samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise BadSound("corrupt", f"{stated.kind} cannot be decoded: {error.error_string}") from error

@@ -106,6 +106,14 @@ class Video(Section):
     )
 
 
+class Audio(Section):
+    """What a record of sound may be."""
+
+    max_record_s: float = Field(
+        default=60.0, gt=0, le=600, description="longer sounds are set aside; one is decoded while everything waits"
+    )
+
+
 class Text(Section):
     """What a line of chat may be."""
 
@@ -183,6 +191,7 @@ class Config(Section):
 
     windows: Windows = Windows()
     video: Video = Video()
+    audio: Audio = Audio()
     text: Text = Text()
     sources: Sources = Field(default=(), description="where records enter")
     model: Model = Model()

@@ -148,7 +148,7 @@ def test_any_time_is_taken_or_absurd(at_ns: int, live: bool) -> None:
 @given(content_types, st.binary(max_size=100))
 def test_sound_is_samples_or_a_bad_sound(content_type: str, payload: bytes) -> None:
     try:
-        found = sound.decode(content_type, payload, LIMITS.max_samples)
+        found = sound.decode(content_type, payload, LIMITS.max_samples, LIMITS.max_sound_s)
     except sound.BadSound as error:
         named(error)
         return

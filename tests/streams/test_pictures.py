@@ -170,3 +170,58 @@ def test_what_is_transparent_is_grey_whatever_colour_hides_there(content_type: s
     pixels = decode(Picture(content_type, file.getvalue()), 640)
     assert np.array_equal(pixels[:, 320:], SCENE[:, 320:])
     assert (pixels[:, :320] == 128).all()
+
+
+# Work that no encoder asks for.
+
+
+def refused_as(payload: bytes, content_type: str, limit: int = LIMIT) -> str:
+    with pytest.raises(BadPicture) as error:
+        check_header(content_type, payload, limit)
+    return error.value.reason
+
+
+def progressive(scans_more: int = 0, size_px: tuple[int, int] = (512, 512)) -> bytes:
+    """A progressive JPEG whose last scan is there so many times more."""
+    file = io.BytesIO()
+    Image.new("RGB", size_px).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    return whole[:-2] + whole[whole.rindex(b"\xff\xda") : -2] * scans_more + whole[-2:]
+
+
+def test_a_jpeg_may_pass_over_the_largest_picture_as_often_as_encoders_do_and_not_ten_times_as_often() -> None:
+    pixels = 512 * 512
+    assert check_header("image/jpeg", progressive(), pixels) == (512, 512)
+    assert refused_as(progressive(scans_more=10), "image/jpeg", pixels) == "oversized"
+    assert check_header("image/jpeg", progressive(scans_more=10), 2 * pixels) == (512, 512)
+
+
+@pytest.mark.parametrize(
+    ("filler", "content_type"),
+    [(b"\xff\xfe\x00\x02", "image/jpeg"), (b"\xff", "image/jpeg"), (b"\x00\x00\x00\x00tEXtcrc.", "image/png")],
+    ids=["comments", "fill bytes", "empty chunks"],
+)
+def test_a_picture_in_a_million_parts_is_refused_before_anybody_steps_over_them(
+    filler: bytes, content_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(Image, "open", lambda *given, **options: opened.append(given))
+    whole, at = compressed(content_type), 33 if content_type == "image/png" else 2
+    assert refused_as(whole[:at] + filler * 1_000_000 + whole[at:], content_type) == "oversized"
+    assert not opened
+
+
+@pytest.mark.parametrize("kind", [b"iCCP", b"zTXt"])
+def test_compressed_notes_of_a_png_are_not_unpacked_without_limit(kind: bytes) -> None:
+    note = b"x\0\0" + zlib.compress(bytes(100_000_000), 9)
+    chunk = struct.pack(">I", len(note)) + kind + note + struct.pack(">I", zlib.crc32(kind + note))
+    whole = compressed("image/png")
+    assert refused_as(whole[:33] + chunk + whole[33:], "image/png") == "corrupt"
+
+
+def test_of_an_animation_only_the_first_picture_is_decoded() -> None:
+    file = io.BytesIO()
+    frames = [Image.new("RGB", (64, 48), (shade, 0, 0)) for shade in range(0, 250, 10)]
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=10, lossless=True)
+    assert decode(Picture("image/webp", file.getvalue()), 640).shape == (48, 64, 3)
+    assert decode(Picture("image/webp", file.getvalue()), 640).max() < 10
