@@ -72,9 +72,7 @@ def _load(file: Path | None, settings: tuple[str, ...], server: str | None) -> C
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("--session", metavar="ID", help="Names the session, where there is only one.")
 @click.option("--speed", type=Speed(), default="max", show_default=True, help="Times real time.")
-@click.option(
-    "--start", "start_ns", type=Moment(), default="2000-01-01T00:00:00Z", show_default=True, help="First event time."
-)
+@click.option("--start", "start_ns", type=Moment(), show_default="now", help="First event time.")
 @click.option(
     "--pictures",
     type=click.Choice(["png", "jpeg"]),

@@ -38,4 +38,5 @@ def _of_source(source: KafkaSourceSettings) -> Wanted:
 
 
 def _with_sink(wanted: Wanted, sink: KafkaSinkSettings) -> Wanted:
-    return replace(wanted, results=(sink.predictions_topic, sink.alerts_topic), dead_letters=sink.dead_letters_topic)
+    """Of the sink's topics those that something writes to: of alerts nothing does."""
+    return replace(wanted, results=(sink.predictions_topic,), dead_letters=sink.dead_letters_topic)

@@ -3,15 +3,20 @@
 import os
 import socket
 
+import structlog
+
 from daemon.clusters import clusters
 from daemon.config import Config
 from daemon.kafka_endpoints import input_topics
 from streams.clock import Clock
 from streams.delivery.ledger import Ledger
 from streams.kafka.consuming import KafkaSourceConfig
+from streams.kafka.exposure import exposed
 from streams.kafka.producing import Output
 from streams.kafka.source import KafkaSource
 from streams.kafka.transactions import Transactions
+
+log = structlog.get_logger(__name__)
 
 
 def source_config(config: Config) -> KafkaSourceConfig:
@@ -43,6 +48,8 @@ def output(config: Config) -> Output:
     if sink is None or connection is None:
         raise ValueError("the configuration has no Kafka sink")
     kafka = sink.kafka
+    for finding in exposed(connection.security) if kafka.bootstrap_servers else ():  # the source tells of its own
+        log.warning("the Kafka cluster of the sink", subject=finding.subject, finding=finding.sentence)
     return Output(connection, kafka.predictions_topic, kafka.dead_letters_topic, kafka.compression)
 
 

@@ -26,6 +26,7 @@ from streams.kafka.bounded_producer import BoundedProducer
 from streams.kafka.contract import InputTopic, to_message
 from streams.kafka.topic_limits import message_limits
 from streams.records import RAW_PICTURE, Item, Modality, Record
+from streams.rfc3339 import format_ns
 from streams.sources.base import SourceError
 from streams.sources.chat import is_session_name
 from streams.sources.playback import Playback, StoredSession
@@ -43,7 +44,8 @@ class Production:
 
     paths: Sequence[Path]
     speed: float | None
-    start_ns: int
+    start_ns: int | None = None
+    """First event time of media and chat; None: the next whole second, so that no window of theirs is past."""
     session: str | None = None
     pictures: PictureFormat = "png"
 
@@ -56,6 +58,11 @@ class Sent:
     size_bytes: int = 0
     spans_ns: dict[str, tuple[int, int]] = field(default_factory=dict)
     """First and last event time of each session."""
+
+    @property
+    def first_ns(self) -> int | None:
+        """The first event time of all; None where nothing was sent."""
+        return min((first_ns for first_ns, _ in self.spans_ns.values()), default=None)
 
     def add(self, session: str, time_ns: int, size_bytes: int) -> None:
         self.records += 1
@@ -74,10 +81,12 @@ def produce(config: Config, inputs: Inputs, production: Production) -> None:
     SourceError where a session cannot be read (what can be read is sent), BrokerUnavailable where messages do not
     arrive, UsageError where one name is given to several sessions.
     """
-    options = StoredOptions(production.start_ns, config.video.sample_hz)
-    sessions = stored_sessions(production.paths, options)
-    _check_names(sessions, production.session)
     clock = SystemClock()
+    # Of a whole second on, pictures are sampled and windows cut as `replay` does.
+    next_second_ns = -(-clock.wall_ns() // NS_PER_S) * NS_PER_S
+    start_ns = next_second_ns if production.start_ns is None else production.start_ns
+    sessions = stored_sessions(production.paths, StoredOptions(start_ns, config.video.sample_hz))
+    _check_names(sessions, production.session)
     begun_ns = clock.monotonic_ns()
     producer = BoundedProducer(inputs.connection)
     try:
@@ -165,6 +174,7 @@ def _report(sending: _Sending, topics: Mapping[Modality, InputTopic], took_s: fl
     width = max((len(topic.name) for topic in topics.values()), default=0)
     for modality, sent in sending.sent.items():
         line = f"{sent.records:>8} records {sent.size_bytes / 1e6:>9.2f} MB {sent.seconds:>9.1f} s of event time"
+        line += "" if sent.first_ns is None else f" from {format_ns(sent.first_ns)}"
         click.echo(f"{topics[modality].name:<{width}} {line}", err=True)
     if sending.pictures_as_jpeg:
         click.echo(f"{sending.pictures_as_jpeg} pictures went as JPEG: as PNG they are too large a message", err=True)

@@ -218,10 +218,10 @@ class Sessions:
         self._misplaced.add(timeline.session)
         log.warning(
             "a session is in two partitions: its producers must choose partitions by the same rule",
-            session=timeline.session,
             topic=at.partition.topic,
             partition=at.partition.number,
-            other=stake.number,
+            offset=at.offset,
+            other_partition=stake.number,
         )
 
     def _end(self, timeline: SessionTimeline) -> None:

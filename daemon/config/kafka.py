@@ -101,7 +101,7 @@ class KafkaSinkSettings(Section):
 
     bootstrap_servers: Servers = Field(default=(), description="empty: servers and security are the Kafka source's")
     predictions_topic: Topic = Field(default="affectd.predictions", description="one prediction per window")
-    alerts_topic: Topic = Field(default="affectd.alerts", description="alerts raised and cleared")
+    alerts_topic: Topic = Field(default="affectd.alerts", description="for alerts; nothing writes to it yet")
     dead_letters_topic: Topic = Field(default="affectd.dead-letters", description="records that could not be used")
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         default="lz4", description="of what is written"

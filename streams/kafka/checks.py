@@ -3,6 +3,7 @@
 A session lies in the same partition of every input topic only if they have equally many, so that is demanded; so are
 topics that exist, rights to use them, a cluster that is new enough and a checksum in C. Limits on the size of records
 that would set some aside are notes. `check` is for starting and raises; `look` is for a person and changes nothing.
+So are secrets that others could read (`streams.kafka.exposure`).
 Left out: how topics are made in production (`deploy/kafka/topics.sh`).
 """
 
@@ -19,6 +20,7 @@ from kafka.record import util as kafka_checksums
 from streams.delivery.checkpoint import LIMIT_BYTES
 from streams.findings import Finding, Verdict
 from streams.kafka.connection import Connection
+from streams.kafka.exposure import exposed
 from streams.kafka.reach import Reached, Unreachable, reach
 from streams.sources.base import SourceError
 
@@ -37,7 +39,7 @@ class Wanted:
 
     inputs: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
-    """Topics for predictions and alerts."""
+    """Topics that results are written to."""
     dead_letters: str = ""
     group_id: str = ""
     session_timeout_s: float = 0.0
@@ -69,7 +71,7 @@ def check(connection: Connection, wanted: Wanted) -> tuple[Finding, ...]:
     with _admin(connection) as (reached, admin):
         if wanted.create:
             _create_missing(admin, wanted)
-        found = (*_software(reached), *_of_cluster(reached, admin, wanted))
+        found = (*_software(reached), *exposed(connection.security), *_of_cluster(reached, admin, wanted))
     bad = [f"{finding.subject}: {finding.sentence}" for finding in found if finding.verdict is Verdict.BAD]
     if bad:
         raise ChecksFailed(bad)
@@ -79,6 +81,7 @@ def check(connection: Connection, wanted: Wanted) -> tuple[Finding, ...]:
 def look(connection: Connection, wanted: Wanted) -> Iterator[Finding]:
     """Everything `check` looks at, and how far the group is behind; creates nothing and raises nothing."""
     try:
+        yield from exposed(connection.security)
         with _admin(connection) as (reached, admin):
             yield from _software(reached)
             yield from _of_cluster(reached, admin, wanted)

@@ -13,7 +13,7 @@ SOURCE = 'sources=[{kind = "kafka", kafka = {bootstrap_servers = ["a:1"], video_
 CREATING = 'sources=[{kind = "kafka", kafka = {bootstrap_servers = ["a:1"], create_topics = true, partitions = 7}}]'
 SINK = 'sinks=[{kind = "kafka"}]'
 OTHER_SINK = 'sinks=[{kind = "kafka", kafka = {bootstrap_servers = ["b:1"], predictions_topic = "p"}}]'
-RESULTS = ("affectd.predictions", "affectd.alerts")
+RESULTS = ("affectd.predictions",)
 
 
 def wanted(*settings: str) -> dict[tuple[str, ...], Wanted]:
@@ -46,13 +46,13 @@ def test_a_sink_of_another_cluster_has_its_topics_created_there_as_those_of_the_
     both = wanted(CREATING, OTHER_SINK)
     assert both[("a:1",)].topics == ("affectd.video", "affectd.audio", "affectd.text")
     assert both[("b:1",)] == Wanted(
-        results=("p", "affectd.alerts"), dead_letters="affectd.dead-letters", create=True, partitions=7
+        results=("p",), dead_letters="affectd.dead-letters", create=True, partitions=7
     )
 
 
 def test_a_sink_alone_is_checked_too() -> None:
     (found,) = (found for _, found in clusters(load(None, {}, [OTHER_SINK])))
-    assert found == Wanted(results=("p", "affectd.alerts"), dead_letters="affectd.dead-letters")
+    assert found == Wanted(results=("p",), dead_letters="affectd.dead-letters")
 
 
 def test_the_cluster_of_the_source_comes_first() -> None:

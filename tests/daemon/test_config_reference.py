@@ -75,7 +75,8 @@ def test_the_example_can_be_used() -> None:
     assert [source.name for source in config.sources] == ["chat-room-1", "chat-http"]
 
 
-def test_the_kafka_example_can_be_used() -> None:
-    config = load(DEPLOY / "kafka.toml", {})
+@pytest.mark.parametrize("name", ["kafka.toml", "kafka-local.toml"])
+def test_the_kafka_examples_can_be_used(name: str) -> None:
+    config = load(DEPLOY / name, {})
     assert config.kafka_source is not None
     assert config.kafka_sink_connection == config.kafka_source.kafka.connection

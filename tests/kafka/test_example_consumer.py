@@ -48,5 +48,5 @@ def test_the_example_ends_where_a_message_is_no_prediction(topics: Topics) -> No
     command = [sys.executable, str(EXAMPLE), topics.cluster.bootstrap, topics.predictions]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert "-1 is less than the minimum of 0" in done.stderr
+    assert "revision\n  Input should be greater than or equal to 0" in done.stderr
     assert done.stdout == ""

@@ -14,8 +14,8 @@ from kafka.consumer.fetcher import ConsumerRecord
 from daemon.cli import main
 from daemon.exit_codes import ExitCode
 from daemon.sample import SAMPLE
-from streams import pictures
-from streams.clock import ManualClock
+from streams import pictures, rfc3339
+from streams.clock import NS_PER_S, ManualClock, SystemClock
 from streams.events import Picture
 from streams.kafka import bounded_producer
 from streams.kafka.contract import InputTopic, to_item
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.kafka
 Captured = pytest.CaptureFixture[str]
 MAX_SIDE_PX = 640
 SAMPLE_HZ = 1.0
+START = "2000-01-01T00:00:00Z"  # where replay starts
 
 
 def configured(topics: Topics, tmp_path: Path) -> str:
@@ -77,7 +78,7 @@ def seen(record: Record) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
 
 def test_what_arrives_is_what_replay_plays(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
-    assert main(["produce", str(SAMPLE), "--config", configured(topics, tmp_path)]) == ExitCode.OK
+    assert main(["produce", str(SAMPLE), "--config", configured(topics, tmp_path), "--start", START]) == ExitCode.OK
     heard = capsys.readouterr()
     expected = defaultdict(list)
     for record in played(SAMPLE):
@@ -107,7 +108,7 @@ def test_messages_are_cloud_events_whose_timestamp_is_when_they_were_sent(topics
     topics.create()
     config = configured(topics, tmp_path)
     for _ in range(2):
-        assert main(["produce", str(SAMPLE), "--config", config]) == ExitCode.OK
+        assert main(["produce", str(SAMPLE), "--config", config, "--start", START]) == ExitCode.OK
     found = messages(topics, Modality.VIDEO)
     sent_ms = [message.timestamp for message in found]
     assert sent_ms == sorted(sent_ms)
@@ -205,3 +206,16 @@ def test_a_broker_that_goes_away_ends_the_command(
     assert main(["produce", str(SAMPLE), "--config", config, "--speed", "2"]) == ExitCode.UNAVAILABLE
     leaving.join()
     assert f"Kafka at {broker.bootstrap}: messages cannot be sent" in capsys.readouterr().err
+
+
+def test_sessions_happen_now_unless_a_start_is_given_so_that_each_call_is_news(topics: Topics, tmp_path: Path) -> None:
+    topics.create()
+    chat = tmp_path / "a.chat.jsonl"
+    chat.write_text('{"at_s": 1, "text": "hello"}\n')
+    command = ["produce", str(chat), "--config", configured(topics, tmp_path)]
+    began_ns = SystemClock().wall_ns()
+    assert main(command) == main(command) == main([*command, "--start", START]) == ExitCode.OK
+    times_ns = [each.event_time_ns for each in arrived(topics, Modality.TEXT)]
+    first_ns, second_ns, third_ns = (time_ns - NS_PER_S for time_ns in times_ns)
+    assert began_ns <= first_ns <= second_ns < SystemClock().wall_ns() + NS_PER_S
+    assert third_ns == rfc3339.parse(START)
