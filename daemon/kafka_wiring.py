@@ -15,6 +15,7 @@ from streams.kafka.exposure import exposed
 from streams.kafka.producing import Output
 from streams.kafka.source import KafkaSource
 from streams.kafka.transactions import Transactions
+from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -53,10 +54,13 @@ def output(config: Config) -> Output:
     return Output(connection, kafka.predictions_topic, kafka.dead_letters_topic, kafka.compression)
 
 
-def transactions(config: Config, source: KafkaSource, ledger: Ledger, clock: Clock) -> Transactions:
+def transactions(
+    config: Config, source: KafkaSource, ledger: Ledger, clock: Clock, telemetry: Telemetry
+) -> Transactions:
     """The sink that delivers what `source` reads exactly once; unlike those of other instances by host and process."""
     if config.kafka_source is None:
         raise ValueError("the configuration has no Kafka source")
     process = f"{socket.gethostname()}-{os.getpid()}"
     transactional_id = config.delivery.transactional_id_of(config.kafka_source.kafka, process)
-    return Transactions("kafka", output(config), transactional_id, ledger, source.group_metadata, clock)
+    membership = source.group_metadata
+    return Transactions("kafka", output(config), transactional_id, ledger, membership, clock, telemetry)

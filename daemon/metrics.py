@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 
 from streams.records import Modality
+from streams.telemetry import CommitOutcome, OffsetReset
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and say when we started
 
@@ -60,14 +61,30 @@ class Metrics:
     def _register_input(self) -> None:
         self._records = self._counter("source_records", "Records received", "source", "modality")
         self._bytes = self._counter("source_bytes", "Bytes of records received", "source", "modality")
-        self._source_state = self._gauge("source_state", "1 for the state a source is in", "source", "state")
-        self._reconnects = self._counter("source_reconnects", "Times a source was opened again", "source")
-        self._lag_records = self._gauge("source_lag_records", "Records of a log not read yet", "source", "modality")
-        self._lag_seconds = self._gauge(
-            "source_lag_seconds",
-            "Age of the newest record read of a log that goes on; 0 at its end",
+        self._source_state = self._gauge(
+            "source_state",
+            "1 for the state a source is in; waiting: it broke, or its brokers are away",
+            "source",
+            "state",
+        )
+        self._reconnects = self._counter("source_reconnects", "Times a source was opened again, or its brokers answered again", "source")
+        self._lag_records = self._gauge(
+            "source_lag_records",
+            "Records of a log not read yet; NaN while no broker says where it ends",
             "source",
             "modality",
+        )
+        self._lag_seconds = self._gauge(
+            "source_lag_seconds",
+            "Age of the newest record read of a log that goes on, 0 at its end; grows while no broker answers",
+            "source",
+            "modality",
+        )
+        self._offset_resets = self._counter(
+            "source_offset_resets",
+            f"Partitions read from another place than where they were left: {', '.join(OffsetReset)}",
+            "source",
+            "reason",
         )
         self._paused = self._gauge("partitions_paused", "Partitions held back until what was read is taken")
         self._sequence = self._counter(
@@ -120,7 +137,8 @@ class Metrics:
         )
         self._publish_errors = self._counter("publish_errors", "Predictions and dead letters that were refused")
         self._publish_blocked = self._counter("publish_blocked", "Times a sink could deliver nothing, and tried again")
-        self._commits = self._counter("commits", "Checkpoints written to the log", "outcome")
+        outcomes = ", ".join(CommitOutcome)
+        self._commits = self._counter("commits", f"Checkpoints written to the log, or not: {outcomes}", "outcome")
         self._uncommitted = self._gauge("uncommitted_records", "Records that would be read again after a crash")
 
     def _register_life(self) -> None:
@@ -199,8 +217,8 @@ class Metrics:
         """An item lay in a channel for `seconds`."""
         self._channel_wait.labels(stage).observe(seconds)
 
-    def lag(self, source: str, modality: Modality, records: int, seconds: float) -> None:
-        """How far a log is ahead of what was read of it."""
+    def lag(self, source: str, modality: Modality, records: float, seconds: float) -> None:
+        """How far a log is ahead of what was read of it; NaN records while that is not known."""
         self._lag_records.labels(source, modality).set(records)
         self._lag_seconds.labels(source, modality).set(seconds)
 
@@ -208,7 +226,11 @@ class Metrics:
         """So many partitions are held back."""
         self._paused.set(partitions)
 
-    def commit(self, outcome: str) -> None:
+    def offset_reset(self, source: str, reason: OffsetReset) -> None:
+        """A partition is read on from another place than where it was left."""
+        self._offset_resets.labels(source, reason).inc()
+
+    def commit(self, outcome: CommitOutcome) -> None:
         """A checkpoint was committed, or was not."""
         self._commits.labels(outcome).inc()
 

@@ -101,7 +101,7 @@ def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:
     feeds = [
         replace(_source(source, config, ledger, instruments), required=source.required) for source in config.sources
     ]
-    transactions = _transactions(config, feeds, ledger, instruments.clock)
+    transactions = _transactions(config, feeds, ledger, instruments)
     sinks = [_sink(sink, config, instruments.clock) for sink in config.sinks if not _in_transactions(sink, config)]
     return Endpoints(feeds, sinks, ledger, transactions)
 
@@ -174,10 +174,10 @@ def _in_transactions(sink: SinkConfig, config: Config) -> bool:
 
 
 def _transactions(
-    config: Config, feeds: Sequence[SourceFeed], ledger: Ledger, clock: Clock
+    config: Config, feeds: Sequence[SourceFeed], ledger: Ledger, instruments: Instruments
 ) -> TransactionalSink | None:
     """The configuration has seen to it that exactly once is asked only of a Kafka source and sink of one cluster."""
     source = next((feed.source for feed in feeds if isinstance(feed.source, kafka_source.KafkaSource)), None)
     if source is None or config.delivery.guarantee != "exactly_once":
         return None
-    return kafka_wiring.transactions(config, source, ledger, clock)
+    return kafka_wiring.transactions(config, source, ledger, instruments.clock, instruments.metrics)

@@ -3,9 +3,31 @@
 Labels are bounded: modality, reason, source and state names from code and configuration, never a session id.
 """
 
+from enum import StrEnum
 from typing import Protocol
 
 from streams.records import Modality
+
+
+class CommitOutcome(StrEnum):
+    """What became of a checkpoint that was to be written to the log."""
+
+    COMMITTED = "committed"
+    REBALANCING = "rebalancing"
+    """The group was sharing its partitions out anew; it is written again, or by whoever reads on."""
+    FAILED = "failed"
+    """Refused, or not answered; it is written again."""
+
+
+class OffsetReset(StrEnum):
+    """Why a partition is read from another place than where it was left."""
+
+    RETENTION = "retention"
+    """Records were deleted before they were read."""
+    TRUNCATED = "truncated"
+    """Its log ends before what was read of it."""
+    RECREATED = "recreated"
+    """Its topic was deleted and made anew."""
 
 
 class Telemetry(Protocol):
@@ -51,16 +73,23 @@ class Telemetry(Protocol):
         """An item lay in a channel for `seconds`."""
         ...
 
-    def lag(self, source: str, modality: Modality, records: int, seconds: float) -> None:
-        """How far a log is ahead of what was read of it: records not read, and the age of the newest that was."""
+    def lag(self, source: str, modality: Modality, records: float, seconds: float) -> None:
+        """How far a log is ahead of what was read of it: records not read, and the age of the newest that was.
+
+        While nobody knows where the log ends, records is NaN, and seconds are those since it was known.
+        """
+        ...
+
+    def offset_reset(self, source: str, reason: OffsetReset) -> None:
+        """A partition is read on from another place than where it was left."""
         ...
 
     def paused(self, partitions: int) -> None:
         """So many partitions are held back because what was read is not taken fast enough."""
         ...
 
-    def commit(self, outcome: str) -> None:
-        """A checkpoint was committed, or was not: `committed`, `failed`, `superseded`."""
+    def commit(self, outcome: CommitOutcome) -> None:
+        """A checkpoint was committed, or was not."""
         ...
 
     def uncommitted(self, records: int) -> None:
@@ -85,8 +114,9 @@ class NullTelemetry:
     def late(self, modality: Modality) -> None: ...
     def window_closed(self, closed_by: str) -> None: ...
     def channel_wait(self, stage: str, seconds: float) -> None: ...
-    def lag(self, source: str, modality: Modality, records: int, seconds: float) -> None: ...
+    def lag(self, source: str, modality: Modality, records: float, seconds: float) -> None: ...
+    def offset_reset(self, source: str, reason: OffsetReset) -> None: ...
     def paused(self, partitions: int) -> None: ...
-    def commit(self, outcome: str) -> None: ...
+    def commit(self, outcome: CommitOutcome) -> None: ...
     def uncommitted(self, records: int) -> None: ...
     def sequence(self, modality: Modality, fault: str, count: int = 1) -> None: ...

@@ -10,17 +10,25 @@ from typing import Any
 
 import structlog
 from kafka import TopicPartition
-from kafka.errors import KafkaError, OffsetMetadataTooLargeError, RebalanceInProgressError
+from kafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    OffsetMetadataTooLargeError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from streams.clock import NS_PER_S, Clock
 from streams.delivery.ledger import Ledger, Position
 from streams.records import Partition
-from streams.telemetry import Telemetry
+from streams.telemetry import CommitOutcome, Telemetry
 
 log = structlog.get_logger(__name__)
 
 _AGAIN_NS = 10 * NS_PER_S
+_REBALANCES = (RebalanceInProgressError, IllegalGenerationError, UnknownMemberIdError, CommitFailedError)
 
 
 class Commits:
@@ -68,17 +76,24 @@ class Commits:
         return self._consumer.commit_async(offsets, callback=self._settled)
 
     def _settled(self, _offsets: Any, answer: Any) -> None:
-        if not isinstance(answer, Exception):
-            outcome = "committed"
-        else:
-            outcome = "rebalancing" if isinstance(answer, RebalanceInProgressError) else "failed"
+        outcome = CommitOutcome.COMMITTED
+        if isinstance(answer, Exception):
+            outcome = failure(answer)
             self._sent = {}
         self._telemetry.commit(outcome)
-        if outcome == "failed" and not self._failing:
+        failing = outcome is CommitOutcome.FAILED
+        if failing and not self._failing:
             log.warning("commits fail; they are repeated", error=str(answer))
-        self._failing = outcome == "failed"
+        elif self._failing and not failing:
+            log.info("commits are taken again")
+        self._failing = failing
         if isinstance(answer, OffsetMetadataTooLargeError):
             self._with_metadata = False
             log.warning(
                 "the broker's offset.metadata.max.bytes is below 4096: which windows were published cannot be kept"
             )
+
+
+def failure(error: Exception) -> CommitOutcome:
+    """What it means that a checkpoint was not committed."""
+    return CommitOutcome.REBALANCING if isinstance(error, _REBALANCES) else CommitOutcome.FAILED

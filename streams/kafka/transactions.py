@@ -28,6 +28,7 @@ from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata,
 
 from streams.clock import Clock
 from streams.delivery.ledger import Ledger, Position
+from streams.kafka.commits import failure
 from streams.kafka.producing import (
     FIRST_PAUSE_S,
     MOST_PAUSE_S,
@@ -44,6 +45,7 @@ from streams.kafka.unanswered import Unanswered
 from streams.records import Partition, Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
 from streams.sources.backoff import Backoff
+from streams.telemetry import CommitOutcome, Telemetry
 
 _TIMEOUT_MS = 10_000  # how long a killed instance's open transaction may hide what others wrote after it
 _MEMBER_WAIT_S = 0.05  # between looks at whether the consumer is a settled member of its group again
@@ -83,6 +85,7 @@ class Transactions:
         ledger: Ledger,
         membership: Callable[[], ConsumerGroupMetadata | None],
         clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         """transactional_id: unique per instance. membership: of the source's consumer, now; called on any thread."""
         self.name = name
@@ -91,6 +94,7 @@ class Transactions:
         self._ledger = ledger
         self._membership = membership
         self._clock = clock
+        self._telemetry = telemetry
         self._closing = threading.Event()
         self._producer: Any = None
         self._entries: list[_Entry] | None = None
@@ -191,14 +195,23 @@ class Transactions:
             self._tell(entry)
         checkpoint = self._ledger.checkpoint()
         if not all(entry.is_ours(checkpoint) for entry in todo):
+            self._telemetry.commit(CommitOutcome.REBALANCING)
             raise _LostError
         positions = self._unsaved(checkpoint)
+        try:
+            self._end(producer, todo, positions, member)
+        except KafkaError as error:
+            self._telemetry.commit(failure(error))
+            raise
+        self._done(todo, positions)
+
+    def _end(self, producer: Any, todo: list[_Entry], positions: Positions, member: ConsumerGroupMetadata) -> None:
+        """Sends the checkpoint, and commits the transaction."""
         if positions:
             offsets = {TopicPartition(*at): OffsetAndMetadata(p.offset, p.metadata) for at, p in positions.items()}
             producer.send_offsets_to_transaction(offsets, member)
         self._doubt = Unanswered(todo, self._moved_by(todo, positions), member.group_id)
         producer.commit_transaction()
-        self._done(todo, positions)
 
     def _send(self, producer: Any, todo: list[_Entry]) -> None:
         """Sends and waits; raises the first error. What is refused for good is given up before that."""
@@ -249,6 +262,7 @@ class Transactions:
             entry.fate = True
         self._committed.update(positions)
         self._doubt = None
+        self._telemetry.commit(CommitOutcome.COMMITTED)
 
 
 def _todo(entries: list[_Entry]) -> list[_Entry]:

@@ -1,13 +1,14 @@
 """The metrics: what each call counts, and the conventions that every metric keeps."""
 
 import re
+from enum import StrEnum
 
 import pytest
 from prometheus_client import Metric
 
 from daemon.metrics import Metrics
 from streams.records import Modality
-from streams.telemetry import Telemetry
+from streams.telemetry import CommitOutcome, OffsetReset, Telemetry
 
 pytestmark = pytest.mark.unit
 
@@ -71,7 +72,10 @@ def everything_happened() -> Metrics:
     metrics.lag("kafka", Modality.TEXT, 40, 2.5)
     metrics.paused(3)
     metrics.sequence(Modality.VIDEO, "gap", 4)
-    metrics.commit("committed")
+    for outcome in CommitOutcome:
+        metrics.commit(outcome)
+    for reason in OffsetReset:
+        metrics.offset_reset("kafka", reason)
     metrics.uncommitted(120)
     metrics.lifecycle("warming_up")
     metrics.lifecycle("running")
@@ -181,3 +185,16 @@ def test_every_metric_has_the_prefix_a_unit_a_sentence_and_bounded_labels(metric
         assert unit in UNITS or metric.name in COUNTS_OF_THINGS
     allowed = LABELS | {"le"} | (INFO_LABELS if metric.type == "info" else set())
     assert {label for sample in metric.samples for label in sample.labels} <= allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "kinds"),
+    [("commits", "outcome", CommitOutcome), ("source_offset_resets", "reason", OffsetReset)],
+)
+def test_what_is_counted_by_kind_names_all_its_kinds_in_its_help(
+    metrics: Metrics, name: str, label: str, kinds: type[StrEnum]
+) -> None:
+    (counter,) = (each for each in metrics.registry.collect() if each.name == f"affectd_{name}")
+    counted = {sample.labels[label] for sample in counter.samples}
+    named = set(re.split(r",? ", counter.documentation.rpartition(": ")[2]))
+    assert counted == named == set(kinds)

@@ -23,6 +23,7 @@ from streams.kafka.producing import Output
 from streams.kafka.transactions import Transactions
 from streams.records import Coordinates, Modality, Partition, Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
+from streams.telemetry import NullTelemetry
 from streams.windows import WindowGrid
 from tests.daemon.predicting import prediction
 from tests.kafka.broker import Broker
@@ -60,7 +61,7 @@ class Instance:
         self.ledger = Ledger(GRID)
         output = Output(Connection((topics.cluster.bootstrap,)), topics.predictions, topics.dead_letters)
         self.sink = Transactions(
-            "kafka", output, transactional_id, self.ledger, lambda: self.membership(), SystemClock()
+            "kafka", output, transactional_id, self.ledger, lambda: self.membership(), SystemClock(), NullTelemetry()
         )
         self.commit([])  # aborts what a predecessor with this transactional id has left open
         self.start = committed(topics)

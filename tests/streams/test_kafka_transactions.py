@@ -1,11 +1,19 @@
 """A group in one transaction: what is told to the ledger, what is done again, and what an unanswered commit means."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, ProducerFencedError
+from kafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    ProducerFencedError,
+)
 from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
 
 from streams.clock import NS_PER_S, ManualClock
@@ -15,6 +23,7 @@ from streams.kafka.producing import Output
 from streams.kafka.transactions import Transactions
 from streams.records import Coordinates, Modality, Partition, Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
+from streams.telemetry import CommitOutcome, NullTelemetry
 from streams.windows import WindowGrid
 from tests.daemon.predicting import prediction
 
@@ -129,6 +138,16 @@ class Reader:
         return self.cluster.offsets.get(partition)
 
 
+class Counting(NullTelemetry):
+    """Remembers what became of checkpoints."""
+
+    def __init__(self) -> None:
+        self.commits: Counter[CommitOutcome] = Counter()
+
+    def commit(self, outcome: CommitOutcome) -> None:
+        self.commits[outcome] += 1
+
+
 class Instance:
     """Owns number 0, whose session "room" has a record per window, at the offset of its index."""
 
@@ -139,7 +158,8 @@ class Instance:
         self.claim = self._claim(windows)
         self.member: ConsumerGroupMetadata | None = MEMBER
         output = Output(Connection(("nowhere:9092",)), "predictions", "dead-letters", client=cluster.client)
-        self.sink = Transactions("kafka", output, "one", self.ledger, lambda: self.member, self.clock)
+        self.telemetry = Counting()
+        self.sink = Transactions("kafka", output, "one", self.ledger, lambda: self.member, self.clock, self.telemetry)
 
     def _claim(self, windows: int) -> Claim:
         claim = self.ledger.claim(self.ledger.assigned(0, {TEXT: 0}, {}), "room")
@@ -349,3 +369,27 @@ def test_closing_gives_up_what_waits(one: Instance) -> None:
     one.sink.close()
     assert one.cluster.producers[0].closed
     assert one.cluster.values == [b"0"]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (KafkaTimeoutError("no answer"), CommitOutcome.FAILED),
+        (CommitFailedError("the group has moved on"), CommitOutcome.REBALANCING),
+        (IllegalGenerationError("the group has moved on"), CommitOutcome.REBALANCING),
+    ],
+)
+def test_every_checkpoint_in_a_transaction_is_counted_by_what_became_of_it(
+    one: Instance, error: KafkaError, outcome: CommitOutcome
+) -> None:
+    one.commit(one.group(0, 3))
+    assert one.telemetry.commits == {CommitOutcome.COMMITTED: 1}
+    one.cluster.before["offsets"] = [raising(error)]
+    one.commit(one.group(3, 5))
+    assert one.telemetry.commits == {CommitOutcome.COMMITTED: 2, outcome: 1}
+
+
+def test_a_checkpoint_whose_answer_was_lost_counts_as_failed_and_then_as_committed(one: Instance) -> None:
+    one.cluster.before["answer"] = [raising(KafkaTimeoutError("no answer"))]
+    one.commit(one.group(0, 3))
+    assert one.telemetry.commits == {CommitOutcome.FAILED: 1, CommitOutcome.COMMITTED: 1}
