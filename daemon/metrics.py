@@ -67,7 +67,9 @@ class Metrics:
             "source",
             "state",
         )
-        self._reconnects = self._counter("source_reconnects", "Times a source was opened again, or its brokers answered again", "source")
+        self._reconnects = self._counter(
+            "source_reconnects", "Times a source was opened again, or its brokers answered again", "source"
+        )
         self._lag_records = self._gauge(
             "source_lag_records",
             "Records of a log not read yet; NaN while no broker says where it ends",

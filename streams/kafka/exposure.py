@@ -37,4 +37,6 @@ def _of_file(file: str) -> Iterator[Finding]:
         return  # that it cannot be read is told by whoever needs it
     if mode & (_READ_BY_OTHERS | _WRITTEN_BY_OTHERS):
         done = "read" if mode & _READ_BY_OTHERS else "replaced"
-        yield Finding(Verdict.NOTE, file, f"holds a secret and can be {done} by other users (mode {mode:04o}); chmod 600")
+        yield Finding(
+            Verdict.NOTE, file, f"holds a secret and can be {done} by other users (mode {mode:04o}); chmod 600"
+        )

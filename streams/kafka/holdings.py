@@ -6,9 +6,10 @@ left. Rebalances are told by kafka-python on its IO thread, always while the sou
 `close`, so what is here needs no lock; what there is to tell the timeline is kept for the source's thread to emit.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+import structlog
 from kafka import TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 
@@ -19,6 +20,8 @@ from streams.kafka.ends import Ends
 from streams.kafka.flow import Flow
 from streams.kafka.merge import Merge
 from streams.records import Assigned, Item, Partition, Revoked
+
+log = structlog.get_logger(__name__)
 
 
 class Holdings:
@@ -103,15 +106,20 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
         self._ledger = ledger
         self._assignor = assignor
         self._commits = commits
+        self.leaving = False
+        """Whether what is given up now is so because the source closes."""
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Pauses them until they are placed; any position keeps kafka-python from looking for one of its own."""
+        _tell("partitions were gained", assigned, why="the group has shared its partitions out")
         self._holdings.gained(Partition(*partition) for partition in assigned)
         for partition in assigned:
             self._consumer.seek(partition, 0)
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Commits how far they were needed; from here on nothing more of them is published."""
+        why = "this instance leaves the group" if self.leaving else "the group shares its partitions out anew"
+        _tell("partitions were given up", revoked, why=why)
         gone = {Partition(*partition) for partition in revoked}
         checkpoint = self._ledger.checkpoint()
         self._holdings.gone(gone)
@@ -119,7 +127,17 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
             last: dict[Partition, Position] = {p: checkpoint[p] for p in gone if p in checkpoint}
             await self._commits.commit_last(last, self.revoke_timeout_s)
 
-    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+    async def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
         """The group has put us out: others may have them already, so there is nothing to commit."""
+        _tell("partitions were lost", lost, why="the group has put this instance out: it was not heard of in time")
         self._assignor.lost()
         self._holdings.gone({Partition(*partition) for partition in lost})
+
+
+def _tell(event: str, partitions: Collection[TopicPartition], why: str) -> None:
+    """Logs a change of what is ours: the partitions of each topic."""
+    if partitions:
+        by_topic: dict[str, list[int]] = {}
+        for topic, number in sorted(partitions):
+            by_topic.setdefault(topic, []).append(number)
+        log.info(event, partitions=by_topic, why=why)

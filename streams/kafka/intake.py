@@ -27,9 +27,10 @@ from streams.kafka.merge import Merge, size_bytes, written_ns
 from streams.kafka.parking import error_is_due, release_parked
 from streams.kafka.recovery import Recovery
 from streams.kafka.starts import ask_offsets, emitted_through, find_starts
-from streams.records import Partition, Silence
+from streams.kafka.topic_watch import TopicWatch
+from streams.records import Modality, Partition, Silence
 from streams.sources.base import Emit
-from streams.telemetry import Telemetry
+from streams.telemetry import OffsetReset, Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ _PAUSED_POLL_MS = 20  # while paused: at the low mark reading goes on before the
 _ASK_NS = 250 * NS_PER_MS  # between questions for the ends of partitions
 _PLACE_NS = 500 * NS_PER_MS  # before what was not answered is asked for again
 _REPORT_NS = NS_PER_S
+_KNOWN_NS = 2 * NS_PER_S  # for so long an answer says how far behind we are
 
 
 class Intake:
@@ -63,6 +65,10 @@ class Intake:
         self._flow = Flow(consumer, config.high_bytes, config.low_bytes)
         self.holdings = Holdings(self._topics, ledger, self._merge, self._ends, self._flow)
         self._recovery = Recovery(config, consumer, self.holdings, self._ends, ledger, clock, telemetry)
+        self.topics = TopicWatch(self._topics, consumer._cluster, clock)
+        self._anew: set[Partition] = set()
+        """Partitions of topics that were made anew, until they are placed."""
+        self._assignor = assignor
         self._lag = Lag(config.name, config.topics, clock, telemetry)
         self._commits = Commits(consumer, ledger, clock, telemetry, config.commit_interval_s)
         self._ask_ns = self._report_ns = self._place_ns = clock.monotonic_ns()
@@ -75,6 +81,7 @@ class Intake:
     def turn(self, emit: Emit, stop: threading.Event) -> None:
         """One round; SourceError if the source cannot go on."""
         self._poll(_PAUSED_POLL_MS if self._flow.full else _POLL_MS, stop)
+        self._look_at_topics()
         if self.holdings.to_place and self._clock.monotonic_ns() >= self._place_ns:
             self._place_ns = self._clock.monotonic_ns() + _PLACE_NS
             self._guarded(self._place, stop)
@@ -95,13 +102,14 @@ class Intake:
 
     def leave(self, emit: Emit, timeout_s: float) -> None:
         """Closes the consumer: commits, gives up all partitions, leaves the group; takes twice `timeout_s` at most."""
-        self._listener.revoke_timeout_s = timeout_s
+        self._listener.revoke_timeout_s, self._listener.leaving = timeout_s, True
         try:
             self._consumer.close(timeout_ms=round(timeout_s * 1000))
         except (KafkaError, RuntimeError) as error:  # RuntimeError: its IO thread has ended
             log.warning("the consumer did not close in an orderly way", source=self._config.name, error=str(error))
         self.holdings.clear()
         self.tell(emit)
+        self._lag.unknown()
 
     def tell(self, emit: Emit) -> None:
         """Emits what rebalances changed."""
@@ -131,15 +139,27 @@ class Intake:
             end = self._consumer.highwater(topic_partition)
             self._merge.at_end(partition, self._ends.read(partition, messages[-1].offset + 1, end, now_ns))
 
+    def _look_at_topics(self) -> None:
+        """Reads topics that were made anew from their beginning: what was committed is of the ones before."""
+        for topic in self.topics.look():
+            self._telemetry.offset_reset(self._config.name, OffsetReset.RECREATED)
+            anew = {partition for partition in self.holdings.read if partition.topic == topic}
+            self.holdings.renew({partition.number for partition in anew})
+            self._anew |= anew
+        if self._anew:
+            self._anew &= {partition for partitions in self.holdings.to_place.values() for partition in partitions}
+
     def _place(self) -> None:
         """Finds where the numbers that were assigned are read from, until one has to be asked for again."""
         for number, partitions in list(self.holdings.to_place.items()):
             # To the end of the line, so that one whose former owner's transaction is open does not keep the rest.
             self.holdings.to_place[number] = self.holdings.to_place.pop(number)
-            starts = find_starts(self._consumer, partitions, self._config.start)
+            starts = find_starts(self._consumer, partitions, self._config.start, self._anew)
             for partition, start in starts.items():
                 self._consumer.seek(TopicPartition(*partition), start.offset)
                 self._recovery.count_lost(partition, start.lost)
+                if start.truncated:
+                    self._recovery.count_truncated(partition)
             offsets = {partition: start.offset for partition, start in starts.items()}
             through = emitted_through(starts, self._ledger.grid)
             self.holdings.place(number, offsets, through, self._clock.monotonic_ns())
@@ -191,7 +211,13 @@ class Intake:
             self._report_ns = now_ns + _REPORT_NS
             self._telemetry.paused(self._flow.paused(self.holdings.read))
             self._telemetry.uncommitted(self._ledger.uncommitted)
-            self._lag.report(self.holdings.read)
+            self._lag.report(self.holdings.read, self._unknown())
+
+    def _unknown(self) -> set[Modality]:
+        """The modalities of which nobody says now where their partitions end."""
+        silent = self._clock.monotonic_ns() - self.answered_ns > _KNOWN_NS
+        all_of_them = silent or self._assignor.generation < 0 or self.holdings.to_place
+        return {topic.modality for topic in self._config.topics if all_of_them or topic.name in self.topics.gone}
 
     def _guarded(self, ask: Callable[[], None], stop: threading.Event) -> None:
         """Asks the cluster something that can be asked again later."""

@@ -1,9 +1,11 @@
 """How far behind the ends of its partitions a source is, per modality: in records, and in seconds of the log.
 
 Seconds are the age of the last record that was read of the partition that is furthest behind; 0 where all are read.
+While nobody says where a partition ends, the number of records is not known (NaN), and the seconds go on growing.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Collection, Iterable
 
 from streams.clock import NS_PER_S, Clock
 from streams.kafka.contract import InputTopic
@@ -21,6 +23,10 @@ class Lag:
         self._telemetry = telemetry
         self._written_ns: dict[Partition, int] = {}
         self._behind: dict[Partition, int] = {}
+        self._known: dict[Modality, tuple[int, float]] = {
+            m: (clock.monotonic_ns(), 0.0) for m in self._modalities.values()
+        }
+        """When the lag of a modality was last known, and its seconds then."""
 
     def read(self, partition: Partition, written_ns: int) -> None:
         """The last record that was read of `partition` was written then."""
@@ -30,17 +36,27 @@ class Lag:
         """So many records of `partition` have not been handed on."""
         self._behind[partition] = max(0, records)
 
-    def report(self, partitions: Iterable[Partition]) -> None:
-        """Tells the lag of the modalities, over these partitions."""
+    def report(self, partitions: Iterable[Partition], unknown: Collection[Modality] = ()) -> None:
+        """Tells the lag of each modality over these partitions; unknown: those of which nobody says where they end."""
         records = dict.fromkeys(self._modalities.values(), 0)
-        seconds: dict[Modality, float] = {}
-        now_ns = self._clock.wall_ns()
+        seconds = dict.fromkeys(self._modalities.values(), 0.0)
+        wall_ns, now_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         for partition in partitions:
             behind = self._behind.get(partition, 0)
             if behind:
                 modality = self._modalities[partition.topic]
-                age_s = (now_ns - self._written_ns.get(partition, now_ns)) / NS_PER_S
+                age_s = (wall_ns - self._written_ns.get(partition, wall_ns)) / NS_PER_S
                 records[modality] += behind
-                seconds[modality] = max(seconds.get(modality, 0.0), age_s)
+                seconds[modality] = max(seconds[modality], age_s)
         for modality, count in records.items():
-            self._telemetry.lag(self._source, modality, count, seconds.get(modality, 0.0))
+            if modality in unknown:
+                known_ns, known_s = self._known[modality]
+                self._telemetry.lag(self._source, modality, math.nan, known_s + (now_ns - known_ns) / NS_PER_S)
+            else:
+                self._known[modality] = now_ns, seconds[modality]
+                self._telemetry.lag(self._source, modality, count, seconds[modality])
+
+    def unknown(self) -> None:
+        """Nobody looks at the log any more."""
+        for modality in self._modalities.values():
+            self._telemetry.lag(self._source, modality, math.nan, math.nan)

@@ -20,7 +20,7 @@ from streams.kafka.mishaps import advice, unreadable_partition
 from streams.kafka.starts import ask_offsets
 from streams.records import Coordinates, Partition
 from streams.sources.base import SourceError
-from streams.telemetry import Telemetry
+from streams.telemetry import OffsetReset, Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +74,12 @@ class Recovery:
         if lost:
             log.warning("records were deleted before they were read", at=partition, records=lost)
             self._telemetry.dropped(self._modalities[partition.topic], "retention", lost)
+            self._telemetry.offset_reset(self._source, OffsetReset.RETENTION)
+
+    def count_truncated(self, partition: Partition) -> None:
+        """The log of `partition` ends before what was committed of it, and is read from its beginning."""
+        log.warning("a partition ends before what was committed of it; it is read from its beginning", at=partition)
+        self._telemetry.offset_reset(self._source, OffsetReset.TRUNCATED)
 
     def _find_again(self, positions: dict[TopicPartition, int], stop: threading.Event) -> None:
         """What was to be read next is not there: deleted by retention, or the log ends before it."""

@@ -23,6 +23,7 @@ from streams.kafka.assignor import CoPartitionedAssignor
 from streams.kafka.checks import check
 from streams.kafka.consuming import KafkaSourceConfig, consumer_options
 from streams.kafka.intake import Intake
+from streams.kafka.interruptions import Interruptions
 from streams.kafka.mishaps import advice
 from streams.records import Modality
 from streams.sources.base import Emit, SourceError
@@ -30,6 +31,7 @@ from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
+_SILENT_NS = 5 * NS_PER_S  # brokers that are there answer within a quarter of a second
 _LEAVE_S = 1.5  # for the last commit, and again for leaving the group; a service has 5 s to stop
 
 
@@ -73,12 +75,14 @@ class KafkaSource:
         if self._intake is None:
             raise SourceError(f"Kafka source {self.name} is not open")
         self._emit = emit
+        interruptions = Interruptions(self.name, self._clock, self._telemetry)
         try:
             while not stop.is_set():
                 if self._draining.is_set():
                     self._intake.idle_turn(emit, stop)
                 else:
                     self._intake.turn(emit, stop)
+                    interruptions.look(*self._interrupted(self._intake))
         except KafkaError as error:
             raise SourceError(f"Kafka source {self.name}: {_told(error)}") from error
 
@@ -100,15 +104,24 @@ class KafkaSource:
 
     def unready(self) -> str | None:
         """Why records of this instance's sessions do not arrive as they should, if they do not."""
-        intake, generation = self._intake, self.group_metadata().generation_id
-        if intake is None or generation < 0 or generation != self._assignor.generation:
+        intake = self._intake
+        if intake is None:
             return f"source {self.name} is not in its group yet"
+        fault = intake.topics.fault
+        return self._interrupted(intake)[0] or (fault and f"source {self.name}: {fault}")
+
+    def _interrupted(self, intake: Intake) -> tuple[str | None, int]:
+        """Why this instance does not read what is its own, if so, and since when (monotonic, ns)."""
+        now_ns, generation = self._clock.monotonic_ns(), self.group_metadata().generation_id
+        silent_ns = now_ns - intake.answered_ns
+        if silent_ns > _SILENT_NS:
+            seconds = f"{silent_ns / NS_PER_S:.0f} s"
+            return f"source {self.name} has had no answer from its brokers for {seconds}", intake.answered_ns
+        if generation < 0 or generation != self._assignor.generation:
+            return f"source {self.name} is not in its group yet", now_ns
         if unplaced := sorted(self._assignor.numbers.difference(self.numbers)):
-            return f"source {self.name} does not know yet from where to read partitions {unplaced}"
-        silent_s = (self._clock.monotonic_ns() - intake.answered_ns) / NS_PER_S
-        if silent_s > self._config.session_timeout_s:
-            return f"source {self.name} has had no answer from its brokers for {silent_s:.0f} s"
-        return None
+            return f"source {self.name} does not know yet from where to read partitions {unplaced}", now_ns
+        return None, now_ns
 
     def group_metadata(self) -> ConsumerGroupMetadata:
         """Who we are in the group right now, for transactions; without a generation while we are not in it."""

@@ -6,7 +6,7 @@ beyond the end belongs to another log of the same name, or to one that lost its 
 which may repeat predictions but misses no record.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,19 +29,29 @@ class Start:
     """Records before it that were never read and are gone."""
     metadata: str = ""
     """What was committed with the offset."""
+    truncated: bool = False
+    """Whether the log ends before what was committed."""
 
 
 def find_starts(
-    consumer: Any, partitions: Iterable[Partition], policy: Literal["earliest", "latest"]
+    consumer: Any,
+    partitions: Iterable[Partition],
+    policy: Literal["earliest", "latest"],
+    anew: Collection[Partition] = (),
 ) -> dict[Partition, Start]:
-    """Asks the cluster, within a second or two; errors of kafka-python, KafkaTimeoutError above all, are passed on."""
+    """Asks the cluster, within a second or two; errors of kafka-python, KafkaTimeoutError above all, are passed on.
+
+    anew: those whose topic was made anew, so that what is committed for them is of another log.
+    """
     wanted = [TopicPartition(*partition) for partition in partitions]
     # The ends last: a log that grows meanwhile must not seem to end before what was committed.
     committed = {partition: consumer.committed(partition, metadata=True, timeout_ms=_ANSWER_MS) for partition in wanted}
     beginnings = ask_offsets(consumer.beginning_offsets, wanted)
     ends = ask_offsets(consumer.end_offsets, wanted)
     return {
-        Partition(*partition): _start(committed[partition], beginnings[partition], ends[partition], policy)
+        Partition(*partition): Start(beginnings[partition])
+        if partition in anew
+        else _start(committed[partition], beginnings[partition], ends[partition], policy)
         for partition in wanted
     }
 
@@ -69,5 +79,5 @@ def _start(committed: Any, beginning: int, end: int, policy: Literal["earliest",
         return Start(beginning if policy == "earliest" else end)
     metadata = committed.metadata or ""
     if committed.offset > end:
-        return Start(beginning, 0, metadata)
+        return Start(beginning, 0, metadata, truncated=True)
     return Start(max(beginning, committed.offset), max(0, beginning - committed.offset), metadata)

@@ -14,7 +14,7 @@ class SourceState(StrEnum):
     OPENING = "opening"
     RUNNING = "running"
     WAITING = "waiting"
-    """Broken; opened again after the back-off."""
+    """Broken, and opened again after the back-off; or, of a log, cut off from its brokers."""
     ENDED = "ended"
     FAILED = "failed"
     STOPPED = "stopped"

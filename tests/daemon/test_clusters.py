@@ -45,9 +45,7 @@ def test_source_and_sink_of_one_cluster_are_wanted_together() -> None:
 def test_a_sink_of_another_cluster_has_its_topics_created_there_as_those_of_the_source() -> None:
     both = wanted(CREATING, OTHER_SINK)
     assert both[("a:1",)].topics == ("affectd.video", "affectd.audio", "affectd.text")
-    assert both[("b:1",)] == Wanted(
-        results=("p",), dead_letters="affectd.dead-letters", create=True, partitions=7
-    )
+    assert both[("b:1",)] == Wanted(results=("p",), dead_letters="affectd.dead-letters", create=True, partitions=7)
 
 
 def test_a_sink_alone_is_checked_too() -> None:

@@ -13,6 +13,7 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.net.manager import KafkaConnectionManager
 from kafka.protocol.consumer import SyncGroupRequest
 from kafka.structs import OffsetAndMetadata
+from structlog.testing import capture_logs
 
 from streams.clock import NS_PER_S, SystemClock
 from streams.delivery.checkpoint import session_digest
@@ -24,7 +25,7 @@ from streams.kafka.source import KafkaSource
 from streams.records import Assigned, Item, Modality, Partition, Record, Revoked, Silence
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
-from streams.telemetry import NullTelemetry
+from streams.telemetry import NullTelemetry, OffsetReset
 from streams.windows import WindowGrid
 from tests.kafka.broker import Broker, Cluster
 from tests.kafka.conftest import Topics
@@ -42,7 +43,8 @@ class Counting(NullTelemetry):
     commits: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
     pauses: list[int] = field(default_factory=list)
-    lags: dict[Modality, int] = field(default_factory=dict)
+    lags: dict[Modality, float] = field(default_factory=dict)
+    resets: list[OffsetReset] = field(default_factory=list)
 
     def commit(self, outcome: str) -> None:
         self.commits[outcome] += 1
@@ -53,7 +55,10 @@ class Counting(NullTelemetry):
     def paused(self, partitions: int) -> None:
         self.pauses.append(partitions)
 
-    def lag(self, source: str, modality: Modality, records: int, seconds: float) -> None:
+    def offset_reset(self, source: str, reason: OffsetReset) -> None:
+        self.resets.append(reason)
+
+    def lag(self, source: str, modality: Modality, records: float, seconds: float) -> None:
         self.lags[modality] = records
 
 
@@ -602,6 +607,69 @@ def test_a_source_whose_topics_are_missing_says_so_and_is_opened_again(
     topics.create()
     wait(lambda: one.source.numbers == (0, 1, 2), "all numbers")
     assert one.runner.error is None
+
+
+def test_a_topic_that_is_deleted_is_named_until_it_is_there_again_and_the_others_are_read_meanwhile(
+    topics: Topics, instance: Callable[..., Instance]
+) -> None:
+    topics.create(partitions=2)
+    sent = send(topics, 5)
+    one = instance(topics)
+    wait(lambda: len(one.records) >= len(sent), "all records")
+    wait(lambda: one.source.unready() is None, "readiness")
+    with capture_logs() as logs:
+        topics.cluster.delete_topics([topics.audio])
+        wait(lambda: topics.audio in (one.source.unready() or ""), "the topic to be named")
+        with producing(topics.cluster) as producer:
+            for topic in (topics.video, topics.text):
+                producer.send(topic, b"meanwhile", key=b"room")
+        wait(lambda: one.payloads.count(b"meanwhile") == 2, "what came meanwhile")
+        time.sleep(2.0)
+        topics.cluster.create_topics([topics.audio], partitions=2)
+        wait(lambda: one.source.unready() is None, "readiness without doing anything")
+        more = send(topics, 5, first=5)
+        wait(lambda: set(one.payloads) >= set(more), "what came after")
+    told = [line["event"] for line in logs if line["log_level"] in ("warning", "error") or "topic" in line]
+    assert Counter(told) <= Counter(
+        {
+            "an input topic does not exist any more": 1,
+            "an input topic is back": 1,
+            "an input topic was deleted and made anew: its offsets begin anew": 1,
+            "commits fail; they are repeated": 1,
+            "the last commit of revoked partitions failed: their new owner repeats": 1,
+        }
+    )
+    assert one.telemetry.resets == [OffsetReset.RECREATED]
+    assert one.runner.error is None
+
+
+def test_a_topic_that_is_deleted_and_made_anew_at_once_is_read_from_its_beginning(
+    topics: Topics, instance: Callable[..., Instance]
+) -> None:
+    topics.create(partitions=1)
+    send(topics, 3)
+    one = instance(topics)
+    wait(lambda: {at.offset for at in committed(topics).values()} == {3}, "the commit")
+    topics.cluster.delete_topics([topics.text])
+    topics.cluster.create_topics([topics.text], partitions=1)
+    with producing(topics.cluster) as producer:  # more than was read of the one before: no offset is out of range
+        for at in range(10):
+            producer.send(topics.text, b"anew %d" % at, key=b"room")
+    wait(lambda: {b"anew %d" % at for at in range(10)} <= set(one.payloads), "all of the new topic")
+
+
+def test_topics_with_unequal_partitions_are_told_until_they_are_equal(
+    topics: Topics, instance: Callable[..., Instance]
+) -> None:
+    topics.create(partitions=1)
+    one = instance(topics, client_options={"metadata_max_age_ms": 500})
+    wait(lambda: one.source.unready() is None, "readiness")
+    with topics.cluster.admin() as admin:
+        admin.create_partitions({topics.video: 2})
+        wait(lambda: f"unequal partitions ({topics.video} 2" in (one.source.unready() or ""), "the counts to be told")
+        admin.create_partitions(dict.fromkeys((topics.audio, topics.text), 2))
+    wait(lambda: one.source.unready() is None, "readiness")
+    assert one.source.numbers == (0, 1)
 
 
 def test_an_instance_whose_name_another_takes_is_told_so(topics: Topics, instance: Callable[..., Instance]) -> None:

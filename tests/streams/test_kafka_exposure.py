@@ -30,9 +30,7 @@ def notes(security: Security) -> dict[str, str]:
 def test_a_file_that_others_can_read_or_replace_is_noted_with_its_mode(tmp_path: Path, mode: int, done: str) -> None:
     file = secret(tmp_path, mode)
     security = Security("sasl_tls", mechanism="SCRAM-SHA-512", username="u", password_file=file)
-    assert notes(security) == {
-        file: f"holds a secret and can be {done} by other users (mode {mode:04o}); chmod 600"
-    }
+    assert notes(security) == {file: f"holds a secret and can be {done} by other users (mode {mode:04o}); chmod 600"}
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o640])

@@ -1,6 +1,7 @@
 """What the Kafka source does where a broker will not misbehave on demand: a consumer of our own, in virtual time."""
 
 import inspect
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
@@ -12,6 +13,7 @@ import kafka.errors as errors
 import pytest
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord, Fetcher
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.structs import OffsetAndMetadata
 
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
@@ -25,7 +27,7 @@ from streams.kafka.intake import Intake
 from streams.kafka.starts import Start, emitted_through, find_starts
 from streams.records import Assigned, Item, Modality, Partition, Record, Revoked, Silence
 from streams.sources.base import SourceError
-from streams.telemetry import NullTelemetry
+from streams.telemetry import NullTelemetry, OffsetReset
 from streams.windows import WindowGrid
 
 pytestmark = pytest.mark.unit
@@ -33,6 +35,21 @@ pytestmark = pytest.mark.unit
 GRID = WindowGrid(4 * NS_PER_S, NS_PER_S)
 VIDEO, TEXT = Partition("video", 0), Partition("text", 0)
 BOTH = (VIDEO, TEXT)
+
+
+class Metadata:
+    """What the cluster says of its topics: how many partitions, and an id that a topic made anew gets anew."""
+
+    def __init__(self, **counts: int) -> None:
+        self.counts = counts
+        self.ids = {name: f"id of {name}" for name in counts}
+        self.unauthorized_topics: set[str] = set()
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return set(range(self.counts[topic])) if topic in self.counts else None
+
+    def topic_id(self, topic: str) -> str | None:
+        return self.ids.get(topic)
 
 
 class Consumer:
@@ -50,6 +67,7 @@ class Consumer:
         self.commit_answer: object = None
         self.ask: Callable[[], None] = lambda: None
         self._manager = SimpleNamespace(wait_for=self._wait_for)
+        self._cluster = Metadata(video=1, text=1)
         self._fetcher = SimpleNamespace(_next_partition_records=None, _next_in_line_exception_metadata=None)
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
@@ -121,6 +139,9 @@ class Consumer:
         callback(offsets, self.commit_answer)
         return self.commit_answer
 
+    def close(self, timeout_ms: int) -> None:
+        """Leaves the group."""
+
     async def _wait_for(self, answer: object, timeout_ms: int) -> None:
         if isinstance(answer, Exception):
             raise answer
@@ -139,7 +160,8 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
 class Counting(NullTelemetry):
     commits: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
-    lags: dict[Modality, tuple[int, float]] = field(default_factory=dict)
+    lags: dict[Modality, tuple[float, float]] = field(default_factory=dict)
+    resets: list[OffsetReset] = field(default_factory=list)
     pauses: int = 0
 
     def commit(self, outcome: str) -> None:
@@ -148,7 +170,10 @@ class Counting(NullTelemetry):
     def dropped(self, modality: Modality, reason: str, count: int = 1) -> None:
         self.drops[reason] += count
 
-    def lag(self, source: str, modality: Modality, records: int, seconds: float) -> None:
+    def offset_reset(self, source: str, reason: OffsetReset) -> None:
+        self.resets.append(reason)
+
+    def lag(self, source: str, modality: Modality, records: float, seconds: float) -> None:
         self.lags[modality] = records, seconds
 
     def paused(self, partitions: int) -> None:
@@ -165,6 +190,7 @@ class Bench:
         self.telemetry = Counting()
         self.items: list[Item] = []
         self.assignor = CoPartitionedAssignor()
+        self.assignor.on_assignment(ConsumerProtocolAssignment(1, [], b""), 1)
         topics = (InputTopic("video", Modality.VIDEO, "image/jpeg"), InputTopic("text", Modality.TEXT, "text/plain"))
         settings = KafkaSourceConfig("kafka", Connection(("nowhere:9092",)), "group", topics, **config)
         self.intake = Intake(settings, self.consumer, self.assignor, self.ledger, self.clock, self.telemetry)
@@ -230,7 +256,7 @@ def failing(error: Exception) -> Callable[[], None]:
         (4, 3, "latest", Start(4, 0, "kept")),
         (5, 3, "earliest", Start(5, 0, "kept")),
         (1, 3, "latest", Start(3, 2, "kept")),
-        (6, 3, "latest", Start(3, 0, "kept")),
+        (6, 3, "latest", Start(3, 0, "kept", truncated=True)),
     ],
     ids=["never read", "never read, latest", "read", "read to the end", "deleted since", "beyond the end"],
 )
@@ -572,6 +598,54 @@ def test_the_lag_is_told_in_records_and_in_seconds() -> None:
     assert seconds == pytest.approx(30 + bench.clock.wall_ns() / NS_PER_S - start_s, abs=1.5)
     assert bench.telemetry.lags[Modality.VIDEO] == (0, 0.0)
     assert bench.telemetry.pauses == 2
+
+
+def test_while_no_broker_answers_the_lag_in_records_is_unknown_and_in_seconds_grows(bench: Bench) -> None:
+    bench.turns(20)
+    assert bench.telemetry.lags == {Modality.VIDEO: (0, 0.0), Modality.TEXT: (0, 0.0)}
+    bench.consumer.ask = failing(errors.KafkaTimeoutError("no answer"))
+    for away_s in (10, 20):
+        bench.clock.advance(10)
+        bench.turns(2)
+        for records, seconds in bench.telemetry.lags.values():
+            assert math.isnan(records)
+            assert away_s <= seconds < away_s + 3
+    bench.consumer.ask = lambda: None
+    bench.turns(20)
+    assert bench.telemetry.lags == {Modality.VIDEO: (0, 0.0), Modality.TEXT: (0, 0.0)}
+
+
+def test_the_lag_of_what_nobody_reads_is_unknown(bench: Bench) -> None:
+    bench.turns(20)
+    bench.assignor.lost()
+    bench.turns(20)
+    assert all(math.isnan(records) for records, _ in bench.telemetry.lags.values())
+    bench.assignor.on_assignment(ConsumerProtocolAssignment(1, [], b""), 2)
+    bench.turns(20)
+    assert bench.telemetry.lags[Modality.TEXT] == (0, 0.0)
+    bench.intake.leave(bench.items.append, 1.0)
+    assert all(math.isnan(records) and math.isnan(seconds) for records, seconds in bench.telemetry.lags.values())
+
+
+def test_the_lag_of_a_topic_that_was_deleted_is_unknown_and_that_of_others_is_told(bench: Bench) -> None:
+    bench.turns(20)
+    del bench.consumer._cluster.counts["text"]
+    bench.turns(60)
+    assert bench.intake.topics.gone == {"text"}
+    assert math.isnan(bench.telemetry.lags[Modality.TEXT][0])
+    assert bench.telemetry.lags[Modality.VIDEO] == (0, 0.0)
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning_whatever_was_committed(bench: Bench) -> None:
+    bench.consumer.write(TEXT, b"old 0", b"old 1")
+    bench.turns(5)
+    bench.consumer.logs[TEXT] = []
+    bench.consumer.write(TEXT, b"new 0", b"new 1", b"new 2")
+    bench.consumer._cluster.ids["text"] = "another id"
+    bench.consumer.offsets[TEXT] = OffsetAndMetadata(2, "", -1)  # committed by us, when it was there already
+    bench.turns(20)
+    assert bench.payloads == [b"old 0", b"old 1", b"new 0", b"new 1", b"new 2"]
+    assert bench.telemetry.resets == [OffsetReset.RECREATED]
 
 
 def test_a_turn_of_draining_takes_nothing(bench: Bench) -> None:

@@ -1,0 +1,103 @@
+"""What is noticed of the input topics while they are read, and when it is told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from streams.clock import ManualClock
+from streams.kafka.topic_watch import TopicWatch
+from tests.streams.test_kafka_source import Metadata
+
+pytestmark = pytest.mark.unit
+
+Change = Callable[[Metadata], None]
+
+
+class Bench:
+    """A watch over two topics, looked through ten times a second."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.metadata = Metadata(video=2, text=2)
+        self.watch = TopicWatch(("video", "text"), self.metadata, self.clock)
+        self.anew: list[str] = []
+
+    def looks(self, seconds: float) -> list[dict[str, Any]]:
+        """What is logged meanwhile."""
+        with capture_logs() as logs:
+            for _ in range(round(seconds * 10)):
+                self.anew += self.watch.look()
+                self.clock.advance(0.1)
+        return [dict(line) for line in logs]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    assert bench.looks(1) == []
+    assert bench.watch.fault is None
+    return bench
+
+
+def test_a_topic_that_is_deleted_is_told_once_and_once_more_when_it_is_back(bench: Bench) -> None:
+    del bench.metadata.counts["text"]
+    begun = bench.looks(60)
+    assert begun == [{"event": "an input topic does not exist any more", "topic": "text", "log_level": "error"}]
+    assert bench.watch.fault == "text: does not exist any more; create it again (deploy/kafka/topics.sh)"
+    bench.metadata.counts["text"] = 2
+    bench.metadata.ids["text"] = "another"
+    back, anew = bench.looks(60)
+    assert back == {"event": "an input topic is back", "topic": "text", "away_s": 60.0, "log_level": "info"}
+    assert anew["event"] == "an input topic was deleted and made anew: its offsets begin anew"
+    assert bench.watch.fault is None
+    assert bench.anew == ["text"]
+
+
+def test_all_that_are_deleted_are_named(bench: Bench) -> None:
+    bench.metadata.counts.clear()
+    assert {line["topic"] for line in bench.looks(3)} == {"text", "video"}
+    assert str(bench.watch.fault).startswith("text, video: do")
+
+
+def test_what_a_cluster_does_not_know_for_a_moment_is_not_told(bench: Bench) -> None:
+    del bench.metadata.counts["text"]
+    assert bench.looks(1.5) == []
+    assert bench.watch.fault is None
+    bench.metadata.counts["text"] = 2
+    assert bench.looks(10) == []
+    assert bench.anew == []
+
+
+def test_a_topic_that_may_not_be_seen_any_more_was_not_deleted(bench: Bench) -> None:
+    del bench.metadata.counts["text"]
+    bench.metadata.unauthorized_topics = {"text"}
+    assert bench.looks(10) == []
+    assert bench.watch.fault is None
+
+
+def test_a_topic_that_is_deleted_and_made_anew_between_two_looks_is_noticed(bench: Bench) -> None:
+    bench.metadata.ids["video"] = "another"
+    assert [line["topic"] for line in bench.looks(10)] == ["video"]
+    assert bench.anew == ["video"]
+
+
+def test_topics_with_unequal_partitions_are_told_until_they_are_equal(bench: Bench) -> None:
+    bench.metadata.counts["video"] = 4
+    (begun,) = bench.looks(60)
+    assert begun["partitions"] == {"video": 4, "text": 2}
+    assert bench.watch.fault == (
+        "input topics have unequal partitions (video 4, text 2): sessions are torn apart; make them equal"
+    )
+    bench.metadata.counts["text"] = 4
+    (ended,) = bench.looks(60)
+    assert ended["event"] == "input topics have equal partitions again"
+    assert bench.watch.fault is None
+
+
+def test_before_the_metadata_is_there_nothing_is_missing() -> None:
+    bench = Bench()
+    bench.metadata.counts.clear()
+    assert bench.looks(60) == []
+    assert bench.watch.fault is None
