@@ -3,7 +3,8 @@
 A source of bad records warns of each of them, which would fill a disk and bury all else. A kind is what a call site
 says, with its reason; of each kind the first few of an interval are written, and the others counted. The count is
 written with the next of its kind, or when the interval is over and anything else is logged. Neither structlog nor the
-standard library has this. Left out: entries below a warning, and exceptions with their traces, which are rare.
+standard library has this. kafka-python warns in a dozen ways, ten times a second, of a broker that is away, which the
+source tells once itself: all it says at one level is one kind, of which one is written. Left out: entries below a warning, and exceptions with their traces, which are rare.
 """
 
 import logging
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 _INTERVAL_S = 30.0
 _WRITTEN_PER_INTERVAL = 5  # enough to see what they have in common
+_CLIENT = "kafka"
 _MOST_KINDS = 1000  # other packages may put anything into their messages
 
 Kind = tuple[str, int, str, str]
@@ -46,7 +48,7 @@ class FloodGuard(logging.Filter):
                 return True
             count = self._counts[kind] = _Count(record.created, record)
         count.last = record
-        if count.written < _WRITTEN_PER_INTERVAL:
+        if count.written < (1 if kind[0] == _CLIENT else _WRITTEN_PER_INTERVAL):
             count.written += 1
             return True
         count.held_back += 1
@@ -62,6 +64,8 @@ class FloodGuard(logging.Filter):
 
 
 def _kind(record: logging.LogRecord) -> Kind:
+    if record.name.partition(".")[0] == _CLIENT:
+        return _CLIENT, record.levelno, "", ""
     event = record.msg if isinstance(record.msg, dict) else {"event": record.msg}
     return record.name, record.levelno, str(event.get("event")), str(event.get("reason", ""))
 
@@ -71,5 +75,5 @@ def _with_count(record: logging.LogRecord, count: int) -> logging.LogRecord:
     if isinstance(record.msg, dict):
         record.msg = {**record.msg, "repeated": count}
     else:
-        record.msg, record.args = f"{record.getMessage()} (repeated {count} times)", None
+        record.msg, record.args = f"{record.getMessage()} (the last of {count} held back)", None
     return record

@@ -5,6 +5,7 @@ which says all that it said. A checkpoint that has not changed is committed agai
 whose name another has taken learns of it by nothing else.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from kafka.errors import (
     OffsetMetadataTooLargeError,
     RebalanceInProgressError,
     UnknownMemberIdError,
+    UnknownTopicOrPartitionError,
 )
 from kafka.structs import OffsetAndMetadata
 
@@ -64,7 +66,7 @@ class Commits:
             # kafka-python has no public way to await something up to a deadline.
             await self._consumer._manager.wait_for(self._send(checkpoint), round(timeout_s * 1000))
         except KafkaError as error:
-            log.warning("the last commit of revoked partitions failed: their new owner repeats", error=str(error))
+            log.log(_level(error), "the last commit of revoked partitions failed: it is repeated", error=str(error))
 
     def _send(self, checkpoint: Mapping[Partition, Position]) -> Any:
         offsets = {
@@ -83,7 +85,7 @@ class Commits:
         self._telemetry.commit(outcome)
         failing = outcome is CommitOutcome.FAILED
         if failing and not self._failing:
-            log.warning("commits fail; they are repeated", error=str(answer))
+            log.log(_level(answer), "commits fail; they are repeated", error=str(answer))
         elif self._failing and not failing:
             log.info("commits are taken again")
         self._failing = failing
@@ -92,6 +94,11 @@ class Commits:
             log.warning(
                 "the broker's offset.metadata.max.bytes is below 4096: which windows were published cannot be kept"
             )
+
+
+def _level(error: Exception) -> int:
+    """That a topic is gone is told by `streams.kafka.topic_watch`."""
+    return logging.DEBUG if isinstance(error, UnknownTopicOrPartitionError) else logging.WARNING
 
 
 def failure(error: Exception) -> CommitOutcome:

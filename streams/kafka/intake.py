@@ -39,6 +39,7 @@ _PAUSED_POLL_MS = 20  # while paused: at the low mark reading goes on before the
 _ASK_NS = 250 * NS_PER_MS  # between questions for the ends of partitions
 _PLACE_NS = 500 * NS_PER_MS  # before what was not answered is asked for again
 _REPORT_NS = NS_PER_S
+_ANEW_NS = 60 * NS_PER_S  # in which whoever owned partitions of a topic that was made anew may commit for them
 _KNOWN_NS = 2 * NS_PER_S  # for so long an answer says how far behind we are
 
 
@@ -67,7 +68,8 @@ class Intake:
         self._recovery = Recovery(config, consumer, self.holdings, self._ends, ledger, clock, telemetry)
         self.topics = TopicWatch(self._topics, consumer._cluster, clock)
         self._anew: set[Partition] = set()
-        """Partitions of topics that were made anew, until they are placed."""
+        """Partitions of topics that were made anew, until they are placed or have surely gone to another instance."""
+        self._anew_until_ns = 0
         self._assignor = assignor
         self._lag = Lag(config.name, config.topics, clock, telemetry)
         self._commits = Commits(consumer, ledger, clock, telemetry, config.commit_interval_s)
@@ -141,13 +143,15 @@ class Intake:
 
     def _look_at_topics(self) -> None:
         """Reads topics that were made anew from their beginning: what was committed is of the ones before."""
-        for topic in self.topics.look():
+        anew = self.topics.look()
+        for topic, numbers in anew.items():
             self._telemetry.offset_reset(self._config.name, OffsetReset.RECREATED)
-            anew = {partition for partition in self.holdings.read if partition.topic == topic}
-            self.holdings.renew({partition.number for partition in anew})
-            self._anew |= anew
-        if self._anew:
-            self._anew &= {partition for partitions in self.holdings.to_place.values() for partition in partitions}
+            self._anew |= {Partition(topic, number) for number in numbers}
+            self._anew_until_ns = self._clock.monotonic_ns() + _ANEW_NS
+        if anew:
+            self.holdings.renew({partition.number for partition in self.holdings.read & self._anew})
+        elif self._anew and self._clock.monotonic_ns() >= self._anew_until_ns:
+            self._anew.clear()
 
     def _place(self) -> None:
         """Finds where the numbers that were assigned are read from, until one has to be asked for again."""
@@ -162,6 +166,7 @@ class Intake:
                     self._recovery.count_truncated(partition)
             offsets = {partition: start.offset for partition, start in starts.items()}
             through = emitted_through(starts, self._ledger.grid)
+            self._anew.difference_update(partitions)
             self.holdings.place(number, offsets, through, self._clock.monotonic_ns())
 
     def _ask_for_ends(self, emit: Emit) -> None:

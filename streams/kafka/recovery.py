@@ -64,7 +64,8 @@ class Recovery:
         elif unreadable is not None:
             self._pass_over_unreadable(unreadable, error)
         elif isinstance(error, KafkaError) and type(error) is not KafkaError:
-            self._complain("kafka-python reports an error; polling goes on", error)
+            if not error.retriable:  # one that is, is told when it lasts (`streams.kafka.interruptions`)
+                self._complain("kafka-python reports an error; polling goes on", error)
             self._clock.wait(stop, _PAUSE_S)
         else:
             raise SourceError(f"Kafka source {self._source}: polling failed: {error!r}") from error

@@ -5,7 +5,7 @@ in the metadata that the client keeps, and renews by itself when a fetch fails; 
 that has just started does not know yet is no fault, so what is missing must be missing for two seconds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import structlog
@@ -39,19 +39,20 @@ class TopicWatch:
             return f"{', '.join(sorted(self.gone))}: does not exist any more; create it again (deploy/kafka/topics.sh)"
         return self._unequal or None
 
-    def look(self) -> set[str]:
-        """The topics that were made anew since the last look: their offsets mean other records now."""
-        counts = {name: len(found) for name in self._topics if (found := self._cluster.partitions_for_topic(name))}
-        self._look_for_gone(counts.keys())
+    def look(self) -> dict[str, set[int]]:
+        """The topics that were made anew since the last look, with their partitions: their offsets begin anew."""
+        numbers = {name: found for name in self._topics if (found := self._cluster.partitions_for_topic(name))}
+        counts = {name: len(found) for name, found in numbers.items()}
         self._compare(counts)
         ids = {name: self._cluster.topic_id(name) for name in counts}
         anew = {name for name, found in ids.items() if found and self._ids.get(name, found) != found}
-        self._ids |= ids
-        for name in anew:
+        for name in anew - self.gone:
             log.warning("an input topic was deleted and made anew: its offsets begin anew", topic=name)
-        return anew
+        self._look_for_gone(counts.keys(), anew)
+        self._ids |= ids
+        return {name: numbers[name] for name in anew}
 
-    def _look_for_gone(self, there: Iterable[str]) -> None:
+    def _look_for_gone(self, there: Iterable[str], anew: Collection[str]) -> None:
         now_ns, refused = self._clock.monotonic_ns(), self._cluster.unauthorized_topics  # of which polling tells
         for name in self._ids.keys() - set(there) - set(refused):
             since_ns = self._missing_ns.setdefault(name, now_ns)
@@ -62,7 +63,7 @@ class TopicWatch:
             away_s = (now_ns - self._missing_ns.pop(name)) / NS_PER_S
             if name in self.gone:
                 self.gone -= {name}
-                log.info("an input topic is back", topic=name, away_s=round(away_s, 1))
+                log.info("an input topic is back", topic=name, away_s=round(away_s, 1), offsets_begin_anew=name in anew)
 
     def _compare(self, counts: dict[str, int]) -> None:
         unequal = ""

@@ -182,10 +182,28 @@ def test_other_packages_cannot_flood_either(monkeypatch: pytest.MonkeyPatch) -> 
     logs.configure("info", "json", out)
     at(1000.0, monkeypatch)
     for number in range(50):
-        logging.getLogger("kafka.client").warning("node %d is not ready", number)
+        logging.getLogger("client.net").warning("node %d is not ready", number)
     at(1031.0, monkeypatch)
-    logging.getLogger("kafka.client").warning("node %d is not ready", 50)
+    logging.getLogger("client.net").warning("node %d is not ready", 50)
     assert [entry["event"] for entry in entries(out)[5:]] == [
-        "node 49 is not ready (repeated 45 times)",
+        "node 49 is not ready (the last of 45 held back)",
         "node 50 is not ready",
+    ]
+
+
+def test_all_that_the_kafka_client_says_of_one_level_is_one_line_and_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    logs.configure("info", "json", out)
+    at(1000.0, monkeypatch)
+    for number in range(50):
+        logging.getLogger("kafka.net.connection").error("connection %d is lost", number)
+        logging.getLogger("kafka.cluster").error("no metadata, attempt %d", number)
+        logging.getLogger("kafka.coordinator").warning("the coordinator is dead")
+    assert [entry["event"] for entry in entries(out)] == ["connection 0 is lost", "the coordinator is dead"]
+    at(1031.0, monkeypatch)
+    logging.getLogger("daemon").info("lifecycle")
+    assert [entry["event"] for entry in entries(out)[2:]] == [
+        "no metadata, attempt 49 (the last of 99 held back)",
+        "the coordinator is dead (the last of 49 held back)",
+        "lifecycle",
     ]

@@ -445,7 +445,7 @@ def test_a_source_is_ready_while_its_brokers_answer(
     wait(lambda: one.source.unready() is None, "both partition numbers to be read")
     assert one.source.numbers == (0, 1)
     broker.pause()
-    wait(lambda: "no answer from its brokers for 3 s" in (one.source.unready() or ""), "the silence to be told")
+    wait(lambda: "no answer from its brokers for 5 s" in (one.source.unready() or ""), "the silence to be told")
     broker.resume()
     wait(lambda: one.source.unready() is None, "the brokers to answer again")
 
@@ -630,15 +630,7 @@ def test_a_topic_that_is_deleted_is_named_until_it_is_there_again_and_the_others
         more = send(topics, 5, first=5)
         wait(lambda: set(one.payloads) >= set(more), "what came after")
     told = [line["event"] for line in logs if line["log_level"] in ("warning", "error") or "topic" in line]
-    assert Counter(told) <= Counter(
-        {
-            "an input topic does not exist any more": 1,
-            "an input topic is back": 1,
-            "an input topic was deleted and made anew: its offsets begin anew": 1,
-            "commits fail; they are repeated": 1,
-            "the last commit of revoked partitions failed: their new owner repeats": 1,
-        }
-    )
+    assert told == ["an input topic does not exist any more", "an input topic is back"]
     assert one.telemetry.resets == [OffsetReset.RECREATED]
     assert one.runner.error is None
 
