@@ -4,7 +4,8 @@ A source of bad records warns of each of them, which would fill a disk and bury 
 says, with its reason; of each kind the first few of an interval are written, and the others counted. The count is
 written with the next of its kind, or when the interval is over and anything else is logged. Neither structlog nor the
 standard library has this. kafka-python warns in a dozen ways, ten times a second, of a broker that is away, which the
-source tells once itself: all it says at one level is one kind, of which one is written. Left out: entries below a warning, and exceptions with their traces, which are rare.
+source tells once itself: all it says at one level is one kind, of which one is written. Left out: entries below a
+warning, and exceptions with their traces, which are rare.
 """
 
 import logging
