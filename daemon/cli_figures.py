@@ -1,4 +1,4 @@
-"""Tables of a model's figures for a terminal of 80 columns: each with what it means, by label, and the confusion."""
+"""Tables for a terminal of 80 columns: a model's figures with what they mean, and trained parts beside shipped ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +19,36 @@ def print_figures(figures: Mapping[str, Any], console: Console | None = None) ->
     console.print(_confusion(figures["labels"], figures["confusion"]))
     if figures["note"]:
         console.print(figures["note"], markup=False, highlight=False)
+
+
+def print_comparison(own: Mapping[str, Any], console: Console | None = None) -> None:
+    """own: `metrics["own"]` of a model trained on a user's rows. Written to stderr unless a console is given."""
+    console = console or Console(stderr=True)
+    table = _table("part, task", "rows", "shipped", "trained", "change")
+    for part, tasks in own["compared"].items():
+        for task, found in tasks.items():
+            estimates = (_interval(found[name]) for name in ("before", "after", "change"))
+            table.add_row(f"{part}, {task}", str(found["rows"]), *estimates)
+    console.print(table)
+    splits = " and ".join(own["held_out"]["splits"])
+    said = [
+        f"UAR (mean recall of the labels) on your rows of {splits}, with 95 % intervals; fused: all modalities.",
+        *(["Validation rows chose the epochs, which flatters what was trained."] if "valid" in splits else []),
+        *(
+            f"{part}: {'the trained part is taken' if part in own['parts'] else 'not better, the shipped part stays'}"
+            for part in own["compared"]
+            if part != "fused"
+        ),
+        *own["kept"],
+        *own["calibration"],
+    ]
+    for sentence in said:
+        console.print(sentence, markup=False, highlight=False)
+
+
+def _interval(estimate: Sequence[float]) -> str:
+    value, low, high = estimate
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _summary(figures: Mapping[str, Any]) -> Table:

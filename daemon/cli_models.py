@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from daemon.cli_figures import print_figures
+from daemon.cli_figures import print_comparison, print_figures
 
 _TASKS = ("face", "speech", "text", "fusion", "all")  # those of models.training.command, which takes seconds to import
 
@@ -52,10 +52,24 @@ def train(task: str, data: Path, config: Path | None, out: Path) -> None:
     """Trains a part of the model, or all of it, on known corpora or a manifest of your own.
 
     Prints the folder that was made.
+
+    Of a manifest of your own, a part needs rows of two emotions in the split train and one in valid (text: or lines
+    with and without a risk in both), and is taken only where it answers rows held out (test; with fewer than 20, valid
+    too) better than the shipped one. Some hundred rows a part are a sensible beginning. Calibration follows by itself
+    from 20 rows of valid on, 5 or more of each of two labels; weights of fusion from 20 rows of valid with two
+    modalities or more; curves of a risk from 25 lines with it and 25 without.
     """
+    from models.artifact import MANIFEST, read_manifest
     from models.training.command import train
 
-    click.echo(train(task, data, out, config))
+    made = train(task, data, out, config)
+    own = read_manifest(made).metrics.get("own") if (made / MANIFEST).is_file() else None
+    if own is not None:
+        print_comparison(own)
+        if not any(sentence.startswith("calibration: fitted") for sentence in own["calibration"]):
+            command = f"affectd calibrate --model {made} --data {data} --out {out / 'calibrated'}"
+            click.echo(f"With more rows in the split valid: {command}", err=True)
+    click.echo(made)
 
 
 @click.command()

@@ -32,7 +32,6 @@ CARD = "MODEL_CARD.md"
 SHIPPED = Path(__file__).parent / "weights" / "default"
 """The folder of the model named "default"."""
 
-_MAX_FOLDER_BYTES = 40_000_000  # a folder is kept in git
 _DESCRIPTIVE = {"metrics", "data", "licences"}  # fields that change no score
 
 Tensors = dict[str, torch.Tensor]
@@ -153,14 +152,9 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def write_model_folder(path: Path, manifest: Manifest, tensors: Mapping[str, Tensors], card: str) -> Manifest:
-    """Writes weights, manifest and card, and returns the manifest with its digests.
-
-    Raises ModelError for a folder that would be larger than 40 MB.
-    """
+    """Writes weights, manifest and card, and returns the manifest with its digests."""
     flat = {f"{part}.{name}": tensor.contiguous() for part, named in tensors.items() for name, tensor in named.items()}
     weights = save(flat)
-    if len(weights) > _MAX_FOLDER_BYTES:
-        raise ModelError(f"{path}: {len(weights) / 1e6:.1f} MB of weights; at most {_MAX_FOLDER_BYTES / 1e6:.0f} MB")
     path.mkdir(parents=True, exist_ok=True)
     (path / WEIGHTS).write_bytes(weights)
     complete = manifest.model_copy(update={"files": {WEIGHTS: hashlib.sha256(weights).hexdigest()}})

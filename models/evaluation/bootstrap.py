@@ -4,12 +4,15 @@ Groups are drawn rather than rows (a speaker, a dialogue), because rows of one g
 bring new groups.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+FIGURES = ("accuracy", "uar", "macro_f1", "weighted_f1")
+"""Those that intervals are given for."""
 
 _DRAWS_AT_ONCE = 100  # bounds the memory
 
@@ -24,28 +27,43 @@ def intervals(
 ) -> dict[str, tuple[float, float]]:
     """said, truth: (rows,) label indices. Lowest and highest of accuracy, uar, macro_f1 and weighted_f1."""
     of_row = np.arange(len(truth)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    counts = np.zeros((of_row.max() + 1, labels * labels), np.float64)
-    np.add.at(counts, (of_row, truth * labels + said), 1)
+    counts = group_counts(said, truth, labels, of_row, int(of_row.max()) + 1)
+    drawn = [drawn_figures(counts, times) for times in drawn_groups(len(counts), draws)]
+    low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return {name: (float(a), float(b)) for name, a, b in zip(FIGURES, low, high, strict=True)}
+
+
+def group_counts(
+    said: NDArray[np.int64], truth: NDArray[np.int64], labels: int, of_row: NDArray[np.int64], groups: int
+) -> Floats:
+    """of_row: (rows,) each row's group, below `groups`. Returns (groups, labels, labels): rows by truth and answer."""
+    counts = np.zeros((groups, labels, labels), np.float64)
+    np.add.at(counts, (of_row, truth, said), 1)
+    return counts
+
+
+def drawn_groups(groups: int, draws: int) -> Iterator[Floats]:
+    """Yields (some draws, groups): how often each group is in a draw; `draws` in all, the same ones every time."""
     rng = np.random.default_rng(0)
-    drawn: list[Floats] = []
     for start in range(0, draws, _DRAWS_AT_ONCE):
         size = min(_DRAWS_AT_ONCE, draws - start)
-        times = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size)
-        drawn.append(_figures((times.astype(np.float64) @ counts).reshape(size, labels, labels)))
-    low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    names: Sequence[str] = ("accuracy", "uar", "macro_f1", "weighted_f1")
-    return {name: (float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)}
+        yield rng.multinomial(groups, np.full(groups, 1 / groups), size).astype(np.float64)
 
 
-def _figures(confusion: NDArray[np.float64]) -> Floats:
+def drawn_figures(counts: Floats, times: Floats) -> Floats:
+    """counts: (groups, labels, labels). times: (draws, groups). Returns (draws, figures), NaN in a draw of no row."""
+    return _figures(np.tensordot(times, counts, axes=1))
+
+
+def _figures(confusion: Floats) -> Floats:
     """confusion: (draws, truth, said). Returns (draws, 4); means over labels are over those with rows."""
     hits = np.einsum("dll->dl", confusion)
     rows, answers = confusion.sum(axis=2), confusion.sum(axis=1)
     there = rows > 0
     recall = hits / np.maximum(rows, 1)
     f1 = 2 * hits / np.maximum(rows + answers, 1)
-    total = rows.sum(axis=1)
-    labels = there.sum(axis=1)
+    total = np.where(rows.any(axis=1), rows.sum(axis=1), np.nan)
+    labels = np.where(there.any(axis=1), there.sum(axis=1), np.nan)
     return np.stack(
         [
             hits.sum(axis=1) / total,

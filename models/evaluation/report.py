@@ -17,6 +17,7 @@ from models.evaluation.pictures import picture
 from models.evaluation.row_types import EvaluationError
 from models.evaluation.study import Study, study
 from models.model import AffectModel
+from models.out_folder import check_out_folder
 
 Question = tuple[str, str, str | None]
 """Corpus, split and task."""
@@ -42,8 +43,10 @@ def report(
     """Writes `out/report.html` and a PNG a corpus, and returns the page's path.
 
     model: a folder, or "default". questions: None for all that `data` holds (`questions_of`). told: every corpus,
-    before it is measured. Raises EvaluationError, models.artifact.ModelError or models.model.DeviceUnavailableError.
+    before it is measured. Raises EvaluationError, models.artifact.ModelError, models.model.DeviceUnavailableError or
+    models.out_folder.OutFolderError.
     """
+    check_out_folder(out)
     loaded = AffectModel.load(model)
     asked = questions_of(data) if questions is None else questions
     if not asked:

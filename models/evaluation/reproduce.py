@@ -31,12 +31,14 @@ from models.evaluation.fusion_tables import (
 from models.evaluation.held_out_folds import over_folds
 from models.evaluation.option_tables import every_option
 from models.evaluation.row_types import EvaluationError
+from models.out_folder import check_out_folder
 from models.training.fusion_shipping import ship_mosi, ship_ravdess
 from models.training.fusion_study import fitted_temperature
 
 
 def reproduce(data: Path, out: Path, speech: Path | None, workers: int) -> dict[str, Any]:
     """Returns all tables. speech: `oof_logits.npz` of the speech training, or None. Raises EvaluationError."""
+    check_out_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     try:
         tables = {"ravdess-au": _ravdess(data, out, speech, workers), "mosi": _mosi(data, out, workers)}

@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.artifact import CARD, SHIPPED, Manifest, ModelError, ModelFolder, read_model_folder, write_model_folder
+from models.artifact import CARD, SHIPPED, Manifest, ModelError, read_model_folder, write_model_folder
 from models.calibration import TemperatureScaling
+from models.data.manifest import OWN_CORPUS
 from models.encoding import Encoded
-from models.evaluation.answers import answers
+from models.evaluation.answers import encoded_rows
 from models.evaluation.curves import coverage_accuracy
 from models.evaluation.metrics import classification_figures, expected_calibration_error
 from models.evaluation.own_rows import own_rows
+from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.row_types import EvaluationError
 from models.labels import EMOTIONS, MODALITIES
 from models.model import AffectModel, WindowFeatures, choose_device
+from models.out_folder import check_out_folder
 from models.training.calibration import equal_label_weight
 from models.training.own_calibration import LEAST_ROWS, Floats, OwnAnswers, OwnCalibration, cross_validated, fit_own
 from models.training.own_model import OWN_LICENCE
@@ -30,25 +33,39 @@ from models.training.provenance import Provenance
 
 SPLIT = "valid"
 
+CROSS_VALIDATED = "cross-validation by group"
+"""What figures after are of, where there are rows enough to deal out."""
+
 _ANSWERED = 0.95  # share of rows answered at least, as of the shipped model; the others are abstained from
 _ROWS_PER_CALL = 64
+_LEAST_FREE_BYTES = 60_000_000  # twice the shipped model
 _LOCAL = "+own"  # of the version of a model calibrated here
 _CARD_BEFORE = "\n\n---\n\nThe card of the model as it was before, whose figures are of its own calibration.\n\n"
 _FIGURES = ("accuracy", "uar", "ece", "nll", "label_ece", "label_nll")
 _OUTDATED = ("calibration", "corpora")  # metrics that bring answers of the calibration before to a corpus's terms
 
 
-def calibrate(model: str, data: Path, out: Path) -> dict[str, Any]:
+def calibrate(model: str, data: Path, out: Path, progress: RowsDone = unseen) -> dict[str, Any]:
     """Writes the model folder `out`, and returns figures before and after, ready for JSON.
 
     model: a folder, or "default". Raises EvaluationError for too few rows, models.data.manifest.ManifestError,
-    ModelError, or models.model.DeviceUnavailableError.
+    ModelError, models.out_folder.OutFolderError, or models.model.DeviceUnavailableError.
     """
     folder = read_model_folder(SHIPPED if model == "default" else Path(model))
     if out.resolve() == folder.path.resolve():
         raise ModelError(f"{out}: is the folder of the model that is calibrated; name another")
-    loaded = AffectModel.from_folder(folder, choose_device("auto"))
-    asked, notes = _ask(loaded, data)
+    check_out_folder(out, _LEAST_FREE_BYTES)
+    manifest, figures = calibrated(AffectModel.from_folder(folder, choose_device("auto")), data, progress)
+    card = folder.path / CARD
+    before = card.read_text(encoding="utf-8") if card.is_file() else ""
+    written = write_model_folder(out, manifest, folder.tensors, calibrated_card(folder.manifest, manifest, before))
+    named = {"name": written.name, "version": written.version, "digest": written.digest()}
+    return {"model": named, "out": str(out), **figures}
+
+
+def calibrated(loaded: AffectModel, data: Path, progress: RowsDone = unseen) -> tuple[Manifest, dict[str, Any]]:
+    """The manifest of the model as calibrated, and the figures before and after. Raises as `calibrate`."""
+    asked, notes = _ask(loaded, data, progress)
     before = OwnCalibration(loaded.manifest.calibration, loaded.manifest.fusion)
     after = fit_own(before, asked)
     if (after.calibration, after.pool) == (before.calibration, before.pool):
@@ -58,7 +75,7 @@ def calibrate(model: str, data: Path, out: Path) -> dict[str, Any]:
     figures = {
         "split": SPLIT,
         "n": len(asked.truth),
-        "after_is_of": "the rows that were fitted to" if validated is None else "cross-validation by group",
+        "after_is_of": "the rows that were fitted to" if validated is None else CROSS_VALIDATED,
         "before": _figures(before.posterior(asked), asked),
         "after": _figures(after.posterior(asked) if validated is None else validated, asked),
         "least_confidence": {"before": loaded.manifest.least_confidence, "after": least},
@@ -66,16 +83,13 @@ def calibrate(model: str, data: Path, out: Path) -> dict[str, Any]:
         "kept": [*after.kept, *kept],
         "notes": [*notes, *(["Sets are dropped: they were fitted to other probabilities."] * bool(loaded.coverages))],
     }
-    manifest = _manifest(loaded.manifest, after, least, figures)
-    written = write_model_folder(out, manifest, folder.tensors, _card(folder, manifest, figures))
-    named = {"name": written.name, "version": written.version, "digest": written.digest()}
-    return {"model": named, "out": str(out), **figures}
+    return _manifest(loaded.manifest, after, least, figures), figures
 
 
-def _ask(model: AffectModel, data: Path) -> tuple[OwnAnswers, list[str]]:
+def _ask(model: AffectModel, data: Path, progress: RowsDone) -> tuple[OwnAnswers, list[str]]:
     """The model's answers to the labelled rows, and what was left out of them."""
-    rows = own_rows(data, SPLIT, "emotion")
-    encoded = answers(model, "manifest", rows).encoded
+    rows = own_rows(data, SPLIT, "emotion", progress)
+    encoded, _ = encoded_rows(model, OWN_CORPUS, rows, progress)
     plain = TemperatureScaling(temperature=1.0, bias=(0.0,) * len(EMOTIONS))
     uncalibrated = model.manifest.model_copy(update={"calibration": dict.fromkeys(MODALITIES, plain)})
     asked = AffectModel(uncalibrated, model.encoders, model.device)
@@ -139,7 +153,7 @@ def _scaling(fitted: TemperatureScaling) -> dict[str, Any]:
 
 
 def _manifest(own: Manifest, after: OwnCalibration, least: float, figures: Mapping[str, Any]) -> Manifest:
-    used = Provenance("manifest", "calibration", f"{SPLIT}, {figures['n']} rows", OWN_LICENCE, "")
+    used = Provenance(OWN_CORPUS, "calibration", f"{SPLIT}, {figures['n']} rows", OWN_LICENCE, "")
     metrics = {name: found for name, found in own.metrics.items() if name not in _OUTDATED}
     return own.model_copy(
         update={
@@ -154,18 +168,17 @@ def _manifest(own: Manifest, after: OwnCalibration, least: float, figures: Mappi
     )
 
 
-def _card(folder: ModelFolder, manifest: Manifest, figures: Mapping[str, Any]) -> str:
-    """What was calibrated, before the card of the model that it was."""
-    file = folder.path / CARD
-    card = file.read_text(encoding="utf-8").split(_CARD_BEFORE)[-1] if file.is_file() else ""
+def calibrated_card(own: Manifest, manifest: Manifest, card: str) -> str:
+    """What was calibrated, and then the card of the model that it was. own: of that model."""
+    figures = manifest.metrics["calibrated"]
     head = ("figure", "before", "after")
     rows = [head, ("---",) * 3, *((name, *(f"{figures[when][name]:.3f}" for when in head[1:])) for name in _FIGURES)]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     said = "\n".join(f"- {sentence}" for sentence in (*figures["kept"], *figures["notes"]))
     return (
-        f"# {manifest.name} {manifest.version}\n\nThe weights of {folder.manifest.name} {folder.manifest.version}, "
+        f"# {manifest.name} {manifest.version}\n\nThe weights of {own.name} {own.version}, "
         f"calibrated on {figures['n']} rows of a user's own ({SPLIT} split). After is of {figures['after_is_of']}; "
         "figures that begin with label_ are of labels that weigh the same, which is what probabilities are for. A "
         f"window whose best label is less probable than {manifest.least_confidence} gets no label.\n\n{table}\n\n{said}"
-        f"{_CARD_BEFORE}{card}"
+        f"{_CARD_BEFORE}{card.split(_CARD_BEFORE)[-1]}"
     )

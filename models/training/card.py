@@ -69,15 +69,39 @@ def _own(manifest: Manifest) -> list[str]:
     rows = [
         (part, *(str(manifest.metrics[part]["rows"][split]) for split in ("train", "valid"))) for part in own["parts"]
     ]
-    kept = "\n".join(f"- {sentence}" for sentence in own["kept"])
-    return [
-        "## Trained on the user's own\nThese parts were trained on the user's rows and calibrated on the validation "
-        "rows, by which their epoch was chosen too. Everything else is the model's as it was shipped: the other parts, "
-        "the weights by which parts are fused, and the levels of risk. Nothing says yet how the parts do together; "
-        "`affectd calibrate` fits the weights to the user's rows.\n\n"
+    said = "\n".join(f"- {sentence}" for sentence in (*own["kept"], *own.get("calibration", ())))
+    trained = (
+        "These parts were trained on the user's rows and calibrated on the validation rows, by which their epoch was "
+        "chosen too; everything else but what is said below is the model's as it was shipped.\n\n"
         + _table(("part", "rows to train", "rows to validate"), rows)
-        + (f"\n\nNot calibrated anew:\n\n{kept}" if kept else "")
+    )
+    return [
+        "## Trained on the user's own\n"
+        + (trained if rows else "No part that was trained on the user's rows was better: all are as they were shipped.")
+        + _own_compared(own)
+        + (f"\n\n{said}" if said else "")
     ]
+
+
+def _own_compared(own: Mapping[str, Any]) -> str:
+    """The shipped and the trained parts on the rows held out; nothing where that was not asked."""
+    rows = [
+        (part, task, str(found["rows"]), *map(_interval, (found["before"], found["after"], found["change"])))
+        for part, tasks in own.get("compared", {}).items()
+        for task, found in tasks.items()
+    ]
+    if not rows:
+        return ""
+    return (
+        f"\n\nUAR on the user's rows of {' and '.join(own['held_out']['splits'])}, with 95 % intervals of the "
+        "bootstrap over groups. A part is taken where it is better in nine of ten draws.\n\n"
+        + _table(("part", "task", "rows", "shipped", "trained", "change"), rows)
+    )
+
+
+def _interval(estimate: Sequence[float]) -> str:
+    value, low, high = estimate
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _parts(manifest: Manifest) -> str:

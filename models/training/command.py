@@ -2,8 +2,9 @@
 
 Known corpora: `face`, `speech` and `text` each leave under OUT what `fusion` makes the model of, in OUT/model; `all`
 does the four in turn. A user's own manifest trains face, speech or text from the shipped model on, or with `all` each
-that it has the rows for, and OUT/model is the shipped model with these parts. A run that was killed goes on where it
-was, and what is finished is not trained again. Under `torchrun` the processes train a face network together.
+that it has the rows for; OUT/model is the shipped model with those of them that are better on rows held out. A run that
+was killed goes on where it was, and what is finished is not trained again. Under `torchrun` the processes train a face
+network together.
 """
 
 import hashlib
@@ -12,19 +13,25 @@ import logging
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
 
-from models.artifact import ModelError
+from models.artifact import ModelError, write_model_folder
 from models.data.manifest import ManifestError, TooFewRowsError, has_manifest
+from models.evaluation.progress import shown_rows
+from models.out_folder import OutFolderError
+from models.training.card import model_card
 from models.training.distributed import joined_processes, rank
 from models.training.face import FaceTraining, train_face
-from models.training.own_model import with_own_parts
+from models.training.own_choice import better_model
 from models.training.own_speech import train_own_speech
 from models.training.own_text import OWN_EPOCHS, make_own_text
+from models.training.preflight import check_out, missing_files
 from models.training.progress import Report, shown, tensorboard_events, told_to
 from models.training.speech import SpeechTraining, train_speech
 from models.training.speech_protocols import measure_speech
@@ -54,7 +61,8 @@ def train(task: str, data: Path, out: Path, config: Path | None = None) -> Path:
 
     task: one of TASKS. config: TOML with tables `face`, `speech` and `text`, whose keys are fields of `FaceTraining`,
     `SpeechTraining` and `TextTraining`, and `tensorboard = true` for events under the part's folder.
-    Raises TrainingError, ManifestError, or ModelError for a shipped model that cannot be read.
+    Raises TrainingError, ManifestError, OutFolderError for a folder that cannot be written, or ModelError for a shipped
+    model that cannot be read.
     """
     if task not in TASKS:
         raise TrainingError(f"task {task!r} is not one of {', '.join(TASKS)}")
@@ -62,20 +70,28 @@ def train(task: str, data: Path, out: Path, config: Path | None = None) -> Path:
     try:
         with joined_processes():
             return (_own if has_manifest(data) else _known)(task, data, out, settings)
-    except (TrainingError, ManifestError, ModelError):
+    except (TrainingError, ManifestError, ModelError, OutFolderError):
         raise
-    except (OSError, ValueError) as wrong:  # of the corpora's readers, which name the file
-        raise TrainingError(str(wrong)) from wrong
+    except (OSError, SafetensorError, ValueError) as wrong:  # of readers, which name the file, and of a full disk
+        nameless = isinstance(wrong, SafetensorError) or (isinstance(wrong, OSError) and wrong.filename is None)
+        raise TrainingError(f"{out}: {wrong}" if nameless else str(wrong)) from wrong
 
 
 def _known(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Path:
+    trainings = _trainings((FaceTraining(), SpeechTraining(), TextTraining()), settings)
     steps: dict[str, Callable[[], None]] = {
-        "face": lambda: _face(data, out / "face", _training(FaceTraining(), "face", settings), settings),
-        "speech": lambda: _speech(data, out / "speech", _training(SpeechTraining(), "speech", settings)),
-        "text": lambda: _text(data, out / "text", _training(TextTraining(), "text", settings), settings),
+        "face": lambda: _face(data, out / "face", trainings.face, settings),
+        "speech": lambda: _speech(data, out / "speech", trainings.speech),
+        "text": lambda: _text(data, out / "text", trainings.text, settings),
         "fusion": lambda: _fusion(data, out),
     }
-    for name in steps if task == "all" else (task,):
+    names = [*steps] if task == "all" else [task]
+    if task == "fusion":
+        _check_parts(out)
+    if missing := missing_files(data, names):
+        raise TrainingError("\n".join(dict.fromkeys(f"{file}: no such file" for file in missing)))
+    _check_begun(data, out, trainings, names)
+    for name in names:
         log.info("training: %s", name)
         steps[name]()
     return out / (_MODEL if task in ("fusion", "all") else task)
@@ -86,17 +102,45 @@ def _own(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Path:
         raise TrainingError(
             f"{data / 'manifest.csv'}: a manifest trains no fusion; `affectd calibrate` fits fusion weights to it"
         )
+    trainings = _trainings((_OWN_FACE, _OWN_SPEECH, _OWN_TEXT), settings)
     steps: dict[str, Callable[[], None]] = {
-        "face": lambda: _face(data, out / "face", _training(_OWN_FACE, "face", settings), settings),
-        "speech": lambda: _own_speech(data, out / "speech", _training(_OWN_SPEECH, "speech", settings), settings),
-        "text": lambda: _text(data, out / "text", _training(_OWN_TEXT, "text", settings), settings, make_own_text),
+        "face": lambda: _face(data, out / "face", trainings.face, settings),
+        "speech": lambda: _own_speech(data, out / "speech", trainings.speech, settings),
+        "text": lambda: _text(data, out / "text", trainings.text, settings, make_own_text),
     }
+    _check_begun(data, out, trainings, [*steps] if task == "all" else [task])
     if task != "all":
         steps[task]()
     trained = _those_with_rows(steps) if task == "all" else [task]
     if rank() == 0:
-        with_own_parts(out, trained, out / _MODEL)
+        with shown_rows() as progress:
+            made = better_model(data, out, trained, progress)
+        write_model_folder(out / _MODEL, made.manifest, made.tensors, model_card(made.manifest))
     return out / _MODEL
+
+
+@dataclass(frozen=True, slots=True)
+class _Trainings:
+    """How each part is trained; all are checked before the first one begins."""
+
+    face: FaceTraining
+    speech: SpeechTraining
+    text: TextTraining
+
+
+def _trainings(usual: tuple[FaceTraining, SpeechTraining, TextTraining], settings: Mapping[str, Any]) -> _Trainings:
+    face, speech, text = usual
+    return _Trainings(
+        _training(face, "face", settings), _training(speech, "speech", settings), _training(text, "text", settings)
+    )
+
+
+def _check_begun(data: Path, out: Path, trainings: _Trainings, parts: Sequence[str]) -> None:
+    """Raises TrainingError or OutFolderError for what would end the run later."""
+    for part in parts:
+        if part != "fusion":
+            _begun(data, out / part, getattr(trainings, part))
+    check_out(out, parts)
 
 
 def _those_with_rows(steps: Mapping[str, Callable[[], None]]) -> Sequence[str]:
@@ -153,9 +197,13 @@ def _text(
 def _fusion(data: Path, out: Path) -> None:
     from models.training.assemble import assemble
 
+    _check_parts(out)
+    assemble(out, data, out / _MODEL)
+
+
+def _check_parts(out: Path) -> None:
     if missing := [part for part in ("face", "speech", "text") if not (out / part / "metrics.json").is_file()]:
         raise TrainingError(f"{out}: fusion needs the parts that are trained first, and lacks {', '.join(missing)}")
-    assemble(out, data, out / _MODEL)
 
 
 @contextmanager
@@ -163,8 +211,23 @@ def _once(data: Path, out: Path, training: Any) -> Iterator[bool]:
     """Whether the part is to be trained: not if it is finished. Leaving without an error finishes it.
 
     A manifest that cannot be used begins nothing, so that it can be mended.
-    Raises TrainingError where `out` was begun with other data or settings.
     """
+    begun, record = _begun(data, out, training), out / _RECORD
+    if begun["finished"]:
+        log.info("%s: finished before", out)
+        yield False
+        return
+    _write(record, begun)
+    try:
+        yield True
+    except ManifestError:
+        record.unlink(missing_ok=True)
+        raise
+    _write(record, {**begun, "finished": True})
+
+
+def _begun(data: Path, out: Path, training: Any) -> dict[str, Any]:
+    """The record of a part's training. Raises TrainingError where `out` was begun with other data or settings."""
     manifest = hashlib.sha256((data / "manifest.csv").read_bytes()).hexdigest() if has_manifest(data) else None
     what = json.loads(json.dumps({"data": str(data.resolve()), "manifest": manifest, "training": asdict(training)}))
     record = out / _RECORD
@@ -173,17 +236,7 @@ def _once(data: Path, out: Path, training: Any) -> Iterator[bool]:
         raise TrainingError(
             f"{out}: begun with other data or settings ({record.name}); delete it or name another folder"
         )
-    if begun["finished"]:
-        log.info("%s: finished before", out)
-        yield False
-        return
-    _write(record, {"what": what, "finished": False})
-    try:
-        yield True
-    except ManifestError:
-        record.unlink(missing_ok=True)
-        raise
-    _write(record, {"what": what, "finished": True})
+    return {"what": what, "finished": bool(begun["finished"])}
 
 
 def _write(record: Path, content: Mapping[str, Any]) -> None:
@@ -209,6 +262,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path}: {wrong}") from wrong
     if unknown := set(settings) - {"face", "speech", "text", "tensorboard"}:
         raise TrainingError(f"{path}: unknown {', '.join(sorted(unknown))}; known are face, speech, text, tensorboard")
+    if settings.get("tensorboard") and find_spec("tensorboard") is None:
+        raise TrainingError(f"{path}: tensorboard needs the package tensorboard: pip install tensorboard")
     return settings
 
 

@@ -75,7 +75,8 @@ def fit_own(before: OwnCalibration, answers: OwnAnswers) -> OwnCalibration:
         if len(enough) < 2 or counts[enough].sum() < LEAST_ROWS:
             kept.append(
                 f"{name}: temperature and biases are kept; {LEAST_ROWS} rows of two labels or more, each with "
-                f"{LEAST_OF_LABEL} or more, are needed (there are {int(counts.sum())} rows)"
+                f"{LEAST_OF_LABEL} or more, are needed (there are {int(counts.sum())} rows; "
+                f"{_missing(counts)} are missing)"
             )
             continue
         if few := [label for i, label in enumerate(EMOTIONS) if i not in enough]:
@@ -84,7 +85,10 @@ def fit_own(before: OwnCalibration, answers: OwnAnswers) -> OwnCalibration:
         calibration[name] = _fit_scaling(calibration[name], answers.logits[index, rows], answers.truth[rows], enough)
     together = int(((answers.amount > 0).sum(dim=0) > 1).sum())
     if together < LEAST_ROWS:
-        kept.append(f"fusion: weights are kept; {LEAST_ROWS} rows of several modalities are needed (are {together})")
+        kept.append(
+            f"fusion: weights are kept; {LEAST_ROWS} rows of several modalities are needed (there are {together}; "
+            f"{LEAST_ROWS - together} are missing)"
+        )
         return OwnCalibration(calibration, before.pool, tuple(kept))
     return OwnCalibration(calibration, _fit_pool(before.pool, calibration, answers), tuple(kept))
 
@@ -147,6 +151,13 @@ def _fit_pool(own: LogLinearPool, calibration: Mapping[str, TemperatureScaling],
 
 def _calibrated(calibration: Mapping[str, TemperatureScaling], answers: OwnAnswers) -> torch.Tensor:
     return torch.stack([calibration[name].log_posterior(answers.logits[i]) for i, name in enumerate(MODALITIES)])
+
+
+def _missing(counts: NDArray[np.int64]) -> int:
+    """counts: (7,) rows of each label. The fewest rows more, of the right labels, with which a modality is fitted."""
+    common = np.sort(counts)[::-1]
+    of_labels = [np.maximum(common[:labels], LEAST_OF_LABEL).sum() for labels in range(2, len(common) + 1)]
+    return min(int(max(LEAST_ROWS, filled) - common[:labels].sum()) for labels, filled in enumerate(of_labels, start=2))
 
 
 def _unlikely(changes: torch.Tensor, rows: int) -> torch.Tensor:

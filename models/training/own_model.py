@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.artifact import SHIPPED, Manifest, read_model_folder, write_model_folder
+from models.artifact import Manifest, ModelFolder
 from models.data.manifest import OWN_CORPUS
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.parts import PARTS
 from models.risk import RiskRule
 from models.training.calibration import equal_label_weight, fit_platt
-from models.training.card import model_card
 from models.training.own_calibration import OwnAnswers, OwnCalibration, fit_own
 from models.training.provenance import Provenance
 from models.training.reliability import trusted
@@ -42,12 +41,11 @@ _MODALITY = {part.name: modality for modality, part in PARTS.items()}
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def with_own_parts(runs: Path, parts: Sequence[str], out: Path, name: str = "own") -> Manifest:
-    """Writes the model folder `out` with the parts that training on a manifest left in `runs`/PART.
+def with_own_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name: str = "own") -> ModelFolder:
+    """The shipped model's folder with the parts that training on a manifest left in `runs`/PART; not written yet.
 
-    Raises FileNotFoundError for a run that is not whole, ModelError for a shipped model that cannot be read.
+    Raises FileNotFoundError for a run that is not whole.
     """
-    folder = read_model_folder(SHIPPED)
     shipped = folder.manifest
     read = {part: read_part(runs / part / f"{part}.safetensors", part) for part in parts}
     figures = {part: json.loads((runs / part / "metrics.json").read_text(encoding="utf-8")) for part in parts}
@@ -70,7 +68,7 @@ def with_own_parts(runs: Path, parts: Sequence[str], out: Path, name: str = "own
         }
     )
     tensors = {**folder.tensors, **{part: weights for part, (weights, _) in read.items()}}
-    return write_model_folder(out, manifest, tensors, model_card(manifest))
+    return ModelFolder(runs, manifest, tensors)
 
 
 def _answers(path: Path) -> dict[str, NDArray[Any]]:

@@ -1,5 +1,6 @@
 """Training on a manifest of one's own: voices and lines become parts of a model folder that is whole and measured."""
 
+import io
 import json
 import shutil
 from collections.abc import Sequence
@@ -11,15 +12,21 @@ import pytest
 import soundfile
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from models.artifact import CARD, SHIPPED, ModelFolder, read_model_folder
+from daemon.cli import main
+from daemon.cli_figures import print_comparison
+from models.artifact import CARD, SHIPPED, ModelFolder, read_model_folder, write_model_folder
 from models.data.manifest import TooFewRowsError
 from models.data.own_texts import read_own_texts
 from models.evaluation.command import evaluate
 from models.labels import EMOTIONS, RISKS
+from models.training.card import model_card
 from models.training.command import train
 from models.training.loop import Metrics
+from models.training.own_calibration import LEAST_OF_LABEL, LEAST_ROWS
+from models.training.own_choice import LEAST_HELD_OUT, better_model
 from models.training.own_model import LEAST_OF_RISK, with_own_parts
 from models.training.own_speech import train_own_speech
 from models.training.own_text import make_own_text
@@ -137,8 +144,22 @@ def test_only_voices_to_learn_from_are_changed(data: Path, out: Path) -> None:
     assert learnt.isdisjoint(load_windows(heard).speaker)
 
 
-def test_lines_become_a_model_folder_that_is_measured(data: Path, out: Path) -> None:
-    model, shipped = trained("text", data, out), read_model_folder(SHIPPED)
+def test_lines_that_the_shipped_part_reads_as_well_leave_it_where_it_is(data: Path, out: Path) -> None:
+    made, shipped = trained("text", data, out), read_model_folder(SHIPPED)
+    assert same(made, shipped, "text")
+    assert made.manifest.digest() == shipped.manifest.digest()
+    own = made.manifest.metrics["own"]
+    assert own["parts"] == []
+    assert set(own["compared"]["text"]) == {"emotion", "distress", "all tasks"}
+    assert own["compared"]["fused"]["emotion"]["change"] == [0, 0, 0]
+    assert own["held_out"] == {"splits": ["test", "valid"], "rows": 16}
+    assert "all are as they were shipped" in (made.path / CARD).read_text()
+
+
+def test_a_part_made_of_lines_is_whole_and_said_only_what_was_measured_of_it(data: Path, out: Path) -> None:
+    trained("text", data, out)
+    shipped = read_model_folder(SHIPPED)
+    model = with_own_parts(shipped, out, ["text"])
     assert [same(model, shipped, part) for part in ("face", "speech", "text")] == [True, True, False]
     tensors = model.tensors["text"]
     assert all(
@@ -156,9 +177,10 @@ def test_lines_become_a_model_folder_that_is_measured(data: Path, out: Path) -> 
     assert metrics["thresholds"] == {}
     assert "risk" not in metrics
     assert model.manifest.risk == shipped.manifest.risk
-    assert "distress: the curve is kept" in (model.path / CARD).read_text()
+    assert "distress: the curve is kept" in model_card(model.manifest)
 
-    assert evaluate(str(model.path), "manifest", data, "test", "distress", None)["n"] == 8
+    write_model_folder(out / "of_lines", model.manifest, model.tensors, "")
+    assert evaluate(str(out / "of_lines"), "manifest", data, "test", "distress", None)["n"] == 8
 
 
 def test_all_trains_what_there_are_rows_for_and_nothing_twice(data: Path, out: Path) -> None:
@@ -168,8 +190,8 @@ def test_all_trains_what_there_are_rows_for_and_nothing_twice(data: Path, out: P
     assert {part: (out / part / f"{part}.safetensors").stat().st_mtime_ns for part in alone} == written
     assert same(model, read_model_folder(SHIPPED), "face")
     assert all(same(model, folder, part) for part, folder in alone.items())
-    assert model.manifest.metrics["own"]["parts"] == ["speech", "text"]
-    assert set(model.manifest.metrics["fusion"]["subsets"]) == {"video"}
+    assert model.manifest.metrics["own"]["parts"] == ["speech"]
+    assert set(model.manifest.metrics["fusion"]["subsets"]) == {"video", "text", "video+text"}
     assert evaluate(str(model.path), "manifest", data, "test", None, None)["n"] == 8
 
 
@@ -240,6 +262,55 @@ def test_too_few_rows_are_said_and_begin_nothing(tmp_path: Path, task: str, rows
     assert not list((tmp_path / "out").rglob("training.json"))
 
 
+def spoilt_run(out: Path, shipped: ModelFolder) -> None:
+    """What training leaves, of a text part that answers happiness to everything."""
+    tensors = {name: tensor.clone() for name, tensor in shipped.tensors["text"].items()}
+    for network in ("english", "multilingual"):
+        tensors[f"{network}.emotion.bias"][EMOTIONS.index("happiness")] = 100.0
+    (out / "text").mkdir(parents=True)
+    save_file(tensors, out / "text" / "text.safetensors")
+    rows: dict[str, NDArray[Any]] = {"logits7": np.zeros((0, 7), np.float32), "label7": np.zeros(0, np.int64)}
+    risks = {f"risk_{risk}_{kind}": np.zeros(0, np.float32) for risk in RISKS for kind in ("labels", "logits")}
+    np.savez(out / "text" / "valid_logits.npz", allow_pickle=False, **rows, **risks)
+    (out / "text" / "metrics.json").write_text(json.dumps({"data": "manifest", "rows": {"train": 40, "valid": 0}}))
+
+
+def test_a_part_that_became_worse_is_shown_beside_the_shipped_one_which_stays(tmp_path: Path) -> None:
+    shipped = read_model_folder(SHIPPED)
+    spoilt_run(tmp_path / "runs", shipped)
+    said = {
+        "joy": "what a lovely day I am so happy",
+        "sad": "she died and I miss her",
+        "angry": "this is infuriating!",
+    }
+    rows = [f"{n},test,,,{text} {n},{label}," for n, (label, text) in enumerate([*said.items()] * 8)]
+    model = better_model(manifest(tmp_path / "data", rows), tmp_path / "runs", ["text"])
+    assert same(model, shipped, "text")
+    own = model.manifest.metrics["own"]
+    assert (own["parts"], own["held_out"]["splits"]) == ([], ["test"])
+    found = own["compared"]["text"]["emotion"]
+    assert (found["rows"], found["better_in"]) == (24, 0)
+    assert found["after"][0] == pytest.approx(1 / 3, abs=1e-3)
+    assert found["before"][0] > 0.9
+    assert found["change"][2] < 0
+    assert "no row of the split valid is labelled with emotion" in own["calibration"][0]
+    written = io.StringIO()
+    print_comparison(own, Console(file=written, width=80))
+    assert "text: not better, the shipped part stays" in written.getvalue()
+    assert max(map(len, written.getvalue().splitlines())) <= 80
+
+
+def test_the_smallest_amounts_stand_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for amount in (
+        f"with fewer than {LEAST_HELD_OUT}, valid too",
+        f"from {LEAST_ROWS} rows of valid on, {LEAST_OF_LABEL} or more of each of two labels",
+        f"from {LEAST_OF_RISK} lines with it and {LEAST_OF_RISK} without",
+    ):
+        assert amount in told
+
+
 def answered(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
     shown = rng.normal(0, 1, (len(labels), len(EMOTIONS))) + 3 * np.eye(len(EMOTIONS))[labels]
     return shown.astype(np.float32)
@@ -259,7 +330,7 @@ def test_a_risk_is_calibrated_anew_where_there_are_enough_lines(tmp_path: Path, 
     np.savez(run / "valid_logits.npz", allow_pickle=False, **arrays)
     (run / "metrics.json").write_text(json.dumps({"data": "manifest", "rows": {"train": 9, "valid": 70}}))
     save_file(dict(shipped.tensors["text"]), run / "text.safetensors")
-    made = with_own_parts(tmp_path, ["text"], tmp_path / "model")
+    made = with_own_parts(shipped, tmp_path, ["text"]).manifest
     fitted = [risk for risk in RISKS if made.risk.heads[risk] != shipped.manifest.risk.heads[risk]]
     assert fitted == (["distress"] if each >= LEAST_OF_RISK else [])
     assert made.risk.levels == shipped.manifest.risk.levels
