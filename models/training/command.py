@@ -73,8 +73,9 @@ def train(task: str, data: Path, out: Path, config: Path | None = None) -> Path:
     except (TrainingError, ManifestError, ModelError, OutFolderError):
         raise
     except (OSError, SafetensorError, ValueError) as wrong:  # of readers, which name the file, and of a full disk
-        nameless = isinstance(wrong, SafetensorError) or (isinstance(wrong, OSError) and wrong.filename is None)
-        raise TrainingError(f"{out}: {wrong}" if nameless else str(wrong)) from wrong
+        if isinstance(wrong, SafetensorError) or (isinstance(wrong, OSError) and wrong.filename is None):
+            raise OutFolderError(f"{out}: {wrong}") from wrong
+        raise TrainingError(str(wrong)) from wrong
 
 
 def _known(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Path:
