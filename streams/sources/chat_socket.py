@@ -1,8 +1,9 @@
 """Chat over a Unix or TCP socket: many clients at once, one message a line.
 
 One thread serves all clients, since a message is a few bytes. When messages are not taken, none is read, and the
-clients wait in their own `send`: chat is never dropped. Nothing is answered. Left out: TLS and authentication; bind to
-loopback or a Unix socket, whose file mode says who may speak.
+clients wait in their own `send`: chat is never dropped, and what was sent before it is stopped is still read. Nothing
+is answered. A Unix socket is for its owner and group, and listened on anew where its file was removed; clients that are
+connected stay. Left out: TLS and authentication; bind to loopback or a Unix socket.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from streams.telemetry import Telemetry
 log = structlog.get_logger(__name__)
 
 _CHUNK_BYTES = 64 * 1024
+_MODE = 0o660  # who may speak, whatever the umask
 _MAX_CLIENTS = 256  # file descriptors, of which a service has 1024 unless told otherwise
 
 
@@ -44,6 +46,8 @@ class SocketChat:
         self._ticker = Ticker(clock)
         self._selector: selectors.BaseSelector | None = None
         self._server: socket.socket | None = None
+        self._file: tuple[int, int] | None = None
+        """Device and inode of the Unix socket's file."""
         self._clients: dict[socket.socket, LineBuffer] = {}
 
     @property
@@ -53,27 +57,21 @@ class SocketChat:
         return bound[1] if isinstance(bound, tuple) else None
 
     def open(self) -> None:
-        try:
-            self._server = _listening(self._address)
-        except OSError as error:
-            raise SourceError(f"{self._title}: cannot be listened on: {error.strerror or error}") from error
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._server, selectors.EVENT_READ)
+        self._listen(self._selector)
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
-        server, selector = self._server, self._selector
-        if server is None or selector is None:
+        selector = self._selector
+        if self._server is None or selector is None:
             raise SourceError(f"{self._title}: is closed")
         while not stop.is_set():
-            for key, _ in selector.select(TICK_S):
-                if key.fileobj is server:
-                    if not self._accept(server, selector):
-                        self._clock.wait(stop, TICK_S)  # the selector would report the same client again at once
-                else:
-                    self._receive(key.fileobj, emit)  # type: ignore[arg-type]  # only sockets are registered
+            self._serve(selector, TICK_S, emit, stop)
             if self._ticker.is_due():
                 for progress in self._receiver.silence():
                     emit(progress)
+                self._follow(selector)
+        self._serve(selector, 0.0, emit, stop)  # clients that connected before it was stopped
+        self._serve(selector, 0.0, emit, stop)  # what they, and the others, had sent
 
     def close(self) -> None:
         for client in list(self._clients):
@@ -81,11 +79,36 @@ class SocketChat:
         if self._server is not None:
             self._server.close()
             self._server = None
-            if isinstance(self._address, Path):
+            if isinstance(self._address, Path) and _identity(self._address) == self._file:
                 self._address.unlink(missing_ok=True)
         if self._selector is not None:
             self._selector.close()
             self._selector = None
+
+    def _listen(self, selector: selectors.BaseSelector) -> None:
+        try:
+            self._server = _listening(self._address)
+        except OSError as error:
+            raise SourceError(f"{self._title}: cannot be listened on: {error.strerror or error}") from error
+        self._file = _identity(self._address) if isinstance(self._address, Path) else None
+        selector.register(self._server, selectors.EVENT_READ)
+
+    def _follow(self, selector: selectors.BaseSelector) -> None:
+        """Listens anew where the socket's file is gone; SourceError where it cannot, or another took its place."""
+        if self._server is None or not isinstance(self._address, Path) or _identity(self._address) == self._file:
+            return
+        log.warning("the socket's file was removed; it is made anew", source=self.name)
+        selector.unregister(self._server)
+        self._server.close()
+        self._server = None
+        self._listen(selector)
+
+    def _serve(self, selector: selectors.BaseSelector, wait_s: float, emit: Emit, stop: threading.Event) -> None:
+        for key, _ in selector.select(wait_s):
+            if key.fileobj is not self._server:
+                self._receive(key.fileobj, emit)  # type: ignore[arg-type]  # only sockets are registered
+            elif not self._accept(self._server, selector):
+                self._clock.wait(stop, TICK_S)  # the selector would report the same client again at once
 
     def _accept(self, server: socket.socket, selector: selectors.BaseSelector) -> bool:
         """False where a client cannot be accepted now, though it may be waiting."""
@@ -141,12 +164,23 @@ def _listening(address: Path | tuple[str, int]) -> socket.socket:
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_abandoned(address)
+        os.fchmod(server.fileno(), 0)  # until its mode is set, its file is nobody's
         server.bind(str(address))
+        address.chmod(_MODE)
         server.listen()
     except OSError:
         server.close()
         raise
     return server
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode; None where there is no such file."""
+    try:
+        there = path.lstat()
+    except OSError:
+        return None
+    return there.st_dev, there.st_ino
 
 
 def _remove_abandoned(path: Path) -> None:

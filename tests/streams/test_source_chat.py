@@ -1,5 +1,6 @@
 import os
 import socket
+import stat
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -312,6 +313,62 @@ def test_a_unix_socket_is_taken_over_from_a_killed_service_and_removed_at_the_en
         client.sendall(b"hello\n")
         reading.wait_for_lines(b"hello")
     assert not path.exists()
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_a_unix_socket_is_for_its_owner_and_group_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    path = tmp_path / "chat.sock"
+    source = socket_chat(f"unix:{path}")
+    before = os.umask(umask)
+    try:
+        source.open()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    source.close()
+
+
+def test_a_unix_socket_whose_file_is_removed_is_made_anew_and_its_clients_stay(tmp_path: Path) -> None:
+    path = tmp_path / "chat.sock"
+    with Reading(socket_chat(f"unix:{path}")) as reading, socket.socket(socket.AF_UNIX) as old:
+        old.connect(str(path))
+        old.sendall(b"one\n")
+        reading.wait_for_lines(b"one")
+        path.unlink()
+        reading.wait_for(path.exists)
+        with socket.socket(socket.AF_UNIX) as new:
+            reading.wait_for(lambda: new.connect_ex(str(path)) == 0)
+            old.sendall(b"two\n")
+            reading.wait_for_lines(b"one", b"two")
+            new.sendall(b"three\n")
+            reading.wait_for_lines(b"one", b"two", b"three")
+    assert not path.exists()
+
+
+def test_a_unix_socket_whose_name_another_service_took_is_broken_and_left_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "chat.sock"
+    source, other = socket_chat(f"unix:{path}"), socket_chat(f"unix:{path}")
+    source.open()
+    path.unlink()
+    other.open()
+    with pytest.raises(SourceError, match="cannot be listened on"):
+        source.read(lambda item: None, threading.Event())
+    source.close()
+    assert path.exists()
+    other.close()
+
+
+def test_what_was_sent_before_it_is_stopped_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "chat.sock"
+    source, stop, items = socket_chat(f"unix:{path}"), threading.Event(), list[Item]()
+    source.open()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"one last line\n")
+        stop.set()
+        source.read(items.append, stop)
+    source.close()
+    assert [item.payload for item in items if isinstance(item, Record)] == [b"one last line"]
 
 
 def test_a_unix_socket_that_is_in_use_is_left_to_its_owner(tmp_path: Path) -> None:
