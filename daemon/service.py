@@ -3,9 +3,6 @@
 The main thread owns the life of it all: it starts the parts in order (HTTP first, so that probes get an answer while
 the model is imported and warms up; sources last), watches them, tells systemd, and drains them in the order the data
 flows. A service whose sources have all ended drains by itself.
-
-systemd counts it as started once it is warm and a source is open: one that is away must not have the others killed.
-`/readyz` says more: it is false while a source that is `required` is away or has failed.
 """
 
 import contextlib
@@ -19,6 +16,7 @@ import structlog
 from daemon import signals
 from daemon.config import Config
 from daemon.config.values import split_address
+from daemon.drain import DrainDeadline
 from daemon.exit_codes import ExitCode
 from daemon.feed import EventFeed
 from daemon.http import Health, HttpServer, Posted, build_app
@@ -26,6 +24,7 @@ from daemon.http_access import Access, RefusalReason
 from daemon.instruments import Instruments
 from daemon.lifecycle import LifecycleState, moved
 from daemon.pipeline import Message, Tally
+from daemon.readiness import Readiness
 from daemon.sdnotify import ServiceNotifier
 from daemon.wiring import Endpoints, build_endpoints, limits
 from streams.channel import Inlet
@@ -68,6 +67,8 @@ class Service:
         self._inlet: Inlet[Message] = Inlet(self._clock, self._metrics)
         self._stop = threading.Event()
         self._stopped_status: int = ExitCode.OK
+        self._abandoned = False
+        self._published_predictions = 0
         self._notifier = ServiceNotifier.from_environment()
         self._feed = EventFeed()
         self._state = LifecycleState.STARTING
@@ -77,11 +78,11 @@ class Service:
             self._inlet.channel(feed.source.name, feed.policy, feed.capacity, feed.source.live)
             for feed in endpoints.feeds
         ]
-        self._optional = {feed.source.name for feed in endpoints.feeds if not feed.required}
         self._runners = [
             SourceRunner(feed.source, channel.put, self._clock, self._metrics)
             for feed, channel in zip(endpoints.feeds, self._channels, strict=True)
         ]
+        self._readiness = Readiness(self._runners, [feed.source.name for feed in endpoints.feeds if not feed.required])
         self._posted_chat = next((feed.source for feed in endpoints.feeds if isinstance(feed.source, PostedChat)), None)
         for channel in self._channels:
             self._metrics.watch_channel(f"source.{channel.name}", channel.depth)
@@ -102,6 +103,7 @@ class Service:
         self._watch_over(scoring)
         self._move(LifecycleState.DRAINING)
         drained = self._drain(scoring)
+        self._notifier.stopping("stopping")
         scoring.stop()
         self._leave_logs()
         self._move(LifecycleState.STOPPED)
@@ -116,6 +118,11 @@ class Service:
 
     def stop(self) -> None:
         """Asks the service to drain; from any thread or signal handler."""
+        self._stop.set()
+
+    def abandon(self) -> None:
+        """Ends it without finishing anything, as nobody takes what it publishes; from any thread."""
+        self._abandoned = True
         self._stop.set()
 
     def handle_signals(self, *, unfinished: bool = False) -> None:
@@ -157,11 +164,7 @@ class Service:
         reasons = list(self.live().reasons)
         if self._state not in (LifecycleState.OPENING, LifecycleState.RUNNING):
             reasons.append(f"the daemon is {self._state}")
-        reasons += [
-            reason
-            for runner in self._runners
-            if runner.source.name not in self._optional and (reason := _away(runner)) is not None
-        ]
+        reasons += self._readiness.reasons()
         return Health(not reasons, tuple(reasons))
 
     def status(self) -> dict[str, Any]:
@@ -178,7 +181,7 @@ class Service:
                     "name": runner.source.name,
                     "state": runner.state,
                     "error": disclosed(runner.error) if runner.error else None,
-                    "required": runner.source.name not in self._optional,
+                    "required": self._readiness.is_required(runner.source.name),
                 }
                 for runner in self._runners
             ],
@@ -222,6 +225,7 @@ class Service:
         return server
 
     def _published(self, prediction: Prediction, line: bytes) -> None:
+        self._published_predictions += 1
         self._feed.publish("prediction", prediction.id, line.decode())
         self._watch(prediction)
 
@@ -238,40 +242,35 @@ class Service:
             ready = self.ready().ok
             if ready != (self._state is LifecycleState.RUNNING):
                 self._move(LifecycleState.RUNNING if ready else LifecycleState.OPENING)
-            away = [reason for runner in self._runners if (reason := _away(runner)) is not None]
-            previous, status = status, "; ".join(("scoring" if len(away) < len(self._runners) else "waiting", *away))
+            previous, status = status, self._readiness.status()
             live = self.live().ok
-            if not started:
-                started = self._tell_start(status, live, len(away) < len(self._runners))
-            elif status != previous:
+            if started and status != previous:
                 self._notifier.status(status)
+            elif not started and self._readiness.is_open:
+                self._notifier.ready(status)
+                started = True
+            elif not started and live:
+                self._notifier.starting(status, _STARTED_WITHIN_S)
             if live:
                 self._notifier.alive()
 
-    def _tell_start(self, status: str, live: bool, is_open: bool) -> bool:
-        """Tells systemd that it has started, once a source is open; whether it has."""
-        if is_open:
-            self._notifier.ready(status)
-        elif live:
-            self._notifier.starting(status, _STARTED_WITHIN_S)
-        return is_open
-
     def _drain(self, scoring: "Scoring") -> bool:
         """Whether everything under way was finished within the deadline."""
-        self._notifier.stopping("draining")
-        deadline_ns = self._clock.monotonic_ns() + round(self._config.lifecycle.drain_timeout_s * NS_PER_S)
+        deadline = DrainDeadline(self._clock, self._config.lifecycle.drain_timeout_s, self._stop)
+        if self._stop.is_set():
+            self._notifier.stopping("draining")  # from here on systemd counts the seconds too
         for log_source in self._logs():
             log_source.drain()
         others = [runner for runner in self._runners if not isinstance(runner.source, KafkaSource)]
         for runner in others:
             runner.stop()
         for runner in others:
-            runner.join(min(_SOURCE_STOP_S, self._left_s(deadline_ns)))
+            runner.join(min(_SOURCE_STOP_S, deadline.left_s()))
         for channel in self._channels:
             channel.close()
         scoring.drain()
-        while not scoring.drained(min(_WATCH_S, self._left_s(deadline_ns))):
-            if self._left_s(deadline_ns) == 0 or scoring.broken:
+        while not self._abandoned and not scoring.drained(min(_WATCH_S, deadline.left_s(self._progress(scoring)))):
+            if scoring.broken or deadline.left_s(self._progress(scoring)) == 0:
                 log.error("not everything was published before the drain ended", under_way=scoring.under_way)
                 return False
             if self.live().ok:
@@ -288,8 +287,8 @@ class Service:
     def _logs(self) -> list[KafkaSource]:
         return [runner.source for runner in self._runners if isinstance(runner.source, KafkaSource)]
 
-    def _left_s(self, deadline_ns: int) -> float:
-        return max(0.0, (deadline_ns - self._clock.monotonic_ns()) / NS_PER_S)
+    def _progress(self, scoring: "Scoring") -> tuple[int, ...]:
+        return (self._published_predictions, scoring.under_way, *(channel.depth() for channel in self._channels))
 
     def _exit_status(self, scoring: "Scoring", drained: bool) -> int:
         if scoring.broken:
@@ -310,15 +309,6 @@ class Service:
         self._metrics.lifecycle(to)
         self._notifier.status(to)
         log.info("lifecycle", state=to)
-
-
-def _away(runner: SourceRunner) -> str | None:
-    """Why nothing comes from a source, if it is not open and has not ended well; its error is shown without content."""
-    if runner.state is SourceState.RUNNING:
-        return runner.source.unready() if isinstance(runner.source, KafkaSource) else None
-    if runner.state.is_final and runner.state is not SourceState.FAILED:
-        return None
-    return f"source {runner.source.name} is {runner.state}" + (f": {disclosed(runner.error)}" if runner.error else "")
 
 
 def run(config: Config) -> int:

@@ -1,13 +1,15 @@
 """The daemon put together, with the model that is shipped and a source in memory."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jsonschema
 import pytest
 
-from daemon.config import Config, Http, Model
+from daemon.config import Config, Http, Lifecycle, Model
 from daemon.exit_codes import ExitCode
 from daemon.instruments import Instruments
 from daemon.sdnotify import ServiceNotifier
@@ -19,6 +21,7 @@ from streams.channel import Policy
 from streams.predictions import Prediction, json_schema
 from streams.records import EndOfSession, Item, Modality, Record
 from streams.sinks.base import SinkError
+from streams.sinks.json_lines import JsonLines
 from streams.sources.base import Emit, SourceError
 from tests.streams.making import ns
 
@@ -319,6 +322,40 @@ def test_predictions_that_were_refused_leave_the_status_of_a_drain_alone() -> No
     source.may_end.set()
     main.join(_PATIENCE_S)
     assert exits == [ExitCode.OK]
+
+
+@pytest.mark.usefixtures("started_cold")
+def test_a_reader_that_leaves_ends_it_without_an_error_and_without_scoring_the_rest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    config, source = Config(http=Http(bind=""), model=Model(device="cpu")), at_once(InMemory(chat()))
+    sink = JsonLines("stdout", writing, reader_left=lambda: daemon.abandon())
+    daemon = Service(config, stored_endpoints(config, SourceFeed(source, Policy.BLOCK, 64), sink), Instruments())
+    assert daemon.run() == ExitCode.OK
+    os.close(writing)
+    heard = capsys.readouterr()
+    assert "error" not in heard.out + heard.err
+
+
+@pytest.mark.usefixtures("started_cold")
+def test_input_that_has_ended_is_scored_to_its_end_however_long_the_drain_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sink, scores = Kept(), AffectModel.fuse
+
+    def slowly(model: AffectModel, windows: Any) -> Any:
+        threading.Event().wait(0.3)
+        return scores(model, windows)
+
+    monkeypatch.setattr(AffectModel, "fuse", slowly)
+    config = Config(
+        http=Http(bind=""), model=Model(device="cpu", batch_rows=1), lifecycle=Lifecycle(drain_timeout_s=0.1)
+    )
+    feed = SourceFeed(at_once(InMemory(chat())), Policy.BLOCK, 64)
+    daemon = Service(config, stored_endpoints(config, feed, sink), Instruments())
+    assert (daemon.run(), len(sink.predictions)) == (ExitCode.OK, 7)
 
 
 def test_a_device_that_computes_nothing_any_more_ends_it_and_the_exit_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,26 @@ def test_a_truncated_file_is_named_and_the_others_are_scored(session: Path, tmp_
     assert {each["session"] for each in predictions(done.stdout).values()} >= {"talk"}
 
 
+def test_files_that_are_not_there_are_named_before_a_model_is_loaded(tmp_path: Path) -> None:
+    names = ["gone.mp4", "away.chat.jsonl"]
+    code = (
+        "import sys; from daemon.cli import main; status = main(sys.argv[1:]); "
+        "print([name for name in ('torch', 'sklearn', 'onnxruntime') if name in sys.modules]); sys.exit(status)"
+    )
+    command = [sys.executable, "-c", code, "replay", *(str(tmp_path / name) for name in names)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=MOST_S, check=False)
+    assert (done.returncode, done.stdout) == (65, "[]\n")
+    assert all(f"{tmp_path / name}: No such file or directory" in done.stderr for name in names)
+
+
+def test_a_reader_that_leaves_ends_a_replay_quietly(session: Path) -> None:
+    command = f"{sys.executable} -m daemon replay {session} --set log.level=warning | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=MOST_S, check=False)
+    first, status = done.stdout.splitlines()
+    assert json.loads(first)["session"] == "talk"
+    assert (status, done.stderr) in (("141", ""), ("0", "")), "0: all was written before head had left"
+
+
 def test_a_wav_without_sound_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "empty.wav").write_bytes(b"")
     done = affectd("replay", tmp_path / "empty.wav")
