@@ -2,14 +2,28 @@
 
 Everything else is handed a `Clock`, so that tests run in virtual time. Wall time is integer nanoseconds since the Unix
 epoch, UTC, and is what events are stamped with; monotonic time is for measuring how long something took.
+
+Problem: the machine's wall clock may step, by an hour and back a moment later, and what was stamped in between makes
+all that follows late. Rule: wall time is time since boot, which is steady, plus an offset. The offset follows a small
+change of the wall clock at once, and a step only when it has lasted for a minute. NTP slews both clocks alike, and time
+since boot goes on while the machine is suspended, so that waking up is no step. A step back that lasts is left to
+`streams.sessions`.
 """
 
 import threading
 import time
 from typing import Protocol
 
+import structlog
+
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+
+log = structlog.get_logger(__name__)
+
+_STEP_NS = 250 * NS_PER_MS  # half the usual disorder bound: less makes nothing late
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # only Linux counts suspension
+_LASTING_NS = 60 * NS_PER_S  # longer than clocks are wrong by mistake, soon after they were set on purpose
 
 
 class Clock(Protocol):
@@ -28,11 +42,37 @@ class Clock(Protocol):
         ...
 
 
+class SteadyTime:
+    """Wall time without steps that do not last. Any thread may read it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._offset_ns: int | None = None
+        self._stepped_to_ns = 0
+        self._stepped_at_ns: int | None = None
+
+    def at(self, wall_ns: int, boot_ns: int) -> int:
+        """What to take for the wall time, where the clocks show `wall_ns` and `boot_ns` (since boot)."""
+        with self._lock:
+            offset_ns = wall_ns - boot_ns
+            if self._offset_ns is None or abs(offset_ns - self._offset_ns) <= _STEP_NS:
+                self._offset_ns, self._stepped_at_ns = offset_ns, None
+            elif self._stepped_at_ns is None or abs(offset_ns - self._stepped_to_ns) > _STEP_NS:
+                self._stepped_to_ns, self._stepped_at_ns = offset_ns, boot_ns
+            elif boot_ns - self._stepped_at_ns >= _LASTING_NS:
+                step_s = round((offset_ns - self._offset_ns) / NS_PER_S, 3)
+                log.warning("the machine's clock was set; event times follow it now", step_s=step_s)
+                self._offset_ns, self._stepped_at_ns = offset_ns, None
+            return boot_ns + self._offset_ns
+
+
 class SystemClock:
-    """The machine's own clocks."""
+    """The machine's own clocks; the wall clock as `SteadyTime` has it, alike for the whole process."""
+
+    _steady = SteadyTime()
 
     def wall_ns(self) -> int:
-        return time.time_ns()
+        return self._steady.at(time.time_ns(), time.clock_gettime_ns(_SINCE_BOOT))
 
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()
@@ -69,3 +109,8 @@ class ManualClock:
         with self._lock:
             self._wall_ns += round(seconds * NS_PER_S)
             self._monotonic_ns += round(seconds * NS_PER_S)
+
+    def set_wall(self, wall_ns: int) -> None:
+        """Sets the wall clock, forward or back, as a person or NTP does; the monotonic clock goes on."""
+        with self._lock:
+            self._wall_ns = wall_ns

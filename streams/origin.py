@@ -33,6 +33,23 @@ DEVICE: Origin = _Device()
 STORED: Origin = _Stored()
 """A file that is read from its beginning to its end."""
 
+NO_LATEST_NS = 2**63 - 1
+"""Of a file, whose event times are all there is to go by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How an event reached the timeline.
+
+    now_ns: monotonic. latest_ns: it cannot have happened later: when it was written to its log, or received from a
+    device. An event time after that comes from a clock that is ahead, and proves nothing about the present.
+    """
+
+    source: str
+    origin: Origin
+    now_ns: int
+    latest_ns: int = NO_LATEST_NS
+
 
 @dataclass(slots=True)
 class LogTime:

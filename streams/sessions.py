@@ -2,7 +2,8 @@
 
 A session ends when every feed of it has ended, or when it has been idle for `session_timeout`. What remains of it is
 one number, the last window closed, kept for the most recent sessions so that a window is never published twice when
-the session comes back. Of a session from a log it is the ledger that remembers; such a session is never closed before
+the session comes back. Where the wall clock is set back, sessions of devices begin anew, since all that they say from
+then on would be late. Of a session from a log it is the ledger that remembers; such a session is never closed before
 its time, but dropped when its partitions go elsewhere, since the log holds all of it.
 """
 
@@ -15,7 +16,7 @@ import structlog
 from streams.clock import NS_PER_S, Clock
 from streams.delivery.ledger import Ledger, Stake
 from streams.events import Event, Unit
-from streams.origin import DEVICE, STORED, LogTime, Origin
+from streams.origin import DEVICE, NO_LATEST_NS, STORED, Arrival, LogTime, Origin
 from streams.records import Coordinates, Modality, Partition
 from streams.telemetry import Telemetry
 from streams.timeline import ClosedWindow, SessionTimeline, TimelineConfig
@@ -24,6 +25,7 @@ from streams.watermark import NEVER_NS
 log = structlog.get_logger(__name__)
 
 _REMEMBERED_SESSIONS = 100_000  # at about 100 bytes each: 10 MB at most
+_SET_BACK_NS = 2 * NS_PER_S  # less is waited for: it makes a few events late and repeats no window
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,10 @@ class Sessions:
     _over: list[str] = field(default_factory=list)
     _stakes: dict[int, Stake] = field(default_factory=dict)
     _logs: dict[Partition, LogTime] = field(default_factory=dict)
-    _misplaced: set[str] = field(default_factory=set)
-    """Sessions that records of two partition numbers came for; told once."""
+    _wall_ns: int = NEVER_NS
+    """The wall time of the last tick."""
+    _set_back: bool = False
+    """Whether the wall clock was ever set back."""
 
     def __len__(self) -> int:
         return len(self._live)
@@ -66,7 +70,9 @@ class Sessions:
         """Takes one event of a device or a file; returns the units it made final."""
         timeline = self._live.get(event.session) or self._open(event.session)
         now_ns = self.clock.monotonic_ns()
-        timeline.add(event, source, now_ns, origin)
+        latest_ns = event.received_ns if origin is DEVICE else NO_LATEST_NS
+        timeline.add(event, Arrival(source, origin, now_ns, latest_ns))
+        self._warn_of_lateness(timeline, event, source)
         return timeline.advance(now_ns)
 
     def add_logged(self, event: Event, source: str, at: Coordinates) -> list[Unit]:
@@ -78,7 +84,8 @@ class Sessions:
         origin.read(at.written_ns)
         timeline = self._live.get(event.session) or self._open(event.session, stake)
         now_ns = self.clock.monotonic_ns()
-        last = timeline.add(event, source, now_ns, origin)
+        last = timeline.add(event, Arrival(source, origin, now_ns, at.written_ns))
+        self._warn_of_lateness(timeline, event, source, at)
         claim = timeline.claim
         if last is None or claim is None or claim.stake is not stake:
             self._warn_of_partitions(timeline, at)
@@ -136,12 +143,12 @@ class Sessions:
     def tick(self) -> list[Unit]:
         """Lets time pass: closes windows of idle sessions, ends those idle too long. Call several times a second."""
         now_ns = self.clock.monotonic_ns()
-        units = []
+        units = self._follow_wall_clock(now_ns)
         for timeline in list(self._live.values()):
             timed_out = timeline.watermark.abandoned(now_ns, self.session_timeout_ns)
-            over = "idle" if timed_out and not timeline.watermark.ended else None
-            units += timeline.advance(now_ns, over)
+            units += timeline.advance(now_ns)
             self._settle(timeline)
+            timed_out = timed_out and timeline.settled  # what is ahead of its time still waits for it
             if (timed_out or timeline.watermark.ended) and not timeline.closed:
                 self._end(timeline)
         return units
@@ -182,6 +189,24 @@ class Sessions:
             watermark_lag_s=(wall_ns - min(watermarks)) / NS_PER_S if watermarks else 0.0,
         )
 
+    def _follow_wall_clock(self, now_ns: int) -> list[Unit]:
+        """Begins sessions of devices anew that are ahead of a wall clock that was set back; returns units to encode."""
+        before_ns, self._wall_ns = self._wall_ns, self.clock.wall_ns()
+        until_ns = self._wall_ns + _SET_BACK_NS
+        if before_ns > until_ns:
+            log.warning(
+                "the clock was set back: what devices say is told from then on",
+                by_s=(before_ns - self._wall_ns) / NS_PER_S,
+            )
+            self._set_back = True
+            kept = ((s, index) for s, index in self._ended.items() if self.config.grid.start_ns(index) <= until_ns)
+            self._ended = OrderedDict(kept)
+        if not self._set_back:
+            return []
+        # At every tick from then on: records from before may still have been on their way.
+        ahead = [t for t in self._live.values() if t.watermark.of_devices and t.watermark.time_ns > until_ns]
+        return [unit for timeline in ahead for unit in timeline.begin_anew(now_ns)]
+
     def _open(self, session: str, stake: Stake | None = None) -> SessionTimeline:
         if stake is None:
             claim, open_from = None, self._ended.pop(session, None)
@@ -213,9 +238,9 @@ class Sessions:
 
     def _warn_of_partitions(self, timeline: SessionTimeline, at: Coordinates) -> None:
         stake = timeline.claim.stake if timeline.claim else None
-        if stake is None or stake.number == at.partition.number or timeline.session in self._misplaced:
+        if stake is None or stake.number == at.partition.number or "partitions" in timeline.warned_of:
             return
-        self._misplaced.add(timeline.session)
+        timeline.warned_of.add("partitions")
         log.warning(
             "a session is in two partitions: its producers must choose partitions by the same rule",
             topic=at.partition.topic,
@@ -224,10 +249,27 @@ class Sessions:
             other_partition=stake.number,
         )
 
+    def _warn_of_lateness(
+        self, timeline: SessionTimeline, event: Event, source: str, at: Coordinates | None = None
+    ) -> None:
+        """Once a session, without its name: it may be a person's."""
+        if timeline.behind_ns is None or "lateness" in timeline.warned_of:
+            return
+        timeline.warned_of.add("lateness")
+        where = (
+            {} if at is None else {"topic": at.partition.topic, "partition": at.partition.number, "offset": at.offset}
+        )
+        log.warning(
+            "events of a session come after windows that they are in have closed; the first is told, all are counted",
+            source=source,
+            modality=event.modality,
+            behind_s=round(timeline.behind_ns / NS_PER_S, 3),
+            **where,
+        )
+
     def _end(self, timeline: SessionTimeline) -> None:
         del self._live[timeline.session]
         self._over.append(timeline.session)
-        self._misplaced.discard(timeline.session)
         if timeline.claim is not None:
             self.ledger.over(timeline.claim)
         elif timeline.open_from is not None:

@@ -21,7 +21,7 @@ from streams.assembly import FOREVER_NS, Assembler, FrameSampler, Lines, SoundSe
 from streams.clock import NS_PER_S
 from streams.delivery.ledger import Claim
 from streams.events import Event, Unit
-from streams.origin import Origin
+from streams.origin import Arrival
 from streams.placed import Units, first_from, place, starting_in, within
 from streams.records import Modality
 from streams.sequence import SequenceCheck
@@ -120,9 +120,16 @@ class SessionTimeline:
     units: dict[Modality, list[Unit]] = field(init=False)
     sequences: dict[Modality, SequenceCheck] = field(init=False)
     closed: deque[ClosedWindow] = field(default_factory=deque)
-    revisions: dict[int, int] = field(default_factory=dict)
+    revisions: dict[int, int] = field(init=False)
     """Windows closed and still in grace, with their last revision."""
-    newest_ns: int = NEVER_NS
+    newest_ns: int = field(init=False)
+    """How far event time has come, as far as it can be believed."""
+    furthest_ns: int = field(init=False)
+    """How far the events reach, those that are ahead of their time too."""
+    behind_ns: int | None = None
+    """How far the first event that missed a window was behind the watermark."""
+    warned_of: set[str] = field(default_factory=set)
+    """What has been told in the log, once for the session."""
     published_before: int | None = field(init=False)
     """Windows before this one were handed on when the session was here last: they are not handed on again."""
     never_before: int | None = field(init=False)
@@ -133,26 +140,45 @@ class SessionTimeline:
         if self.open_from is not None and self.claim is not None and self.claim.restored_through == self.open_from:
             self.open_from -= self.config.looks_back  # the log is read again from there on
         self.never_before = self.open_from
+        self._begin()
+
+    def _begin(self) -> None:
         self.watermark = Watermark(self.config.watermark)
         self.assemblers = self.config.assemblers(self.telemetry)
         self.units = {modality: [] for modality in Modality}
         self.sequences = {modality: SequenceCheck() for modality in Modality}
+        self.revisions = {}
+        self.newest_ns = self.furthest_ns = NEVER_NS
 
-    def add(self, event: Event, source: str, now_ns: int, origin: Origin) -> int | None:
-        """Takes one event from `source`; one that only closed windows contain is counted and dropped.
+    def begin_anew(self, now_ns: int) -> list[Unit]:
+        """Closes every window and forgets event time, which was that of a clock that has been set back.
+
+        Returns the units to encode. Not for a session of a log.
+        """
+        units = self.advance(now_ns, "end")
+        self.open_from = self.published_before = self.never_before = None
+        self._begin()
+        return units
+
+    def add(self, event: Event, arrival: Arrival) -> int | None:
+        """Takes one event; one that only closed windows contain is counted and dropped.
 
         Returns the last window that the event can matter to, be it as something looked back on; None if it was dropped.
         """
         until_ns = event.time_ns + event.duration_ns
-        self.watermark.event((source, event.modality), until_ns, now_ns, origin)
-        self.newest_ns = max(self.newest_ns, until_ns)
+        # Sound may be written while it goes on; of how long it lasts no more than the bound is believed.
+        lasts_ns = min(event.duration_ns, self.config.watermark.disorder_bound_ns)
+        proved_ns = min(until_ns, arrival.latest_ns + lasts_ns)
+        self.watermark.event((arrival.source, event.modality), proved_ns, arrival.now_ns, arrival.origin)
+        self.newest_ns = max(self.newest_ns, proved_ns)
+        self.furthest_ns = max(self.furthest_ns, until_ns)
         accepts_from, assembler = self._accepts_from(), self.assemblers[event.modality]
         last = self.config.grid.last_containing(assembler.reaches_ns(event))
         if accepts_from is not None and last < accepts_from:
-            self._drop(event.modality, last)
+            self._drop(event, last)
             return None
         if accepts_from is not None and self._first_missed(event) < accepts_from:
-            self.telemetry.late(event.modality)
+            self._late(event)
         if self.sequences[event.modality].repeats(event, self.telemetry):
             self.telemetry.dropped(event.modality, "repeat")
             return None
@@ -167,14 +193,24 @@ class SessionTimeline:
             return accepts_from
         return min(accepts_from, min(window.index for window in self.closed))
 
-    def _drop(self, modality: Modality, last: int) -> None:
+    @property
+    def settled(self) -> bool:
+        """Whether every window that events lie in has closed, those that are ahead too."""
+        return self.open_from is None or self.open_from > self.config.grid.last_containing(self.furthest_ns)
+
+    def _drop(self, event: Event, last: int) -> None:
         """Counts an event that no window takes any more; those up to `last`, the last that it is in, are closed."""
         restored = self.claim.restored_through if self.claim else None
         if restored is not None and last < restored:
-            self.telemetry.dropped(modality, "already_scored")
+            self.telemetry.dropped(event.modality, "already_scored")
         else:
-            self.telemetry.dropped(modality, "late")
-            self.telemetry.late(modality)
+            self.telemetry.dropped(event.modality, "late")
+            self._late(event)
+
+    def _late(self, event: Event) -> None:
+        self.telemetry.late(event.modality)
+        if self.behind_ns is None:
+            self.behind_ns = max(0, self.watermark.time_ns - event.time_ns)
 
     def _first_missed(self, event: Event) -> int:
         """The first window that the event is in and that was not scored before the session came to this instance."""

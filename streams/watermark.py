@@ -2,8 +2,9 @@
 
 The watermark is the time before which nothing more is expected. Each feed (one source's stream of one modality) bears
 witness in two ways: an event proves that time has come to it, less the disorder bound; progress is the source's own
-promise and needs no bound. The session's watermark is the least of its feeds' testimony, over the feeds that are not
-idle.
+promise and needs no bound. An event that is ahead of when it was written or received proves no more than that time: a
+producer's fast clock must not make everybody else late. It waits for its window. The session's watermark is the least
+of its feeds' testimony, over the feeds that are not idle.
 
 A feed is idle when it has been silent for `idle_after` by the time of where it comes from (`streams.origin`): the
 clock for a device, the log's own time for a log; a file's time stands still, so it is never idle. An idle feed leaves
@@ -14,7 +15,7 @@ The watermark never moves back, not even when an idle feed wakes up with older e
 
 from dataclasses import dataclass, field
 
-from streams.origin import Origin
+from streams.origin import DEVICE, Origin
 
 NEVER_NS = -(2**63)
 
@@ -76,6 +77,11 @@ class Watermark:
     def ended(self) -> bool:
         """Whether every feed has ended."""
         return all(feed.ended for feed in self.feeds.values())
+
+    @property
+    def of_devices(self) -> bool:
+        """Whether every feed is a device's, whose event times are those of the wall clock."""
+        return all(feed.origin is DEVICE for feed in self.feeds.values())
 
     def advance(self, now_ns: int) -> int:
         """Moves the watermark as far as the feeds allow at monotonic `now_ns`, and returns it."""

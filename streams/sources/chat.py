@@ -53,16 +53,16 @@ class ChatReceiver:
             return None
         now_ns = self._clock.wall_ns()
         self._heard_ns.pop(session, None)  # the dict is in order of last heard
-        self._heard_ns[session] = now_ns
+        self._heard_ns[session] = self._clock.monotonic_ns()
         return Record(session, Modality.TEXT, content_type, payload, now_ns if at_ns is None else at_ns, now_ns)
 
     def silence(self) -> Iterator[Progress]:
         """That the sessions heard lately have said all they said until now."""
-        now_ns = self._clock.wall_ns()
+        now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         for session in [name for name, heard_ns in self._heard_ns.items() if now_ns - heard_ns > _HEARD_LATELY_NS]:
             del self._heard_ns[session]
         for session in self._heard_ns:
-            yield Progress(session, Modality.TEXT, now_ns)
+            yield Progress(session, Modality.TEXT, wall_ns)
 
     def ends(self) -> Iterator[EndOfSession]:
         """The end of every session heard lately."""

@@ -12,7 +12,7 @@ from streams.events import Event, Unit
 from streams.records import Coordinates, Modality, Partition
 from streams.sessions import Sessions
 from streams.timeline import ClosedWindow, TimelineConfig
-from tests.streams.making import Counts, Stage, config, line, picture, sound, span_ns
+from tests.streams.making import Counts, Stage, config, line, ns, picture, sound, span_ns
 
 pytestmark = pytest.mark.property
 
@@ -78,21 +78,25 @@ def content(window: ClosedWindow) -> list[tuple[object, ...]]:
 
 @st.composite
 def logs(draw: st.DrawFn) -> Log:
-    """Records of two sessions, written up to the disorder bound out of order, as they are merged when read."""
+    """Records of two sessions, written up to the disorder bound out of order, as they are merged when read.
+
+    Some come from a clock that is ahead: they happen after they were written.
+    """
     made: list[tuple[float, Event]] = []
     for session in ("one", "two"):
         times = draw(st.lists(st.integers(0, 240), min_size=1, max_size=60))
         for tenth in sorted(times):
             at_s = tenth / 10
-            event = draw(st.sampled_from(KINDS))(at_s, session=session)
+            ahead_s = draw(st.sampled_from([0, 0, 0, 2, 50]))
+            event = draw(st.sampled_from(KINDS))(at_s + ahead_s, session=session)
             late_s = draw(st.integers(0, round(BOUND_S * 10) - 1)) / 10
             made.append((at_s + late_s, event))
     made.sort(key=lambda entry: entry[0])
     offsets = dict.fromkeys(PARTITIONS.values(), 0)
     log: Log = []
-    for _, event in made:
+    for written_s, event in made:
         partition = PARTITIONS[event.modality]
-        log.append((event, Coordinates(partition, offsets[partition], event.time_ns)))
+        log.append((event, Coordinates(partition, offsets[partition], ns(written_s))))
         offsets[partition] += 1
     return log
 

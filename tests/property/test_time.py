@@ -151,9 +151,13 @@ def test_a_session_is_cut_the_same_whatever_else_goes_on(
 
 
 sources = st.sampled_from(["camera", "phone"])
+ahead = st.builds(
+    lambda event, ahead_s: replace(event, received_ns=event.time_ns - span_ns(ahead_s)), events, st.floats(0, 60)
+)
+"""From a clock that is ahead: what happens is received before."""
 anything = st.lists(
     st.one_of(
-        st.tuples(st.just("event"), events, sources),
+        st.tuples(st.just("event"), st.one_of(events, ahead), sources),
         st.tuples(st.just("wait"), st.floats(0, 40), st.just("")),
         st.tuples(st.just("promise"), tenths, st.sampled_from(list(Modality))),
         st.tuples(st.just("end"), st.just(0.0), sources),
@@ -174,6 +178,24 @@ def happens(stage: Stage, move: tuple[str, Any, str]) -> None:
             stage.promise(Modality(modality), through_s, source="camera")
         case ("end", _, source):
             stage.end(source=source)
+
+
+@given(timelines, ahead, grids)
+def test_an_event_ahead_of_its_time_changes_no_window_but_those_it_is_in(
+    found: list[Event], early: Event, grid: tuple[float, float]
+) -> None:
+    """Devices send in order, and one of them is ahead; nothing it says makes anybody late."""
+    early = replace(early, time_ns=early.time_ns + span_ns(100))
+    stage, expected = Stage(settings(grid)), Stage(settings(grid))
+    expected.live(*found)
+    for event in sorted([*found, early], key=lambda event: event.received_ns):
+        stage.live(event)
+    stage.drain()
+    expected.drain()
+    reached_ns = ns(100)
+    before = [window for window in stage.windows if window.end_ns <= reached_ns]
+    assert held(before) == held(window for window in expected.windows if window.end_ns <= reached_ns)
+    assert not any(stage.counts.of["missed a window", modality] for modality in Modality)
 
 
 @given(anything, grids, st.sampled_from([0.0, 3.0, 30.0]))
@@ -218,7 +240,7 @@ def test_a_session_that_ends_leaves_nothing_but_one_number(moves: list[tuple[str
     stage = Stage(settings((4.0, 1.0), grace_s=3), timeout_s=20)
     for move in moves:
         happens(stage, move)
-    stage.wait(30, tick_s=5)
+    stage.wait(100, tick_s=5)
     assert len(stage.sessions) == 0
     assert stage.sessions.waiting() == 0
     assert all(isinstance(kept, int) for kept in stage.sessions._ended.values())

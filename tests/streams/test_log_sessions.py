@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from streams.delivery.checkpoint import session_digest
 from streams.delivery.ledger import Ledger, Stake
-from streams.events import Event
+from streams.events import Event, Line
 from streams.records import Coordinates, Modality, Partition
 from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, span_ns
 
@@ -81,6 +82,73 @@ def test_a_silent_modality_is_passed_by_the_time_of_the_log_and_not_by_the_clock
     assert stage.windows == []
     stage.silence(Modality.TEXT, 0.2)
     assert seconds(stage.windows[-1].end_ns) == 10
+
+
+def talk(stage: LogStage, ahead: dict[int, float]) -> None:
+    """A line a second for 20 s, written when it is said; those of `ahead` are stamped so much later."""
+    for at in range(20):
+        stage.log(line(at + ahead.get(at, 0.0), f"{at}"), written_s=at)
+
+
+def lines_scored(stage: LogStage) -> set[str]:
+    units = [unit for window in stage.windows for unit in window.units[Modality.TEXT]]
+    return {unit.payload.text for unit in units if isinstance(unit.payload, Line)}
+
+
+def test_a_line_from_a_clock_that_is_ahead_makes_no_other_late_and_waits_for_its_window(stage: LogStage) -> None:
+    talk(stage, ahead={3: 50.0})
+    assert stage.counts.of["missed a window", Modality.TEXT] == 0
+    assert seconds(stage.windows[-1].end_ns) == 18
+    stage.silence(Modality.TEXT, 30)
+    assert "3" not in lines_scored(stage)
+    stage.silence(Modality.TEXT, 30)
+    assert lines_scored(stage) == {f"{at}" for at in range(20)}
+    ahead = [seconds(window.start_ns) for window in stage.windows if seconds(window.end_ns) > 40]
+    assert ahead == [50, 51, 52, 53]
+
+
+def test_a_person_whose_clock_is_fast_takes_no_line_from_another(stage: LogStage) -> None:
+    talk(stage, ahead=dict.fromkeys(range(0, 20, 2), 20.0))
+    stage.silence(Modality.TEXT, 60)
+    assert stage.counts.of["missed a window", Modality.TEXT] == 0
+    assert lines_scored(stage) == {f"{at}" for at in range(20)}
+
+
+def test_a_record_ahead_of_its_time_is_held_until_its_own_windows_are_delivered(stage: LogStage) -> None:
+    talk(stage, ahead={3: 50.0})
+    stage.deliver()
+    assert stage.committed(Modality.TEXT) == 3
+
+
+def test_a_session_with_something_ahead_is_not_over_before_that(stage: LogStage) -> None:
+    stage.sessions.session_timeout_ns = span_ns(5)
+    stage.log(line(50), written_s=0)
+    stage.silence(Modality.TEXT, 20)
+    stage.log(line(20), written_s=20)
+    assert stage.counts.of["missed a window", Modality.TEXT] == 0
+    stage.silence(Modality.TEXT, 40)
+    assert stage.starts() == [17, 18, 19, 20, 47, 48, 49, 50]
+    stage.silence(Modality.TEXT, 0.5)
+    assert len(stage.sessions) == 0
+
+
+def test_lateness_is_told_once_a_session_with_how_much_and_where_and_without_its_name(stage: LogStage) -> None:
+    stage.log(line(10), line(20))
+    with capture_logs() as logs:
+        stage.log(line(12.5), line(11), line(10))
+    assert logs == [
+        {
+            "event": "events of a session come after windows that they are in have closed; the first is told, "
+            "all are counted",
+            "log_level": "warning",
+            "source": "kafka",
+            "modality": "text",
+            "behind_s": 7.0,
+            "topic": "text",
+            "partition": 0,
+            "offset": 2,
+        }
+    ]
 
 
 def test_a_backlog_read_in_a_moment_closes_the_windows_it_would_have_closed_live(stage: LogStage) -> None:

@@ -1,5 +1,6 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from streams.clock import ManualClock
 from streams.decode import Limits, decode
 from streams.delivery.ledger import Ledger
 from streams.origin import DEVICE
-from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
+from streams.records import RAW_PICTURE, Coordinates, EndOfSession, Item, Modality, Partition, Progress, Record
 from streams.sessions import Sessions
 from streams.sources.playback import Playback
 from tests.streams.making import Counts, Stage, config, line, ns, picture, seconds, sound, span_ns, starts_of
@@ -191,6 +192,74 @@ def test_a_recording_is_cut_the_same_at_every_speed(speed: float | None) -> None
         assert [len(window.units[Modality.VIDEO]) for window in windows] == [5, 10, 15] + [20] * 9 + [15, 10, 5]
         assert [len(window.units[Modality.AUDIO]) for window in windows] == [1, 2, 3, 3, 2, 1] + [0] * 9
         assert [len(window.units[Modality.TEXT]) for window in windows] == [1] * 4 + [0] * 7 + [1] * 4
+
+
+def posted(stage: Stage, for_s: int) -> None:
+    """A line a second, which happens when it is posted."""
+    for _ in range(for_s):
+        stage.wait(1)
+        now_s = seconds(stage.clock.wall_ns())
+        stage.live(line(now_s, f"{now_s}"), source="chat")
+
+
+def test_a_clock_that_is_set_back_leaves_no_session_waiting_for_it_to_catch_up() -> None:
+    stage = Stage()
+    stage.clock.set_wall(ns(3_600))
+    posted(stage, 20)
+    stage.clock.set_wall(ns(20))
+    posted(stage, 20)
+    stage.wait(10)
+    lines = {starts_of(window.units[Modality.TEXT])[0] for window in stage.windows}
+    assert lines >= {3_600.0 + at for at in range(1, 21)} | {20.0 + at for at in range(1, 21)}
+    assert stage.counts.of["late", Modality.TEXT] == 0
+    assert stage.sessions.state().watermark_lag_s < 10
+
+
+def test_what_was_under_way_when_the_clock_was_set_back_holds_a_session_for_a_tick_at_most() -> None:
+    stage = Stage()
+    stage.clock.set_wall(ns(3_600))
+    posted(stage, 5)
+    stage.clock.set_wall(ns(5))
+    stage.tick()
+    stage.live(line(3_605.1), source="chat")
+    posted(stage, 5)
+    assert stage.counts.of["late", Modality.TEXT] == 0
+
+
+def test_a_session_that_ended_by_a_clock_that_was_set_back_can_begin_again() -> None:
+    stage = Stage(timeout_s=5)
+    stage.clock.set_wall(ns(3_600))
+    posted(stage, 1)
+    stage.wait(20)
+    assert len(stage.sessions) == 0
+    stage.clock.set_wall(ns(0))
+    posted(stage, 5)
+    assert stage.counts.of["late", Modality.TEXT] == 0
+
+
+def test_a_clock_set_back_a_little_repeats_no_window() -> None:
+    stage = Stage()
+    posted(stage, 20)
+    stage.clock.set_wall(stage.clock.wall_ns() - span_ns(1))
+    posted(stage, 20)
+    stage.drain()
+    assert stage.starts() == sorted(set(stage.starts()))
+
+
+def test_nothing_of_sessions_that_come_and_go_with_their_partitions_is_kept() -> None:
+    sessions = Sessions(config(), span_ns(60), ManualClock(), Counts(), ledger := Ledger(config().grid))
+    text, picture_topic = Partition("text", 0), Partition("video", 1)
+    for offset in range(20):
+        for number, partition in enumerate((text, picture_topic)):
+            sessions.assigned(ledger.assigned(number, {partition: offset}, {}))
+            ledger.read(partition, [(offset, 1)])
+            event = line(offset, session=f"s{offset}")
+            sessions.add_logged(event, "kafka", Coordinates(partition, offset, event.time_ns))
+        sessions.revoked([0, 1])
+        sessions.take_over()
+    assert len(sessions) == 0
+    kept = [value for value in (getattr(sessions, f.name) for f in fields(sessions)) if isinstance(value, Sized)]
+    assert [value for value in kept if len(value)] == []
 
 
 def test_the_end_of_an_unknown_session_is_nothing() -> None:
