@@ -4,15 +4,19 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench reproduce clean system-packages test-packages
+.PHONY: help run test lint format bench reproduce lock clean test-packages
 
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/installed-$(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
+# cpu takes PyTorch's build for the CPU, which is 4 GB smaller on Linux and must be in an index that pip is told of. Empty
+# takes the newest that pip finds: CUDA on Linux, unless that index is known.
+PYTORCH ?=
+STAMP := .venv/installed-$(shell { cat constraints.txt pyproject.toml; printf %s '$(PYTORCH)'; } | sha256sum | cut -c1-16)
+# Nothing is installed but the files whose digests are locked; what is needed was resolved when they were.
+INSTALL := $(BIN)/pip install --quiet --no-deps
+LOCKED := $(INSTALL) --require-hashes --requirement
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# OpenCV's wheel links to these; a desktop has them.
-OPENCV_PACKAGES := libgl1 libglib2.0-0
 # Real devices for the tests, without hardware: a sound server, a camera server, systemd, networks that can be cut, TLS.
 TEST_PACKAGES := libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins ffmpeg rtsp-server-perl systemd iproute2 openssl
 # A Kafka broker for the tests (KAFKA_HOME) runs on Java 17 or newer.
@@ -54,6 +58,11 @@ reproduce: $(STAMP) ## Prints the fusion tables, measured on the data in AFFECTD
 	@OMP_NUM_THREADS=1 $(BIN)/python -m models.evaluation.reproduce --data "$$AFFECTD_DATA" --out out/reproduce \
 	  $(if $(SPEECH),--speech "$(SPEECH)")
 
+lock: ## Locks the packages of pyproject.toml anew; NEWER=--upgrade takes newer versions
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/pip install --quiet uv==0.13.9
+	PATH=".venv/lock/bin:$$PATH" $(PYTHON) deploy/lock.py $(NEWER)
+
 clean: ## Removes everything that was made here, .venv too
 	rm -rf .venv out build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find daemon streams models tests -name __pycache__ -prune -exec rm -rf {} +
@@ -63,14 +72,15 @@ $(STAMP):
 	  echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@[[ -x $(BIN)/python ]] || $(PYTHON) -m venv .venv || { \
 	  echo "the venv module is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(MAKE) --no-print-directory system-packages
+	@[[ -z '$(PYTORCH)' || '$(PYTORCH)' == cpu ]] || { echo "PYTORCH is cpu or empty, not $(PYTORCH)" >&2; exit 1; }
+	@$(LOCKED) $(if $(PYTORCH),<(sed 's/^torch==[0-9.]*/&+cpu/' constraints.txt),constraints.txt) || { $(if $(PYTORCH), \
+	  echo "PyTorch's index of CPU builds must be in PIP_EXTRA_INDEX_URL, and deploy/torch-cpu.sha256 know the build" >&2;) exit 1; }
+	$(LOCKED) deploy/constraints-dev.txt
+	@$(BIN)/python -c 'from importlib.metadata import version as v; exit("+cpu" not in v("torch"))' || { \
+	  echo "$(LOCKED) deploy/constraints-cuda.txt"; $(LOCKED) deploy/constraints-cuda.txt; }
+	$(INSTALL) --no-build-isolation --editable .
+	$(BIN)/pip check --quiet
 	@rm -f .venv/installed-* && touch $@
-
-system-packages:
-	@$(call install,$(OPENCV_PACKAGES)) || { \
-	  echo "OpenCV needs them; as root: apt-get install $(OPENCV_PACKAGES)" >&2; exit 1; }
-	@$(BIN)/python -c 'import cv2'
 
 test-packages:
 	@$(call install,$(TEST_PACKAGES)) || \
