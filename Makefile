@@ -73,8 +73,9 @@ $(STAMP):
 	@[[ -x $(BIN)/python ]] || $(PYTHON) -m venv .venv || { \
 	  echo "the venv module is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@[[ -z '$(PYTORCH)' || '$(PYTORCH)' == cpu ]] || { echo "PYTORCH is cpu or empty, not $(PYTORCH)" >&2; exit 1; }
-	@$(LOCKED) $(if $(PYTORCH),<(sed 's/^torch==[0-9.]*/&+cpu/' constraints.txt),constraints.txt) || { $(if $(PYTORCH), \
-	  echo "PyTorch's index of CPU builds must be in PIP_EXTRA_INDEX_URL, and deploy/torch-cpu.sha256 know the build" >&2;) exit 1; }
+	@$(LOCKED) $(if $(PYTORCH),<(sed 's/^torch==[0-9.]*/&+cpu/' constraints.txt),constraints.txt) || { \
+	  [[ -z '$(PYTORCH)' ]] || echo "PyTorch's index of CPU builds must be in PIP_EXTRA_INDEX_URL, and the digest of the" \
+	    "build for this machine in deploy/torch-cpu.sha256 (then: make lock)" >&2; exit 1; }
 	$(LOCKED) deploy/constraints-dev.txt
 	@$(BIN)/python -c 'from importlib.metadata import version as v; exit("+cpu" not in v("torch"))' || { \
 	  echo "$(LOCKED) deploy/constraints-cuda.txt"; $(LOCKED) deploy/constraints-cuda.txt; }
