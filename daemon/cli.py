@@ -22,6 +22,7 @@ from daemon.config import Config
 from daemon.config.reference import effective
 from daemon.config.source import load, load_to_run
 from daemon.exit_codes import ExitCode, exit_code
+from daemon.extras import missing_extra
 from daemon.metrics import package_version
 from streams.disclosure import disclosed
 
@@ -190,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains as it exits
         return _SIGPIPE_STATUS
     except Exception as error:
-        return _explain(error)
+        return _explain(missing_extra(error) or error)
 
 
 def _explain(error: Exception) -> ExitCode:

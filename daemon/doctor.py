@@ -24,7 +24,7 @@ _LIBRARIES = {
     "torch": "scores the windows",
     "onnxruntime": "finds faces and reads text",
     "faster_whisper": "reads speech",
-    "cv2": "reads cameras and pictures (a missing libGL.so.1 or libgthread is Debian's libgl1 or libglib2.0-0)",
+    "cv2": "reads cameras and pictures",
     "av": "reads media files",
     "soundfile": "reads sound",
     "soxr": "resamples sound",

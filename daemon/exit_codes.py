@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
 
 STATUS_BY_ERROR = {
     "daemon.config.errors.ConfigurationError": ExitCode.CONFIGURATION,
+    "daemon.extras.MissingExtra": ExitCode.UNAVAILABLE,
     "daemon.http.CannotBind": ExitCode.UNAVAILABLE,
     "models.artifact.ModelError": ExitCode.CONFIGURATION,
     "models.data.manifest.ManifestError": ExitCode.BAD_DATA,

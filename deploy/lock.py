@@ -41,8 +41,10 @@ def with_cpu_builds(torch: str) -> str:
     builds = [line.split() for line in (DEPLOY / "torch-cpu.sha256").read_text(encoding="utf-8").splitlines()]
     digests = [digest for digest, wheel in builds if wheel.startswith(f"torch-{version}+cpu-")]
     if not digests:
-        print(f"deploy/torch-cpu.sha256 has no build of torch {version}: the CPU build will be refused", file=sys.stderr)
-    return torch + "".join(f" \\\n    --hash=sha256:{digest}" for digest in digests)
+        print(
+            f"deploy/torch-cpu.sha256 has no build of torch {version}: the CPU build will be refused", file=sys.stderr
+        )
+    return torch + "".join(f" \\\n    --hash=sha256:{digest}" for digest in digests if digest not in torch)
 
 
 def main(options: list[str]) -> None:

@@ -30,6 +30,9 @@ def evaluate_study(
     studied = STUDIED[corpus]
     if task not in (None, studied.task):
         raise EvaluationError(f"{corpus} has no task {task!r}; it has {studied.task}")
+    if model == "default" and not (STUDIES_SHIPPED / corpus).is_dir():
+        sentence = f"models/weights/{corpus}, whose model answers {corpus}, is in a checkout of affectd alone: give"
+        raise EvaluationError(f"{sentence} --model a copy of it")
     found = read_study(STUDIES_SHIPPED / corpus if model == "default" else Path(model))
     if (found.manifest.corpus, found.manifest.labels) != (corpus, studied.labels):
         raise EvaluationError(f"{model}: its fusions are of {found.manifest.corpus}, not of {corpus}")

@@ -1,0 +1,17 @@
+"""What a plain install leaves out, and what to install where a command needs it."""
+
+EXTRA_BY_MODULE = {"scipy": "train", "sklearn": "train", "tensorboard": "train"}
+"""The optional dependencies of pyproject.toml, by what is imported."""
+
+
+class MissingExtra(Exception):
+    """A package of an extra is not installed; the message says how to install it."""
+
+
+def missing_extra(error: BaseException) -> MissingExtra | None:
+    """`error` as a MissingExtra, if it is for want of one of those packages."""
+    module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    extra = EXTRA_BY_MODULE.get(module)
+    if extra is None:
+        return None
+    return MissingExtra(f"this needs {module}, which a plain install leaves out: pip install 'affectd[{extra}]'")
