@@ -17,14 +17,15 @@ import av.audio.frame
 import av.audio.resampler
 import av.container
 import av.error
-import av.stream
 import av.video.frame
 import structlog
 
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.frames import with_pixel_shape
 from streams.sources.base import SourceError
+from streams.sources.file_clock import FileClock
 from streams.sources.presentation import PresentationTime
+from streams.sources.tracks import chosen_track
 from streams.telemetry import Telemetry
 from streams.text_files import FileProblem, open_file
 
@@ -71,6 +72,7 @@ class StreamReader:
         self._container = container
         self._stream = stream
         self._time = _presentation_time(container)
+        self._clock = FileClock(_DISCONTINUOUS_LEAP_NS) if _is_discontinuous(container) else None
         self._telemetry = telemetry
         self._undecodable = 0
 
@@ -116,7 +118,7 @@ class StreamReader:
     def _frames(self) -> Iterator[Any]:
         decoded = 0
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self._packets():
                 for frame in self._decoded(packet):
                     decoded += 1
                     yield frame
@@ -131,6 +133,16 @@ class StreamReader:
             self.faults.append(f"{self.path}: {self._undecodable} packets of its {self.kind} could not be decoded")
         if not decoded:
             self.faults.append(f"{self.path}: its {self.kind} stream holds nothing that can be decoded")
+
+    def _packets(self) -> Iterator[Any]:
+        """The stream's packets, on one clock."""
+        if self._clock is None:
+            yield from self._container.demux(self._stream)
+            return
+        for packet in self._container.demux():
+            self._clock.correct(packet)
+            if packet.stream.index == self._stream.index:
+                yield packet
 
     def _decoded(self, packet: Any) -> list[Any]:
         """The frames of one packet; none, and counted, if the decoder refuses it."""
@@ -176,9 +188,9 @@ class _SoundChunk:
 
 
 def open_stream(path: Path, kind: str, telemetry: Telemetry) -> StreamReader | None:
-    """A reader of the first stream of `kind`, None if there is none; SourceError if file or codec cannot be read."""
+    """A reader of the stream of `kind`, None if there is none; SourceError if file or codec cannot be read."""
     container = _open_container(path)
-    stream = next((s for s in container.streams if s.type == kind and not _is_cover_art(s)), None)
+    stream = chosen_track(path, container, kind)
     if stream is not None and stream.codec_context is not None:
         return StreamReader(path, container, stream, telemetry)
     container.close()
@@ -216,10 +228,14 @@ def cut_short(readers: list[StreamReader]) -> str | None:
 
 def _presentation_time(container: av.container.InputContainer) -> PresentationTime:
     """Counts from the container's own start where that is arbitrary, else from zero: what starts late stays late."""
-    discontinuous = bool(container.format.flags & _TS_DISCONT)
     start_ns = (container.start_time or 0) * NS_PER_S // av.time_base
-    arbitrary = discontinuous or not 0 <= start_ns <= _MAX_START_NS
-    return PresentationTime(start_ns if arbitrary else 0, _DISCONTINUOUS_LEAP_NS if discontinuous else _LEAP_NS)
+    primed = container.format.name == "mp3"  # counts the samples before the first that is heard
+    arbitrary = primed or _is_discontinuous(container) or not 0 <= start_ns <= _MAX_START_NS
+    return PresentationTime(start_ns if arbitrary else 0, _LEAP_NS)
+
+
+def _is_discontinuous(container: av.container.InputContainer) -> bool:
+    return bool(container.format.flags & _TS_DISCONT)
 
 
 def _riff_bytes_missing(path: Path) -> int:
@@ -229,10 +245,6 @@ def _riff_bytes_missing(path: Path) -> int:
     if form != b"RIFF" or size in (0, 2**32 - 1):  # the two ways a live writer says that it does not know
         return 0
     return max(0, 8 + size - path.stat().st_size)
-
-
-def _is_cover_art(stream: av.stream.Stream) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _form(frame: av.audio.frame.AudioFrame) -> tuple[str, str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -384,6 +385,103 @@ def test_sound_is_played_though_the_pictures_have_no_decoder(tmp_path: Path) -> 
     items, fault = play(path)
     assert "no decoder for its video" in fault
     assert records(items, Modality.AUDIO)
+
+
+def write_tracks(path: Path, *tracks: tuple[int, Disposition]) -> Path:
+    """A file of sound alone: tracks of one level each."""
+    with av.open(str(path), "w") as box:
+        streams = []
+        for _, disposition in tracks:
+            stream = box.add_stream("pcm_s16le", rate=RATE_HZ, layout="mono")
+            stream.disposition = disposition
+            streams.append(stream)
+        for stream, (level, _) in zip(streams, tracks, strict=True):
+            block = av.AudioFrame.from_ndarray(np.full((1, RATE_HZ), level, np.int16), format="s16", layout="mono")
+            block.sample_rate = RATE_HZ
+            box.mux([*stream.encode(block), *stream.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tracks", "read"),
+    [
+        pytest.param([(1, Disposition(0)), (2, Disposition(0))], 1, id="the first"),
+        pytest.param([(1, Disposition(0)), (2, Disposition.default)], 2, id="the one to be played unasked"),
+        pytest.param([(1, Disposition.comment), (2, Disposition(0))], 2, id="not the commentary"),
+        pytest.param([(1, Disposition.comment | Disposition.default), (2, Disposition(0))], 2, id="never commentary"),
+        pytest.param(
+            [(1, Disposition.visual_impaired), (2, Disposition.dub), (3, Disposition(0))], 3, id="the original"
+        ),
+        pytest.param([(1, Disposition.comment)], 1, id="commentary alone"),
+    ],
+)
+def test_of_several_sound_tracks_the_conversation_is_read(
+    tmp_path: Path, tracks: list[tuple[int, Disposition]], read: int
+) -> None:
+    items, fault = play(write_tracks(tmp_path / "room.mkv", *tracks))
+    assert fault == ""
+    assert {level for r in records(items, Modality.AUDIO) for level in np.frombuffer(r.payload, "<i2").tolist()} == {
+        read
+    }
+
+
+def test_a_cover_is_no_picture_of_the_session(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as box:
+        sound = box.add_stream("aac", rate=RATE_HZ, layout="mono")
+        cover = box.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 9, np.uint8), format="bgr24")
+        box.mux([*cover.encode(picture), *cover.encode(None)])
+        block = av.AudioFrame.from_ndarray(np.full((1, RATE_HZ), 5, np.int16), format="s16", layout="mono")
+        block.sample_rate = RATE_HZ
+        box.mux([*sound.encode(block), *sound.encode(None)])
+    items, _ = play(path)
+    assert records(items, Modality.AUDIO)
+    assert records(items, Modality.VIDEO) == []
+
+
+def test_a_frame_rate_that_varies_is_followed(tmp_path: Path) -> None:
+    at_ms = [0, 40, 80, 500, 520, 2_000, 2_100]
+    path = tmp_path / "room.mkv"
+    with av.open(str(path), "w") as box:
+        stream = box.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for ms in at_ms:
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 9, np.uint8), format="bgr24")
+            frame.pts, frame.time_base = ms, Fraction(1, 1000)
+            box.mux(stream.encode(frame))
+        box.mux(stream.encode(None))
+    pictures = records(play(path)[0], Modality.VIDEO)
+    assert [(picture.event_time_ns - START_NS) // NS_PER_MS for picture in pictures] == at_ms
+
+
+@pytest.mark.parametrize(
+    "codec_and_suffix", [("aac", ".mp4"), ("libopus", ".mkv"), ("aac", ".mkv"), ("libmp3lame", ".mp3")]
+)
+def test_the_samples_that_prime_a_codec_are_no_sound(tmp_path: Path, codec_and_suffix: tuple[str, str]) -> None:
+    codec, suffix = codec_and_suffix
+    path, rate_hz = tmp_path / f"room{suffix}", 48_000
+    click = np.zeros(rate_hz, np.int16)
+    click[rate_hz // 2 : rate_hz // 2 + 480] = (20_000 * np.sin(np.arange(480) / 5)).astype(np.int16)
+    with av.open(str(path), "w") as box:
+        stream = box.add_stream(codec, rate=rate_hz, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        resampler = av.AudioResampler(stream.format, "mono", rate_hz, frame_size=stream.codec_context.frame_size or 960)
+        block = av.AudioFrame.from_ndarray(click[None], format="s16", layout="mono")
+        block.sample_rate, block.pts = rate_hz, 0
+        for frame in [*resampler.resample(block), *resampler.resample(None)]:
+            box.mux(stream.encode(frame))
+        box.mux(stream.encode(None))
+    sound = records(play(path)[0], Modality.AUDIO)
+    heard = np.zeros(2 * rate_hz)
+    for piece in sound:
+        at = round((piece.event_time_ns - START_NS) * rate_hz / NS_PER_S)
+        heard[at : at + len(piece.payload) // 2] = np.frombuffer(piece.payload, "<i2")
+    assert sound[0].event_time_ns >= START_NS
+    assert np.argmax(np.abs(heard) > 8_000) / rate_hz == pytest.approx(0.5, abs=0.012)
 
 
 def test_damaged_packets_are_counted_and_what_is_whole_is_played(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""Which of a file's tracks is the conversation, where it has several of a kind.
+
+A file may hold commentary, a description for the blind, dubbed speech, or a cover beside what was recorded. Rule: of
+the tracks that are none of these, or of all where each is one, the one that the file says is to be played unasked, else
+the first. The others are left out, which is logged. A cover or a thumbnail is no track of pictures.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import av.container
+import structlog
+from av.stream import Disposition
+
+log = structlog.get_logger(__name__)
+
+_STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_BESIDE = (
+    Disposition.comment
+    | Disposition.descriptions
+    | Disposition.visual_impaired
+    | Disposition.hearing_impaired
+    | Disposition.dub
+    | Disposition.karaoke
+    | Disposition.clean_effects
+    | Disposition.non_diegetic
+    | Disposition.dependent
+)
+
+
+def chosen_track(path: Path, container: av.container.InputContainer, kind: str) -> Any | None:
+    """The stream of `kind` ("video" or "audio") to read; None if there is none."""
+    tracks = [stream for stream in container.streams if stream.type == kind and not stream.disposition & _STILL]
+    if not tracks:
+        return None
+    track = min(
+        tracks, key=lambda stream: (bool(stream.disposition & _BESIDE), not stream.disposition & Disposition.default)
+    )
+    if len(tracks) > 1:
+        language = getattr(track, "language", None) or "unknown"
+        log.warning(
+            "of several tracks one is read",
+            file=str(path),
+            kind=kind,
+            tracks=len(tracks),
+            read=track.index,
+            language=language,
+        )
+    return track
