@@ -34,7 +34,17 @@ _BENCHMARKS = ("align", "encode", "fuse", "ingest")
 _BENCH_COLUMNS = ("bench", "figure", "value", "unit", "ratio", "against")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EPILOG = """\b
+Exit codes: 0 ok, 64 wrong usage, 65 bad input data, 70 a bug, 71 device fault,
+75 something it depends on is unavailable, 78 configuration; 130 after Ctrl-C.
+
+\b
+Completion by the tab key, in bash (or zsh_source, fish_source):
+  eval "$(_AFFECTD_COMPLETE=bash_source affectd)"
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
 @click.version_option(package_version(), prog_name="affectd")
 def cli() -> None:
     """Emotion and risk from camera, microphone and chat, per session, as it happens."""

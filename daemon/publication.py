@@ -43,7 +43,7 @@ def build(scored: Scored, scores: Scores, publication: Publication, processing_s
         session=window.session,
         window=wire.Window(start=start, end=end, closed_by=cast(wire.ClosedBy, window.closed_by)),
         emotion=wire.Emotion(
-            label=scores.label,
+            label=cast(wire.EmotionName | None, scores.label),
             probabilities=_probabilities(scores.emotion),
             valence=scores.valence,
             arousal=scores.arousal,
@@ -51,7 +51,9 @@ def build(scored: Scored, scores: Scores, publication: Publication, processing_s
             set=cast(tuple[wire.EmotionName, ...] | None, scores.label_set),
         ),
         risk=_risk(scores),
-        abstained=False if scores.abstained is None else wire.Abstained(reason=scores.abstained),
+        abstained=False
+        if scores.abstained is None
+        else wire.Abstained(reason=cast(wire.AbstentionReason, scores.abstained)),
         modalities=wire.Modalities(
             video=reports[Modality.VIDEO], audio=reports[Modality.AUDIO], text=reports[Modality.TEXT]
         ),
@@ -111,7 +113,11 @@ def _risk(scores: Scores) -> wire.Risk:
         level=cast(wire.Level, scores.risk.level),
         categories=wire.RiskCategories(**{name: scores.risk.categories[name] for name in RISKS}),
         reasons=tuple(
-            wire.Reason(code=reason.code, modality=reason.modality, weight=reason.weight)
+            wire.Reason(
+                code=cast(wire.ReasonCode, reason.code),
+                modality=cast(wire.ModalityName, reason.modality),
+                weight=reason.weight,
+            )
             for reason in scores.risk.reasons
         ),
     )

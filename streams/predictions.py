@@ -1,7 +1,9 @@
 """What is published for a window: the prediction, as `affectd.prediction/1`.
 
 The models are the contract; `streams/schemas/prediction-1.json` is generated from them and a test holds the two equal.
-Evolution is additive. An id names a window of a session as scored by one model: the same input gives the same id.
+Evolution is additive: the producer writes no key that is not declared here, and the published schema admits keys that
+it does not know, so that a consumer of today reads what is published tomorrow. An id names a window of a session as
+scored by one model: the same input gives the same id.
 """
 
 import json
@@ -19,6 +21,11 @@ Signed = Annotated[float, Field(ge=-1, le=1)]
 EmotionName = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear"]
 Level = Literal["none", "low", "medium", "high", "critical"]
 ClosedBy = Literal["watermark", "idle", "end", "drain"]
+ModalityName = Literal["video", "audio", "text"]
+ReasonCode = Literal["words_of_distress", "words_of_self_harm", "words_of_abuse", "negative_affect"]
+AbstentionReason = Literal["no_evidence", "low_confidence"]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 
 
 class _Part(BaseModel):
@@ -28,8 +35,8 @@ class _Part(BaseModel):
 class Window(_Part):
     """The span that was scored, RFC 3339, half-open, and why it closed."""
 
-    start: str
-    end: str
+    start: Time
+    end: Time
     closed_by: ClosedBy
 
 
@@ -54,7 +61,7 @@ class Emotion(_Part):
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
-    label: str | None
+    label: EmotionName | None
     probabilities: EmotionProbabilities
     valence: Signed
     arousal: Signed
@@ -75,13 +82,16 @@ class RiskCategories(_Part):
 class Reason(_Part):
     """One thing that raised the risk."""
 
-    code: str
-    modality: str
+    code: ReasonCode
+    modality: ModalityName
     weight: float
 
 
 class Risk(_Part):
-    """How much a person should look at this window, and why."""
+    """How much a person should look at this window, and why.
+
+    It stands for itself: a window whose emotion is abstained from can have any level, `critical` too.
+    """
 
     score: Probability
     level: Level
@@ -90,9 +100,9 @@ class Risk(_Part):
 
 
 class Abstained(_Part):
-    """Why no label is given."""
+    """Why no emotion is named. Abstention is of the emotion alone: the risk beside it holds all the same."""
 
-    reason: str
+    reason: AbstentionReason
 
 
 class ModalityReport(_Part):
@@ -144,10 +154,13 @@ class Timing(_Part):
 
 
 class Prediction(_Part):
-    """The result for one window of one session."""
+    """The result for one window of one session.
+
+    `abstained` is of the emotion alone, false where one is named; risk is judged from the words, whether it is or not.
+    """
 
     schema_: Annotated[Literal["affectd.prediction/1"], Field(alias="schema")] = SCHEMA
-    id: str
+    id: Id
     revision: Annotated[int, Field(ge=0)]
     session: str
     window: Window
@@ -172,6 +185,9 @@ def prediction_id(session: str, start: str, end: str, model_digest: str) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a prediction as it is published."""
+    """JSON Schema (2020-12) of a prediction as it is published; keys that it does not name are admitted."""
     schema = Prediction.model_json_schema(by_alias=True, mode="serialization")
+    for part in (schema, *schema["$defs"].values()):
+        if part.get("additionalProperties") is False:
+            del part["additionalProperties"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "urn:affectd:prediction:1", **schema}

@@ -27,7 +27,7 @@ def prediction(
     start_s: float = 12.0,
     modalities: wire.Modalities | None = None,
     level: wire.Level = "medium",
-    abstained: str | None = None,
+    abstained: wire.AbstentionReason | None = None,
     revision: int = 0,
 ) -> wire.Prediction:
     """A window of 4 s that is sad, or abstained from."""

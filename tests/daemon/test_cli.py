@@ -1,6 +1,8 @@
 """The command line: what it prints where, and the exit status of each kind of end."""
 
 import importlib
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -38,6 +40,27 @@ def test_help_lists_every_command_and_torch_is_not_imported_for_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert all(f"  {command}" in done.stdout for command in COMMANDS)
+
+
+def test_every_exit_code_is_told_by_help_and_by_readme(capsys: Captured) -> None:
+    main(["--help"])
+    shown = capsys.readouterr().out
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for text in (shown, readme):
+        told = text[text.index("Exit codes:") :].split("The tab key")[0]
+        assert set(re.findall(r"\b\d{1,2}\b", told.partition(";")[0])) >= {str(int(code)) for code in ExitCode}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_the_tab_key_completes_commands_as_help_says(tmp_path: Path) -> None:
+    (tmp_path / "affectd").write_text(f'#!/bin/sh\nexec {sys.executable} -m daemon "$@"\n')
+    (tmp_path / "affectd").chmod(0o755)
+    script = (
+        f'PATH="{tmp_path}:$PATH"; eval "$(_AFFECTD_COMPLETE=bash_source affectd)"; '
+        'COMP_WORDS=(affectd che) COMP_CWORD=1; _affectd_completion affectd; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "check-config\n", done.stderr
 
 
 @pytest.mark.parametrize(

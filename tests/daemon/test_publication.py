@@ -76,6 +76,12 @@ def test_what_is_published_is_of_the_published_schema(published_as: dict[str, An
     jsonschema.Draft202012Validator(SCHEMA).validate(published(**published_as))
 
 
+def test_a_window_whose_emotion_is_abstained_from_keeps_its_risk() -> None:
+    told = published(answer=scores(Modality.TEXT, abstained="low_confidence", risk=replace(WORDS, level="critical")))
+    assert (told["emotion"]["label"], told["abstained"]) == (None, {"reason": "low_confidence"})
+    assert (told["risk"]["level"], told["risk"]["score"]) == ("critical", WORDS.score)
+
+
 def test_the_window_the_session_the_model_and_the_profile_are_told() -> None:
     told = published(at_s=0.5)
     assert told["schema"] == "affectd.prediction/1"

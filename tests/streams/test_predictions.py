@@ -2,11 +2,15 @@
 
 import json
 from importlib.resources import files
+from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 
-from streams.predictions import json_schema, prediction_id
+from models.labels import EMOTIONS, MODALITIES, RISKS
+from models.risk import LEVELS
+from streams.predictions import Prediction, Window, json_schema, prediction_id
 
 pytestmark = pytest.mark.unit
 
@@ -18,11 +22,51 @@ def test_the_schema_file_is_that_of_the_code() -> None:
     assert written == json_schema(), "write it again from streams.predictions.json_schema()"
 
 
-def test_the_schema_is_itself_valid_and_admits_no_unknown_key() -> None:
+def objects(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return [part for part in (schema, *schema["$defs"].values()) if part["type"] == "object"]
+
+
+def test_the_schema_is_itself_valid_and_lets_a_consumer_of_today_read_what_is_added_tomorrow() -> None:
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
-    parts = [schema, *schema["$defs"].values()]
-    assert all(part["additionalProperties"] is False for part in parts if part["type"] == "object")
+    assert not any("additionalProperties" in part for part in objects(schema))
+
+
+def test_no_key_leaves_that_the_contract_does_not_declare() -> None:
+    parts = objects(Prediction.model_json_schema(mode="serialization"))
+    assert {part["title"] for part in parts} > {"Prediction", "Risk", "Reason", "Abstained", "ModalityReport"}
+    assert all(part["additionalProperties"] is False for part in parts)
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Window.model_validate({"start": SPAN[0], "end": SPAN[1], "closed_by": "idle", "because": "secret"})
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "values"),
+    [
+        ("Emotion", "label", EMOTIONS),
+        ("Risk", "level", ("none", *LEVELS)),
+        ("Window", "closed_by", ("watermark", "idle", "end", "drain")),
+        ("Reason", "modality", MODALITIES),
+        ("Reason", "code", (*(f"words_of_{risk}" for risk in RISKS), "negative_affect")),
+        ("Abstained", "reason", ("no_evidence", "low_confidence")),
+    ],
+)
+def test_text_of_a_closed_set_is_an_enumeration(part: str, key: str, values: tuple[str, ...]) -> None:
+    told = json_schema()["$defs"][part]["properties"][key]
+    assert tuple(told.get("enum") or told["anyOf"][0]["enum"]) == values
+
+
+def test_times_and_ids_say_their_format() -> None:
+    schema = json_schema()
+    window = schema["$defs"]["Window"]["properties"]
+    assert (window["start"]["format"], window["end"]["format"]) == ("date-time", "date-time")
+    assert schema["properties"]["id"]["format"] == "uuid"
+
+
+def test_abstention_is_said_to_be_of_the_emotion_alone() -> None:
+    parts = json_schema()["$defs"]
+    assert "of the emotion alone" in parts["Abstained"]["description"]
+    assert "abstained from can have any level" in parts["Risk"]["description"]
 
 
 def test_every_top_level_key_of_the_contract_is_required() -> None:
