@@ -3,9 +3,9 @@
 Records are decoded here and not in a pool: what costs, pictures, is only looked at by its header until a window uses
 it, and what is left (samples, lines) takes microseconds and would have to be put in order again. It waits in one
 place, the inlet, for messages from the engine (a unit is encoded, a window is published) and for items from the
-sources. While too much is under way, or something has been for too long, it takes messages only: channels fill up,
-and each source does what its policy says. This is all the back-pressure there is, and what keeps a camera's pictures
-fresh on a machine that cannot keep up.
+sources. While too much is under way it takes messages only; while a session has its share under way, or something for
+too long, it takes nothing of that session. Channels fill up, and each source does what its policy says. This is all the
+back-pressure there is, and what keeps a camera's pictures fresh on a machine that cannot keep up.
 """
 
 import threading
@@ -27,6 +27,7 @@ from streams.timeline import ClosedWindow
 
 log = structlog.get_logger(__name__)
 
+_MOST_SHARE = 0.5  # of what may be under way is one session's, so that another that comes is served at once
 _MOST_DELAY_NS = NS_PER_S  # in the engine: a quarter of the usual window; a batch of everything takes half of it
 _TICK_NS = 100 * NS_PER_MS  # a tenth of the usual step: what idleness adds to a window's delay
 
@@ -94,7 +95,8 @@ class Pipeline:
     ) -> None:
         """set_aside: keeps a record of a log that cannot be used; must not block.
 
-        max_under_way: units and windows in the engine at once, beyond which no more items are taken.
+        max_under_way: units and windows in the engine at once, beyond which no more items are taken; what a session has
+        beyond its share, as of one long sound, does not count.
         """
         self.finished = threading.Event()
         self.tally = Tally()
@@ -103,13 +105,16 @@ class Pipeline:
         self._engine = engine
         self._limits = limits
         self._max_under_way = max_under_way
+        self._share = max(1, round(max_under_way * _MOST_SHARE))
         self._keep = set_aside
         self._clock = instruments.clock
         self._metrics = instruments.metrics
         self._heartbeats = instruments.heartbeats
         self._beat = self._heartbeats.worker("timeline")
         self._under_way = 0
-        self._encoding: dict[Unit, int] = {}
+        self._counted = 0
+        self._encoding: dict[str, dict[Unit, int]] = {}
+        """By session, the units in the engine and when they were handed to it, the oldest first."""
         self._draining = False
         self._drained = False
         self._ticked_ns = 0
@@ -139,7 +144,7 @@ class Pipeline:
     def _run(self) -> None:
         while not (self._drained and self._under_way == 0 and self._sessions.waiting() == 0):
             self._beat()
-            taken = self._inlet.take(_TICK_NS / NS_PER_S, items=not self._busy())
+            taken = self._inlet.take(_TICK_NS / NS_PER_S, self._counted < self._max_under_way, self._may_take)
             if taken is not None:
                 self._take(taken)
             for message in self._inlet.take_messages():
@@ -152,11 +157,15 @@ class Pipeline:
         self._heartbeats.retire("timeline")
         self.finished.set()
 
-    def _busy(self) -> bool:
-        """Whether the engine has as much as it should, or has had something for too long."""
-        began_ns = next(iter(self._encoding.values()), None)
-        delayed = began_ns is not None and self._clock.monotonic_ns() - began_ns >= _MOST_DELAY_NS
-        return delayed or self._under_way >= self._max_under_way
+    def _may_take(self, item: Item) -> bool:
+        """Whether the engine has less of the item's session than its share, and nothing for too long."""
+        if not isinstance(item, Record | Progress | EndOfSession):
+            return True
+        units = self._encoding.get(item.session)
+        if units is None:
+            return True
+        oldest_ns = next(iter(units.values()))
+        return len(units) < self._share and self._clock.monotonic_ns() - oldest_ns < _MOST_DELAY_NS
 
     def _take(self, taken: Message | Delivery) -> None:
         match taken:
@@ -165,8 +174,7 @@ class Pipeline:
             case Delivery(item=item, channel=channel):
                 self._take_notice(item, channel)
             case Encoded(unit=unit):
-                self._under_way -= 1
-                del self._encoding[unit]
+                self._encoded(unit)
                 if unit.damage is not None:
                     self._set_aside_unit(unit, *unit.damage)
                 else:
@@ -175,6 +183,7 @@ class Pipeline:
                 self._score(self._sessions.take_ready(unit.session))
             case Published():
                 self._under_way -= 1
+                self._counted -= 1
             case Drain():
                 self._draining = True
                 self._sessions.leave_logs()
@@ -248,11 +257,22 @@ class Pipeline:
 
     def _encode(self, units: Iterable[Unit]) -> None:
         for unit in units:
+            of_session = self._encoding.setdefault(unit.session, {})
             self._under_way += 1
-            self._encoding[unit] = self._clock.monotonic_ns()
+            self._counted += len(of_session) < self._share
+            of_session[unit] = self._clock.monotonic_ns()
             self._engine.encode(unit)
+
+    def _encoded(self, unit: Unit) -> None:
+        of_session = self._encoding[unit.session]
+        del of_session[unit]
+        self._under_way -= 1
+        self._counted -= len(of_session) < self._share
+        if not of_session:
+            del self._encoding[unit.session]
 
     def _score(self, windows: Iterable[ClosedWindow]) -> None:
         for window in windows:
             self._under_way += 1
+            self._counted += 1
             self._engine.score(window)

@@ -1,13 +1,12 @@
-"""From a unit to rows for the device: CPU work in a few threads, each session always in the same one.
+"""From a unit to rows for the device: CPU work in a few threads, each session in one of them at a time.
 
-A session keeps to one worker, so that its units are prepared in order and what is remembered between them (which face
-is being followed) is owned by one thread and needs no lock. The pool hands the rows to the lane of their modality; a
-unit without rows (no face, no voice) is done at once.
+Sessions are served in turn by whichever worker is free, and none by two at once: so units of a session are prepared in
+order, what is remembered between them (which face is being followed) needs no lock, and a unit that takes long holds up
+its own session only, while another worker is free. The pool hands the rows to the lane of their modality; a unit
+without rows (no face, no voice) is done at once.
 """
 
-import queue
 import threading
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from daemon.instruments import Instruments
 from daemon.lanes import BadRow, DeviceThread, Work
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import Unit
+from streams.fair_queue import FairQueue
 from streams.pictures import BadPicture
 from streams.records import Modality
 from streams.sound import BadSound
@@ -49,7 +49,7 @@ def with_evidence(units: Iterable[Unit]) -> list[tuple[Unit, Evidence]]:
 
 
 class Preparer(Protocol):
-    """The CPU work of one modality. Owned by one worker thread."""
+    """The CPU work of one modality. Called by any worker, for each session by one at a time."""
 
     def prepare(self, unit: Unit) -> Prepared:
         """Rows of one unit, none where there is no evidence; BadPicture or BadSound if it turns out to be damaged."""
@@ -70,12 +70,16 @@ class PreparationPool:
         done: Callable[[Unit], None],
         instruments: Instruments,
     ) -> None:
-        """workers: the preparers of each worker. done: told of every unit when it is encoded, or given up."""
+        """workers: the preparers of each worker; those that remember something of a session are the same for all.
+
+        done: told of every unit when it is encoded, or given up.
+        """
+        self._inbox = _Inbox()
         self._workers = [
-            _Worker(f"prepare-{number}", preparers, device, done, instruments)
+            _Worker(f"prepare-{number}", preparers, self._inbox, device, done, instruments)
             for number, preparers in enumerate(workers)
         ]
-        instruments.metrics.watch_channel("prepare", lambda: sum(worker.depth() for worker in self._workers))
+        instruments.metrics.watch_channel("prepare", self._inbox.depth)
 
     def start(self) -> None:
         """Starts the workers."""
@@ -84,21 +88,65 @@ class PreparationPool:
 
     def submit(self, unit: Unit) -> None:
         """Queues one unit; never blocks."""
-        self._of(unit.session).inbox.put(unit)
+        self._inbox.put(unit.session, unit)
 
     def forget(self, session: str) -> None:
-        """Frees what the session's worker remembers of it, after its units."""
-        self._of(session).inbox.put(session)
+        """Frees what is remembered of a session, after its units."""
+        self._inbox.put(session, None)
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Ends the workers after what they have queued."""
-        for worker in self._workers:
-            worker.inbox.put(None)
+        self._inbox.close()
         for worker in self._workers:
             worker.thread.join(timeout_s)
 
-    def _of(self, session: str) -> "_Worker":
-        return self._workers[zlib.crc32(session.encode()) % len(self._workers)]
+
+class _Inbox:
+    """What waits for workers: units, and None where a session is over. Callable from any thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._queue: FairQueue[str, Unit | None] = FairQueue()
+        self._served: set[str] = set()
+        self._closed = False
+
+    def depth(self) -> int:
+        return len(self._queue)
+
+    def put(self, session: str, entry: Unit | None) -> None:
+        with self._changed:
+            self._queue.put(session, entry)
+            self._changed.notify()
+
+    def take(self) -> tuple[str, Unit | None] | None:
+        """The next entry of a session that nobody serves, which the caller serves from now on; None after a nap."""
+        with self._changed:
+            taken = self._next()
+            if taken is None and not self.ended():
+                self._changed.wait(_NAP_S)
+                taken = self._next()
+            return taken
+
+    def served(self, session: str) -> None:
+        """The caller is done with what it took."""
+        with self._changed:
+            self._served.discard(session)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def ended(self) -> bool:
+        return self._closed and not len(self._queue)
+
+    def _next(self) -> tuple[str, Unit | None] | None:
+        taken = self._queue.take(lambda session, entry: session not in self._served)
+        if taken is not None:
+            self._served.add(taken[0])
+        return taken
 
 
 class _Worker:
@@ -106,12 +154,13 @@ class _Worker:
         self,
         name: str,
         preparers: Mapping[Modality, Preparer],
+        inbox: _Inbox,
         device: DeviceThread,
         done: Callable[[Unit], None],
         instruments: Instruments,
     ) -> None:
-        self.inbox: queue.SimpleQueue[Unit | str | None] = queue.SimpleQueue()
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._inbox = inbox
         self._preparers = preparers
         self._device = device
         self._done = done
@@ -120,24 +169,21 @@ class _Worker:
         self._heartbeats = instruments.heartbeats
         self._beat = self._heartbeats.worker(name)
 
-    def depth(self) -> int:
-        return self.inbox.qsize()
-
     def _run(self) -> None:
-        while True:
+        while not self._inbox.ended():
             self._beat()
-            try:
-                entry = self.inbox.get(timeout=_NAP_S)
-            except queue.Empty:
+            taken = self._inbox.take()
+            if taken is None:
                 continue
-            match entry:
-                case None:
-                    break
-                case Unit():
-                    self._prepare(entry)
-                case session:
+            session, unit = taken
+            try:
+                if unit is not None:
+                    self._prepare(unit)
+                else:
                     for preparer in self._preparers.values():
                         preparer.forget(session)
+            finally:
+                self._inbox.served(session)
         self._heartbeats.retire(self.thread.name)
 
     def _prepare(self, unit: Unit) -> None:

@@ -1,6 +1,7 @@
 """The CPU work of each modality: decode, then find the face, find the voice, or cut into tokens.
 
-Each worker thread has a set of its own. Faces are followed per session; sound and lines remember nothing.
+All workers share one set. Faces are followed per session, which one worker serves at a time; sound and lines remember
+nothing.
 """
 
 import os
@@ -18,6 +19,7 @@ from streams.clock import NS_PER_S
 from streams.events import Line, Picture, SoundPieces, Unit
 from streams.records import Modality
 
+_LEAST_WORKERS = 2  # so that a picture that takes long leaves one to the other sessions
 _MOST_WORKERS = 8  # beyond it, the timeline thread and the device are what is waited for
 
 
@@ -91,17 +93,15 @@ def following(config: Config) -> FollowConfig:
 
 
 def build_workers(config: Config, model: AffectModel) -> list[Mapping[Modality, Preparer]]:
-    """Preparers for each worker thread: as many workers as there are cores, up to a few."""
+    """Preparers for each worker thread: as many workers as there are cores, up to a few, and two at least."""
     detector = FaceDetector()
     follow = following(config)
     speech, text = model.encoders["audio"], model.encoders["text"]
     if not (isinstance(speech, SpeechEncoder) and isinstance(text, TextEncoder)):
         raise TypeError(f"model {model.name}: its encoders are not those that sound and lines are prepared for here")
-    return [
-        {
-            Modality.VIDEO: FacesOfPictures(detector, follow, config.video.max_side_px),
-            Modality.AUDIO: VoiceOfSound(speech),
-            Modality.TEXT: TokensOfLines(text),
-        }
-        for _ in range(min(_MOST_WORKERS, os.cpu_count() or 1))
-    ]
+    preparers: Mapping[Modality, Preparer] = {
+        Modality.VIDEO: FacesOfPictures(detector, follow, config.video.max_side_px),
+        Modality.AUDIO: VoiceOfSound(speech),
+        Modality.TEXT: TokensOfLines(text),
+    }
+    return [preparers] * max(_LEAST_WORKERS, min(_MOST_WORKERS, os.cpu_count() or 1))

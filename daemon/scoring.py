@@ -66,7 +66,9 @@ class Scoring:
             _lookback(config),
         )
         timeouts_ns, clock = config.windows.session_timeout_ns, InletClock(inlet)
-        sessions = Sessions(timeline_config(config), timeouts_ns, clock, instruments.metrics, ledger)
+        sessions = Sessions(
+            timeline_config(config), timeouts_ns, clock, instruments.metrics, ledger, inlet.taken_until_ns
+        )
         most = settings.batch_rows * _UNDER_WAY_PER_BATCH
         set_aside = self._publisher.submit_set_aside
         self._pipeline = Pipeline(inlet, sessions, self._engine, limits(config), most, set_aside, instruments)

@@ -4,18 +4,24 @@ A source writes to a channel of its own; the timeline thread reads whatever is t
 `block` holds the source back (files, chat: nothing is dropped); `drop_oldest` lets the newest in and counts
 what it drops (cameras, microphones: the present matters). A log has no capacity here: it watches how much waits, and
 stops reading by itself. Progress is never dropped; where no record lies between two
-promises of one stream, the further one stands for both, so that promises cannot pile up. A channel keeps its order.
+promises of one stream, the further one stands for both, so that promises cannot pile up.
+
+A channel keeps the order of each session, and serves its sessions in turn: one that floods, or that the consumer holds
+back for now, holds up no other. What was read from a log keeps the order of its partition number instead, since
+silence is measured by the records of all sessions in it.
 """
 
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 from streams.clock import NS_PER_S, Clock
-from streams.records import Item, Progress, Record
+from streams.fair_queue import FairQueue
+from streams.records import Assigned, EndOfSession, Item, Progress, Record, Revoked, Silence, Unreadable
 from streams.telemetry import Telemetry
 
 Message = TypeVar("Message")
@@ -36,6 +42,23 @@ class Delivery:
     channel: "Channel"
 
 
+LaneKey = str | int
+"""A session, or a partition number."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    put_ns: int
+    item: Item
+    gone: bool = False
+    """Whether it was taken or dropped."""
+
+
+def any_item(item: Item) -> bool:
+    """Passes every item."""
+    return True
+
+
 class Channel:
     """One source's way in. Any thread may put; only the inlet takes."""
 
@@ -47,7 +70,9 @@ class Channel:
         self.policy = policy
         self.capacity = capacity
         self._inlet = inlet
-        self._items: deque[tuple[int, Item]] = deque()
+        self._lanes: FairQueue[LaneKey, _Entry] = FairQueue()
+        self._in_order: deque[_Entry] = deque()
+        """As they were put; those that are gone are removed when they come first."""
         self._records = 0
         self._closed = False
 
@@ -62,7 +87,11 @@ class Channel:
             if isinstance(item, Progress) and self._merge(item):
                 return
             self._records += isinstance(item, Record)
-            self._items.append((self._inlet.clock.monotonic_ns(), item))
+            now_ns = self._inlet.clock.monotonic_ns()
+            for key, part in _lanes_of(item):
+                entry = _Entry(now_ns, part)
+                self._lanes.put(key, entry)
+                self._in_order.append(entry)
             self._inlet.changed.notify_all()
 
     def close(self) -> None:
@@ -75,17 +104,40 @@ class Channel:
         """How many records are queued."""
         return self._records
 
-    def take(self) -> Item | None:
-        """The oldest item, or None. For the inlet, which holds the lock."""
-        if not self._items:
+    # For the inlet, which holds the lock.
+
+    def take(self, passes: Callable[[Item], bool]) -> Item | None:
+        """The oldest item of the first session in turn that `passes`, or None."""
+        taken = self._lanes.take(lambda key, entry: passes(entry.item))
+        if taken is None:
             return None
-        put_ns, item = self._items.popleft()
-        if isinstance(item, Record):
+        entry = taken[1]
+        entry.gone = True
+        if isinstance(entry.item, Record):
             self._records -= 1
             self._inlet.telemetry.channel_wait(
-                f"source.{self.name}", (self._inlet.clock.monotonic_ns() - put_ns) / NS_PER_S
+                f"source.{self.name}", (self._inlet.clock.monotonic_ns() - entry.put_ns) / NS_PER_S
             )
-        return item
+        return entry.item
+
+    def empty(self) -> bool:
+        """Whether nothing is queued."""
+        return not len(self._lanes)
+
+    def has(self, passes: Callable[[Item], bool]) -> bool:
+        """Whether there is an item to take that `passes`."""
+        return any(passes(entry.item) for _, entry in self._lanes.heads())
+
+    def oldest_ns(self) -> int | None:
+        """When the oldest item that waits was put; None if none does."""
+        while self._in_order and self._in_order[0].gone:
+            self._in_order.popleft()
+        return self._in_order[0].put_ns if self._in_order else None
+
+    def oldest_of_ns(self, session: str) -> int | None:
+        """When the oldest item of a session that waits was put; None if none does."""
+        lane = self._lanes.lane(session)
+        return lane[0].put_ns if lane else None
 
     def _make_room(self) -> None:
         if self.capacity is None:
@@ -97,30 +149,53 @@ class Channel:
 
     def _drop_oldest(self) -> None:
         """Takes out the oldest record; of the promises now side by side the earlier ones go, if the later say more."""
-        before: list[tuple[int, Item]] = []
-        while not isinstance(self._items[0][1], Record):
-            before.append(self._items.popleft())
-        self._count_dropped(self._items.popleft()[1], "overrun")
+        self.oldest_ns()  # what is gone is not looked at again
+        oldest = next(entry for entry in self._in_order if not entry.gone and isinstance(entry.item, Record))
+        ((key, item),) = _lanes_of(oldest.item)
+        lane = self._lanes.lane(key) or deque()
+        before: list[_Entry] = []
+        while lane[0] is not oldest:
+            before.append(self._lanes.pop(key))
+        self._lanes.pop(key).gone = True
+        self._count_dropped(item, "overrun")
         self._records -= 1
-        after = list(takewhile(lambda entry: isinstance(entry[1], Progress), self._items))
-        kept = [entry for entry in before if not any(_says_more(later, entry[1]) for _, later in after)]
-        self._items.extendleft(reversed(kept))
+        after = [entry.item for entry in takewhile(lambda entry: isinstance(entry.item, Progress), lane)]
+        for entry in before:
+            entry.gone = any(_says_more(later, entry.item) for later in after)
+        self._lanes.put_back(key, [entry for entry in before if not entry.gone])
 
     def _merge(self, progress: Progress) -> bool:
         """Lets a promise stand for an earlier one that no record or end separates from it."""
-        for at in range(len(self._items) - 1, -1, -1):
-            put_ns, queued = self._items[at]
+        for entry in reversed(self._lanes.lane(progress.session) or ()):
+            queued = entry.item
             if not isinstance(queued, Progress):
                 return False
-            if (queued.session, queued.modality) == (progress.session, progress.modality):
+            if queued.modality == progress.modality:
                 if _says_more(progress, queued):
-                    self._items[at] = put_ns, progress
+                    entry.item = progress
                 return True
         return False
 
     def _count_dropped(self, item: Item, reason: str) -> None:
         if isinstance(item, Record):
             self._inlet.telemetry.dropped(item.modality, reason)
+
+
+def _lanes_of(item: Item) -> Iterator[tuple[LaneKey, Item]]:
+    """The lane that an item goes to; one that is of several partition numbers goes to each."""
+    match item:
+        case Record(coordinates=None, session=session):
+            yield session, item
+        case Record(coordinates=at) | Unreadable(coordinates=at) if at is not None:
+            yield at.partition.number, item
+        case Silence(partition=partition):
+            yield partition.number, item
+        case Assigned(number=number):
+            yield number, item
+        case Revoked(numbers=numbers):
+            yield from ((number, Revoked(frozenset({number}))) for number in sorted(numbers))
+        case Progress(session=session) | EndOfSession(session=session):
+            yield session, item
 
 
 class Inlet(Generic[Message]):
@@ -152,13 +227,19 @@ class Inlet(Generic[Message]):
             self._messages.append(message)
             self.changed.notify_all()
 
-    def take(self, timeout_s: float, items: bool = True) -> Message | Delivery | None:
-        """The next message, else (if `items`) the next item; None when there is none for `timeout_s` (real time)."""
+    def take(
+        self, timeout_s: float, items: bool = True, passes: Callable[[Item], bool] = any_item
+    ) -> Message | Delivery | None:
+        """The next message, else (if `items`) the next item; None when there is none for `timeout_s` (real time).
+
+        passes: whether an item may be taken now; if not, it and what comes after it of its session wait.
+        """
+        passing = passes if items else None
         with self.changed:
-            taken = self._next(items)
+            taken = self._next(passing)
             if taken is None:
-                self.changed.wait_for(lambda: self._waiting(items), timeout_s)
-                taken = self._next(items)
+                self.changed.wait_for(lambda: self._waiting(passing), timeout_s)
+                taken = self._next(passing)
             return taken
 
     def take_messages(self) -> list[Message]:
@@ -173,26 +254,28 @@ class Inlet(Generic[Message]):
     def empty(self) -> bool:
         """Whether no item is queued in any channel."""
         with self.changed:
-            return not any(channel._items for channel in self._channels)
+            return all(channel.empty() for channel in self._channels)
 
-    def taken_until_ns(self) -> int:
-        """Monotonic time until which everything that sources handed on has been taken; never goes back."""
+    def taken_until_ns(self, session: str | None = None) -> int:
+        """Monotonic time until which everything that sources handed on (of a session) has been taken."""
         with self.changed:
-            waiting = [channel._items[0][0] for channel in self._channels if channel._items]
-            return min(waiting, default=self.clock.monotonic_ns())
+            oldest = (c.oldest_ns() if session is None else c.oldest_of_ns(session) for c in self._channels)
+            return min((put_ns for put_ns in oldest if put_ns is not None), default=self.clock.monotonic_ns())
 
-    def _waiting(self, items: bool) -> bool:
-        return bool(self._messages) or (items and any(channel._items for channel in self._channels))
+    def _waiting(self, passing: Callable[[Item], bool] | None) -> bool:
+        if self._messages:
+            return True
+        return passing is not None and any(channel.has(passing) for channel in self._channels)
 
-    def _next(self, items: bool) -> Message | Delivery | None:
+    def _next(self, passing: Callable[[Item], bool] | None) -> Message | Delivery | None:
         if self._messages:
             return self._messages.popleft()
-        return self._next_item() if items else None
+        return None if passing is None else self._next_item(passing)
 
-    def _next_item(self) -> Delivery | None:
+    def _next_item(self, passing: Callable[[Item], bool]) -> Delivery | None:
         for offset in range(len(self._channels)):
             channel = self._channels[(self._turn + offset) % len(self._channels)]
-            item = channel.take()
+            item = channel.take(passing)
             if item is not None:
                 self._turn = (self._turn + offset + 1) % len(self._channels)
                 if channel.capacity is not None:  # somebody may wait for room

@@ -8,7 +8,7 @@ its time, but dropped when its partitions go elsewhere, since the log holds all 
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -46,6 +46,7 @@ class Sessions:
     """Every session's timeline. Owned by the timeline thread; no lock.
 
     clock: what silence is measured by; where items wait in channels, a `streams.channel.InletClock`.
+    taken_until_ns: the same for one session, whose items may wait while those of others are taken; None is the clock's.
     """
 
     config: TimelineConfig
@@ -53,6 +54,7 @@ class Sessions:
     clock: Clock
     telemetry: Telemetry
     ledger: Ledger
+    taken_until_ns: Callable[[str], int] | None = None
     _live: dict[str, SessionTimeline] = field(default_factory=dict)
     _ended: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _over: list[str] = field(default_factory=list)
@@ -69,7 +71,7 @@ class Sessions:
     def add(self, event: Event, source: str, origin: Origin) -> list[Unit]:
         """Takes one event of a device or a file; returns the units it made final."""
         timeline = self._live.get(event.session) or self._open(event.session)
-        now_ns = self.clock.monotonic_ns()
+        now_ns = self._now_ns(event.session)
         latest_ns = event.received_ns if origin is DEVICE else NO_LATEST_NS
         timeline.add(event, Arrival(source, origin, now_ns, latest_ns))
         self._warn_of_lateness(timeline, event, source)
@@ -83,7 +85,7 @@ class Sessions:
         origin = self._log(at.partition)
         origin.read(at.written_ns)
         timeline = self._live.get(event.session) or self._open(event.session, stake)
-        now_ns = self.clock.monotonic_ns()
+        now_ns = self._now_ns(event.session)
         last = timeline.add(event, Arrival(source, origin, now_ns, at.written_ns))
         self._warn_of_lateness(timeline, event, source, at)
         claim = timeline.claim
@@ -127,7 +129,7 @@ class Sessions:
         if origin is DEVICE and session not in self._live:
             return []
         timeline = self._live.get(session) or self._open(session)
-        now_ns = self.clock.monotonic_ns()
+        now_ns = self._now_ns(session)
         timeline.watermark.progress((source, modality), through_ns, now_ns, origin)
         return timeline.advance(now_ns)
 
@@ -137,14 +139,14 @@ class Sessions:
         if timeline is None:
             return []
         timeline.watermark.end(source)
-        now_ns = self.clock.monotonic_ns()
+        now_ns = self._now_ns(session)
         return timeline.advance(now_ns, "end" if timeline.watermark.ended else None)
 
     def tick(self) -> list[Unit]:
         """Lets time pass: closes windows of idle sessions, ends those idle too long. Call several times a second."""
-        now_ns = self.clock.monotonic_ns()
-        units = self._follow_wall_clock(now_ns)
+        units = self._follow_wall_clock()
         for timeline in list(self._live.values()):
+            now_ns = self._now_ns(timeline.session)
             timed_out = timeline.watermark.abandoned(now_ns, self.session_timeout_ns)
             units += timeline.advance(now_ns)
             self._settle(timeline)
@@ -189,7 +191,7 @@ class Sessions:
             watermark_lag_s=(wall_ns - min(watermarks)) / NS_PER_S if watermarks else 0.0,
         )
 
-    def _follow_wall_clock(self, now_ns: int) -> list[Unit]:
+    def _follow_wall_clock(self) -> list[Unit]:
         """Begins sessions of devices anew that are ahead of a wall clock that was set back; returns units to encode."""
         before_ns, self._wall_ns = self._wall_ns, self.clock.wall_ns()
         until_ns = self._wall_ns + _SET_BACK_NS
@@ -205,7 +207,10 @@ class Sessions:
             return []
         # At every tick from then on: records from before may still have been on their way.
         ahead = [t for t in self._live.values() if t.watermark.of_devices and t.watermark.time_ns > until_ns]
-        return [unit for timeline in ahead for unit in timeline.begin_anew(now_ns)]
+        return [unit for timeline in ahead for unit in timeline.begin_anew(self._now_ns(timeline.session))]
+
+    def _now_ns(self, session: str) -> int:
+        return self.clock.monotonic_ns() if self.taken_until_ns is None else self.taken_until_ns(session)
 
     def _open(self, session: str, stake: Stake | None = None) -> SessionTimeline:
         if stake is None:

@@ -1,7 +1,7 @@
 """The timeline thread, with an engine that answers when the test says so."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,13 +12,13 @@ from daemon.instruments import Instruments
 from daemon.pipeline import Encoded, Message, Pipeline, Published
 from daemon.publication import Publication
 from daemon.publisher import Publisher
-from streams.channel import Channel, Delivery, Inlet, Policy
+from streams.channel import Channel, Delivery, Inlet, Policy, any_item
 from streams.clock import ManualClock
 from streams.decode import Limits
 from streams.delivery.ledger import Ledger
 from streams.events import Line, Unit
 from streams.predictions import ModelRef
-from streams.records import EndOfSession, Modality, Record
+from streams.records import EndOfSession, Item, Modality, Record
 from streams.sessions import Sessions
 from streams.timeline import SEGMENTS, ClosedWindow
 from tests.daemon.making import Told, counted, instruments
@@ -79,9 +79,11 @@ class WatchedInlet(Inlet[Message]):
         super().__init__(of.clock, of.metrics)
         self.items_asked: Told[bool] = Told()
 
-    def take(self, timeout_s: float, items: bool = True) -> Message | Delivery | None:
-        self.items_asked(items)
-        return super().take(timeout_s, items)
+    def take(
+        self, timeout_s: float, items: bool = True, passes: Callable[[Item], bool] = any_item
+    ) -> Message | Delivery | None:
+        self.items_asked(items and passes(line(0.0)))
+        return super().take(timeout_s, items, passes)
 
 
 @dataclass
@@ -127,7 +129,7 @@ def starts(windows: list[ClosedWindow]) -> list[float]:
 def test_while_too_much_is_under_way_items_wait_and_messages_go_on() -> None:
     with running(max_under_way=2) as on:
         for number in range(6):
-            on.channel.put(line(number / 10, str(number)))
+            on.channel.put(line(number / 10, str(number), session=f"room-{number}"))
         under_way = on.engine.units.many(2)
         for number in range(2, 6):  # one answer, one more item
             on.engine.answer(Encoded(under_way.pop(0)))
@@ -144,11 +146,8 @@ def test_while_the_engine_has_had_a_unit_for_a_second_items_wait_so_that_no_came
         clock = on.instruments.clock
         assert isinstance(clock, ManualClock)
         clock.advance(1.0)
-        on.channel.put(line(0.2, "the last that is taken"))  # the thread was already waiting for an item
-        taken = on.engine.units.next()
         for number in range(3):
             on.channel.put(line(0.3, str(number)))
-        on.engine.answer(Encoded(taken))
         assert on.engine.units.nothing_more(within_s=0.3)
         assert on.channel.depth() == 3
         on.engine.answer(Encoded(stuck))
@@ -167,6 +166,36 @@ def test_while_a_unit_has_been_under_way_for_too_long_items_wait() -> None:
         assert on.channel.depth() == 1
         on.engine.answer(Encoded(slow))
         assert on.engine.units.next() is not slow
+
+
+def test_while_one_session_has_had_a_unit_for_too_long_the_windows_of_others_are_published() -> None:
+    with running() as on:
+        on.channel.put(line(0.1, session="slow"))
+        slow = on.engine.units.next()
+        clock = on.instruments.clock
+        assert isinstance(clock, ManualClock)
+        clock.advance(2.0)
+        on.channel.put(line(0.2, "waits", session="slow"))
+        for at_s in (0.1, 10.1):
+            on.channel.put(line(at_s))
+            on.engine.answer(Encoded(on.engine.units.next()))
+        assert {window.session for window in on.engine.windows.many(4)} == {"room"}
+        assert on.engine.units.nothing_more(within_s=0.3)
+        assert on.channel.depth() == 1
+        on.engine.answer(Encoded(slow))
+        assert text_of(on.engine.units.next()) == "waits"
+
+
+def test_a_session_that_floods_has_its_share_under_way_and_the_next_session_is_taken_at_once() -> None:
+    with running(max_under_way=8) as on:
+        for number in range(20):
+            on.channel.put(line(number / 100, session="flood"))
+        flood = on.engine.units.many(4)
+        on.channel.put(line(0.1, "other"))
+        assert text_of(on.engine.units.next()) == "other"
+        assert on.engine.units.nothing_more(within_s=0.3)
+        on.engine.answer(Encoded(flood[0]))
+        assert on.engine.units.next().session == "flood"
 
 
 def test_a_bad_record_is_counted_and_the_rest_goes_on() -> None:

@@ -55,11 +55,14 @@ class Pool:
 
 @contextmanager
 def running(
-    workers: int = 1, faults: dict[str, Exception] | None = None, try_device: Callable[[], None] = lambda: None
+    workers: int = 1,
+    faults: dict[str, Exception] | None = None,
+    try_device: Callable[[], None] = lambda: None,
+    lines: type[Lines] = Lines,
 ) -> Iterator[Pool]:
     of, done, log = instruments(), Told[Unit](), list[tuple[str, str, str]]()
     device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of, try_device)
-    pool = PreparationPool([{Modality.TEXT: Lines(log, faults or {})} for _ in range(workers)], device, done, of)
+    pool = PreparationPool([{Modality.TEXT: lines(log, faults or {})}] * workers, device, done, of)
     device.start()
     pool.start()
     try:
@@ -88,18 +91,34 @@ def test_a_unit_without_rows_is_done_at_once_with_no_evidence() -> None:
     assert counted(on.instruments, "batch_rows_count", lane="text") == 0
 
 
-def test_a_session_is_always_prepared_by_the_same_worker_and_in_order() -> None:
+def test_a_session_is_prepared_in_order_by_one_worker_at_a_time() -> None:
     sessions = [f"room-{number}" for number in range(12)]
     with running(workers=4) as on:
         for text in "abcde":
             for session in sessions:
                 on.pool.submit(unit(session=session, text=text))
         on.done.many(60)
-    threads = {session: {thread for name, _, thread in on.log if name == session} for session in sessions}
-    assert {len(of_session) for of_session in threads.values()} == {1}
-    assert len(set().union(*threads.values())) > 1
     for session in sessions:
         assert [text for name, text, _ in on.log if name == session] == list("abcde")
+
+
+def test_a_unit_that_takes_long_holds_up_its_own_session_only() -> None:
+    may_go_on = threading.Event()
+
+    class Slow(Lines):
+        def prepare(self, unit: Unit) -> Prepared:
+            if unit.session == "slow":
+                assert may_go_on.wait(60)
+            return super().prepare(unit)
+
+    with running(workers=2, lines=Slow) as on:
+        for text in "ab":
+            on.pool.submit(unit(session="slow", text=text))
+        for number in range(20):
+            on.pool.submit(unit(session=f"room-{number}"))
+        assert len({made.session for made in on.done.many(20)} - {"slow"}) == 20
+        may_go_on.set()
+        assert [made.payload.text for made in on.done.many(2) if isinstance(made.payload, Line)] == ["a", "b"]
 
 
 def test_a_session_is_forgotten_after_its_units() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from streams.channel import Channel, Delivery, Inlet, InletClock, Policy
 from streams.clock import NS_PER_S, ManualClock
-from streams.records import EndOfSession, Item, Modality, Progress, Record
+from streams.records import Coordinates, EndOfSession, Item, Modality, Partition, Progress, Record, Revoked, Silence
 from tests.streams.making import Counts
 
 pytestmark = pytest.mark.unit
@@ -48,10 +48,44 @@ def filled(inlet: Inlet[str], policy: Policy, capacity: int, items: list[Item]) 
     return channel
 
 
-def test_a_channel_keeps_the_order_of_its_items(inlet: Inlet[str]) -> None:
-    items: list[Item] = [promise(0), record(1), record(2), promise(3), EndOfSession("room"), record(4, "next")]
+def test_a_channel_keeps_the_order_of_a_session(inlet: Inlet[str]) -> None:
+    items: list[Item] = [promise(0), record(1), record(2), promise(3), EndOfSession("room")]
     filled(inlet, Policy.BLOCK, 10, items)
     assert taken(inlet) == items
+
+
+def test_sessions_are_served_in_turn_however_much_one_of_them_has_put_in(inlet: Inlet[str]) -> None:
+    flood: list[Item] = [record(at, "flood") for at in range(5)]
+    filled(inlet, Policy.BLOCK, 10, [*flood, record(5, "one"), record(6, "two")])
+    assert taken(inlet) == [flood[0], record(5, "one"), record(6, "two"), *flood[1:]]
+
+
+def test_a_session_that_is_held_back_keeps_its_items_and_its_time_and_no_others(inlet: Inlet[str]) -> None:
+    filled(inlet, Policy.BLOCK, 10, [record(0, "held"), record(1, "held"), record(2, "one")])
+    put_ns = inlet.clock.monotonic_ns()
+    assert isinstance(inlet.clock, ManualClock)
+    inlet.clock.advance(5.0)
+    delivery = inlet.take(0, passes=lambda item: not (isinstance(item, Record) and item.session == "held"))
+    assert isinstance(delivery, Delivery)
+    assert delivery.item == record(2, "one")
+    assert inlet.taken_until_ns("held") == inlet.taken_until_ns() == put_ns
+    assert inlet.taken_until_ns("one") == put_ns + 5_000_000_000
+    assert taken(inlet) == [record(0, "held"), record(1, "held")]
+
+
+def logged(session: str, number: int, offset: int) -> Record:
+    at = Coordinates(Partition("text", number), offset, offset)
+    return Record(session, Modality.TEXT, "text/plain", b"", offset, offset, coordinates=at)
+
+
+def test_what_was_read_from_a_log_keeps_the_order_of_its_partition_number(inlet: Inlet[str]) -> None:
+    silence = Silence(Partition("text", 0), 100)
+    of_first: list[Item] = [logged("a", 0, 1), logged("b", 0, 2), silence]
+    filled(inlet, Policy.BLOCK, 10, [*of_first, Revoked(frozenset({0, 1})), logged("c", 1, 1)])
+    order = taken(inlet)
+    assert [item for item in order if item in of_first] == of_first
+    assert order.index(Revoked(frozenset({0}))) > order.index(silence)
+    assert order.index(Revoked(frozenset({1}))) < order.index(logged("c", 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -72,8 +106,8 @@ def test_a_channel_keeps_the_order_of_its_items(inlet: Inlet[str]) -> None:
         ),
         pytest.param(
             [promise(1), record(5, "other"), promise(2)],
-            [promise(1), record(5, "other"), promise(2)],
-            id="not even one of another session",
+            [promise(2), record(5, "other")],
+            id="unless it is of another session",
         ),
         pytest.param(
             [promise(1), EndOfSession("room"), promise(2)],
@@ -99,7 +133,7 @@ def test_a_full_camera_channel_keeps_the_newest_and_counts_what_it_drops(inlet: 
 def test_promises_and_ends_are_never_dropped(inlet: Inlet[str]) -> None:
     items: list[Item] = [promise(1), record(1), EndOfSession("other"), record(2), promise(5, "b"), record(6), record(7)]
     filled(inlet, Policy.DROP_OLDEST, 1, items)
-    assert taken(inlet) == [promise(1), EndOfSession("other"), promise(5, "b"), record(7)]
+    assert taken(inlet) == [EndOfSession("other"), promise(5, "b"), promise(1), record(7)]
 
 
 def test_the_promises_of_an_overrun_channel_do_not_pile_up(inlet: Inlet[str]) -> None:
