@@ -14,15 +14,24 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from models.calibration import TemperatureScaling
+from models.calibration import CorpusCalibration, TemperatureScaling
 from models.conformal import ConformalSets
 from models.fusion.pool import FUSIONS, LogLinearPool
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.reliability import Reliability
+from models.reliability import QUALITIES, Reliability
 from models.risk import RiskRule
 
 SCHEMA: Literal["affectd.model/1"] = "affectd.model/1"
@@ -32,6 +41,14 @@ CARD = "MODEL_CARD.md"
 SHIPPED = Path(__file__).parent / "weights" / "default"
 """The folder of the model named "default"."""
 
+PART_NAMES = ("face", "speech", "text")
+"""Prefixes of the tensors, and keys of `parts`."""
+
+_METRICS_READ: Mapping[str, TypeAdapter[Any]] = {
+    "calibration": TypeAdapter(dict[str, CorpusCalibration]),
+    "log_prior": TypeAdapter(dict[str, list[FiniteFloat | None]]),
+    "thresholds": TypeAdapter(dict[str, list[FiniteFloat]]),
+}
 _DESCRIPTIVE = {"metrics", "data", "licences"}  # fields that change no score
 
 Tensors = dict[str, torch.Tensor]
@@ -47,9 +64,9 @@ class Presence(BaseModel):
     The amounts are seconds of voice, summed detection scores of faces, and lines.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    least_amount: float = Field(default=0.0, ge=0)
+    least_amount: float = Field(default=0.0, ge=0, le=3600)
 
 
 class Manifest(BaseModel):
@@ -61,7 +78,7 @@ class Manifest(BaseModel):
     conformal: None for a model that promises no sets. files: name to SHA-256 in hexadecimal.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
     schema_: Literal["affectd.model/1"] = Field(default=SCHEMA, alias="schema")
     name: str = Field(min_length=1)
@@ -91,11 +108,30 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        for field, labels, known in (("emotions", self.emotions, EMOTIONS), ("risks", self.risks, RISKS)):
+            if labels != known:
+                raise ValueError(f"{field} are {', '.join(labels)}; they have to be {', '.join(known)}, in this order")
+        if unknown := sorted(set(self.parts) - set(PART_NAMES)):
+            raise ValueError(f"parts: {', '.join(unknown)} is none of {', '.join(PART_NAMES)}")
         named = {"features": self.features, "presence": self.presence, "calibration": self.calibration}
         for field, values in (*named.items(), ("fusion.weights", self.fusion.weights)):
             if set(values) != set(MODALITIES):
                 raise ValueError(f"{field} must be given for {', '.join(MODALITIES)} (is for {', '.join(values)})")
+        for modality, curve in self.reliability.items():
+            if unknown := sorted(set(curve.linear) - set(QUALITIES.get(modality, ()))):
+                raise ValueError(f"reliability.{modality}: {', '.join(unknown)} is no quality that is measured of it")
         return self
+
+    @field_validator("metrics")
+    @classmethod
+    def _measurable(cls, metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The few metrics that answers on a corpus's terms are computed from."""
+        for name, known in _METRICS_READ.items():
+            try:
+                known.validate_python(metrics.get(name, {}))
+            except ValidationError as wrong:
+                raise ValueError(_problems(wrong, name)) from wrong
+        return metrics
 
     def digest(self) -> str:
         """Returns "sha256:..." of all that changes a score: every field but metrics, data and licence notes.
@@ -121,10 +157,12 @@ def read_model_folder(path: Path) -> ModelFolder:
     manifest = read_manifest(path)
     tensors: dict[str, Tensors] = {part: {} for part in manifest.parts}
     for name, digest in manifest.files.items():
-        for key, tensor in _checked(path, name, digest).items():
+        for key, tensor in read_tensors(path, name, digest).items():
             part, _, rest = key.partition(".")
             if part not in tensors:
                 raise ModelError(f"{path / name}: tensor {key} belongs to no part that {MANIFEST} names")
+            if rest in tensors[part]:
+                raise ModelError(f"{path / name}: tensor {key} is in another file too")
             tensors[part][rest] = tensor
     return ModelFolder(path, manifest, tensors)
 
@@ -136,7 +174,7 @@ def read_manifest(path: Path) -> Manifest:
         raise ModelError(f"{file}: no such file; a model folder holds {MANIFEST} and {WEIGHTS}")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as wrong:
+    except (ValueError, RecursionError) as wrong:
         raise ModelError(f"{file}: not JSON: {wrong}") from wrong
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
@@ -144,10 +182,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as wrong:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'top level'}: {e['msg']}" for e in wrong.errors())
-        raise ModelError(f"{file}: {problems}") from wrong
-    if manifest.emotions != EMOTIONS or manifest.risks != RISKS:
-        raise ModelError(f"{file}: labels are not {EMOTIONS} and {RISKS}")
+        raise ModelError(f"{file}: {_problems(wrong)}") from wrong
+    if not manifest.files:
+        raise ModelError(f"{file}: files: names no file with weights")
     return manifest
 
 
@@ -164,7 +201,8 @@ def write_model_folder(path: Path, manifest: Manifest, tensors: Mapping[str, Ten
     return complete
 
 
-def _checked(path: Path, name: str, digest: str) -> Tensors:
+def read_tensors(path: Path, name: str, digest: str) -> Tensors:
+    """The tensors of one file of a folder, which has this SHA-256 and holds finite numbers alone. Raises ModelError."""
     file = path / name
     if Path(name).name != name or file.suffix != ".safetensors":
         raise ModelError(f"{path / MANIFEST}: files.{name}: weights are .safetensors files in the folder itself")
@@ -174,6 +212,21 @@ def _checked(path: Path, name: str, digest: str) -> Tensors:
     if (found := hashlib.sha256(content).hexdigest()) != digest:
         raise ModelError(f"{file}: its SHA-256 is {found}, {MANIFEST} says {digest}: changed or damaged")
     try:
-        return load(content)
+        tensors = load(content)
     except SafetensorError as wrong:
         raise ModelError(f"{file}: {wrong}") from wrong
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ModelError(f"{file}: tensor {key} holds numbers that are not finite")
+        if key.endswith("running_var") and (tensor < 0).any():
+            raise ModelError(f"{file}: tensor {key} holds variances below 0")
+    return tensors
+
+
+def _problems(wrong: ValidationError, inside: str | None = None) -> str:
+    """Each with the path of its key, which begins with `inside`."""
+    found = []
+    for error in wrong.errors():
+        key = ".".join(map(str, (*([inside] if inside else []), *error["loc"])))
+        found.append(f"{key or 'top level'}: {error['msg'].removeprefix('Value error, ')}")
+    return "; ".join(found)

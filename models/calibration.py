@@ -7,6 +7,8 @@ To measure on a corpus, whose label frequencies are known, answers are brought t
 Left out: fitting, which is `models.training.calibration`'s.
 """
 
+from typing import Annotated
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,13 +19,20 @@ from models.labels import EMOTIONS
 _LABELS = len(EMOTIONS)
 
 
+Logit = Annotated[float, Field(ge=-100, le=100)]
+"""A number added to logits: e^100 to one is as sure as anything can be, and what is beyond that is no calibration."""
+
+Temperature = Annotated[float, Field(ge=0.01, le=100)]
+"""Logits are divided by it; beyond these ends every answer would be certain, or the same."""
+
+
 class TemperatureScaling(BaseModel):
     """One modality's emotion calibration; `bias` in the order of EMOTIONS, added after dividing by the temperature."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    temperature: float = Field(gt=0, allow_inf_nan=False)
-    bias: tuple[float, ...] = Field(min_length=_LABELS, max_length=_LABELS)
+    temperature: Temperature
+    bias: tuple[Logit, ...] = Field(min_length=_LABELS, max_length=_LABELS)
 
     def log_posterior(self, logits: torch.Tensor) -> torch.Tensor:
         """logits: (windows, 7). Returns (windows, 7) float64 natural logarithms of calibrated probabilities."""
@@ -34,10 +43,10 @@ class TemperatureScaling(BaseModel):
 class PlattScaling(BaseModel):
     """One risk head's calibration, for a prior probability of one half."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    slope: float = Field(gt=0, allow_inf_nan=False)
-    intercept: float = Field(allow_inf_nan=False)
+    slope: float = Field(gt=0, le=100)
+    intercept: Logit
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
         """logits: any shape. Returns float64 probabilities of the same shape."""
@@ -51,9 +60,9 @@ class CorpusCalibration(BaseModel):
     use, and that cannot be chosen.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    temperature: Temperature = 1.0
     bias: tuple[float | None, ...]
 
     def probabilities(self, posterior: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ class ConformalSets(BaseModel):
     a label must be to be in the set, for each coverage.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     coverages: tuple[float, ...] = Field(min_length=1)
     least: Mapping[str, tuple[float, ...]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.artifact import ModelError, ModelFolder, Tensors
+from models.artifact import WEIGHTS, ModelError, ModelFolder, Tensors
 from models.encoding import Encoder
 from models.face.crop import Face, given_face
 from models.face.encoder import FaceEncoder
@@ -43,7 +43,7 @@ def build_encoders(folder: ModelFolder, device: torch.device) -> dict[str, Encod
         try:
             encoder = part.build(folder.tensors[part.name], folder.manifest.parts[part.name], device)
         except (RuntimeError, TypeError, KeyError, ValueError) as wrong:
-            raise ModelError(f"{folder.path}: part {part.name}: {wrong}") from wrong
+            raise ModelError(f"{folder.path / WEIGHTS}: part {part.name}: {wrong}") from wrong
         if isinstance(encoder, FaceEncoder | SpeechEncoder):
             encoder.reliability = folder.manifest.reliability.get(modality)
         encoders[modality] = encoder

@@ -9,20 +9,32 @@ lines of text, which have none that is known to matter.
 """
 
 from collections.abc import Mapping
+from typing import Annotated, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
+
+QUALITIES: Mapping[str, tuple[str, ...]] = {"video": ("log_sharpness", "log_brightness"), "audio": ("snr_db",)}
+"""Those that each modality's encoder gives."""
+
+_Slope = Annotated[float, Field(ge=-1000, le=1000)]
 
 
 class Reliability(BaseModel):
     """linear, quadratic: by the quality's name, of the quality as its encoder gives it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    intercept: float
-    linear: Mapping[str, float]
-    quadratic: Mapping[str, float]
+    intercept: float = Field(ge=-1000, le=1000)
+    linear: Mapping[str, _Slope]
+    quadratic: Mapping[str, _Slope]
+
+    @model_validator(mode="after")
+    def _of_the_same(self) -> Self:
+        if set(self.linear) != set(self.quadratic):
+            raise ValueError("linear and quadratic must be given for the same qualities")
+        return self
 
     def trust(self, qualities: Mapping[str, Tensor]) -> Tensor:
         """qualities: by name, (events,). Returns (events,) float32 in 0..1. Raises KeyError for one that is missing."""

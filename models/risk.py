@@ -51,7 +51,7 @@ NO_RISK = RiskScores(0.0, "none", dict.fromkeys(RISKS, 0.0))
 class RiskRule(BaseModel):
     """Immutable. heads: per risk. levels: the least score of each. affect_from: see the module's docstring."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     heads: Mapping[str, PlattScaling]
     levels: Mapping[str, float]
@@ -61,7 +61,9 @@ class RiskRule(BaseModel):
     def _complete(self) -> Self:
         if set(self.heads) != set(RISKS):
             raise ValueError(f"heads must be given for {', '.join(RISKS)}")
-        thresholds = [self.levels.get(level, 0.0) for level in LEVELS]
+        if set(self.levels) != set(LEVELS):
+            raise ValueError(f"levels must be given for {', '.join(LEVELS)} (are for {', '.join(self.levels)})")
+        thresholds = [self.levels[level] for level in LEVELS]
         if not 0 < thresholds[0] < thresholds[1] < thresholds[2] < thresholds[3] <= 1:
             raise ValueError(f"levels must rise from {LEVELS[0]} to {LEVELS[-1]} within 0..1 (are {thresholds})")
         return self

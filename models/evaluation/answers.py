@@ -153,7 +153,11 @@ def _expressions(model: AffectModel, encoded: Sequence[Encoded | None]) -> Float
 def _calibration(model: AffectModel, corpus: str, rows: Rows) -> CorpusCalibration:
     fitted = model.manifest.metrics.get("calibration", {}).get(f"{corpus}/{rows.task}")
     if fitted is not None:
-        return CorpusCalibration.model_validate(fitted)
+        known = CorpusCalibration.model_validate(fitted)
+        if len(known.bias) != len(rows.labels):
+            key = f"metrics.calibration.{corpus}/{rows.task}.bias"
+            raise EvaluationError(f"{model.name}: {key} has {len(known.bias)} numbers for {len(rows.labels)} labels")
+        return known
     log_prior = model.manifest.metrics.get("log_prior", {}).get(corpus)
     if log_prior is not None and len(log_prior) == len(rows.labels):
         return CorpusCalibration(bias=tuple(log_prior))

@@ -15,10 +15,10 @@ past.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.labels import MODALITIES
 
@@ -42,15 +42,21 @@ class Fusion(Protocol):
 class LogLinearPool(BaseModel):
     """The logarithmic opinion pool.
 
-    weights: per modality. full_amount: the amount of evidence (seconds of voice, summed face scores, lines) from which
-    a modality counts with its whole weight.
+    weights: per modality, 0..100. full_amount: the amount of evidence (seconds of voice, summed face scores, lines)
+    from which a modality counts with its whole weight.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     strategy: Literal["log_linear_pool"] = "log_linear_pool"
-    weights: Mapping[str, float]
-    full_amount: Mapping[str, float] = Field(default_factory=dict)
+    weights: Mapping[str, Annotated[float, Field(ge=0, le=100)]]
+    full_amount: Mapping[str, Annotated[float, Field(ge=0, le=3600)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _of_modalities(self) -> Self:
+        if unknown := {*self.weights, *self.full_amount} - {*MODALITIES}:
+            raise ValueError(f"{', '.join(sorted(unknown))} is none of {', '.join(MODALITIES)}")
+        return self
 
     def fuse(self, log_posterior: torch.Tensor, amount: torch.Tensor) -> Fused:
         """As `Fusion.fuse`; a row's answer does not depend on the other rows."""

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
-from models.artifact import CARD, MANIFEST, WEIGHTS, ModelError
+from models.artifact import CARD, MANIFEST, WEIGHTS, ModelError, read_tensors
+from models.calibration import Temperature
 from models.data.fusion_corpora import Standardisation
 from models.data.fusion_rows import FusionRows
 from models.fusion.interface import Fusion, FusionConfig, Missing, ModalitySteps
@@ -66,7 +66,7 @@ class _MemberSpec(BaseModel):
     strategy: str
     seed: int
     fold: int | None
-    temperature: float = Field(gt=0, allow_inf_nan=False)
+    temperature: Temperature
     widths: Mapping[str, int]
     outputs: Mapping[str, int]
     hidden: int = Field(ge=1)
@@ -142,7 +142,7 @@ def read_study(path: Path) -> StudyModel:
         raise ModelError(f"{file}: {problems}") from wrong
     except json.JSONDecodeError as wrong:
         raise ModelError(f"{file}: not JSON: {wrong}") from wrong
-    tensors = _tensors(path / WEIGHTS, manifest.files.get(WEIGHTS, ""))
+    tensors = read_tensors(path, WEIGHTS, manifest.files.get(WEIGHTS, "none"))
     try:
         members = [_member(spec, _under(f"{i}.", tensors)) for i, spec in enumerate(manifest.members)]
     except (KeyError, RuntimeError, ValueError) as wrong:
@@ -203,18 +203,6 @@ def _member(spec: _MemberSpec, tensors: Mapping[str, Tensor]) -> Member:
     if not set(spec.widths) <= set(scale.mean):
         raise KeyError(f"no scale for {', '.join(set(spec.widths) - set(scale.mean))}")
     return Member(spec.strategy, net.eval(), scale, spec.seed, spec.fold, spec.temperature)
-
-
-def _tensors(file: Path, digest: str) -> dict[str, Tensor]:
-    if not file.is_file():
-        raise ModelError(f"{file}: no such file")
-    content = file.read_bytes()
-    if (found := hashlib.sha256(content).hexdigest()) != digest:
-        raise ModelError(f"{file}: its SHA-256 is {found}, {MANIFEST} says {digest or 'none'}: changed or damaged")
-    try:
-        return load(content)
-    except SafetensorError as wrong:
-        raise ModelError(f"{file}: {wrong}") from wrong
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

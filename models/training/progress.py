@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from models.training.loop import Metrics
 
@@ -21,23 +23,32 @@ Report = Callable[[int, Metrics], None]
 
 @contextmanager
 def shown(task: str, epochs: int, console: Console | None = None) -> Iterator[Report]:
-    """A bar of epochs with the time left and the last epoch's metrics, on stderr; log lines where it is no terminal."""
+    """A bar of epochs with the time left, and the last epoch's metrics beneath it in as many lines as they need.
+
+    On stderr; log lines where that is no terminal.
+    """
     console = console or Console(stderr=True)
     if not console.is_terminal:
         yield lambda epoch, metrics: log.info("%s: epoch %d of %d: %s", task, epoch + 1, epochs, _written(metrics))
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[metrics]}"),
     )
-    with Progress(*columns, console=console) as bar:
-        row = bar.add_task(task, total=epochs, metrics="")
-        yield lambda epoch, metrics: bar.update(row, completed=epoch + 1, metrics=_written(metrics))
+    bar = Progress(*columns, console=console)
+    row, last = bar.add_task(task, total=epochs), Text()
+    with Live(Group(bar, last), console=console, refresh_per_second=4) as live:
+
+        def show(epoch: int, metrics: Metrics) -> None:
+            bar.update(row, completed=epoch + 1)
+            last.plain = _written(metrics)
+            live.refresh()
+
+        yield show
 
 
 def told_to(*reports: Report) -> Report:

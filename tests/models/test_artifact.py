@@ -1,18 +1,30 @@
 """A model folder is read whole and unchanged, or refused with the name of what is wrong."""
 
+import copy
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from models.artifact import CARD, MANIFEST, SHIPPED, ModelError, read_manifest, read_model_folder, write_model_folder
+from models.artifact import (
+    CARD,
+    MANIFEST,
+    SHIPPED,
+    ModelError,
+    Tensors,
+    read_manifest,
+    read_model_folder,
+    write_model_folder,
+)
 from models.calibration import TemperatureScaling
 from models.conformal import SUBSETS, ConformalSets
 from models.fusion.pool import LogLinearPool
 from models.labels import MODALITIES
+from models.model import AffectModel
 from models.training.card import model_card
 from tests.models.model_folders import plain_manifest
 
@@ -97,14 +109,80 @@ def test_a_tensor_of_no_part_is_refused(folder: Path) -> None:
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"fusion": {"strategy": "vote", "weights": {}}}, "strategy 'vote' is not one of log_linear_pool"),
         ({"presence": {"video": {}}}, "presence must be given for video, audio, text"),
-        ({"emotions": ["joy"]}, "labels are not"),
+        ({"emotions": ["joy"]}, "emotions are joy; they have to be neutral, happiness"),
+        ({"risks": ["abuse", "distress", "self_harm"]}, "risks are abuse, .* in this order"),
         ({"least_confidence": 1.5}, "least_confidence: "),
+        ({"parts": {"face": {}, "smell": {}}}, "parts: smell is none of face, speech, text"),
+        ({"files": {}}, "files: names no file with weights"),
+        (
+            {"reliability": {"text": {"intercept": 1, "linear": {"length": 1}, "quadratic": {"length": 1}}}},
+            "length is no",
+        ),
+        ({"metrics": {"calibration": {"meld/emotion": {"bias": [float("nan")]}}}}, "calibration.meld/emotion.bias.0"),
+        ({"metrics": {"log_prior": {"meld": [float("-inf")]}}}, "metrics: log_prior.meld.0: .*finite"),
     ],
 )
 def test_a_manifest_that_means_nothing_here_is_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
     rewrite(folder, **changes)
     with pytest.raises(ModelError, match=message):
         read_manifest(folder)
+
+
+def number_paths(content: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where the numbers are that change a score."""
+    if isinstance(content, dict | list):
+        items = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, value in items:
+            if key not in ("metrics", "data", "licences", "parts"):
+                yield from number_paths(value, (*path, key))
+    elif isinstance(content, float | int) and not isinstance(content, bool):
+        yield path
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e308, -1e308])
+def test_no_number_that_changes_a_score_may_be_absurd(folder: Path, value: float) -> None:
+    """Tried on the shipped manifest, which has all of them."""
+    shipped = json.loads((SHIPPED / MANIFEST).read_text(encoding="utf-8"))
+    paths = list(number_paths(shipped))
+    assert ("fusion", "weights", "video") in paths
+    assert ("calibration", "text", "bias", 3) in paths
+    for path in paths:
+        content = copy.deepcopy(shipped)
+        place = content
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        (folder / MANIFEST).write_text(json.dumps(content))
+        named = "[.]".join(str(key) for key in path if not isinstance(key, int))
+        with pytest.raises(ModelError, match=rf"model\.json: .*{named.split('[.]')[0]}"):
+            read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        (
+            {"face": {"head.weight": torch.tensor([1.0, float("nan")])}},
+            r"tensor face\.head\.weight holds .* not finite",
+        ),
+        ({"text": {"bias": torch.full((3,), float("inf"), dtype=torch.float16)}}, r"tensor text\.bias holds"),
+        ({"face": {"norm.running_var": torch.tensor([-1.0])}}, r"face\.norm\.running_var holds variances below 0"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused_by_name(
+    tmp_path: Path, tensors: dict[str, Tensors], message: str
+) -> None:
+    write_model_folder(tmp_path, plain_manifest(), tensors, "")
+    with pytest.raises(ModelError, match=rf"weights\.safetensors: .*{message}"):
+        read_model_folder(tmp_path)
+
+
+def test_weights_of_another_shape_are_refused_by_file_and_key(tmp_path: Path) -> None:
+    shipped = read_model_folder(SHIPPED)
+    spoilt = {**shipped.tensors, "face": {**shipped.tensors["face"], "head.weight": torch.zeros(7, 64)}}
+    write_model_folder(tmp_path, shipped.manifest, spoilt, "")
+    with pytest.raises(ModelError, match=r"(?s)weights\.safetensors: part face: .*head\.weight"):
+        AffectModel.load(tmp_path)
 
 
 def test_a_manifest_that_is_not_json_is_refused(folder: Path) -> None:

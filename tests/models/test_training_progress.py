@@ -22,6 +22,19 @@ def test_a_terminal_shows_a_bar_with_the_time_left_and_the_metrics() -> None:
     assert "loss 0.7500" in written.getvalue()
 
 
+def test_eighty_columns_cut_nothing_of_the_metrics_however_many_there_are() -> None:
+    written = io.StringIO()
+    metrics = {f"{corpus}/{name}": 0.125 for corpus in ("goemotions", "meld", "isear") for name in ("uar", "macro_f1")}
+    with shown("text", 8, Console(file=written, force_terminal=True, width=80)) as report:
+        report(0, {"loss": 1.5, "score": 0.25, **metrics})
+    text = written.getvalue()
+    assert "…" not in text
+    assert "..." not in text
+    assert "1/8" in text
+    shown_at_last = " ".join(text.split())
+    assert all(f"{name} 0.1250" in shown_at_last for name in metrics)
+
+
 def test_elsewhere_every_epoch_is_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO), shown("face", 3, Console(file=io.StringIO())) as report:
         report(0, {"loss": 1.5})
