@@ -1,0 +1,53 @@
+"""README's Kafka commands do what it says, as it prints them, with a broker that was just set up."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.devices import free_port
+from tests.kafka.broker import Broker
+from tests.readme import ROOT, checkout, commands, fresh_environment
+
+pytestmark = [pytest.mark.kafka, pytest.mark.e2e, pytest.mark.timeout(900)]
+
+PRINTED_BROKER = "localhost:9092"
+SHOWN = 5
+PATIENCE_S = 600
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="readiness is asked for with curl")
+def test_what_readme_does_with_kafka_works_from_a_fresh_shell(
+    own_broker: Callable[..., Broker], tmp_path: Path
+) -> None:
+    broker, port = own_broker(), free_port()
+    folder = checkout(tmp_path)
+    (folder / "deploy").unlink()
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    config = folder / "deploy" / "config" / "kafka-local.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace(PRINTED_BROKER, broker.bootstrap), encoding="utf-8")
+    script = []
+    for command in (each.replace(PRINTED_BROKER, broker.bootstrap) for each in commands("Kafka")):
+        if command.startswith("affectd run"):
+            script += [f"{command} & daemon=$!; trap 'kill $daemon; wait $daemon' EXIT"]
+            ready = f"curl -s -o ready --retry 180 --retry-delay 1 --retry-all-errors -f http://127.0.0.1:{port}/readyz"
+            script += [ready]
+        elif "consumer.py" in command:
+            script += [f"{command} 2> consumer.log | head -n {SHOWN}"]
+        else:
+            script += [command]
+    environment = fresh_environment(tmp_path) | {"AFFECTD__HTTP__BIND": f"127.0.0.1:{port}"}
+    done = subprocess.run(
+        ["bash", "-ec", "\n".join(script)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = done.stdout.splitlines()[-SHOWN:]
+    assert {line.split()[0] for line in shown} == {"sample"}, done.stdout + done.stderr
