@@ -102,7 +102,9 @@ class Metrics:
         self._http_refused = self._counter("http_refused", "Connections and requests that were not served", "reason")
 
     def _register_windows(self) -> None:
-        self._watermark_lag = self._gauge("watermark_lag_seconds", "Wall clock minus the oldest session's watermark")
+        self._watermark_lag = self._gauge(
+            "watermark_lag_seconds", "Wall clock minus the oldest watermark of sessions that happen now"
+        )
         self._sessions = self._gauge("sessions_active", "Sessions held in memory")
         self._idle = self._gauge("streams_idle", "Streams that no longer hold up their session's windows")
         self._open = self._gauge("windows_open", "Windows that are not closed yet")
@@ -130,9 +132,11 @@ class Metrics:
         self._predictions = self._counter("predictions", "Predictions delivered")
         self._abstentions = self._counter("abstentions", "Predictions that refuse to name an emotion", "reason")
         self._risk = self._counter("risk_level", "Predictions by risk level", "level")
-        self._end_to_end = self._histogram("end_to_end_seconds", "Window end to delivered", _END_TO_END_S)
+        self._end_to_end = self._histogram(
+            "end_to_end_seconds", "Window end to delivered, of what happens now", _END_TO_END_S
+        )
         self._processing = self._histogram(
-            "processing_seconds", "Last needed event received, to delivered", _END_TO_END_S
+            "processing_seconds", "Last needed event received, to delivered, of what happens now", _END_TO_END_S
         )
         self._publish = self._histogram(
             "publish_seconds", "A prediction, handed over until every sink has acknowledged it", _PUBLISH_S

@@ -237,8 +237,9 @@ class Publisher:
         for modality in Modality:
             self._metrics.coverage(modality, getattr(prediction.modalities, modality).coverage)
         self._metrics.prediction(prediction.risk.level, prediction.abstained.reason if prediction.abstained else None)
-        end_to_end_s = max(0.0, (self._clock.wall_ns() - window.end_ns) / NS_PER_S)
-        self._metrics.delivered(end_to_end_s, self._since_received_s(window))
+        if window.live:  # of the past no delay of ours can be told
+            end_to_end_s = max(0.0, (self._clock.wall_ns() - window.end_ns) / NS_PER_S)
+            self._metrics.delivered(end_to_end_s, self._since_received_s(window))
         self._published(prediction, outgoing.line)
 
     def _since_received_s(self, window: ClosedWindow) -> float:

@@ -9,6 +9,8 @@ and, at its end, by as much as is known to have passed without another.
 from dataclasses import dataclass
 from typing import Protocol
 
+from streams.clock import NS_PER_S
+
 
 class Origin(Protocol):
     """How time passes for a stream; only differences of it mean anything."""
@@ -33,6 +35,8 @@ DEVICE: Origin = _Device()
 STORED: Origin = _Stored()
 """A file that is read from its beginning to its end."""
 
+LIVE_WITHIN_NS = 60 * NS_PER_S
+"""What is received later than this after it happened is of the past: a backlog, or a stored session sent into a log."""
 NO_LATEST_NS = 2**63 - 1
 """Of a file, whose event times are all there is to go by."""
 

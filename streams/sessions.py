@@ -16,7 +16,7 @@ import structlog
 from streams.clock import NS_PER_S, Clock
 from streams.delivery.ledger import Ledger, Stake
 from streams.events import Event, Unit
-from streams.origin import DEVICE, NO_LATEST_NS, STORED, Arrival, LogTime, Origin
+from streams.origin import DEVICE, NO_LATEST_NS, Arrival, LogTime, Origin
 from streams.records import Coordinates, Modality, Partition
 from streams.telemetry import Telemetry
 from streams.timeline import ClosedWindow, SessionTimeline, TimelineConfig
@@ -182,8 +182,7 @@ class Sessions:
         idle_after_ns = self.config.watermark.idle_after_ns
         timelines = self._live.values()
         feeds = [feed for timeline in timelines for feed in timeline.watermark.feeds.values()]
-        live = (t.watermark for t in timelines if any(feed.origin is not STORED for feed in t.watermark.feeds.values()))
-        watermarks = [watermark.time_ns for watermark in live if watermark.time_ns != NEVER_NS]
+        watermarks = [t.watermark.time_ns for t in timelines if t.live and t.watermark.time_ns != NEVER_NS]
         return SessionsState(
             sessions=len(timelines),
             idle_streams=sum(feed.idle(now_ns, idle_after_ns) for feed in feeds),

@@ -21,7 +21,7 @@ from streams.assembly import FOREVER_NS, Assembler, FrameSampler, Lines, SoundSe
 from streams.clock import NS_PER_S
 from streams.delivery.ledger import Claim
 from streams.events import Event, Unit
-from streams.origin import Arrival
+from streams.origin import LIVE_WITHIN_NS, STORED, Arrival
 from streams.placed import Units, first_from, place, starting_in, within
 from streams.records import Modality
 from streams.sequence import SequenceCheck
@@ -88,6 +88,8 @@ class ClosedWindow:
     """The session's place in the ledger; None where it does not come from a log."""
     before: Units = field(default_factory=dict)
     """What starts in the lookback before `start_ns`: with `units`, all that lies in the windows looked back on."""
+    live: bool = True
+    """Whether it was of the present when it closed, and not of a stored session or a backlog."""
 
     @property
     def ready(self) -> bool:
@@ -126,6 +128,8 @@ class SessionTimeline:
     """How far event time has come, as far as it can be believed."""
     furthest_ns: int = field(init=False)
     """How far the events reach, those that are ahead of their time too."""
+    live: bool = False
+    """Whether what it tells happens now, so that its delays are those of the service."""
     behind_ns: int | None = None
     """How far the first event that missed a window was behind the watermark."""
     warned_of: set[str] = field(default_factory=set)
@@ -170,7 +174,9 @@ class SessionTimeline:
         lasts_ns = min(event.duration_ns, self.config.watermark.disorder_bound_ns)
         proved_ns = min(until_ns, arrival.latest_ns + lasts_ns)
         self.watermark.event((arrival.source, event.modality), proved_ns, arrival.now_ns, arrival.origin)
-        self.newest_ns = max(self.newest_ns, proved_ns)
+        if proved_ns >= self.newest_ns:
+            self.newest_ns = proved_ns
+            self.live = arrival.origin is not STORED and event.received_ns - proved_ns <= LIVE_WITHIN_NS
         self.furthest_ns = max(self.furthest_ns, until_ns)
         accepts_from, assembler = self._accepts_from(), self.assemblers[event.modality]
         last = self.config.grid.last_containing(assembler.reaches_ns(event))
@@ -317,6 +323,7 @@ class SessionTimeline:
                 index,
                 self.claim,
                 self._before(start_ns),
+                self.live,
             ),
         )
         self.telemetry.window_closed(closed_by)

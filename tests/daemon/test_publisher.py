@@ -504,3 +504,14 @@ def test_the_checkpoint_alone_is_seen_to_at_the_end_and_its_failure_is_no_loss()
     assert together.groups[0] == []
     assert together.closed
     assert not on.publisher.undelivered
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_delays_are_told_of_what_happens_now_and_not_of_a_replay_or_a_backlog(live: bool) -> None:
+    on = running(Kept())
+    one = scored()
+    on.publisher.submit(replace(one, window=replace(one.window, live=live)))
+    on.publisher.stop()
+    assert counted(on.instruments, "predictions_total") == 1
+    for name in ("end_to_end_seconds_count", "processing_seconds_count"):
+        assert counted(on.instruments, name) == live

@@ -257,3 +257,42 @@ def test_what_is_sent_again_after_it_was_published_is_counted_and_not_held() -> 
     assert stage.counts.of["late", Modality.AUDIO] == 0
     assert stage.ledger.uncommitted == 0
     assert stage.windows == []
+
+
+@pytest.mark.parametrize(
+    ("happened_s", "written_s", "live"),
+    [(990, 990, True), (945, 950, True), (1000, 990, True), (100, 100, False), (100, 990, False), (100, 930, False)],
+    ids=["now", "half a minute ago", "ahead", "a backlog", "a replay into the log", "a backlog of a replay"],
+)
+def test_only_what_happens_now_tells_how_far_the_service_is_behind(
+    stage: LogStage, happened_s: float, written_s: float, live: bool
+) -> None:
+    stage.clock.set_wall(ns(1000))
+    stage.log(replace(line(happened_s), received_ns=ns(1000)), written_s=written_s)
+    stage.silence(Modality.TEXT, 3600)
+    assert {window.live for window in stage.windows} == {live}
+    assert (stage.sessions.state().watermark_lag_s == 0) is not live
+
+
+def test_a_session_happens_now_once_its_backlog_is_read(stage: LogStage) -> None:
+    stage.clock.set_wall(ns(1000))
+    for at_s in range(100, 1000, 2):
+        stage.log(replace(line(at_s, f"{at_s}"), received_ns=ns(1000)))
+    assert {window.live for window in stage.windows if window.end_ns <= ns(900)} == {False}
+    assert {window.live for window in stage.windows if window.end_ns > ns(960)} == {True}
+    assert stage.sessions.state().watermark_lag_s == pytest.approx(2.5)
+
+
+def test_an_old_event_in_between_makes_no_session_one_of_the_past(stage: LogStage) -> None:
+    stage.clock.set_wall(ns(1000))
+    for at_s in (995, 400, 996):
+        stage.log(replace(line(at_s), received_ns=ns(1000)), written_s=1000)
+    assert stage.sessions.state().watermark_lag_s > 0
+
+
+def test_of_a_file_no_delay_is_told_whenever_its_time_is(stage: LogStage) -> None:
+    stage.clock.set_wall(ns(0))
+    stage.stored(line(0), line(10))
+    assert [window.live for window in stage.windows] == [False] * len(stage.windows)
+    assert stage.windows
+    assert stage.sessions.state().watermark_lag_s == 0
