@@ -155,6 +155,11 @@ class HttpServer:
         if self._thread is not None:
             self._thread.join(_STOP_S * 2)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     async def _serve(self, listening: socket.socket) -> None:
         asyncio.get_running_loop().set_exception_handler(self._loop_failed)
         await self._server.serve([listening])

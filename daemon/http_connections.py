@@ -17,6 +17,7 @@ from daemon.http_access import RefusalReason, Refused
 
 MAX_CONNECTIONS = 4 * MAX_LISTENERS  # a quarter of the 1,024 files that a process may open unless told otherwise
 REQUEST_TIMEOUT_S = 10.0  # a line of chat on a bad mobile link takes two
+_LAST_READ_S = 1.5  # what a listener gets to read the rest when the server stops, which itself waits for 2 s
 _CLIENTS_TURN = (h11.IDLE, h11.SEND_BODY)
 
 
@@ -82,14 +83,12 @@ class BoundedConnection(H11Protocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        if self.can_be_cut and not self._is_idle:
+        if self.conn.their_state is h11.SEND_BODY:
             self.cut(RefusalReason.DISCONNECTED)
         else:
             super().shutdown()
-
-    @property
-    def _is_idle(self) -> bool:
-        return self.conn.their_state is h11.IDLE and not self.transport.get_write_buffer_size()
+            self._end_deadline()
+            self._deadline = self.loop.call_later(_LAST_READ_S, self.cut, RefusalReason.DISCONNECTED)
 
     def _start_deadline(self) -> None:
         if self._deadline is None:

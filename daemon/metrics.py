@@ -321,7 +321,10 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type: Prometheus text, or OpenMetrics for those who accept it."""
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # prometheus_client compares a version that is no number
+            encode, content_type = choose_encoder("")
         return encode(self.registry), content_type
 
 

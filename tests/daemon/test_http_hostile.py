@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -296,6 +297,28 @@ def test_what_cannot_be_accepted_is_told_once(server: Server, caplog: pytest.Log
     assert len(caplog.records) <= 1
 
 
+def test_stopping_waits_for_no_half_request_and_no_listener_that_does_not_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for server in serving(Access()):
+        with ExitStack() as held:
+            half, reads, stuck = (held.enter_context(server.connect()) for _ in range(3))
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            half.sendall(b"POST /chat/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\nhalf a")
+            for listener in (reads, stuck):
+                listener.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert b"200 OK" in listener.recv(1000)
+            for number in range(1000):
+                server.feed.publish("prediction", str(number), "x" * 20_000)
+            with ThreadPoolExecutor() as pool:
+                read = pool.submit(read_all, reads)
+                server.http.stop()
+                assert read.result().endswith(b"\r\n0\r\n\r\n")  # whole, to the last chunk
+            assert read_all(half) == b""
+        assert not server.http.is_alive
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
 # What no client of good will sends.
 
 
@@ -378,6 +401,20 @@ def test_garbage_after_an_answer_costs_only_its_connection(server: Server, caplo
         client.sendall(b"\r\nno chunk\r\n")
         assert read_all(client).count(b"HTTP/1.1 ") == 0
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text; version=abc", "application/openmetrics-text;version=1..0;q=x", ";;,=", ""]
+)
+def test_an_accept_header_that_says_nothing_gets_the_plain_format(
+    server: Server, accept: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = server.ask(
+        f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n".encode()
+    )
+    assert status_of(answer) == 200
+    assert b"content-type: text/plain" in answer
+    assert caplog.records == []
 
 
 def test_requests_on_one_connection_are_answered_in_order(server: Server) -> None:
