@@ -89,6 +89,11 @@ class Metrics:
             "reason",
         )
         self._paused = self._gauge("partitions_paused", "Partitions held back until what was read is taken")
+        self._discontinuities = self._counter(
+            "sound_discontinuities",
+            "Frames of sound after a gap, overlapping the one before, or a repeat of it",
+            "fault",
+        )
         self._sequence = self._counter(
             "sequence_faults",
             "Records missing from a stream's sequence (gap), or in it twice (repeat)",
@@ -247,6 +252,10 @@ class Metrics:
     def sequence(self, modality: Modality, fault: str, count: int = 1) -> None:
         """A stream's sequence numbers show a gap, or a repeat."""
         self._sequence.labels(modality, fault).inc(count)
+
+    def discontinuity(self, fault: str) -> None:
+        """A frame of sound does not follow the one before."""
+        self._discontinuities.labels(fault).inc()
 
     def batch(self, lane: str, rows: int, waited_s: float) -> None:
         """A lane handed over `rows` rows, of which the oldest had waited for `waited_s`."""

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streams.clock import NS_PER_S
+from streams.continuity import Laid, coverage, lay
 from streams.events import Event, Line, Picture, Sound, SoundPieces, Unit
+from streams.frame_order import recorded_order
 from streams.records import Modality
-from streams.telemetry import Telemetry
+from streams.telemetry import NullTelemetry, Telemetry
 from streams.windows import SegmentGrid
 
 FOREVER_NS = 2**63 - 1
@@ -110,11 +112,14 @@ class FrameSampler:
 class SoundSegmenter:
     """Cuts sound into segments on the event-time grid, which may overlap; what is missing in a segment stays missing.
 
-    A sound that arrives after its segment was released changes it: the segment is released again, to be encoded anew.
+    Frames of one sound are laid end to end (`streams.continuity`), each segment by itself: what comes before it has no
+    say, so that whoever reads the log from anywhere before a segment makes the same of it. A sound that arrives after
+    its segment was released changes it: the segment is released again, to be encoded anew.
     """
 
-    def __init__(self, grid: SegmentGrid) -> None:
+    def __init__(self, grid: SegmentGrid, telemetry: Telemetry | None = None) -> None:
         self._grid = grid
+        self._telemetry = telemetry or NullTelemetry()
         self._sounds: dict[int, list[_Ordered]] = {}
         self._dirty: set[int] = set()
 
@@ -144,18 +149,34 @@ class SoundSegmenter:
 
     def _unit(self, segment: int) -> Unit:
         start_ns, end_ns = self._grid.start_ns(segment), self._grid.end_ns(segment)
-        events = [ordered.event for ordered in sorted(self._sounds[segment])]
-        pieces = tuple((e.time_ns, e.payload) for e in events if isinstance(e.payload, Sound))
+        stamped = [ordered.event for ordered in sorted(self._sounds[segment])]
+        frames, repeats = recorded_order(stamped)
+        sounds = [(frame.time_ns, frame.payload) for frame in frames if isinstance(frame.payload, Sound)]
+        laid = lay(sounds)
+        pieces = tuple((at_ns, sound) for at_ns, (_, sound) in zip(laid.starts_ns, sounds, strict=True))
+        self._count(laid, repeats, end_ns)
+        covered = coverage(pieces, start_ns, end_ns)
         return Unit(
-            session=events[0].session,
+            session=stamped[0].session,
             modality=Modality.AUDIO,
             start_ns=start_ns,
             end_ns=end_ns,
-            received_ns=max(e.received_ns for e in events),
+            received_ns=max(event.received_ns for event in stamped),
             payload=SoundPieces(pieces),
             order=(start_ns, 0, ""),
-            received_fraction=_covered(events, start_ns, end_ns) / (end_ns - start_ns),
+            received_fraction=covered.fraction,
+            unbroken_s=covered.unbroken_s,
         )
+
+    def _count(self, laid: Laid, repeats: list[Event], end_ns: int) -> None:
+        """Counts what does not follow on in the segment's last hop, so that each instant is counted in one segment."""
+        last_ns = end_ns - self._grid.hop_ns
+        for at, fault in laid.faults.items():
+            if last_ns <= laid.starts_ns[at] < end_ns:
+                self._telemetry.discontinuity(fault)
+        for event in repeats:
+            if last_ns <= event.time_ns < end_ns:
+                self._telemetry.discontinuity("repeat")
 
 
 @dataclass(slots=True, eq=False)
@@ -185,16 +206,6 @@ def _content(event: Event) -> Any:
             return content
         case _:
             return b""
-
-
-def _covered(events: list[Event], start_ns: int, end_ns: int) -> int:
-    """How much of [start, end) the events cover together; they are sorted by time."""
-    covered, reached = 0, start_ns
-    for event in events:
-        until = min(end_ns, event.time_ns + event.duration_ns)
-        covered += max(0, until - max(reached, event.time_ns))
-        reached = max(reached, until)
-    return covered
 
 
 def _instant(event: Event, content: str = "") -> Unit:

@@ -75,6 +75,8 @@ class Unit:
     """Where it stands among units of its modality: by time, then sequence, then content, never by arrival."""
     received_fraction: float = 1.0
     """How much of the span was received, 0..1."""
+    unbroken_s: float = 0.0
+    """Of sound: how long the stretch without a gap is in which the mean instant of it lies."""
     result: Any = None
     done: bool = False
     record: Record | None = None

@@ -12,8 +12,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from streams.clock import NS_PER_MS, NS_PER_S
+from streams.clock import NS_PER_S
 from streams.content_type import BadContentType, ContentType, parse
+from streams.continuity import lay
 from streams.events import Sound, SoundPieces
 from streams.mixing import mono
 
@@ -31,7 +32,6 @@ CONTAINERS: Mapping[str, frozenset[str]] = {
 _CODECS = {"1": "PCM", "opus": "OPUS", "vorbis": "VORBIS", "flac": "FLAC"}
 _BYTE_ORDERS = {"little-endian": "<i2", "big-endian": ">i2"}
 
-_SNAP_NS = 20 * NS_PER_MS  # time stamps jitter by less than this; a real gap is longer
 _FULL_SCALE = np.float32(32_768)  # of int16
 _MOST_FORMS = 8  # of pieces of one segment, each of which is resampled on its own: one stream has one, two at a change
 _RATES_HZ = range(4_000, 384_001)
@@ -70,13 +70,13 @@ def decode(content_type: str, payload: bytes, max_samples: int, max_s: float) ->
 def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float32]:
     """One segment as samples (n,) float32 mono at RATE_HZ, silent where nothing was received.
 
-    Pieces of one rate and as many channels are laid end to end where their times agree to within jitter, and resampled
-    as one.
+    Pieces of one rate and as many channels are laid end to end where their times agree to within jitter
+    (`streams.continuity`), and resampled as one.
     """
     segment = np.zeros(round((end_ns - start_ns) * RATE_HZ / NS_PER_S), np.float32)
     runs: dict[tuple[int, ...], NDArray[np.float32]] = {}
     cursors: dict[tuple[int, ...], int] = {}
-    for time_ns, sound in pieces.pieces:
+    for time_ns, (_, sound) in zip(lay(pieces.pieces).starts_ns, pieces.pieces, strict=True):
         length = round((end_ns - start_ns) * sound.rate_hz / NS_PER_S)
         form = sound.rate_hz, *sound.samples.shape[1:]
         if form not in runs and len(runs) == _MOST_FORMS:
@@ -84,7 +84,7 @@ def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float3
         run = runs.setdefault(form, np.zeros((length, *sound.samples.shape[1:]), np.float32))
         at = round((time_ns - start_ns) * sound.rate_hz / NS_PER_S)
         expected = cursors.get(form)
-        if expected is not None and abs(at - expected) * NS_PER_S <= _SNAP_NS * sound.rate_hz:
+        if expected is not None and abs(at - expected) == 1:  # of rounding
             at = expected
         first, last = max(0, at), min(length, at + len(sound.samples))
         if first < last:

@@ -62,7 +62,7 @@ class TimelineConfig:
         """One assembler for each modality of a new session."""
         return {
             Modality.VIDEO: FrameSampler(self.sample_hz, telemetry),
-            Modality.AUDIO: SoundSegmenter(self.segments),
+            Modality.AUDIO: SoundSegmenter(self.segments, telemetry),
             Modality.TEXT: Lines(),
         }
 
