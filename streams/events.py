@@ -1,5 +1,6 @@
 """Events: decoded, timed units of one modality, and the units of encoding they are assembled into."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +76,7 @@ class Unit:
     """Where it stands among units of its modality: by time, then sequence, then content, never by arrival."""
     received_fraction: float = 1.0
     """How much of the span was received, 0..1."""
-    unbroken_s: float = 0.0
+    unbroken_s: float = math.inf
     """Of sound: how long the stretch without a gap is in which the mean instant of it lies."""
     result: Any = None
     done: bool = False

@@ -1,13 +1,17 @@
 """The numbers a producer gives the records of a stream: shows which were lost on the way, and which came twice.
 
 A repeat (the same number at the same event time) is left out, since a producer that is not sure whether its record
-arrived sends it again. A number that skips some counts them as missing, even if they come later.
+arrived sends it again. A number that skips some counts them as missing, even if they come later. Numbers that fall by
+far begin anew, or wrap: nothing is missing then, and what still comes of the numbers before it is no gap.
 """
 
 from collections.abc import Iterator
 
 from streams.events import Event
+from streams.records import Modality
 from streams.telemetry import Telemetry
+
+_FAR = 1000  # records: more than disorder moves one
 
 
 class SequenceCheck:
@@ -15,6 +19,8 @@ class SequenceCheck:
 
     def __init__(self) -> None:
         self._last: int | None = None
+        self._last_before: int | None = None
+        """Where the numbers were when they began anew."""
         self._seen: dict[tuple[int, int], None] = {}
 
     def repeats(self, event: Event, telemetry: Telemetry) -> bool:
@@ -25,11 +31,21 @@ class SequenceCheck:
         if (number, event.time_ns) in self._seen:
             telemetry.sequence(event.modality, "repeat")
             return True
-        if self._last is not None and number > self._last + 1:
-            telemetry.sequence(event.modality, "gap", number - self._last - 1)
-        self._last = number if self._last is None else max(self._last, number)
+        if not self._is_of_before(number):
+            self._go_on(event.modality, number, telemetry)
         self._seen[number, event.time_ns] = None
         return False
+
+    def _is_of_before(self, number: int) -> bool:
+        return self._last_before is not None and abs(number - self._last_before) < _FAR < number - (self._last or 0)
+
+    def _go_on(self, modality: Modality, number: int, telemetry: Telemetry) -> None:
+        if self._last is not None and number < self._last - _FAR:
+            self._last_before, self._last = self._last, number
+            return
+        if self._last is not None and number > self._last + 1:
+            telemetry.sequence(modality, "gap", number - self._last - 1)
+        self._last = number if self._last is None else max(self._last, number)
 
     def forget(self, before_ns: int) -> None:
         """Frees what was seen of event times before `before_ns`; arrival is near enough to their order."""

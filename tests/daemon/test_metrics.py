@@ -72,6 +72,7 @@ def everything_happened() -> Metrics:
     metrics.lag("kafka", Modality.TEXT, 40, 2.5)
     metrics.paused(3)
     metrics.sequence(Modality.VIDEO, "gap", 4)
+    metrics.discontinuity("gap")
     for outcome in CommitOutcome:
         metrics.commit(outcome)
     for reason in OffsetReset:
