@@ -7,6 +7,7 @@ it, and addresses have no passwords.
 """
 
 import logging
+import re
 import sys
 import threading
 from collections.abc import MutableMapping
@@ -19,6 +20,7 @@ from daemon.log_flood import FloodGuard
 from streams.disclosure import disclosed, disclosed_traceback, masked
 
 PAYLOAD_KEYS = frozenset({"payload", "text", "line", "transcript", "author", "picture", "samples"})
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _QUIET = ("uvicorn.access", "uvicorn.error", "httpx", "httpcore", "PIL", "matplotlib", "faster_whisper", "kafka")
 
 
@@ -97,6 +99,8 @@ def _without_secrets(_logger: Any, _name: str, event: MutableMapping[str, Any]) 
     for key, value in event.items():
         if isinstance(value, BaseException):
             event[key] = disclosed(value)
+        elif key == "why" and isinstance(value, str):  # quotes the record, for who looks at the dead letter
+            event[key] = _QUOTED.sub("'...'", masked(value))
         elif isinstance(value, str):
             event[key] = masked(value)
     return event

@@ -1,4 +1,4 @@
-"""Prepares the process, before anything heavy is imported: standard streams, core dumps, and signals of a container.
+"""Prepares the process, before anything heavy is imported: standard streams, temporary folder, core dumps, PID 1.
 
 Importing the rest takes a second or more, in which a process can already be told to stop, and can crash. So nothing
 but the standard library is imported here.
@@ -16,6 +16,7 @@ _NO_CORE_BYTES = 1  # the kernel hands no dump to a program (core_pattern "|..."
 def prepare() -> None:
     """For the main thread, once, first of all."""
     _complete_standard_streams()
+    _find_temporary_folder()
     _turn_off_core_dumps()
     if os.getpid() == 1:  # the kernel keeps from PID 1 every signal that it has no handler for
         signal.signal(signal.SIGTERM, _end)
@@ -41,6 +42,12 @@ def _complete_standard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):  # whatever the locale, what we write is UTF-8
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _find_temporary_folder() -> None:
+    """Names memory to libraries that unpack into a file, where a read-only system has no /tmp."""
+    if "TMPDIR" not in os.environ and not os.access("/tmp", os.W_OK) and os.access("/dev/shm", os.W_OK):
+        os.environ["TMPDIR"] = "/dev/shm"
 
 
 def _turn_off_core_dumps() -> None:

@@ -254,8 +254,8 @@ class Publisher:
     def _refused(self, error: Exception, **what: str) -> None:
         if isinstance(error, SinkBlockedError):
             self._metrics.publish_blocked()
-            log.warning("a sink is blocked", why=str(error), **what)
+            log.warning("a sink is blocked", why=error, **what)
         else:
             self.refused += 1
             self._metrics.publish_failed()
-            log.error("a prediction was refused", error=type(error).__name__, why=str(error), **what)
+            log.error("a prediction was refused", error=type(error).__name__, why=error, **what)
