@@ -23,16 +23,18 @@ import pytest
 from PIL import Image, PngImagePlugin
 from pydantic import BaseModel
 
-from daemon import logs, pipeline, publisher
+from daemon import logs
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode
 from daemon.instruments import Instruments
+from daemon.publication import build
 from daemon.service import Service
 from daemon.wiring import SourceFeed, build_endpoints
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
 from models.text.encoder import TextEncoder
 from streams.channel import Policy
+from streams.decode import decode
 from streams.predictions import Prediction
 from streams.records import Item, Modality, Record
 from streams.sinks.base import SinkError
@@ -213,13 +215,13 @@ def provoked(model: AffectModel, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
         return fail
 
-    schema_refuses = first("build", lambda: Strict.model_validate({"score": MARK}), publisher.build)
+    schema_refuses = first("build", lambda: Strict.model_validate({"score": MARK}), build)
     monkeypatch.setattr(AffectModel, "load", lambda folder, device, threads: model)
     monkeypatch.setattr(AffectModel, "warm_up", lambda scorer, rows: None)
     monkeypatch.setattr(AffectModel, "fuse", first("fuse", raises(RuntimeError(MARK)), AffectModel.fuse))
     monkeypatch.setattr(TextEncoder, "encode", first("encode", raises(RuntimeError(MARK)), TextEncoder.encode))
-    monkeypatch.setattr(pipeline, "decode", first("decode", raises(IndexError(MARK)), pipeline.decode))
-    monkeypatch.setattr(publisher, "build", schema_refuses)
+    monkeypatch.setattr("daemon.pipeline.decode", first("decode", raises(IndexError(MARK)), decode))
+    monkeypatch.setattr("daemon.publisher.build", schema_refuses)
     return happened
 
 
