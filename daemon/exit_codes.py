@@ -24,7 +24,7 @@ STATUS_BY_ERROR = {
     "daemon.extras.MissingExtra": ExitCode.UNAVAILABLE,
     "daemon.http.CannotBind": ExitCode.UNAVAILABLE,
     "models.artifact.ModelError": ExitCode.CONFIGURATION,
-    "models.data.manifest.ManifestError": ExitCode.BAD_DATA,
+    "models.data.manifest_table.ManifestError": ExitCode.BAD_DATA,
     "models.evaluation.row_types.EvaluationError": ExitCode.BAD_DATA,
     "models.model.DeviceUnavailableError": ExitCode.UNAVAILABLE,
     "models.training.command.TrainingError": ExitCode.BAD_DATA,

@@ -4,18 +4,24 @@ Columns: `id, split, group, video, audio, text`, and the labels `emotion, valenc
 only `id` has to be there. `video` and `audio` are paths in the folder, `text` is the text itself or the path of a .txt
 file. A blank split is drawn by a hash of the group, a tenth each for validation and test, so that it never depends on
 the order of rows; a blank group is the row's own id. All that is wrong with a file is told at once, with its line. A
-group in two splits is wrong: what is learned from a person must not be measured on the same person.
+group in two splits is wrong: what is learned from a person must not be measured on the same person. Valence and arousal
+are read, and nothing learns from them or is measured on them: the model's follow from its emotions.
 """
 
-import csv
 import hashlib
+import logging
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
+from models.data.manifest_table import ManifestError as ManifestError
+from models.data.manifest_table import names_like, read_table, suggestion
 from models.labels import EMOTIONS, RISKS
+
+log = logging.getLogger(__name__)
 
 Split = Literal["train", "valid", "test"]
 
@@ -24,8 +30,18 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 OWN_CORPUS = "manifest"
 """What such a data set is called among the corpora."""
 
+_FILE = "manifest.csv"
+_MOST_TOLD = 50  # lines that are wrong; more say nothing new
+_UNUSED = ("valence", "arousal")
+
+PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+"""Endings of files that hold one picture."""
+
+_SOUNDS = {".wav", ".flac", ".mp3", ".m4a", ".aac", ".opus", ".oga", ".aif", ".aiff", ".wma"}
 _COLUMNS = ("id", "split", "group", "video", "audio", "text", "emotion", "valence", "arousal", *RISKS)
 _RANGES = {"valence": (-1.0, 1.0), "arousal": (-1.0, 1.0), **dict.fromkeys(RISKS, (0.0, 1.0))}
+_TRUTH = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+_MISSING = ("nan", "na", "n/a", "none", "null", "-", "?")
 _SYNONYMS = {
     "joy": "happiness",
     "happy": "happiness",
@@ -37,10 +53,6 @@ _SYNONYMS = {
     "disgusted": "disgust",
     "calm": "neutral",
 }
-
-
-class ManifestError(ValueError):
-    """A manifest cannot be used; the message names the file, and every line that is wrong."""
 
 
 class TooFewRowsError(ManifestError):
@@ -65,34 +77,46 @@ class Sample:
 
 def has_manifest(folder: Path) -> bool:
     """Whether the folder is a data set of the user's own, rather than one of known corpora."""
-    return (folder / "manifest.csv").is_file()
+    return (folder / _FILE).is_file()
 
 
 def read_manifest(folder: Path) -> list[Sample]:
-    """Reads `folder/manifest.csv`. Raises ManifestError."""
-    path = folder / "manifest.csv"
+    """Reads `folder/manifest.csv`, and logs what of it is not used, once. Raises ManifestError."""
+    path = folder / _FILE
     if not path.is_file():
-        raise ManifestError(f"{path}: no such file")
-    samples, wrong = [], []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            columns = reader.fieldnames or []
-            if "id" not in columns or not set(columns) <= set(_COLUMNS):
-                raise ManifestError(f"{path}:1: columns are id and any of {', '.join(_COLUMNS[1:])} (are {columns})")
-            for row in reader:
-                try:
-                    samples.append(_sample(folder, {name: (row.get(name) or "").strip() for name in _COLUMNS}))
-                except ValueError as problem:
-                    wrong.append(f"{path}:{reader.line_num}: {problem}")
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise ManifestError(f"{path}: not a table in UTF-8: {problem}") from problem
-    wrong += [f"{path}: {problem}" for problem in _contradictions(samples)]
+        raise ManifestError(no_manifest(folder))
+    table = read_table(path, _COLUMNS)
+    samples, wrong = [], list(table.wrong)
+    for line, row in table.rows:
+        try:
+            samples.append((line, _sample(folder, row)))
+        except ValueError as problem:
+            wrong.append(f"{path}:{line}: {problem}")
+    wrong += [f"{path}:{line}: {problem}" for line, problem in _contradictions(samples)]
     if not samples and not wrong:
         wrong.append(f"{path}: holds no row")
     if wrong:
-        raise ManifestError("\n".join(wrong))
-    return samples
+        more = [f"{path}: {len(wrong) - _MOST_TOLD} lines more are wrong"] if len(wrong) > _MOST_TOLD else []
+        raise ManifestError("\n".join([*wrong[:_MOST_TOLD], *more]))
+    for sentence in table.ignored:
+        _warn_once(sentence)
+    for column in _UNUSED:
+        if any(row[column] for _, row in table.rows):
+            _warn_once(f"{path}: column {column!r} is not used: the model's {column} follows from its emotions")
+    return [sample for _, sample in samples]
+
+
+def no_manifest(folder: Path) -> str:
+    """Says that a folder has no manifest, and what may have been meant for one."""
+    if not folder.is_dir():
+        return f"{folder}: no such folder"
+    like = names_like(folder, _FILE)
+    return f"{folder}: holds no {_FILE}" + (f"; there is {', '.join(like)}, which has another name" if like else "")
+
+
+@cache
+def _warn_once(sentence: str) -> None:
+    log.warning("%s", sentence)
 
 
 def check_enough(folder: Path, what: str, train: Collection[str], valid: Collection[str]) -> None:
@@ -120,14 +144,12 @@ def split_of_group(group: str) -> Split:
 def _sample(folder: Path, row: Mapping[str, str]) -> Sample:
     if not row["id"]:
         raise ValueError("id is blank")
-    if row["split"] and row["split"] not in SPLITS:
-        raise ValueError(f"split is {row['split']!r}, not one of {', '.join(SPLITS)}")
     if not (row["video"] or row["audio"] or row["text"]):
         raise ValueError("video, audio and text are all blank")
     group = row["group"] or row["id"]
     return Sample(
         id=row["id"],
-        split=next((split for split in SPLITS if split == row["split"]), split_of_group(group)),
+        split=_split(row["split"]) or split_of_group(group),
         group=group,
         video=_path(folder, row["video"], "video"),
         audio=_path(folder, row["audio"], "audio"),
@@ -139,49 +161,101 @@ def _sample(folder: Path, row: Mapping[str, str]) -> Sample:
     )
 
 
+def _split(cell: str) -> Split | None:
+    if not cell:
+        return None
+    found = next((split for split in SPLITS if split == cell.lower()), None)
+    if found is None:
+        meant = "valid" if cell.lower() in ("val", "dev", "validation") else suggestion(cell, SPLITS)
+        raise ValueError(f"split is {cell!r}, not one of {', '.join(SPLITS)}{_perhaps(meant)}")
+    return found
+
+
 def _path(folder: Path, cell: str, column: str) -> Path | None:
     if not cell:
         return None
-    path = (folder / cell).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
-        raise ValueError(f"{column} is {cell!r}, which is no file in {folder}")
+    named = folder / cell
+    try:
+        path = named.resolve()
+        named.exists()
+    except OSError as wrong:  # such as a text that stands in the column of a path
+        raise ValueError(f"{column} is {cell[:40]!r}, which is no path: {wrong.strerror}") from wrong
+    if not path.is_relative_to(folder.resolve()):
+        linked = named.exists() and ".." not in Path(cell).parts and not Path(cell).is_absolute()
+        why = f"a link to {path}, outside of {folder}; copy its files there" if linked else f"outside of {folder}"
+        raise ValueError(f"{column} is {cell!r}, which is {why}")
+    if not path.is_file():
+        raise ValueError(f"{column} is {cell!r}, which is no file in {folder}{_perhaps(_file_like(named, cell))}")
+    kind = path.suffix.lower()
+    if column == "video" and kind in _SOUNDS:
+        raise ValueError(f"video is {cell!r}, which is sound; it belongs in the column audio")
+    if column == "audio" and kind in PICTURES:
+        raise ValueError(f"audio is {cell!r}, which is a picture; it belongs in the column video")
     return path
 
 
+def _file_like(named: Path, cell: str) -> str | None:
+    """What may have been meant by the name of a file that is not there."""
+    if "\\" in cell:
+        return cell.replace("\\", "/")
+    there = [file.name for file in named.parent.iterdir()] if named.parent.is_dir() else []
+    return next((name for name in there if name.lower() == named.name.lower()), None)
+
+
 def _text(folder: Path, cell: str) -> str | None:
-    if not cell.endswith(".txt"):
+    if not cell.lower().endswith(".txt"):
         return cell or None
     path = _path(folder, cell, "text")
-    return None if path is None else path.read_text(encoding="utf-8-sig")
+    try:
+        return None if path is None else path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        raise ValueError(f"text is {cell!r}, which is not UTF-8") from wrong
 
 
 def _emotion(cell: str) -> str | None:
     name = _SYNONYMS.get(cell.lower(), cell.lower())
-    if name and name not in EMOTIONS:
-        raise ValueError(f"emotion is {cell!r}, not one of {', '.join(EMOTIONS)}")
-    return name or None
+    if not name:
+        return None
+    if name not in EMOTIONS:
+        like = suggestion(name, [*EMOTIONS, *_SYNONYMS])
+        meant = None if like is None else _SYNONYMS.get(like, like)
+        raise ValueError(f"emotion is {cell!r}, not one of {', '.join(EMOTIONS)}{_perhaps(meant, cell)}")
+    return name
 
 
 def _number(row: Mapping[str, str], column: str) -> float | None:
-    if not row[column]:
+    cell = row[column]
+    if not cell:
         return None
     low, high = _RANGES[column]
+    if column in RISKS and cell.lower() in _TRUTH:
+        return _TRUTH[cell.lower()]
     try:
-        value = float(row[column])
+        value = float(cell.replace(",", "."))
     except ValueError:
         value = math.nan
     if not low <= value <= high:
-        raise ValueError(f"{column} is {row[column]!r}, not a number in {low:g}..{high:g}")
+        raise ValueError(f"{column} is {cell!r}, not a number in {low:g}..{high:g}{_perhaps(None, cell)}")
     return value
 
 
-def _contradictions(samples: Iterable[Sample]) -> list[str]:
-    found, seen = [], set()
+def _perhaps(meant: str | None, cell: str = "") -> str:
+    if cell.lower() in _MISSING:
+        return "; leave the cell blank where there is none"
+    return f"; perhaps {meant!r} is meant" if meant else ""
+
+
+def _contradictions(samples: Sequence[tuple[int, Sample]]) -> list[tuple[int, str]]:
+    """With the line that contradicts one before it."""
+    found: list[tuple[int, str]] = []
+    lines: dict[str, int] = {}
     split: dict[str, Split] = {}
-    for sample in samples:
-        if sample.id in seen:
-            found.append(f"id {sample.id!r} is given twice")
-        seen.add(sample.id)
-        if split.setdefault(sample.group, sample.split) != sample.split:
-            found.append(f"group {sample.group!r} is in the splits {split[sample.group]} and {sample.split}")
-    return list(dict.fromkeys(found))
+    told = set()
+    for line, sample in samples:
+        if (first := lines.setdefault(sample.id, line)) != line:
+            found.append((line, f"id {sample.id!r} is given twice (line {first} has it too)"))
+        known = split.setdefault(sample.group, sample.split)
+        if known != sample.split and sample.group not in told:
+            told.add(sample.group)
+            found.append((line, f"group {sample.group!r} is in the splits {known} and {sample.split}"))
+    return found

@@ -15,12 +15,12 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from models.data.cleaning import UnusableError, checked_sound
+from models.data.manifest import PICTURES
 from models.face.crop import Face, cut_face, given_face
 from models.face.detector import FaceDetector
 from models.face.network import CROP_PX
 from models.speech.whisper import SAMPLE_RATE_HZ
 
-_PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _MOST_FACES = 8  # of one film
 _LEAST_FACE_PX = 24
 
@@ -29,7 +29,7 @@ Picture = NDArray[np.uint8]
 
 def faces_in(path: Path, detector: FaceDetector) -> list[Face]:
     """The faces of a picture or film, at least one. Raises UnusableError."""
-    if path.suffix.lower() in _PICTURES:
+    if path.suffix.lower() in PICTURES:
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
             raise UnusableError("not a picture that can be read")

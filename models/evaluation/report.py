@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from models.data.manifest import has_manifest
+from models.data.manifest import has_manifest, no_manifest
 from models.data.text_corpora import CORPORA
 from models.evaluation.answers import Answers
 from models.evaluation.curves import threshold_for_accuracy
@@ -50,7 +50,7 @@ def report(
     loaded = AffectModel.load(model)
     asked = questions_of(data) if questions is None else questions
     if not asked:
-        raise EvaluationError(f"{data}: there is neither manifest.csv nor the validation part of a known corpus")
+        raise EvaluationError(f"{no_manifest(data)}; nor is there the validation part of a known corpus")
     out.mkdir(parents=True, exist_ok=True)
     sections, summary = [], []
     for corpus, split, task in asked:

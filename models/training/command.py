@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 from models.artifact import ModelError, write_model_folder
-from models.data.manifest import ManifestError, TooFewRowsError, has_manifest
+from models.data.manifest import ManifestError, TooFewRowsError, has_manifest, no_manifest
 from models.evaluation.progress import shown_rows
 from models.out_folder import OutFolderError
 from models.training.card import model_card
@@ -89,6 +89,8 @@ def _known(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Pat
     names = [*steps] if task == "all" else [task]
     if task == "fusion":
         _check_parts(out)
+    if not any((data / folder).is_dir() for folder in ("faces", "speech", "text")):
+        raise TrainingError(f"{no_manifest(data)}; nor is there a known corpus in its faces, speech or text")
     if missing := missing_files(data, names):
         raise TrainingError("\n".join(dict.fromkeys(f"{file}: no such file" for file in missing)))
     _check_begun(data, out, trainings, names)

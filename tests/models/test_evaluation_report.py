@@ -147,5 +147,5 @@ def test_the_page_holds_figures_pictures_and_what_changes_do(tmp_path: Path) -> 
     assert (tmp_path / "out" / "goemotions-emotion.png").read_bytes().startswith(b"\x89PNG")
     for part in ("45 of 60 rows", "data:image/png;base64,", "<td>typos</td>", "happiness", "uar", "]</td>"):
         assert part in text
-    with pytest.raises(EvaluationError, match=r"neither manifest\.csv nor"):
+    with pytest.raises(EvaluationError, match=r"holds no manifest\.csv; nor"):
         report("default", tmp_path / "text", tmp_path / "out")
