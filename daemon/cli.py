@@ -89,7 +89,10 @@ def replay(
     out: Path | None,
     start_ns: int,
 ) -> int:
-    """Scores media files, chat (.jsonl) and recorded sessions."""
+    """Scores media files, chat (.jsonl) and recorded sessions.
+
+    PATH is a file, a recorded session's folder, or a folder of any of these: each is a session of its name.
+    """
     config = load_configured(file, settings)
     from daemon.replay import replay
 
@@ -139,15 +142,23 @@ def doctor(file: Path | None, settings: tuple[str, ...]) -> int:
 
 
 @cli.command()
-def devices() -> None:
+def devices() -> int:
     """Lists the cameras and microphones that can be opened."""
-    from daemon.doctor import list_devices
+    from daemon.doctor import list_cameras, list_microphones
+    from streams.sources.base import SourceError
 
-    found = list(list_devices())
-    for line in found:
-        click.echo(line)
+    found = False
+    for list_devices in (list_cameras, list_microphones):
+        try:
+            for line in list_devices():
+                found = True
+                click.echo(line)
+        except SourceError as error:
+            click.echo(str(error), err=True)
+            return ExitCode.UNAVAILABLE
     if not found:
         click.echo("no camera and no microphone was found", err=True)
+    return ExitCode.OK
 
 
 @cli.command()

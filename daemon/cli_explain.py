@@ -1,6 +1,7 @@
 """The command `affectd explain`."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 
 from daemon.cli_options import configured, load_configured
 from daemon.exit_codes import ExitCode
+from daemon.progress import shown
 from models.labels import EMOTIONS, RISKS
 
 
@@ -28,7 +30,8 @@ def explain(
 ) -> int:
     """Says which pictures, seconds and words moved the answers.
 
-    Of stored sessions: JSON lines on stdout, a sentence a window on stderr. --at counts from the first record.
+    Of stored sessions, or folders of them: JSON lines on stdout, a sentence a window on stderr. --at counts from the
+    first record. It takes seconds for each window; --at SECONDS is quicker than all of them.
     """
     config = load_configured(file, settings)
     from daemon.explain import Asked, explain
@@ -41,7 +44,8 @@ def explain(
         click.echo(json.dumps(explanation, ensure_ascii=False))
         click.echo(f"{explanation['window']['start']}  {sentence}", err=True)
 
-    explain(config, paths, Asked(at_s, target), told)
+    with shown("loading the model", where=not sys.stdout.isatty()) as progress:
+        explain(config, paths, Asked(at_s, target), told, progress)
     if not explained:
         click.echo("no window was found to explain", err=True)
         return ExitCode.BAD_DATA

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from daemon.clusters import clusters
 from daemon.config import Config
-from daemon.config.endpoints import ChatSource, FileSink, MediaSource, MicrophoneSource, RecordedSource
-from daemon.config.values import split_address
+from daemon.config.endpoints import ChatSource, FileSink, MicrophoneSource
+from daemon.config.errors import shown
+from daemon.config.surroundings import remarks
+from daemon.config.values import dotted, split_address
 from streams.findings import Finding, Verdict
 from streams.kafka.checks import look
 from streams.sources import devices
@@ -42,7 +44,7 @@ Check = Callable[[Config], Iterator[Finding]]
 
 def diagnose(config: Config) -> Iterator[Finding]:
     """Looks at everything `config` needs, one finding after the other."""
-    for check in (_libraries, _accelerator, _model, _devices, _files, _listening, _sinks, _kafka):
+    for check in (_libraries, _accelerator, _model, _devices, _named, _listening, _room, _kafka):
         try:
             yield from check(config)
         except Exception as error:
@@ -99,24 +101,29 @@ def _devices(config: Config) -> Iterator[Finding]:
         yield Finding(Verdict.GOOD, f"microphone {microphone.index}", microphone.name)
 
 
-def list_devices() -> Iterator[str]:
-    """One line per camera and microphone: kind, what `device` is set to, and what it is, between tabs."""
+def list_cameras() -> Iterator[str]:
+    """One line per camera: kind, what `device` is set to, and what it is, between tabs."""
     for camera in devices.cameras():
         yield f"camera\t{camera.path}\t{camera.name}{f' ({camera.problem})' if camera.problem else ''}"
+
+
+def list_microphones() -> Iterator[str]:
+    """One line per microphone, as of cameras; SourceError where they cannot be listed."""
     for microphone in devices.microphones():
         facts = f"{microphone.system}, {microphone.channels} channels, {microphone.rate_hz} Hz"
         yield f"microphone\t{microphone.index}\t{microphone.name} ({facts}{', default' * microphone.is_default})"
 
 
-def _files(config: Config) -> Iterator[Finding]:
-    for source in config.sources:
-        paths = source.media.paths if isinstance(source, MediaSource) else ()
-        paths = (source.recorded.path,) if isinstance(source, RecordedSource) else paths
-        for path in paths:
-            if os.access(path, os.R_OK):
-                yield Finding(Verdict.GOOD, source.name, f"{path} can be read")
-            else:
-                yield Finding(Verdict.BAD, source.name, f"{path} is missing or may not be read")
+def _named(config: Config) -> Iterator[Finding]:
+    """What the configuration names on this machine; the model is looked into by a check of its own."""
+    if not config.sources:
+        yield Finding(Verdict.NOTE, "sources", "none is configured, and affectd run needs one; see --config")
+    found = [remark for remark in remarks(config) if remark.path[0] != "model"]
+    for remark in found:
+        verdict = Verdict.NOTE if remark.is_warning else Verdict.BAD
+        yield Finding(verdict, dotted(remark.path), f"{remark.sentence} (is {shown(remark.path, remark.value)})")
+    if not found:
+        yield Finding(Verdict.GOOD, "files", "all that the configuration names are there")
 
 
 def _listening(config: Config) -> Iterator[Finding]:
@@ -133,16 +140,12 @@ def _listening(config: Config) -> Iterator[Finding]:
             )
         else:
             yield Finding(Verdict.GOOD, subject, f"can listen on {address}")
-    for chat in chats:
-        if chat.chat.transport in ("unix", "file"):
-            yield _writable(chat.name, Path(chat.chat.path).absolute().parent)
 
 
-def _sinks(config: Config) -> Iterator[Finding]:
+def _room(config: Config) -> Iterator[Finding]:
     for sink in config.sinks:
         if isinstance(sink, FileSink):
             folder = Path(sink.file.path).absolute().parent
-            yield _writable("sink", folder)
             if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _LEAST_FREE_BYTES:
                 yield Finding(Verdict.NOTE, "disk", f"{free / 2**20:.0f} MiB free for {folder}; make room")
 
@@ -150,11 +153,3 @@ def _sinks(config: Config) -> Iterator[Finding]:
 def _kafka(config: Config) -> Iterator[Finding]:
     for connection, wanted in clusters(config):
         yield from look(connection, wanted)
-
-
-def _writable(subject: str, folder: Path) -> Finding:
-    if os.access(folder, os.W_OK | os.X_OK):
-        return Finding(Verdict.GOOD, subject, f"{folder} can be written")
-    return Finding(
-        Verdict.BAD, subject, f"{folder} is missing or may not be written; create it, or let this user write"
-    )

@@ -17,10 +17,11 @@ from daemon.config import Config
 from daemon.instruments import Instruments
 from daemon.preparation import Prepared
 from daemon.preparers import build_workers
+from daemon.progress import OnProgress, counted
 from daemon.wiring import limits, timeline_config
 from models.attribution import Attribution, EventShare, WindowEvent, attribute
-from models.model import AffectModel, Scores
-from models.reasons import Evidence, emotion_sentence, risk_sentence
+from models.model import AffectModel
+from models.reasons import Evidence, emotion_sentence, risk_sentence, target_sentence
 from streams.clock import NS_PER_S
 from streams.decode import BadRecord, decode
 from streams.delivery.ledger import Ledger
@@ -52,19 +53,30 @@ class Asked:
     target: str | None = None
 
 
-def explain(config: Config, paths: Sequence[Path], asked: Asked, told: Callable[[dict[str, Any], str], None]) -> None:
+def explain(
+    config: Config,
+    paths: Sequence[Path],
+    asked: Asked,
+    told: Callable[[dict[str, Any], str], None],
+    progress: OnProgress = lambda _: None,
+) -> None:
     """told: called with each window's explanation and a sentence for a person, in the order of windows.
 
     SourceError where a path names no session, or what is in it cannot be read; the rest is explained first.
     """
     instruments = Instruments()
+    sessions = stored_sessions(paths, StoredOptions(sample_hz=config.video.sample_hz, telemetry=instruments.metrics))
     model = AffectModel.load(config.model.path, config.model.device, config.model.threads)
     room = _Room(config, model, asked, told, instruments)
-    options = StoredOptions(sample_hz=config.video.sample_hz, telemetry=instruments.metrics)
-    playback = Playback(stored_sessions(paths, options), instruments.clock)
+    playback = Playback(sessions, instruments.clock)
     playback.open()
+
+    def take(item: OfSession) -> None:
+        progress(f"{playback.played_ns / NS_PER_S:.0f} s read: {counted(room.explained, 'window')} explained")
+        room.take(item)
+
     try:
-        playback.read(room.take, threading.Event())
+        playback.read(take, threading.Event())
     finally:
         playback.close()
 
@@ -88,6 +100,7 @@ class _Room:
         self._model, self._asked, self._told = model, asked, told
         self._size_ns = timeline.grid.size_ns
         self._began_ns: dict[str, int] = {}
+        self.explained = 0
 
     def take(self, item: OfSession) -> None:
         """One item of a playback; windows that close by it are explained at once."""
@@ -136,7 +149,8 @@ class _Room:
             for modality, units in window.units.items()
         }
         found = attribute(self._model, events, self._asked.target)
-        self._told(_object(window, found, self._model.digest), _sentence(found.scores))
+        self.explained += 1
+        self._told(_object(window, found, self._model.digest), _sentence(found, self._asked.target))
 
 
 def _gave_rows(unit: Unit) -> bool:
@@ -186,7 +200,12 @@ def _event_object(event: EventShare, from_ns: int) -> dict[str, Any]:
     return told
 
 
-def _sentence(scores: Scores) -> str:
+def _sentence(found: Attribution, target: str | None) -> str:
+    """About the target that was asked for; else about the emotion that is answered, and the risk."""
+    scores = found.scores
+    if target is not None:
+        shares = {name: Evidence(each.share) for name, each in found.modality.items()}
+        return target_sentence(target, found.worth, shares)
     evidence = {name: Evidence(each.contribution) for name, each in scores.modality.items() if each.present}
     said = emotion_sentence(scores.label, max(scores.emotion), evidence, scores.abstained)
     risk = risk_sentence(scores.risk.level, [(reason.code, reason.weight) for reason in scores.risk.reasons])

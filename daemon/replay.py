@@ -1,6 +1,8 @@
 """`affectd replay`: stored sessions through the daemon's own pipeline, to the end, without HTTP."""
 
+import sys
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,10 +13,14 @@ from daemon.config import Config, Http
 from daemon.exit_codes import ExitCode
 from daemon.instruments import Instruments
 from daemon.pipeline import Tally
+from daemon.progress import counted, shown
 from daemon.service import Service
 from daemon.wiring import stored_endpoints, stored_feed
+from streams.clock import NS_PER_S
+from streams.predictions import Prediction
 from streams.sinks.json_lines import JsonLines
-from streams.sources.base import SourceError
+from streams.sources.base import Source, SourceError
+from streams.sources.playback import Playback
 from streams.sources.stored import StoredOptions
 
 log = structlog.get_logger(__name__)
@@ -38,18 +44,57 @@ def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path
         service.abandon()
 
     sink = JsonLines.stdout(reader_left) if out is None else JsonLines.file(out, append=False, reader_left=reader_left)
-    service = Service(
-        config.model_copy(update={"http": Http(bind="")}), stored_endpoints(config, feed, sink), instruments
-    )
-    service.handle_signals(unfinished=True)
-    code = service.run()
+    summary = _Summary(feed.source)
+    with shown("loading the model", where=out is not None or not sys.stdout.isatty()) as progress:
+
+        def watch(prediction: Prediction) -> None:
+            summary.add(prediction)
+            progress(f"{summary.played}: {summary.scored}")
+
+        endpoints = stored_endpoints(config, feed, sink)
+        service = Service(config.model_copy(update={"http": Http(bind="")}), endpoints, instruments, watch)
+        service.handle_signals(unfinished=True)
+        code = service.run()
     if unread.is_set():
         raise BrokenPipeError
+    click.echo(f"{summary.played}: {summary.scored}", err=True)
     if refused := instruments.metrics.refused():
         click.echo(_described(refused, service.tally), err=True)
         if code == ExitCode.OK and not service.tally.encoded:
-            return ExitCode.BAD_DATA
+            code = ExitCode.BAD_DATA
+    click.echo(f"predictions: {out or 'on stdout'}", err=True)
     return code
+
+
+class _Summary:
+    """What was played and found. Counted on the publish thread, read when that has ended, or roughly while it works."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._sessions: set[str] = set()
+        self._windows = 0
+        self._abstained: Counter[str] = Counter()
+
+    def add(self, prediction: Prediction) -> None:
+        """Counts a window once, however often it is revised; by how it was answered first."""
+        if prediction.revision == 0:
+            self._sessions.add(prediction.session)
+            self._windows += 1
+            if prediction.abstained:
+                self._abstained[prediction.abstained.reason] += 1
+
+    @property
+    def played(self) -> str:
+        """Such as "61 s of 1 session played"."""
+        played_ns = self._source.played_ns if isinstance(self._source, Playback) else 0
+        return f"{played_ns / NS_PER_S:.0f} s of {counted(len(self._sessions), 'session')} played"
+
+    @property
+    def scored(self) -> str:
+        """Such as "61 windows scored, no emotion named in 2 (low_confidence 2)"."""
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(self._abstained.items()))
+        abstained = f", no emotion named in {self._abstained.total()} ({reasons})" if reasons else ""
+        return f"{counted(self._windows, 'window')} scored{abstained}"
 
 
 def _described(refused: Mapping[str, int], tally: Tally) -> str:

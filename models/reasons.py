@@ -46,6 +46,18 @@ def emotion_sentence(
     return f"{how} {label} ({probability:.2f}): {_moved_by(evidence)}{_also(evidence)}."
 
 
+def target_sentence(target: str, probability: float, shares: Mapping[str, Evidence]) -> str:
+    """Such as "Self-harm has 0.93: the words (+0.88); no face was seen." of an emotion or risk that was asked about.
+
+    shares: by modality, of those present; towards the target's probability.
+    """
+    if not shares:
+        return "Nothing to go by: no face was seen, no voice was heard, and nothing was written."
+    name = target.replace("_", "-").capitalize()
+    moved = _moved_by(shares, otherwise="raised by nothing there")
+    return f"{name} has {probability:.2f}: {moved}{_also(shares)}."
+
+
 def risk_sentence(level: str, reasons: Sequence[tuple[str, float]]) -> str:
     """Such as "Risk is high, for words of self-harm (0.93).". reasons: code and weight, greatest first.
 
@@ -57,14 +69,14 @@ def risk_sentence(level: str, reasons: Sequence[tuple[str, float]]) -> str:
     return f"Risk is {level}{', for ' + _listed(said) if said else ''}."
 
 
-def _moved_by(evidence: Mapping[str, Evidence]) -> str:
+def _moved_by(evidence: Mapping[str, Evidence], otherwise: str = "only because all else is less so") -> str:
     given = sorted(evidence.items(), key=lambda item: -item[1].contribution)
     all_of_it = sum(abs(each.contribution) for each in evidence.values())
     counted = [(name, each.contribution) for name, each in given if abs(each.contribution) > _LITTLE * all_of_it]
     for_it = [f"{_NAMES[name]} ({moved:+.2f})" for name, moved in counted if moved > 0]
     against = [f"{_NAMES[name]} ({moved:+.2f})" for name, moved in counted if moved < 0]
     most = "mostly " if len(for_it) > 1 else ""
-    sentence = most + _listed(for_it) if for_it else "only because all else is less so"
+    sentence = most + _listed(for_it) if for_it else otherwise
     return f"{sentence}, against {_listed(against)}" if against else sentence
 
 

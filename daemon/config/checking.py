@@ -13,7 +13,7 @@ from daemon.config import Config
 from daemon.config.contradictions import inside
 from daemon.config.errors import Origins, at, contradicted, explain, shown
 from daemon.config.keys import ENDPOINTS
-from daemon.config.surroundings import Remark, look
+from daemon.config.surroundings import Remark, remarks
 from daemon.config.values import KeyPath, Section
 
 NO_SOURCES = "none is configured; give at least one [[sources]] table"
@@ -46,9 +46,9 @@ def check(values: Mapping[str, Any], origins: Origins, *, to_run: bool) -> Findi
         return Findings(config, problems, [])
     if not values.get("sources"):
         problems.append(at(("sources",), origins, NO_SOURCES))
-    remarks = list(look(parts))
-    problems += [_line(remark, origins) for remark in remarks if not remark.is_warning]
-    return Findings(config, problems, [_line(remark, origins) for remark in remarks if remark.is_warning])
+    found = list(remarks(parts))
+    problems += [_line(remark, origins) for remark in found if not remark.is_warning]
+    return Findings(config, problems, [_line(remark, origins) for remark in found if remark.is_warning])
 
 
 def _with_nul(value: Any, path: KeyPath) -> Iterator[KeyPath]:

@@ -30,7 +30,7 @@ class Remark(NamedTuple):
     is_warning: bool = False
 
 
-def look(config: Config) -> Iterator[Remark]:
+def remarks(config: Config) -> Iterator[Remark]:
     """Everything that is missing or unfit. Entries of `sources` and `sinks` that are None are passed over."""
     for name in type(config).model_fields:
         part = getattr(config, name)

@@ -70,6 +70,8 @@ class Playback:
         self._clock = clock
         self._speed = speed
         self._together = together
+        self.played_ns = 0
+        """Event time between the records that were handed on so far, over all sessions; others may read it."""
 
     def open(self) -> None:
         if not self._sessions:
@@ -97,6 +99,7 @@ class Playback:
         self, sessions: list[StoredSession], emit: Callable[[OfSession], None], stop: threading.Event, faults: list[str]
     ) -> None:
         playing: dict[int, StoredSession] = {}
+        played_through_ns: dict[int, int] = {}
         pace = _Pace(self._clock, self._speed, stop)
         for time_ns, index, record in heapq.merge(*(_timed(i, session) for i, session in enumerate(sessions))):
             for tick_ns in pace.ticks(time_ns, idle=not playing):
@@ -109,6 +112,8 @@ class Playback:
                     playing[index] = sessions[index]
                     _promise(sessions[index], time_ns, emit)
                 emit(replace(record, received_ns=self._clock.wall_ns()))
+                self.played_ns += max(0, time_ns - played_through_ns.setdefault(index, time_ns))
+                played_through_ns[index] = time_ns
                 continue
             playing.pop(index, None)
             _report(sessions[index].faults, faults)

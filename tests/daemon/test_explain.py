@@ -71,8 +71,10 @@ def test_a_risk_can_be_asked_about_and_words_lie_in_their_line(tmp_path: Path, c
     line = "I cannot go on, I want to kill myself"
     file = tmp_path / "room.chat.jsonl"
     file.write_text(json.dumps({"at_s": 1.0, "text": line}) + "\n", encoding="utf-8")
-    (window,), _, _ = explained(capsys, file, "--target", "self_harm", "--set", "windows.step_s=4")
+    (window,), _, err = explained(capsys, file, "--target", "self_harm", "--set", "windows.step_s=4")
     assert (window["target"], window["unit"], set(window["modalities"])) == ("self_harm", "probability", {"text"})
+    assert f"  Self-harm has {window['worth']:.2f}: the words (+" in err
+    assert "Risk is" not in err, "only what was asked about"
     (event,) = window["modalities"]["text"]["events"]
     most = max(event["words"], key=lambda word: word["logit"])
     assert line[most["start"] : most["end"]] in ("kill", "myself")

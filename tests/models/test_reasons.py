@@ -1,6 +1,6 @@
 import pytest
 
-from models.reasons import Evidence, emotion_sentence, risk_sentence
+from models.reasons import Evidence, emotion_sentence, risk_sentence, target_sentence
 
 pytestmark = pytest.mark.unit
 
@@ -40,3 +40,15 @@ def test_risk_is_said_with_its_reasons_and_not_where_there_is_none() -> None:
     assert risk_sentence("high", [("words_of_self_harm", 0.93), ("a_new_code", 0.5)]) == (
         "Risk is high, for words of self-harm (0.93) and a new code (0.50)."
     )
+
+
+def test_a_sentence_about_a_target_speaks_of_it_and_of_nothing_else() -> None:
+    shares = {"text": Evidence(0.88), "audio": Evidence(0.0)}
+    assert target_sentence("self_harm", 0.93, shares) == "Self-harm has 0.93: the words (+0.88); no face was seen."
+    assert target_sentence("abuse", 0.0, {"video": Evidence(0.0)}) == (
+        "Abuse has 0.00: raised by nothing there; no voice was heard and nothing was written."
+    )
+    assert target_sentence("fear", 0.1, {"text": Evidence(-0.2)}) == (
+        "Fear has 0.10: raised by nothing there, against the words (-0.20); no face was seen and no voice was heard."
+    )
+    assert target_sentence("abuse", 0.0, {}).startswith("Nothing to go by")

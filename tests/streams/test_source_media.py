@@ -82,6 +82,15 @@ def play(*paths: Path, options: StoredOptions | None = None, speed: float | None
     return items, fault
 
 
+def test_playback_counts_the_event_time_of_all_sessions(tmp_path: Path) -> None:
+    for name, last_s in (("a", 7.5), ("b", 3.0)):
+        lines = [json.dumps({"at_s": at_s, "text": "hello"}) for at_s in (1.0, 2.0, last_s)]
+        (tmp_path / f"{name}.chat.jsonl").write_text("\n".join(lines))
+    playback = Playback(stored_sessions([tmp_path]), ManualClock())
+    playback.read(lambda _: None, threading.Event())
+    assert playback.played_ns == round((6.5 + 2.0) * NS_PER_S)
+
+
 def records(items: list[OfSession], modality: Modality) -> list[Record]:
     return [item for item in items if isinstance(item, Record) and item.modality is modality]
 
