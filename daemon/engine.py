@@ -22,6 +22,7 @@ from models.fusion.smoothing import Smoothing
 from models.model import AffectModel, Scores, WindowFeatures
 from models.smoothed import smoothed
 from streams.clock import NS_PER_MS
+from streams.delivery.in_hand import InHand
 from streams.events import Unit
 from streams.placed import Units
 from streams.records import Modality
@@ -74,10 +75,12 @@ class ScoringEngine:
         scored: Callable[[Scored], None],
         instruments: Instruments,
         lookback: Lookback | None = None,
+        in_hand: InHand | None = None,
     ) -> None:
         """workers: the preparers of each worker. encoded, scored: called on engine threads; must not block.
 
-        lookback: what the timeline's windows look back on; None where answers are not smoothed.
+        lookback: what the timeline's windows look back on; None where answers are not smoothed. in_hand: told of the
+        records that are being worked on.
         """
         self._model = model
         self._lookback = lookback
@@ -88,8 +91,8 @@ class ScoringEngine:
             Lane(modality, "encode", _encode_with(model.encoders[modality]), batching.max_rows, batching.max_delay_s)
             for modality in _SERVED_FIRST
         ]
-        self.device = DeviceThread([fuse, *lanes], instruments, self._try_device)
-        self._pool = PreparationPool(workers, self.device, encoded, instruments)
+        self.device = DeviceThread([fuse, *lanes], instruments, self._try_device, in_hand)
+        self._pool = PreparationPool(workers, self.device, encoded, instruments, in_hand)
 
     def start(self) -> None:
         """Starts the workers and the device thread."""

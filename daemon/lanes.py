@@ -19,6 +19,8 @@ import structlog
 
 from daemon.instruments import Instruments
 from streams.clock import NS_PER_S
+from streams.delivery.in_hand import InHand
+from streams.records import Coordinates
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,8 @@ class Work:
     payload: Any
     rows: int
     done: Callable[[Any, float], None]
+    sources: tuple[Coordinates, ...] = ()
+    """Where the records of a log lie that the payload was made of."""
 
 
 @dataclass(slots=True)
@@ -87,8 +91,18 @@ class Lane:
 class DeviceThread:
     """The only thread that touches the accelerator."""
 
-    def __init__(self, lanes: Sequence[Lane], instruments: Instruments, try_device: Callable[[], None]) -> None:
-        """try_device: computes rows that are known to be good; raises if the device does not."""
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        instruments: Instruments,
+        try_device: Callable[[], None],
+        in_hand: InHand | None = None,
+    ) -> None:
+        """try_device: computes rows that are known to be good; raises if the device does not.
+
+        in_hand: told of the records that are being computed.
+        """
+        self._in_hand = in_hand or InHand(None, instruments.clock)
         self._lanes = {lane.name: lane for lane in lanes}
         self._clock = instruments.clock
         self._metrics = instruments.metrics
@@ -150,7 +164,8 @@ class DeviceThread:
 
     def _compute(self, lane: Lane, batch: list[Work]) -> None:
         began_ns = self._clock.monotonic_ns()
-        results = self._results(lane, [work.payload for work in batch])
+        with self._in_hand.working_on([source for work in batch for source in work.sources]):
+            results = self._results(lane, [work.payload for work in batch])
         seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
         self._metrics.inference(lane.name, lane.phase, seconds)
         for work, result in zip(batch, results, strict=True):

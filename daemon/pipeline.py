@@ -9,6 +9,7 @@ back-pressure there is, and what keeps a camera's pictures fresh on a machine th
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,7 @@ from daemon.instruments import Instruments
 from streams.channel import Channel, Delivery, Inlet
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.decode import BadRecord, Limits, decode
+from streams.delivery.in_hand import InHand
 from streams.events import Unit
 from streams.origin import DEVICE, STORED
 from streams.records import Assigned, EndOfSession, Item, Modality, Progress, Record, Revoked, Silence, Unreadable
@@ -92,11 +94,12 @@ class Pipeline:
         max_under_way: int,
         set_aside: Callable[[Unreadable], None],
         instruments: Instruments,
+        in_hand: InHand | None = None,
     ) -> None:
         """set_aside: keeps a record of a log that cannot be used; must not block.
 
         max_under_way: units and windows in the engine at once, beyond which no more items are taken; what a session has
-        beyond its share, as of one long sound, does not count.
+        beyond its share, as of one long sound, does not count. in_hand: which records ended a process before.
         """
         self.finished = threading.Event()
         self.tally = Tally()
@@ -113,6 +116,11 @@ class Pipeline:
         self._beat = self._heartbeats.worker("timeline")
         self._under_way = 0
         self._counted = 0
+        self._in_hand = in_hand or InHand(None, instruments.clock)
+        self._to_encode: deque[Unit] = deque()
+        """Units that wait for a suspect to be alone in the engine, or to leave it."""
+        self._encoders_have = 0
+        self._alone: Unit | None = None
         self._encoding: dict[str, dict[Unit, int]] = {}
         """By session, the units in the engine and when they were handed to it, the oldest first."""
         self._draining = False
@@ -158,7 +166,15 @@ class Pipeline:
         self.finished.set()
 
     def _may_take(self, item: Item) -> bool:
-        """Whether the engine has less of the item's session than its share, and nothing for too long."""
+        """Whether the engine has less of the item's session than its share, and nothing for too long.
+
+        A suspect waits until nothing else is in hand, and while it is, all others wait.
+        """
+        if self._to_encode or self._alone is not None:
+            return False
+        at = item.coordinates if isinstance(item, Record) else None
+        if at is not None and self._encoders_have and self._in_hand.is_suspect([at]):
+            return False
         if not isinstance(item, Record | Progress | EndOfSession):
             return True
         units = self._encoding.get(item.session)
@@ -210,6 +226,16 @@ class Pipeline:
                 self._keep(item)
 
     def _add(self, record: Record, channel: Channel) -> None:
+        if record.coordinates is None:
+            self._decode(record, channel)
+        elif self._in_hand.is_condemned(record.coordinates):
+            self.tally.taken += 1
+            self._set_aside(record, "crashed", "the process ended twice while it worked on this record", channel.name)
+        else:
+            with self._in_hand.working_on([record.coordinates]):
+                self._decode(record, channel)
+
+    def _decode(self, record: Record, channel: Channel) -> None:
         began_ns = self._clock.monotonic_ns()
         self.tally.taken += 1
         try:
@@ -261,9 +287,27 @@ class Pipeline:
             self._under_way += 1
             self._counted += len(of_session) < self._share
             of_session[unit] = self._clock.monotonic_ns()
+            self._to_encode.append(unit)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Hands units to the engine, a suspect only while it has no other."""
+        while self._to_encode and self._alone is None:
+            suspect = self._in_hand.is_suspect(self._to_encode[0].sources)
+            if suspect and self._encoders_have:
+                return
+            unit = self._to_encode.popleft()
+            self._alone = unit if suspect else None
+            self._encoders_have += 1
             self._engine.encode(unit)
 
     def _encoded(self, unit: Unit) -> None:
+        self._encoders_have -= 1
+        if unit is self._alone:
+            self._alone = None
+            if len(unit.sources) == 1 and unit.modality is not Modality.AUDIO:  # a sound is in other segments too
+                self._in_hand.clear(unit.sources[0])
+        self._hand_on()
         of_session = self._encoding[unit.session]
         del of_session[unit]
         self._under_way -= 1

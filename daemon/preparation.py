@@ -9,6 +9,7 @@ without rows (no face, no voice) is done at once.
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -16,6 +17,7 @@ import torch
 from daemon.instruments import Instruments
 from daemon.lanes import BadRow, DeviceThread, Work
 from streams.clock import NS_PER_MS, NS_PER_S
+from streams.delivery.in_hand import InHand
 from streams.events import Unit
 from streams.fair_queue import FairQueue
 from streams.pictures import BadPicture
@@ -69,14 +71,16 @@ class PreparationPool:
         device: DeviceThread,
         done: Callable[[Unit], None],
         instruments: Instruments,
+        in_hand: InHand | None = None,
     ) -> None:
         """workers: the preparers of each worker; those that remember something of a session are the same for all.
 
-        done: told of every unit when it is encoded, or given up.
+        done: told of every unit when it is encoded, or given up. in_hand: told of the records that are being prepared.
         """
+        noted = in_hand or InHand(None, instruments.clock)
         self._inbox = _Inbox()
         self._workers = [
-            _Worker(f"prepare-{number}", preparers, self._inbox, device, done, instruments)
+            _Worker(f"prepare-{number}", preparers, self._inbox, device, done, instruments, noted)
             for number, preparers in enumerate(workers)
         ]
         instruments.metrics.watch_channel("prepare", self._inbox.depth)
@@ -158,7 +162,9 @@ class _Worker:
         device: DeviceThread,
         done: Callable[[Unit], None],
         instruments: Instruments,
+        in_hand: InHand,
     ) -> None:
+        self._in_hand = in_hand
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._inbox = inbox
         self._preparers = preparers
@@ -189,7 +195,8 @@ class _Worker:
     def _prepare(self, unit: Unit) -> None:
         began_ns = self._clock.monotonic_ns()
         try:
-            prepared = self._preparers[unit.modality].prepare(unit)
+            with self._in_hand.working_on(unit.sources):
+                prepared = self._preparers[unit.modality].prepare(unit)
         except (BadPicture, BadSound) as error:
             self._set_aside(unit, error.reason, str(error))
             return
@@ -202,12 +209,11 @@ class _Worker:
         if not prepared.rows:
             self._finish(unit, Evidence(torch.zeros(0, 0), torch.zeros(0), prepared.quality, seconds * 1e3))
             return
-        work = Work(
-            prepared.rows, len(prepared.rows), lambda result, _: self._encoded(unit, prepared, result, began_ns)
-        )
-        self._device.submit(unit.modality, work)
+        rows, sources = prepared.rows, unit.sources
+        done = partial(self._encoded, unit, prepared, began_ns)
+        self._device.submit(unit.modality, Work(rows, len(rows), done, sources))
 
-    def _encoded(self, unit: Unit, prepared: Prepared, result: Any, began_ns: int) -> None:
+    def _encoded(self, unit: Unit, prepared: Prepared, began_ns: int, result: Any, _: float) -> None:
         if result is None:  # the device is broken: another process will encode it
             self._metrics.dropped(unit.modality, "inference")
             self._finish(unit, None)

@@ -12,7 +12,7 @@ from daemon.pipeline import Encoded, Message, Pipeline, Published, Tally
 from daemon.preparers import build_workers
 from daemon.publication import Publication
 from daemon.publisher import Publisher
-from daemon.wiring import Endpoints, limits, timeline_config
+from daemon.wiring import Endpoints, limits, open_in_hand, timeline_config
 from models.fusion.smoothing import Smoothing
 from models.model import AffectModel
 from streams.channel import Inlet, InletClock
@@ -54,7 +54,7 @@ class Scoring:
         profile = config.privacy.purpose or "default"
         transcript, sample_hz = config.privacy.transcript, config.video.sample_hz
         publication = Publication(self.model_ref, profile, transcript, sample_hz, config.windows.segments)
-        ledger = endpoints.ledger
+        ledger, in_hand = endpoints.ledger, open_in_hand(config, instruments.clock)
         self._publisher = Publisher(publication, endpoints.sinks, done, instruments, ledger, endpoints.transactions)
         self._engine = ScoringEngine(
             model,
@@ -64,6 +64,7 @@ class Scoring:
             self._publisher.submit,
             instruments,
             _lookback(config),
+            in_hand,
         )
         timeouts_ns, clock = config.windows.session_timeout_ns, InletClock(inlet)
         sessions = Sessions(
@@ -71,7 +72,7 @@ class Scoring:
         )
         most = settings.batch_rows * _UNDER_WAY_PER_BATCH
         set_aside = self._publisher.submit_set_aside
-        self._pipeline = Pipeline(inlet, sessions, self._engine, limits(config), most, set_aside, instruments)
+        self._pipeline = Pipeline(inlet, sessions, self._engine, limits(config), most, set_aside, instruments, in_hand)
 
     def start(self) -> None:
         """Begins to take what comes in, the last step first."""

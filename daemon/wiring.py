@@ -1,8 +1,11 @@
 """From configuration to parts: which source, sink and limit each table of the configuration stands for."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import structlog
 
 from daemon import kafka_wiring
 from daemon.config import Config
@@ -23,6 +26,7 @@ from daemon.instruments import Instruments
 from streams.channel import Policy
 from streams.clock import Clock
 from streams.decode import Limits
+from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
 from streams.kafka import sink as kafka_sink
 from streams.kafka import source as kafka_source
@@ -40,6 +44,8 @@ from streams.sources.stored import StoredOptions, stored_sessions
 from streams.telemetry import Telemetry
 from streams.timeline import TimelineConfig
 from streams.watermark import WatermarkConfig
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,16 @@ def limits(config: Config) -> Limits:
         max_line_bytes=config.text.max_line_bytes,
         max_sound_s=config.audio.max_record_s,
     )
+
+
+def open_in_hand(config: Config, clock: Clock) -> InHand:
+    """Where it is noted which records of a log are in hand; InHandError if the folder cannot be used."""
+    folder = config.lifecycle.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if config.kafka_source is None:
+        return InHand(None, clock)
+    if not folder:
+        log.info("records that end the process are not remembered: there is no lifecycle.state_dir")
+    return InHand(Path(folder) if folder else None, clock)
 
 
 def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:

@@ -12,7 +12,7 @@ from streams.clock import NS_PER_S
 from streams.continuity import Laid, coverage, lay
 from streams.events import Event, Line, Picture, Sound, SoundPieces, Unit
 from streams.frame_order import recorded_order
-from streams.records import Modality
+from streams.records import Coordinates, Modality
 from streams.telemetry import NullTelemetry, Telemetry
 from streams.windows import SegmentGrid
 
@@ -166,6 +166,7 @@ class SoundSegmenter:
             order=(start_ns, 0, ""),
             received_fraction=covered.fraction,
             unbroken_s=covered.unbroken_s,
+            sources=tuple(source for event in stamped for source in _sources(event)),
         )
 
     def _count(self, laid: Laid, repeats: list[Event], end_ns: int) -> None:
@@ -221,4 +222,10 @@ def _instant(event: Event, content: str = "") -> Unit:
         payload=payload,
         order=(event.time_ns, event.sequence or 0, content),
         record=event.record,
+        sources=_sources(event),
     )
+
+
+def _sources(event: Event) -> tuple[Coordinates, ...]:
+    coordinates = event.record.coordinates if event.record is not None else None
+    return () if coordinates is None else (coordinates,)

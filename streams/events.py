@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.records import Modality, Record
+from streams.records import Coordinates, Modality, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,8 @@ class Unit:
     done: bool = False
     record: Record | None = None
     """What a picture from a log came as; let go with the payload."""
+    sources: tuple[Coordinates, ...] = ()
+    """Where the records of a log lie that it was made of."""
     damage: tuple[str, str] | None = None
     """Why the payload could not be used, where it is at fault: a reason for counting, and a sentence."""
 

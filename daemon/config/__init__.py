@@ -175,6 +175,11 @@ class Lifecycle(Section):
     drain_timeout_s: float = Field(
         default=20.0, ge=0, le=3600, description="how long stopping may finish what has begun"
     )
+    state_dir: str = Field(
+        default="",
+        description="folder of this instance alone, to note which records of a log are in hand, so that one that ends "
+        "the process twice is a dead letter; empty takes the environment's STATE_DIRECTORY, without that it is off",
+    )
 
 
 class Log(Section):

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -14,15 +15,17 @@ from daemon.publication import Publication
 from daemon.publisher import Publisher
 from streams.channel import Channel, Delivery, Inlet, Policy, any_item
 from streams.clock import ManualClock
-from streams.decode import Limits
+from streams.decode import Limits, decode
+from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
-from streams.events import Line, Unit
+from streams.events import Event, Line, Unit
 from streams.predictions import ModelRef
-from streams.records import EndOfSession, Item, Modality, Record
+from streams.records import Assigned, Coordinates, EndOfSession, Item, Modality, Partition, Record, Unreadable
 from streams.sessions import Sessions
 from streams.timeline import SEGMENTS, ClosedWindow
 from tests.daemon.making import Told, counted, instruments
 from tests.streams.making import config, ns, seconds
+from tests.streams.test_in_hand import dies_at_work
 
 pytestmark = pytest.mark.unit
 
@@ -93,17 +96,26 @@ class Running:
     channel: Channel
     inlet: WatchedInlet
     instruments: Instruments
+    letters: Told[Unreadable]
 
 
 @contextmanager
-def running(at_once: bool = False, max_under_way: int = 100) -> Iterator[Running]:
+def running(
+    at_once: bool = False, max_under_way: int = 100, in_hand: InHand | None = None, numbers: tuple[int, ...] = ()
+) -> Iterator[Running]:
+    """numbers: of the partitions of a log that are read."""
     of = instruments()
     inlet = WatchedInlet(of)
     channel = inlet.channel("file", Policy.BLOCK, 100, live=False)
     engine = HeldEngine(inlet, at_once)
-    sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics, Ledger(config().grid))
-    pipeline = Pipeline(inlet, sessions, engine, Limits(), max_under_way, lambda letter: None, of)
-    on = Running(pipeline, engine, channel, inlet, of)
+    ledger, letters = Ledger(config().grid), Told[Unreadable]()
+    sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics, ledger)
+    pipeline = Pipeline(inlet, sessions, engine, Limits(), max_under_way, letters, of, in_hand)
+    on = Running(pipeline, engine, channel, inlet, of, letters)
+    for number in numbers:
+        at = Partition("text", number)
+        channel.put(Assigned(number, ledger.assigned(number, {at: 0}, {})))
+        ledger.read(at, [(offset, 1) for offset in range(100)])
     pipeline.start()
     try:
         yield on
@@ -196,6 +208,57 @@ def test_a_session_that_floods_has_its_share_under_way_and_the_next_session_is_t
         assert on.engine.units.nothing_more(within_s=0.3)
         on.engine.answer(Encoded(flood[0]))
         assert on.engine.units.next().session == "flood"
+
+
+def logged(offset: int, at_s: float, number: int = 0) -> Record:
+    at = Coordinates(Partition("text", number), offset, ns(at_s))
+    return replace(line(at_s, str(offset), f"room-{number}"), coordinates=at)
+
+
+def left_by_deaths(folder: Path, *longest_first: list[int]) -> InHand:
+    """What is known after processes died, each with these offsets in hand."""
+    for offsets in longest_first:
+        dies_at_work(folder, *([Coordinates(Partition("text", 0), offset, 0)] for offset in offsets))
+    return InHand(folder, ManualClock())
+
+
+def test_a_record_that_ended_two_processes_is_a_dead_letter_that_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_hand = left_by_deaths(tmp_path, [1, 2], [1])
+    decoded: list[Record] = []
+
+    def noticed(record: Record, limits: Limits, live: bool) -> Event:
+        decoded.append(record)
+        return decode(record, limits, live)
+
+    monkeypatch.setattr("daemon.pipeline.decode", noticed)
+    with running(in_hand=in_hand, numbers=(0,)) as on:
+        on.channel.put(logged(1, 0.1))
+        on.channel.put(logged(2, 0.2))
+        letter = on.letters.next()
+        assert text_of(on.engine.units.next()) == "2"
+    assert (letter.coordinates.offset, letter.reason, letter.payload) == (1, "crashed", b"1")
+    assert [record.coordinates.offset for record in decoded if record.coordinates] == [2]
+    in_hand.close()
+
+
+def test_a_suspect_is_alone_in_the_engine_and_cleared_when_it_has_left_it(tmp_path: Path) -> None:
+    in_hand = left_by_deaths(tmp_path, [5])
+    with running(in_hand=in_hand, numbers=(0, 1)) as on:
+        on.channel.put(logged(4, 0.1, number=1))
+        before = on.engine.units.next()
+        on.channel.put(logged(5, 0.2))
+        assert on.engine.units.nothing_more(within_s=0.3)
+        on.engine.answer(Encoded(before))
+        suspect = on.engine.units.next()
+        assert text_of(suspect) == "5"
+        on.channel.put(logged(6, 0.3, number=1))
+        assert on.engine.units.nothing_more(within_s=0.3)
+        on.engine.answer(Encoded(suspect))
+        assert text_of(on.engine.units.next()) == "6"
+        assert not in_hand.is_suspect(suspect.sources)
+    in_hand.close()
 
 
 def test_a_bad_record_is_counted_and_the_rest_goes_on() -> None:
