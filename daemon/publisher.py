@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
+from daemon.blockage import Blockage
 from daemon.engine import Scored
 from daemon.instruments import Instruments
 from daemon.lanes import BadRow
@@ -24,6 +25,7 @@ from daemon.publication import Publication, build
 from streams import predictions as wire
 from streams.clock import NS_PER_S
 from streams.delivery.ledger import Ledger
+from streams.disclosure import disclosed
 from streams.records import Modality, Unreadable
 from streams.rfc3339 import format_ns
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
@@ -79,6 +81,7 @@ class Publisher:
         self._deadline_ns: int | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
+        self.blockage = Blockage(self._clock)
         self.undelivered = False
         """Whether something was not acknowledged before the end, or lost as a sink was closed."""
         self.refused = 0
@@ -206,12 +209,18 @@ class Publisher:
 
     def _settled(self, name: str, ask: Callable[[], Answer]) -> Answer | None:
         """The first answer of a sink that is not False or None; None if the deadline passes before it."""
+        since_ns = self._clock.monotonic_ns()
         while True:
             self._beat()
             try:
                 answer = ask()
                 if answer is not None and answer is not False:
+                    self.blockage.delivers(name)
                     return answer
+                self.blockage.waits(name, since_ns)
+            except SinkBlockedError as error:
+                self._metrics.publish_blocked()
+                self.blockage.fails(name, since_ns, disclosed(error))
             except SinkError as error:
                 self._refused(error, sink=name)
             if self._deadline_ns is not None and self._clock.monotonic_ns() >= self._deadline_ns:
@@ -252,10 +261,6 @@ class Publisher:
         log.error("not acknowledged before the end", waiting=self._in_group + self._queue.qsize())
 
     def _refused(self, error: Exception, **what: str) -> None:
-        if isinstance(error, SinkBlockedError):
-            self._metrics.publish_blocked()
-            log.warning("a sink is blocked", why=error, **what)
-        else:
-            self.refused += 1
-            self._metrics.publish_failed()
-            log.error("a prediction was refused", error=type(error).__name__, why=error, **what)
+        self.refused += 1
+        self._metrics.publish_failed()
+        log.error("a prediction was refused", error=type(error).__name__, why=error, **what)

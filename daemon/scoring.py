@@ -104,6 +104,11 @@ class Scoring:
         return self._publisher.undelivered
 
     @property
+    def blocked(self) -> list[str]:
+        """A sentence for each sink that delivers nothing now."""
+        return self._publisher.blockage.reasons()
+
+    @property
     def refused(self) -> int:
         """How many predictions were refused so far, by a sink or by the schema."""
         return self._publisher.refused

@@ -165,6 +165,7 @@ class Service:
         if self._state not in (LifecycleState.OPENING, LifecycleState.RUNNING):
             reasons.append(f"the daemon is {self._state}")
         reasons += self._readiness.reasons()
+        reasons += [] if self._scoring is None else self._scoring.blocked
         return Health(not reasons, tuple(reasons))
 
     def status(self) -> dict[str, Any]:

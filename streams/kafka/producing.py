@@ -20,6 +20,7 @@ from kafka.errors import (
     InvalidRecordError,
     InvalidTimestampError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
 )
@@ -126,7 +127,7 @@ def absent_topics(producer: Any, topics: Iterable[str]) -> dict[str, Exception]:
         try:
             producer.partitions_for(topic)
         except (KafkaError, ValueError) as error:
-            absent[topic] = error
+            absent[topic] = KafkaTimeoutError(f"topic {topic} is not there, or may not be written to: {error}")
     return absent
 
 

@@ -5,6 +5,7 @@ failed, since reading it again would emit its beginning twice. An exception that
 logged with its traceback, and the source counts as broken like any other, while the rest of the service goes on.
 """
 
+import logging
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,7 @@ class SourceRunner:
     """When the last item was handed on, by the clock's monotonic time."""
 
     def __post_init__(self) -> None:
+        self._told, self._broke_ns = "", 0  # the fault that was told, and when the first of its kind came
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"source-{self.source.name}", daemon=True)
 
@@ -110,18 +112,25 @@ class SourceRunner:
         if running_since_ns is not None and self.clock.monotonic_ns() - running_since_ns >= _WELL_AFTER_NS:
             self.backoff.reset()
         self.error = error
+        self._broke_ns = self._broke_ns if self._told else self.clock.monotonic_ns()
         self._move(SourceState.WAITING)
         return False
 
     def _wait(self) -> None:
         wait_s = self.backoff.next_s()
-        log.warning("source broke; it is opened again", source=self.source.name, error=self.error, wait_s=wait_s)
+        again, self._told = str(self.error) == self._told, str(self.error)
+        level = logging.DEBUG if again else logging.WARNING
+        log.log(level, "source broke; it is opened again", source=self.source.name, error=self.error, wait_s=wait_s)
         if not self.clock.wait(self._stop, wait_s):
             self.telemetry.reconnect(self.source.name)
 
     def _emit_counted(self, item: Item) -> None:
         if isinstance(item, Record):
             self.telemetry.record(self.source.name, item.modality, _size_bytes(item.payload))
+        if self._told:  # only what gives something again is well
+            away_s = (self.clock.monotonic_ns() - self._broke_ns) / NS_PER_S
+            log.info("source is back", source=self.source.name, away_s=round(away_s, 1))
+            self._told = ""
         self.emit(item)
         self.last_item_monotonic_ns = self.clock.monotonic_ns()
 

@@ -3,6 +3,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from streams.clock import NS_PER_S, ManualClock
 from streams.records import Item, Modality, Progress, Record
@@ -246,3 +247,21 @@ def test_the_final_states_are_those_that_nothing_follows() -> None:
         SourceState.FAILED,
         SourceState.STOPPED,
     }
+
+
+def test_a_fault_that_repeats_is_told_once_and_once_more_when_something_comes_again() -> None:
+    with capture_logs() as logs:
+        run_to_its_end(ScriptedSource(*[breaks] * 5, says_a_line))
+    told = [line for line in logs if line["log_level"] != "debug"]
+    assert [line["event"] for line in told] == ["source broke; it is opened again", "source is back"]
+    assert told[1]["away_s"] > 0
+
+
+def test_another_fault_is_told_too() -> None:
+    def burns(emit: Emit, stop: threading.Event) -> None:
+        raise SourceError("the cable burns")
+
+    with capture_logs() as logs:
+        run_to_its_end(ScriptedSource(breaks, breaks, burns, says_a_line))
+    told = [str(line["error"]) for line in logs if "error" in line and line["log_level"] == "warning"]
+    assert told == ["the cable is out", "the cable burns"]
