@@ -109,7 +109,7 @@ def list_(file: Path | None, settings: tuple[str, ...], server: str | None, **pi
 @dead_letters.command()
 @_on_a_cluster
 @_pick
-@click.option("--all", "also_sent_before", is_flag=True, help="Those too that were sent once more before.")
+@click.option("--all", "also_sent_before", is_flag=True, help="Those too that were sent before, or came back 3 times.")
 @click.option("--dry-run", is_flag=True, help="Prints what would be sent.")
 @click.option("--yes", is_flag=True, help="Does not ask, on a terminal either.")
 def replay(

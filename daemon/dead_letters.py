@@ -20,6 +20,8 @@ from streams.kafka.dead_letters import Letter, resubmitted
 from streams.kafka.faults import BrokerUnavailable
 from streams.kafka.letter_topic import LetterTopic
 
+_MOST_ATTEMPTS = 3
+"""A record that came back so often will come back again: it is left out, so that sending letters comes to an end."""
 _REMEMBERED_EVERY = 100
 _REMEMBERED_EVERY_BYTES = 16 * 2**20
 
@@ -61,6 +63,9 @@ def replay_letters(topic: DeadLetterTopic, pick: Pick, dry_run: bool, agreed: Ca
         found = _found(letters, topic, pick, dry_run)
         if found.sent_before:
             click.echo(f"{found.sent_before} were sent before and are left out (--all sends them again)", err=True)
+        if found.hopeless:
+            sentence = f"came back {_MOST_ATTEMPTS} times or more and are left out (--all sends them again)"
+            click.echo(f"{found.hopeless} {sentence}", err=True)
         if dry_run or not found.count:
             click.echo(f"{found.count} letters would be sent" if dry_run else "no letter is to be sent", err=True)
             return found.outcome()
@@ -78,6 +83,8 @@ class _Found:
     known: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     picked: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     sent_before: int = 0
+    hopeless: int = 0
+    """Letters that came back too often."""
     nowhere: int = 0
     """Letters whose origin is not known, or is gone."""
 
@@ -101,6 +108,8 @@ def _found(letters: LetterTopic, topic: DeadLetterTopic, pick: Pick, print_them:
             continue
         if sent_before and not pick.also_sent_before:
             found.sent_before += 1
+        elif letter.attempts >= _MOST_ATTEMPTS and not pick.also_sent_before:
+            found.hopeless += 1
         elif letter.origin is None:
             found.nowhere += 1
         else:

@@ -222,7 +222,7 @@ class Pipeline:
                 self._sessions.revoked(numbers)
             case Unreadable(modality=modality, reason=reason, why=why):
                 self.tally.taken += 1
-                self._count_set_aside(modality, reason, why, source=channel.name)
+                self._count_set_aside(modality, reason, why, source=channel.name, **item.coordinates.named())
                 self._keep(item)
 
     def _add(self, record: Record, channel: Channel) -> None:
@@ -261,11 +261,13 @@ class Pipeline:
             self._count_set_aside(unit.modality, reason, why, session=unit.session)
 
     def _set_aside(self, record: Record, reason: str, why: str, source: str | None = None) -> None:
-        self._count_set_aside(record.modality, reason, why, session=record.session, source=source)
+        at = record.coordinates
+        where = {"session": record.session} if at is None else at.named()
+        self._count_set_aside(record.modality, reason, why, source=source, **where)
         if record.coordinates is not None:
             self._keep(Unreadable(record.modality, record.payload, record.received_ns, record.coordinates, reason, why))
 
-    def _count_set_aside(self, modality: Modality, reason: str, why: str, **where: str | None) -> None:
+    def _count_set_aside(self, modality: Modality, reason: str, why: str, **where: object) -> None:
         self.tally.refused += 1
         self._metrics.dead_letter(reason)
         log.warning("a record is set aside", modality=modality, reason=reason, why=why, **where)

@@ -163,7 +163,7 @@ class Publisher:
             return None
         if isinstance(scored.scores, BadRow):
             self._metrics.window_dropped("inference")
-            log.error("a window cannot be scored", session=window.session, start=format_ns(window.start_ns))
+            log.error("a window cannot be scored", **_named(window))
             self._never_published([window])
             return None
         try:
@@ -171,7 +171,7 @@ class Publisher:
                 prediction = build(scored, scored.scores, self._publication, self._since_received_s(window))
                 outgoing = Outgoing(prediction, prediction.json_line(), window.claim, window.index)
         except Exception as error:  # scores that the schema refuses, or a fault of ours: it costs this window only
-            self._refused(error, session=window.session, start=format_ns(window.start_ns))
+            self._refused(error, **_named(window))
         if outgoing is None:
             self._never_published([window])
         return outgoing
@@ -260,7 +260,13 @@ class Publisher:
         self.undelivered = True
         log.error("not acknowledged before the end", waiting=self._in_group + self._queue.qsize())
 
-    def _refused(self, error: Exception, **what: str) -> None:
+    def _refused(self, error: Exception, **what: object) -> None:
         self.refused += 1
         self._metrics.publish_failed()
         log.error("a prediction was refused", error=type(error).__name__, why=error, **what)
+
+
+def _named(window: ClosedWindow) -> dict[str, object]:
+    """Which window it is, for the log; of sessions of a log the partition only, since their names are others'."""
+    where = {"session": window.session} if window.claim is None else {"partition": window.claim.stake.number}
+    return {"start": format_ns(window.start_ns), **where}

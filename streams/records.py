@@ -41,6 +41,10 @@ class Coordinates(NamedTuple):
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
 
+    def named(self) -> dict[str, str | int]:
+        """The place alone, for the log: a record's session may be the name of a person."""
+        return {"topic": self.partition.topic, "partition": self.partition.number, "offset": self.offset}
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -247,9 +247,7 @@ class Sessions:
         timeline.warned_of.add("partitions")
         log.warning(
             "a session is in two partitions: its producers must choose partitions by the same rule",
-            topic=at.partition.topic,
-            partition=at.partition.number,
-            offset=at.offset,
+            **at.named(),
             other_partition=stake.number,
         )
 
@@ -260,9 +258,7 @@ class Sessions:
         if timeline.behind_ns is None or "lateness" in timeline.warned_of:
             return
         timeline.warned_of.add("lateness")
-        where = (
-            {} if at is None else {"topic": at.partition.topic, "partition": at.partition.number, "offset": at.offset}
-        )
+        where = {} if at is None else at.named()
         log.warning(
             "events of a session come after windows that they are in have closed; the first is told, all are counted",
             source=source,

@@ -171,6 +171,22 @@ def test_a_letter_that_comes_back_says_how_often_it_was_sent(topics: Topics, tmp
     ]
 
 
+def test_a_record_that_comes_back_each_time_is_sent_three_times_at_most_unless_all_are_asked_for(
+    topics: Topics, tmp_path: Path, capsys: Captured
+) -> None:
+    topics.create()
+    write(topics, [set_aside(topics, 5)])
+    for _ in range(5):
+        assert run(topics, tmp_path, "replay") == ExitCode.OK
+        again = sent(topics)[-1]
+        if len(values(topics)) < 4:
+            write(topics, [set_aside(topics, 6, headers=tuple(again.headers))])
+    assert len(values(topics)) == 3
+    assert "1 came back 3 times or more" in capsys.readouterr().err
+    assert run(topics, tmp_path, "replay", "--all", "--offset", "0:3") == ExitCode.OK
+    assert dict(sent(topics)[-1].headers)["x-resubmitted"] == b"4"
+
+
 def test_a_letter_is_sent_once_unless_all_are_asked_for(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
     write(topics, [set_aside(topics, number) for number in range(3)])

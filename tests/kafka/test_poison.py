@@ -106,6 +106,20 @@ def poisons(start_ns: int) -> Iterator[Sent]:
         yield bad(f"{modality} of a key that is not UTF-8", "invalid_session", modality, b"x", lines, b"\xff")
         yield bad(f"{modality} of no bytes", "empty", modality, b"", lines)
         yield bad(f"{modality} without a value", "empty", modality, None, lines)
+    yield bad("a key of 1 MB", "invalid_session", text, b"hello", lines, b"k" * 1_000_000)
+    yield bad("a key of no bytes", "invalid_session", text, b"hello", lines, b"")
+    yield bad("headers by the thousand", "content_type", text, b"hello", [*[("x", b"y")] * 3000, *jpegs])
+    yield bad("headers that are not UTF-8", "content_type", text, b"hello", [("content-type", b"\xff\xfe")])
+    yield bad("a time that is not UTF-8", "invalid_time", text, b"hello", [("ce_time", b"\xff")])
+    for odd in (
+        b"2026-01-01",
+        b"2026-01-01T00:00:00",
+        b"2026-01-01T00:00:60Z",
+        b"2026-13-01T00:00:00Z",
+        b"1767225600",
+        b"",
+    ):
+        yield bad(f"the time {odd!r}", "invalid_time", text, b"hello", [("ce_time", odd)])
     for name, second in (("1989", 631_151_999), ("2100", 4_102_444_800), ("tomorrow", at_ns // NS_PER_S + DAY_S)):
         yield bad(f"a time in {name}", "absurd_time", audio, sound, kind("audio/wav", second * NS_PER_S))
     yield bad("a time in words", "invalid_time", text, b"hello", [("ce_time", b"yesterday")])
