@@ -57,8 +57,7 @@ class TailedChat:
         absent_ticks = 0
         while not stop.is_set():
             is_replaced = self._is_replaced()
-            while data := self._read_some():
-                self._emit_lines(lines.feed(data), emit)
+            self._emit_rest(lines, emit)
             for progress in self._receiver.silence():
                 emit(progress)
             if is_replaced:
@@ -70,11 +69,16 @@ class TailedChat:
             if absent_ticks > _ABSENT_TICKS:
                 raise SourceError(f"{self._path}: the file is gone")
             self._clock.wait(stop, TICK_S)
+        self._emit_rest(lines, emit)  # what was said before it was stopped
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _emit_rest(self, lines: LineBuffer, emit: Emit) -> None:
+        while data := self._read_some():
+            self._emit_lines(lines.feed(data), emit)
 
     def _emit_lines(self, lines: Iterable[bytes | None], emit: Emit) -> None:
         for line in lines:

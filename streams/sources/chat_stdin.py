@@ -38,8 +38,10 @@ class StdinChat:
     def read(self, emit: Emit, stop: threading.Event) -> None:
         lines = LineBuffer()
         ended = False
-        while not ended and not stop.is_set():
-            data = self._read_some()
+        last = False
+        while not ended and not last:
+            last = stop.is_set()  # once more then: what was written before it was stopped
+            data = self._read_some(0.0 if last else TICK_S)
             ended = data == b""
             for line in lines.flush() if ended else lines.feed(data or b""):
                 record = self._receiver.received(line)
@@ -55,10 +57,10 @@ class StdinChat:
     def close(self) -> None:
         """Leaves standard input as it is: it is not ours."""
 
-    def _read_some(self) -> bytes | None:
+    def _read_some(self, wait_s: float) -> bytes | None:
         """What there is; None if there is nothing yet; b"" at the end."""
         try:
-            ready, _, _ = select.select([self._fd], [], [], TICK_S)
+            ready, _, _ = select.select([self._fd], [], [], wait_s)
             return os.read(self._fd, _CHUNK_BYTES) if ready else None
         except OSError as error:
             raise SourceError(f"standard input: {error.strerror}") from error

@@ -5,6 +5,7 @@ a session that cannot be opened, so that it is reported with the other faults an
 claim the same session are refused at once, since their records could not be told apart.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,7 @@ def _session(path: Path, options: StoredOptions) -> tuple[StoredSession, Path]:
         name, media, chat = path.stem, path, path.with_name(path.stem + CHAT_SUFFIX)
         if not chat.exists():
             chat = None
+    name = os.fsencode(name).decode("utf-8", "replace")  # file names may hold any bytes, sessions are text
     session = MediaSession(name, media, chat, options.start_ns, options.sample_hz, options.telemetry)
     return session, media or path
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,25 @@ def test_a_command_runs_with_closed_standard_streams(closed: str) -> None:
     command = f'exec "$0" -m daemon show-config {closed}'
     done = subprocess.run(["bash", "-c", command, sys.executable], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_predictions_are_not_lost_unnoticed_where_standard_output_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "room.chat.jsonl").touch()
+    command = f'exec "$0" -m daemon replay "{tmp_path / "room.chat.jsonl"}" >&-'
+    done = subprocess.run(["bash", "-c", command, sys.executable], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (75, "stdout: is closed; open it, or configure another sink\n")
+
+
+def test_libraries_are_named_memory_where_there_is_no_tmp() -> None:
+    code = "import os, tempfile; print(os.environ.get('TMPDIR'), tempfile.gettempdir())"
+    unshare = ["unshare", "--mount", "bash", "-c", 'mount -t tmpfs -o ro tmpfs /tmp && exec "$0" -c "$1"']
+    done = subprocess.run(
+        [*unshare, sys.executable, _PREPARED + code], capture_output=True, text=True, check=False, cwd="/"
+    )
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip("needs the right to mount")
+    assert done.stdout == "/dev/shm /dev/shm\n"
+    assert python(code, "TMPDIR=/var/tmp").stdout == "/var/tmp /var/tmp\n"
 
 
 def test_what_is_written_is_utf_8_in_every_locale() -> None:

@@ -175,6 +175,17 @@ def test_standard_input_is_read_to_its_end_and_its_session_ends() -> None:
     os.close(reader)
 
 
+def test_what_was_written_to_standard_input_before_it_is_stopped_is_still_read() -> None:
+    reader, writer = os.pipe()
+    stop, items = threading.Event(), list[Item]()
+    os.write(writer, b"one last line\n")
+    stop.set()
+    StdinChat("room", SystemClock(), NullTelemetry(), fd=reader).read(items.append, stop)
+    assert [item.payload for item in items if isinstance(item, Record)] == [b"one last line"]
+    os.close(reader)
+    os.close(writer)
+
+
 def test_standard_input_that_waits_is_told_to_stop() -> None:
     reader, writer = os.pipe()
     with Reading(StdinChat("room", SystemClock(), NullTelemetry(), fd=reader)):
@@ -210,6 +221,18 @@ def test_a_tailed_file_gives_what_is_appended_from_now_on(tmp_path: Path) -> Non
         reading.wait_for_lines(b"one")
         append(path, b"f\n")
         reading.wait_for_lines(b"one", b"half")
+
+
+def test_what_was_appended_to_a_tailed_file_before_it_is_stopped_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "chat.log"
+    path.touch()
+    source, stop, items = tailed(path), threading.Event(), list[Item]()
+    source.open()
+    append(path, b"one last line\n")
+    stop.set()
+    source.read(items.append, stop)
+    source.close()
+    assert [item.payload for item in items if isinstance(item, Record)] == [b"one last line"]
 
 
 def test_a_tailed_file_can_be_read_from_its_start(tmp_path: Path) -> None:

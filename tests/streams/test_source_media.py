@@ -585,6 +585,12 @@ def test_stamps_that_jump_do_not_move_the_session(stamps_ms: list[int | None], t
     assert at == [ms * NS_PER_MS for ms in times_ms]
 
 
+def test_a_file_name_that_is_no_text_gives_a_session_that_can_be_published(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.chat.jsonl"))
+    path.write_text('{"at_s": 0, "text": "x"}\n')
+    assert [session.session for session in stored_sessions([path])] == ["caf\N{REPLACEMENT CHARACTER}"]
+
+
 def test_a_jsonl_file_that_is_named_is_chat_whatever_it_is_called(tmp_path: Path) -> None:
     script = tmp_path / "talk.jsonl"
     script.write_text('{"at_s": 0.5, "text": "hello"}\n')

@@ -61,6 +61,16 @@ def port() -> int:
         return number
 
 
+# A camera that is away, beside a chat that is there, and little patience with the start.
+_AWAY = """
+[[sources]]
+kind = "camera"
+[sources.camera]
+device = "/dev/video99"
+session = "room-1"
+"""
+
+
 @pytest.fixture
 def systemd(tmp_path: Path, port: int) -> Iterator[Sandbox]:
     """systemd with the shipped unit, not started yet."""
@@ -146,6 +156,28 @@ def test_stopping_publishes_what_has_begun_and_exits_with_0_in_time(systemd: San
     assert (shown["ActiveState"], shown["Result"], shown["ExecMainStatus"]) == ("inactive", "success", "0")
     published = [json.loads(line) for line in systemd.inside(_OUTPUT).read_text().splitlines()]
     assert {prediction["session"] for prediction in published} == {"room-1"}
+
+
+def test_one_source_that_is_away_does_not_keep_the_service_from_starting_and_is_named(
+    systemd: Sandbox, port: int
+) -> None:
+    configuration = systemd.inside(f"{UNITS}/affectd.toml")
+    configuration.write_text(configuration.read_text() + _AWAY)
+    _start(systemd)
+    pid = systemd.outer_pid(int(systemd.show("affectd")["MainPID"]))
+
+    wait_for(lambda: "source camera is waiting" in systemd.show("affectd")["StatusText"], "the camera to be named")
+    assert systemd.show("affectd")["StatusText"].startswith("scoring; source camera is waiting: camera /dev/video99")
+    assert _readiness(port) == 503
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    assert [line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core file")] == [["0", "0"]]
+    _say(systemd, "what a wonderful day")
+    systemd.systemctl("kill", "--signal=SIGHUP", "affectd")
+    wait_for(lambda: "reload is not supported" in systemd.inside(_LOG).read_text(), "the hang-up to be told")
+    systemd.systemctl("stop", "affectd")
+    shown = systemd.show("affectd")
+    assert (shown["Result"], shown["ExecMainStatus"], shown["NRestarts"]) == ("success", "0", "0")
+    assert systemd.inside(_OUTPUT).read_text().count('"session":"room-1"') > 0, "a line was lost by a hang-up"
 
 
 def test_a_service_that_hangs_is_killed_by_the_watchdog_and_started_again(systemd: Sandbox) -> None:
