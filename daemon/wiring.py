@@ -72,7 +72,7 @@ class Endpoints:
 
 _CAMERA_PICTURES = 2  # one being taken and the newest: an older one is never worth scoring
 _MICROPHONE_RECORDS = 50  # 100 ms each: five seconds of falling behind before there is a gap
-_CHAT_LINES = 1024
+_CHAT_LINES = 256  # a second of one session that floods, on one core: what another line of it waits for
 _STORED_RECORDS = 64  # reading ahead of a file; its pictures are whole frames
 
 

@@ -46,7 +46,7 @@ class ChatReceiver:
         session = _named_session(line) if is_json else None
         return self.message(session or self._session, line, "application/json" if is_json else "text/plain")
 
-    def message(self, session: str, payload: bytes, content_type: str, at_ns: int | None = None) -> Record | None:
+    def message(self, session: str, payload: bytes, content_type: str) -> Record | None:
         """The record of one message; None, and counted, if its session cannot be one."""
         if not is_session_name(session):
             self._refuse("invalid_session")
@@ -54,7 +54,7 @@ class ChatReceiver:
         now_ns = self._clock.wall_ns()
         self._heard_ns.pop(session, None)  # the dict is in order of last heard
         self._heard_ns[session] = self._clock.monotonic_ns()
-        return Record(session, Modality.TEXT, content_type, payload, now_ns if at_ns is None else at_ns, now_ns)
+        return Record(session, Modality.TEXT, content_type, payload, now_ns, now_ns)
 
     def silence(self) -> Iterator[Progress]:
         """That the sessions heard lately have said all they said until now."""

@@ -1,28 +1,21 @@
 """Chat that is posted to the service's own HTTP port: the application calls `offer`, this source hands it on.
 
-A message happens when it is posted. When messages are not taken, `offer` refuses more, so that the poster is told to
-come again (HTTP 429) instead of holding a connection open. So it is before the source is open and once it has left:
-what was accepted is handed on, always.
+A message happens when it is posted. When messages are not taken, `offer` refuses more, of a session sooner than of all,
+so that the poster is told to come again (HTTP 429) instead of holding a connection open. So it is before the source is
+open and once it has left: what was accepted is handed on, always.
 """
 
-import queue
 import threading
-from typing import NamedTuple
 
 from streams.clock import Clock
-from streams.records import Modality, Progress, Record
+from streams.records import Modality, Record
 from streams.sources.base import Emit
 from streams.sources.chat import TICK_S, ChatReceiver, Ticker
+from streams.sources.chat_queue import ChatQueue
 from streams.telemetry import Telemetry
 
 _QUEUED_MESSAGES = 1024
-
-
-class _Posted(NamedTuple):
-    session: str
-    payload: bytes
-    content_type: str
-    at_ns: int
+_QUEUED_OF_SESSION = 128  # half a second of one that floods, on one core
 
 
 class PostedChat:
@@ -35,11 +28,10 @@ class PostedChat:
         self, clock: Clock, telemetry: Telemetry, *, capacity_messages: int = _QUEUED_MESSAGES, name: str = "chat"
     ) -> None:
         self.name = name
-        self._clock = clock
-        self._receiver = ChatReceiver("", clock, telemetry)
         self._ticker = Ticker(clock)
-        self._posted: queue.Queue[_Posted] = queue.Queue(capacity_messages)
-        self._stamping = threading.Lock()  # messages are queued in the order of their times
+        self._capacity = capacity_messages
+        self._posted = ChatQueue(ChatReceiver("", clock, telemetry), min(capacity_messages, _QUEUED_OF_SESSION))
+        self._opening = threading.Lock()  # between whether it is open and what is put in
         self._open = False
 
     @property
@@ -49,47 +41,36 @@ class PostedChat:
 
     def offer(self, message: Record) -> bool:
         """Takes one message, which happens now; False if it must be posted again later."""
-        try:
-            with self._stamping:
-                if not self._open:
-                    return False
-                now_ns = self._clock.wall_ns()
-                self._posted.put_nowait(_Posted(message.session, message.payload, message.content_type, now_ns))
-        except queue.Full:
-            return False
+        with self._opening:
+            if not self._open or len(self._posted) >= self._capacity or self._posted.is_full(message.session):
+                return False
+            self._posted.put(
+                message.session,
+                lambda receiver: receiver.message(message.session, message.payload, message.content_type),
+            )
         return True
 
     def open(self) -> None:
         """Takes messages from now on; the port is the HTTP server's."""
-        with self._stamping:
+        with self._opening:
             self._open = True
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
         while not (stop.is_set() and self._has_left()):
-            try:
-                posted = self._posted.get(timeout=TICK_S)
-            except queue.Empty:
-                pass
-            else:
-                record = self._receiver.message(posted.session, posted.payload, posted.content_type, posted.at_ns)
-                if record is not None:
-                    emit(record)
+            record = self._posted.take(TICK_S)
+            if record is not None:
+                emit(record)
             if self._ticker.is_due():
-                for progress in self._silence():
+                for progress in self._posted.silence():
                     emit(progress)
 
     def close(self) -> None:
         """Takes no more messages; those that wait are for the next life of the source."""
-        with self._stamping:
+        with self._opening:
             self._open = False
 
     def _has_left(self) -> bool:
         """Takes no more messages, if none waits; whether that is so."""
-        with self._stamping:
-            self._open = not self._posted.empty()
+        with self._opening:
+            self._open = len(self._posted) > 0
             return not self._open
-
-    def _silence(self) -> list[Progress]:
-        """What may be said of silence: nothing while a message of the past still waits."""
-        with self._stamping:
-            return list(self._receiver.silence()) if self._posted.empty() else []

@@ -12,6 +12,7 @@ import selectors
 import socket
 import stat
 import threading
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -20,13 +21,17 @@ from streams.clock import Clock
 from streams.records import Modality
 from streams.sources.base import Emit, SourceError
 from streams.sources.chat import TICK_S, ChatReceiver, Ticker
+from streams.sources.chat_queue import ChatQueue
 from streams.sources.lines import LineBuffer
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-_CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 4 * 1024  # of one client at a time: two thousand of the shortest lines
+_WAITING_LINES = 64  # of one client, beyond which no more is read from it
 _MODE = 0o660  # who may speak, whatever the umask
+_LAST_LOOKS = 32  # together the 128 KiB that may lie in a socket
+_LOOK_S = 0.05  # for clients, before those that were held back are looked at
 _MAX_CLIENTS = 256  # file descriptors, of which a service has 1024 unless told otherwise
 
 
@@ -42,13 +47,14 @@ class SocketChat:
         self._title = f"chat socket {address}"
         self._address = _parsed(address)
         self._clock = clock
-        self._receiver = ChatReceiver(session, clock, telemetry)
+        self._lines = ChatQueue(ChatReceiver(session, clock, telemetry), _WAITING_LINES)
         self._ticker = Ticker(clock)
         self._selector: selectors.BaseSelector | None = None
         self._server: socket.socket | None = None
         self._file: tuple[int, int] | None = None
         """Device and inode of the Unix socket's file."""
         self._clients: dict[socket.socket, LineBuffer] = {}
+        self._held_back: set[socket.socket] = set()
 
     @property
     def port(self) -> int | None:
@@ -64,14 +70,34 @@ class SocketChat:
         selector = self._selector
         if self._server is None or selector is None:
             raise SourceError(f"{self._title}: is closed")
-        while not stop.is_set():
-            self._serve(selector, TICK_S, emit, stop)
-            if self._ticker.is_due():
-                for progress in self._receiver.silence():
-                    emit(progress)
+        handing_on = threading.Thread(target=self._hand_on, args=(emit,), name=f"{self.name}-lines", daemon=True)
+        handing_on.start()
+        try:
+            while not stop.is_set():
+                self._serve(selector, _LOOK_S, stop)
+                self._resume(selector)
                 self._follow(selector)
-        self._serve(selector, 0.0, emit, stop)  # clients that connected before it was stopped
-        self._serve(selector, 0.0, emit, stop)  # what they, and the others, had sent
+            for _ in range(_LAST_LOOKS):  # clients that connected before it was stopped, and what all had sent
+                self._serve(selector, 0.0, stop)
+        finally:
+            self._lines.close()
+            handing_on.join()
+
+    def _hand_on(self, emit: Emit) -> None:
+        """On a thread of its own, since to hand on may block."""
+        while not self._lines.ended():
+            record = self._lines.take(TICK_S)
+            if record is not None:
+                emit(record)
+            if self._ticker.is_due():
+                for progress in self._lines.silence():
+                    emit(progress)
+
+    def _resume(self, selector: selectors.BaseSelector) -> None:
+        """Reads again from clients whose lines were taken."""
+        for client in [client for client in self._held_back if not self._lines.is_full(client)]:
+            self._held_back.remove(client)
+            selector.register(client, selectors.EVENT_READ)
 
     def close(self) -> None:
         for client in list(self._clients):
@@ -103,10 +129,10 @@ class SocketChat:
         self._server = None
         self._listen(selector)
 
-    def _serve(self, selector: selectors.BaseSelector, wait_s: float, emit: Emit, stop: threading.Event) -> None:
+    def _serve(self, selector: selectors.BaseSelector, wait_s: float, stop: threading.Event) -> None:
         for key, _ in selector.select(wait_s):
             if key.fileobj is not self._server:
-                self._receive(key.fileobj, emit)  # type: ignore[arg-type]  # only sockets are registered
+                self._receive(key.fileobj, selector)  # type: ignore[arg-type]  # only sockets are registered
             elif not self._accept(self._server, selector):
                 self._clock.wait(stop, TICK_S)  # the selector would report the same client again at once
 
@@ -126,7 +152,7 @@ class SocketChat:
         selector.register(client, selectors.EVENT_READ)
         return True
 
-    def _receive(self, client: socket.socket, emit: Emit) -> None:
+    def _receive(self, client: socket.socket, selector: selectors.BaseSelector) -> None:
         try:
             data = client.recv(_CHUNK_BYTES)
         except BlockingIOError:
@@ -135,15 +161,18 @@ class SocketChat:
             data = b""
         lines = self._clients[client]
         for line in lines.feed(data) if data else lines.flush():
-            record = self._receiver.received(line)
-            if record is not None:
-                emit(record)
+            self._lines.put(client, partial(ChatReceiver.received, line=line))
         if not data:
             self._leave(client)
+        elif self._lines.is_full(client):
+            self._held_back.add(client)
+            selector.unregister(client)
 
     def _leave(self, client: socket.socket) -> None:
         del self._clients[client]
-        if self._selector is not None:
+        if client in self._held_back:
+            self._held_back.remove(client)
+        elif self._selector is not None:
             self._selector.unregister(client)
         client.close()
 

@@ -1,16 +1,18 @@
+import contextlib
 import os
 import socket
 import stat
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.clock import NS_PER_S, ManualClock, SystemClock
+from streams.clock import ManualClock, SystemClock
 from streams.records import EndOfSession, Item, Modality, Progress, Record
 from streams.sources.base import Source, SourceError
 from streams.sources.chat import ChatReceiver, is_session_name
@@ -461,6 +463,47 @@ def test_when_messages_are_not_taken_clients_wait_and_nothing_is_lost() -> None:
     assert len(taken) == sent // 1000 + 2
 
 
+def test_a_client_that_floods_waits_and_one_that_says_a_line_is_heard_at_once() -> None:
+    """Nothing is taken until both have been read from: what counts is how many lines are before the other's."""
+    source = socket_chat("tcp:127.0.0.1:0")
+    taking, done = threading.Event(), threading.Event()
+    taken: list[Record] = []
+
+    def takes_when_allowed(item: Item) -> None:
+        taking.wait()
+        if isinstance(item, Record):
+            taken.append(item)
+            if item.session == "other":
+                done.set()
+
+    source.open()
+    stop = threading.Event()
+    thread = threading.Thread(target=source.read, args=(takes_when_allowed, stop))
+    thread.start()
+    with (
+        socket.create_connection(("127.0.0.1", source.port or 0)) as flood,
+        socket.create_connection(("127.0.0.1", source.port or 0)) as other,
+    ):
+        flood.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                flood.send(b"x\n" * 1_000)
+        other.sendall(b'{"text": "hello", "session": "other"}\n')
+        while source._lines._waiting.lane("other") is None:
+            threading.Event().wait(0.01)  # for the line to be read, though no line is taken
+        before_ns = SystemClock().wall_ns()
+        taking.set()
+        assert done.wait(30)
+    stop.set()
+    thread.join(30)
+    source.close()
+    at = next(number for number, record in enumerate(taken) if record.session == "other")
+    assert at <= 2
+    assert taken[at].event_time_ns < before_ns
+    stamps = [record.event_time_ns for record in taken if record.session == "room"]
+    assert stamps == sorted(stamps)
+
+
 def read_until(source: Source, enough: Callable[[list[Item]], bool]) -> list[Item]:
     stop = threading.Event()
     items: list[Item] = []
@@ -487,7 +530,7 @@ def test_a_posted_message_happens_when_it_is_posted() -> None:
     clock.advance(1)
     record, *_ = read_until(chat, lambda items: True)
     assert isinstance(record, Record)
-    assert (record.session, record.event_time_ns, record.received_ns) == ("room", posted_ns, posted_ns + NS_PER_S)
+    assert (record.session, record.event_time_ns, record.received_ns) == ("room", posted_ns, posted_ns)
     assert (record.content_type, record.payload) == ("text/plain", "你好".encode())
 
 
@@ -495,6 +538,16 @@ def test_posting_is_refused_while_too_many_messages_wait() -> None:
     chat = PostedChat(ManualClock(), NullTelemetry(), capacity_messages=2)
     chat.open()
     assert [chat.offer(posted(text)) for text in ("one", "two", "three")] == [True, True, False]
+
+
+def test_a_session_that_is_posted_to_without_end_is_refused_before_others_are() -> None:
+    chat = PostedChat(SystemClock(), NullTelemetry())
+    chat.open()
+    accepted = sum(chat.offer(posted(str(number))) for number in range(1_000))
+    assert accepted == 128
+    assert chat.offer(replace(posted("hello"), session="other"))
+    items = read_until(chat, lambda items: True)
+    assert [item.session for item in items if isinstance(item, Record)][:3] == ["room", "other", "room"]
 
 
 def test_what_was_accepted_is_handed_on_even_when_stopped() -> None:
