@@ -11,6 +11,7 @@ from daemon.config import Config
 from daemon.preparation import Prepared, Preparer
 from models.face.detector import FaceDetector
 from models.face.follow import FaceFollower, FollowConfig
+from models.face.turned import TurnedDetector
 from models.model import AffectModel
 from models.speech.encoder import SpeechEncoder
 from models.text.encoder import TextEncoder
@@ -26,8 +27,11 @@ _MOST_WORKERS = 8  # beyond it, the timeline thread and the device are what is w
 class FacesOfPictures:
     """A picture becomes the faces on it; none where nobody is seen."""
 
-    def __init__(self, detector: FaceDetector, follow: FollowConfig, max_side_px: int) -> None:
+    def __init__(
+        self, detector: FaceDetector, follow: FollowConfig, max_side_px: int, turned: TurnedDetector | None = None
+    ) -> None:
         self._detector = detector
+        self._turned = turned
         self._follow = follow
         self._max_side_px = max_side_px
         self._followers: dict[str, FaceFollower] = {}
@@ -37,7 +41,7 @@ class FacesOfPictures:
             raise TypeError(f"a video unit holds a Picture, not {type(unit.payload).__name__}")
         follower = self._followers.get(unit.session)
         if follower is None:
-            follower = self._followers[unit.session] = FaceFollower(self._detector, self._follow)
+            follower = self._followers[unit.session] = FaceFollower(self._detector, self._follow, self._turned)
         faces = follower.faces(pictures.decode(unit.payload, self._max_side_px), unit.start_ns)
         if not faces:
             return Prepared((), {})
@@ -95,12 +99,13 @@ def following(config: Config) -> FollowConfig:
 def build_workers(config: Config, model: AffectModel) -> list[Mapping[Modality, Preparer]]:
     """Preparers for each worker thread: as many workers as there are cores, up to a few, and two at least."""
     detector = FaceDetector()
+    turned = TurnedDetector(detector)
     follow = following(config)
     speech, text = model.encoders["audio"], model.encoders["text"]
     if not (isinstance(speech, SpeechEncoder) and isinstance(text, TextEncoder)):
         raise TypeError(f"model {model.name}: its encoders are not those that sound and lines are prepared for here")
     preparers: Mapping[Modality, Preparer] = {
-        Modality.VIDEO: FacesOfPictures(detector, follow, config.video.max_side_px),
+        Modality.VIDEO: FacesOfPictures(detector, follow, config.video.max_side_px, turned),
         Modality.AUDIO: VoiceOfSound(speech),
         Modality.TEXT: TokensOfLines(text),
     }

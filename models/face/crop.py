@@ -29,7 +29,7 @@ class Face:
 
 
 def cut_face(grey: NDArray[np.uint8], detection: Detection) -> Face:
-    """Cuts a face from the grey picture (height, width) uint8; beyond the picture's edge, its edge is repeated."""
+    """Cuts a face from the grey picture (height, width) uint8, upright; beyond its edge, the edge is repeated."""
     left, top, side = framing_square(detection.box)
     x, y, px = round(left), round(top), max(1, round(side))
     height, width = grey.shape
@@ -39,7 +39,8 @@ def cut_face(grey: NDArray[np.uint8], detection: Detection) -> Face:
     beyond = max(0, -y), max(0, y + px - height), max(0, -x), max(0, x + px - width)
     square = cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_REPLICATE) if any(beyond) else inside
     crop = np.asarray(cv2.resize(square, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA), np.uint8)
-    return _described(crop, detection.box, detection.score)
+    upright = np.ascontiguousarray(np.rot90(crop, detection.quarter_turns))
+    return _described(upright, detection.box, detection.score)
 
 
 def given_face(crop: NDArray[np.uint8]) -> Face:

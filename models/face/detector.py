@@ -25,11 +25,13 @@ class Detection:
     """A face: `box` in pixels of the whole picture, `score` 0..1, and five landmarks (x, y) in the same pixels.
 
     Landmarks are the eyes, the tip of the nose and the corners of the mouth, from the picture's left to its right.
+    quarter_turns: counterclockwise, that set the face upright.
     """
 
     box: Box
     score: float
     landmarks: tuple[tuple[float, float], ...]
+    quarter_turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

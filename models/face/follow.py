@@ -2,15 +2,16 @@
 
 A cell begins at every multiple of each of `cells_ns`, counted from the epoch. The first picture of a cell is detected
 on; the others follow its boxes by optical flow, unless the flow is lost, the face no longer looks the same, or there
-is none to follow: then they are detected on too. A picture older than one already seen of its cell is detected on by
-itself and changes nothing. Nothing is carried from one cell to another, so the faces of a window are the same
-whoever works on it and whatever was seen before it. No face gives an empty list, never a guess. Left out: who is who;
-under "largest", two people of nearly the same size may take turns from cell to cell.
+is none to follow: then they are detected on too. Where nobody is upright, faces are looked for every way up on the
+first picture of a cell, and on the one where those that were followed are lost. A picture older than one already seen
+of its cell is detected on by itself and changes nothing. Nothing is carried from one cell to another, so the faces of a
+window are the same whoever works on it and whatever was seen before it. No face gives an empty list, never a guess.
+Left out: who is who; under "largest", two people of nearly the same size may take turns from cell to cell.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -20,18 +21,11 @@ from models.face.crop import Face, cut_face
 from models.face.detector import Detection
 from models.face.flow import moved_box
 from models.face.geometry import Box, longest_side
+from models.face.turned import Detects, TurnedDetector
 
 _FLOW_SIDE_PX = 320  # pictures are reduced to it for optical flow
 _LEAST_LIKENESS = 0.5  # correlation of a followed crop with the one that was detected
 _OPEN_CELLS = 3  # pictures may come in any order among so many; reduced pictures of 320x180 pixels are 58 kB each
-
-
-class Detects(Protocol):
-    """What following needs of a detector."""
-
-    def detect(self, picture: NDArray[np.uint8]) -> list[Detection]:
-        """Faces of a (height, width, 3) uint8 BGR picture."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +59,13 @@ class _Seen:
 class FaceFollower:
     """Follows one session's faces. Owned by the worker thread of its session; no lock. The detector may be shared."""
 
-    def __init__(self, detector: Detects, config: FollowConfig | None = None) -> None:
+    def __init__(
+        self, detector: Detects, config: FollowConfig | None = None, turned: TurnedDetector | None = None
+    ) -> None:
+        """turned: finds faces that are not upright; without it they are as the detector finds them."""
         self.config = config or FollowConfig()
         self._detector = detector
+        self._turned = turned
         self._cells: OrderedDict[tuple[int, ...], _Seen] = OrderedDict()
 
     def faces(self, picture: NDArray[np.uint8], time_ns: int) -> list[Face]:
@@ -76,18 +74,24 @@ class FaceFollower:
         cell = tuple(time_ns // length_ns for length_ns in self.config.cells_ns)
         before = self._cells.get(cell)
         if before is not None and time_ns < before.time_ns:
-            return self._detected(picture, grey, time_ns).faces
+            return self._detected(picture, grey, time_ns, search=True).faces
         now = _followed(before, grey, time_ns) if before is not None else None
         if now is None:
-            now = self._detected(picture, grey, time_ns)
+            now = self._detected(picture, grey, time_ns, search=before is None or bool(before.faces))
         self._cells[cell] = now
         self._cells.move_to_end(cell)
         if len(self._cells) > _OPEN_CELLS:
             self._cells.popitem(last=False)
         return now.faces
 
-    def _detected(self, picture: NDArray[np.uint8], grey: NDArray[np.uint8], time_ns: int) -> _Seen:
+    def _detected(self, picture: NDArray[np.uint8], grey: NDArray[np.uint8], time_ns: int, search: bool) -> _Seen:
+        """search: whether faces are looked for every way up where none is upright."""
         detections = self._detector.detect(picture)
+        if self._turned is not None:
+            if detections:
+                detections = self._turned.set_upright(picture, detections)
+            elif search:
+                detections = self._turned.search(picture)
         if self.config.policy == "largest" and detections:
             detections = [max(detections, key=lambda detection: longest_side(detection.box))]
         faces = [cut_face(grey, detection) for detection in detections]

@@ -16,6 +16,16 @@ def longest_side(box: Box) -> float:
     return max(box[2] - box[0], box[3] - box[1])
 
 
+def overlap(box: Box, other: Box) -> float:
+    """Intersection over union, 0..1."""
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = sum((each[2] - each[0]) * (each[3] - each[1]) for each in (box, other))
+    return width * height / (areas - width * height)
+
+
 def framing_square(box: Box) -> tuple[float, float, float]:
     """Left, top and side of the square around a face; it may reach beyond the picture."""
     side = _FRAMING * longest_side(box)
