@@ -6,6 +6,7 @@ nothing.
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from daemon.config import Config
 from daemon.preparation import Prepared, Preparer
@@ -67,7 +68,8 @@ class VoiceOfSound:
     def prepare(self, unit: Unit) -> Prepared:
         if not isinstance(unit.payload, SoundPieces):
             raise TypeError(f"an audio unit holds SoundPieces, not {type(unit.payload).__name__}")
-        segment = self._encoder.prepare(sound.render(unit.payload, unit.start_ns, unit.end_ns))
+        whole = self._encoder.prepare(sound.render(unit.payload, unit.start_ns, unit.end_ns))
+        segment = replace(whole, unbroken_s=unit.unbroken_s)
         quality = {"level_db": segment.level_db, "snr_db": segment.snr_db}
         return Prepared((segment,) if segment.voiced_fraction > 0 else (), quality)
 

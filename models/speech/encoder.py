@@ -5,11 +5,12 @@ how something is said shows over more than a second. Rule: segments are of one s
 threads make a segment's log-mel frames and find its voice; Whisper reads the segment, and what its layers say of the
 voiced frames is summed up by their mean and spread: the segment's embedding. A window's mean and spread follow from its
 segments', and a small network reads those. A segment weighs its voiced fraction, so that silence is no evidence for
-anything, and a voice in noise is less sure evidence (`models.reliability`). Left out: the cutting of sound into
-segments, and calibration, which belongs to fusion.
+anything, and a voice in noise or in pieces is less sure evidence (`models.reliability`). Left out: the cutting of sound
+into segments, and calibration, which belongs to fusion.
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from models.encoding import Encoded, Pooled
-from models.reliability import Reliability
+from models.reliability import Reliability, unbroken_trust
 from models.speech import activity, whisper
 from models.speech.states import emotion_logits
 from models.speech.statistics import segment_statistics, window_statistics
@@ -41,8 +42,8 @@ _FRAMES_PER_HOP = HOP_SAMPLES // whisper.SAMPLES_PER_FRAME
 class SpeechSegment:
     """One segment of sound, ready for the device.
 
-    mel: (80, 100 * seconds) float32 log-mel frames. voiced: (50 * seconds,) bool, per Whisper frame. The rest as in
-    `activity.Activity`.
+    mel: (80, 100 * seconds) float32 log-mel frames. voiced: (50 * seconds,) bool, per Whisper frame. unbroken_s: how
+    long the sound is without a break, which whoever put it together knows. The rest as in `activity.Activity`.
     """
 
     mel: npt.NDArray[np.float32]
@@ -50,6 +51,7 @@ class SpeechSegment:
     voiced_fraction: float
     level_db: float
     snr_db: float
+    unbroken_s: float = math.inf
 
 
 def prepare_segment(pcm: npt.NDArray[np.float32], voice_activity: activity.VoiceActivity) -> SpeechSegment:
@@ -118,9 +120,10 @@ class SpeechEncoder:
 
     def _trust(self, segments: Sequence[SpeechSegment]) -> torch.Tensor:
         """(segments,) in 0..1."""
+        unbroken = torch.tensor([unbroken_trust(segment.unbroken_s) for segment in segments])
         if self.reliability is None:
-            return torch.ones(len(segments))
-        return self.reliability.trust({"snr_db": torch.tensor([segment.snr_db for segment in segments])})
+            return unbroken
+        return unbroken * self.reliability.trust({"snr_db": torch.tensor([segment.snr_db for segment in segments])})
 
 
 def build_encoder(
