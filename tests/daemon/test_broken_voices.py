@@ -87,7 +87,7 @@ def test_a_voice_of_which_most_was_lost_is_less_sure(
     kept = [at for at in range(LENGTH_S * 50) if random.uniform() < 0.33]
     broken = scored(model, voice, kept, lambda at: at * FRAME_NS)
     assert max(whole.emotion) > 0.7
-    assert max(broken.emotion) < 0.4
+    assert broken.abstained == "low_confidence"
 
 
 def test_pauses_of_the_sender_do_not_make_a_voice_less_sure(model: AffectModel, voice: NDArray[np.int16]) -> None:

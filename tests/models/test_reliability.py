@@ -1,5 +1,7 @@
 """What is hard to see or hear makes a window less sure, and changes neither its label nor what lies beside it."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from models.face.crop import given_face
 from models.face.encoder import FaceEncoder
 from models.face.network import ExpressionNet, NetworkConfig
-from models.reliability import Reliability
+from models.reliability import Reliability, unbroken_trust
 from models.training.reliability import fit_reliability, trusted
 
 pytestmark = pytest.mark.unit
@@ -60,3 +62,8 @@ def test_a_face_in_the_dark_is_read_alike_and_believed_less() -> None:
     before = encoder.pool(plain.embedding[:, None], weight).emotion
     after = encoder.pool(judged.embedding[:, None], weight).emotion
     torch.testing.assert_close(after, before * judged.embedding[:, -1:])
+
+
+def test_a_voice_in_pieces_is_trusted_less_the_shorter_they_are() -> None:
+    trust = [unbroken_trust(unbroken_s) for unbroken_s in (0.02, 0.1, 0.2, 0.32, 2.0, math.inf)]
+    assert trust == pytest.approx([0.25, 0.45, 0.7, 1, 1, 1])
