@@ -67,6 +67,7 @@ class HashingEngine:
         scored: Callable[[Scored], None],
         instruments: Instruments,
         lookback: object = None,
+        in_hand: object = None,
     ) -> None:
         self.device = SimpleNamespace(broken=False)
         self._encoded = encoded

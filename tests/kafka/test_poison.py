@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka import KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import CoordinatorNotAvailableError
 
 from daemon.config import Config
 from daemon.wiring import limits
@@ -198,8 +199,11 @@ class Campaign:
         )
 
     def _committed(self) -> dict[TopicPartition, int]:
-        with self._topics.cluster.admin() as admin:
-            offsets = admin.list_group_offsets({self._topics.group: None})[self._topics.group]
+        try:
+            with self._topics.cluster.admin() as admin:
+                offsets = admin.list_group_offsets({self._topics.group: None})[self._topics.group]
+        except CoordinatorNotAvailableError:  # of a broker that has just started
+            return {}
         return {at: position.offset for at, position in offsets.items()}
 
     def _ends(self) -> dict[TopicPartition, int]:
