@@ -102,8 +102,16 @@ def calibrate(model: str, data: Path, out: Path) -> None:
 def report(model: str, data: Path, out: Path, rows: int) -> None:
     """Writes a page (HTML, and its pictures as PNG) on a model, from all validation data in DATA.
 
-    Prints the page's path.
+    Of a manifest, every task that it labels. A model of your own stands beside the shipped one. Prints the page's path.
     """
+    from models.evaluation.progress import shown_rows
     from models.evaluation.report import report
+    from streams.clock import SystemClock
+    from streams.rfc3339 import format_ns
 
-    click.echo(report(model, data, out, most_rows=rows, told=lambda corpus: click.echo(corpus, err=True)))
+    today = format_ns(SystemClock().wall_ns())[:10]
+
+    def tell(corpus: str) -> None:
+        click.echo(corpus, err=True)
+
+    click.echo(report(model, data, out, today, most_rows=rows, told=tell, shown=shown_rows))

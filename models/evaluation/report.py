@@ -1,73 +1,82 @@
 """One HTML page on a model: how good it is on each corpus at hand, for whom, under what, and how sure that is.
 
-The page holds its pictures, which also lie beside it as PNG, and needs no network. Left out: choosing anything by it.
+The page holds its pictures, which also lie beside it as PNG, and needs no network. Nothing is said of fewer than twenty
+rows but how many they are. Left out: choosing anything by it.
 """
 
-import base64
-import io
-from collections.abc import Callable, Iterable, Sequence
-from html import escape
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from models.data.manifest import has_manifest, no_manifest
+from models.artifact import SHIPPED
+from models.data.manifest import has_manifest, no_manifest, read_manifest
 from models.data.text_corpora import CORPORA
-from models.evaluation.answers import Answers
-from models.evaluation.curves import threshold_for_accuracy
-from models.evaluation.pictures import picture
+from models.evaluation.own_rows import labelled
+from models.evaluation.page import page, section, summary_row
+from models.evaluation.pictures import pictures
+from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.row_types import EvaluationError
+from models.evaluation.slices import LEAST_ROWS
 from models.evaluation.study import Study, study
+from models.labels import RISKS
 from models.model import AffectModel
 from models.out_folder import check_out_folder
 
 Question = tuple[str, str, str | None]
 """Corpus, split and task."""
 
+Shown = Callable[[], AbstractContextManager[RowsDone]]
+"""Shows how far one corpus is."""
+
 MOST_ROWS = 2000
 """Of a corpus, unless more are asked for."""
 
-_WANTED_ACCURACY = 0.9
-_FIGURES = ("accuracy", "uar", "macro_f1", "weighted_f1", "auroc", "ece", "brier", "nll")
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;margin:.6rem 0}td,th{padding:.15rem .7rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}img{max-width:100%}code{font-size:.85em}"""
+_DPI = 110
 
 
 def report(
     model: str,
     data: Path,
     out: Path,
+    written: str,
     questions: Sequence[Question] | None = None,
     most_rows: int = MOST_ROWS,
     told: Callable[[str], None] = lambda corpus: None,
+    shown: Shown = lambda: nullcontext(unseen),
 ) -> Path:
-    """Writes `out/report.html` and a PNG a corpus, and returns the page's path.
+    """Writes `out/report.html` and PNGs for each corpus and task, and returns the page's path.
 
-    model: a folder, or "default". questions: None for all that `data` holds (`questions_of`). told: every corpus,
-    before it is measured. Raises EvaluationError, models.artifact.ModelError, models.model.DeviceUnavailableError or
+    model: a folder, or "default"; one that is not shipped is set beside the shipped one. written: the day that the page
+    tells. questions: None for all that `data` holds (`questions_of`). told: every corpus and task, before it is
+    measured. Raises EvaluationError, models.artifact.ModelError, models.model.DeviceUnavailableError or
     models.out_folder.OutFolderError.
     """
     check_out_folder(out)
-    loaded = AffectModel.load(model)
     asked = questions_of(data) if questions is None else questions
     if not asked:
         raise EvaluationError(f"{no_manifest(data)}; nor is there the validation part of a known corpus")
+    loaded, shipped = AffectModel.load(model), AffectModel.load("default")
+    beside = None if loaded.digest == shipped.digest else shipped
     out.mkdir(parents=True, exist_ok=True)
     sections, summary = [], []
     for corpus, split, task in asked:
-        told(corpus)
-        found = study(loaded, corpus, data, split, task, most_rows)
-        name = f"{found.corpus}-{found.answered.rows.task}"
-        sections.append(_section(found, _png(found, out / f"{name}.png")))
-        summary.append(_summary_row(found))
-    page = out / "report.html"
-    page.write_text(_page(loaded, _table(_SUMMARY_HEAD, summary), sections), encoding="utf-8")
-    return page
+        told(corpus if task is None else f"{corpus}: {task}")
+        with shown() as progress:
+            found = study(loaded, corpus, data, split, task, most_rows, beside, progress)
+        sections.append(section(found, _pngs(found, out)))
+        summary.append(summary_row(found))
+    file = out / "report.html"
+    folder = SHIPPED if model == "default" else Path(model)
+    file.write_text(page(loaded, folder.resolve(), data.resolve(), written, summary, sections), encoding="utf-8")
+    return file
 
 
 def questions_of(data: Path) -> list[Question]:
-    """What can be asked of a folder: its manifest, or the validation parts of the known corpora that are there."""
+    """What can be asked of a folder: every task that its manifest labels, on rows held out where there are any; or the
+    validation parts of the known corpora that are there.
+    """
     if has_manifest(data):
-        return [("manifest", "test", None)]
+        return _of_manifest(data)
     found: list[Question] = []
     if (data / "faces" / "ferplus_valid.npz").is_file():
         found += [("ferplus", "valid", "expression"), ("ferplus", "valid", "emotion")]
@@ -79,82 +88,23 @@ def questions_of(data: Path) -> list[Question]:
     return found
 
 
-_SUMMARY_HEAD = ("corpus", "task", "rows", "accuracy", "UAR", "macro-F1", "ECE", "rows a second")
+def _of_manifest(data: Path) -> list[Question]:
+    """On the test split, or the next one that has rows with the label."""
+    samples = read_manifest(data)
+    found: list[Question] = []
+    for task in ("emotion", *RISKS):
+        splits = {sample.split for sample in samples if labelled(sample, task)}
+        found += [("manifest", split, task) for split in ("test", "valid", "train") if split in splits][:1]
+    return found
 
 
-def _summary_row(found: Study) -> tuple[str, ...]:
-    return (
-        found.corpus,
-        found.answered.rows.task,
-        str(len(found.answered.truth)),
-        *(f"{found.figures[name]:.3f}" for name in ("accuracy", "uar", "macro_f1", "ece")),
-        f"{found.answered.rows_per_second:.0f}",
-    )
-
-
-def _page(model: AffectModel, summary: str, sections: Iterable[str]) -> str:
-    title = f"{escape(model.name)} {escape(model.version)}"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{title}</h1><p><code>{escape(model.digest)}</code></p>"
-        "<p>In brackets: 95 % intervals of the bootstrap over speakers, dialogues or rows. Changed rows are at most "
-        f"400 of the same rows.</p>{summary}{''.join(sections)}</body></html>\n"
-    )
-
-
-def _section(found: Study, png: str) -> str:
-    rows = [(name, _figure(found, name)) for name in _FIGURES]
-    parts = [f"<h2>{escape(found.corpus)} {escape(found.split)}: {escape(found.answered.rows.task)}</h2>"]
-    parts += [f"<p>{escape(note)}</p>" for note in found.notes]
-    parts += [_table(("figure", "value"), rows), f'<img alt="curves" src="data:image/png;base64,{png}">']
-    parts.append(f"<p>{_abstention(found.answered)}</p>")
-    each = found.figures["per_label"].items()
-    parts.append(
-        _table(
-            ("label", "precision", "recall", "F1", "rows"),
-            [(name, *(f"{of[key]:.3f}" for key in ("precision", "recall", "f1")), str(of["n"])) for name, of in each],
-        )
-    )
-    for name, sliced in found.slices.items():
-        parts.append(f"<h3>By {escape(name)}: gap of UAR {sliced.gap:.3f}</h3>")
-        values = [(part.value, str(part.n), f"{part.accuracy:.3f}", f"{part.uar:.3f}") for part in sliced.parts]
-        parts.append(_table((name, "rows", "accuracy", "UAR"), values))
-    changes = [(name, f"{accuracy:.3f}", f"{uar:.3f}") for name, (accuracy, uar) in found.changes.items()]
-    return "".join([*parts, "<h3>Changed</h3>", _table(("rows", "accuracy", "UAR"), changes)])
-
-
-def _abstention(answered: Answers) -> str:
-    """From which confidence on answers are right often enough, and how many are left."""
-    probabilities = answered.probabilities
-    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == answered.truth
-    threshold = threshold_for_accuracy(confidence, correct, _WANTED_ACCURACY)
-    if threshold is None:
-        return f"No threshold of confidence makes {_WANTED_ACCURACY:.0%} of the answers right."
-    return (
-        f"Answers given from a confidence of {threshold:.2f} on, which are {(confidence >= threshold).mean():.0%}, are "
-        f"right in {_WANTED_ACCURACY:.0%} or more."
-    )
-
-
-def _figure(found: Study, name: str) -> str:
-    value = found.figures[name]
-    if value is None:
-        return "-"
-    if name not in found.intervals:
-        return f"{value:.3f}"
-    low, high = found.intervals[name]
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _png(found: Study, path: Path) -> str:
-    """Writes the picture, and returns it in base 64."""
-    written = io.BytesIO()
-    picture(found.answered, found.figures["confusion"]).savefig(written, format="png", dpi=90)
-    path.write_bytes(written.getvalue())
-    return base64.b64encode(written.getvalue()).decode()
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
-    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+def _pngs(found: Study, out: Path) -> dict[str, bytes]:
+    """Writes the pictures, and returns them by name; none of too few rows."""
+    if len(found.answered.truth) < LEAST_ROWS:
+        return {}
+    drawn = {}
+    for name, figure in pictures(found.answered, found.figures["confusion"]).items():
+        path = out / f"{found.corpus}-{found.answered.rows.task}-{name}.png"
+        figure.savefig(path, dpi=_DPI)
+        drawn[name] = path.read_bytes()
+    return drawn

@@ -1,8 +1,10 @@
 """Curves, intervals, parts and changes, and the page that tells them."""
 
 import gzip
+import hashlib
 import json
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from models.artifact import SHIPPED, read_model_folder, write_model_folder
 from models.evaluation.bootstrap import intervals
 from models.evaluation.command import evaluate
 from models.evaluation.curves import coverage_accuracy, reliability, roc_curves, threshold_for_accuracy
+from models.evaluation.explanations import explained
 from models.evaluation.report import questions_of, report
 from models.evaluation.robustness import CHANGES, changed
 from models.evaluation.row_types import EvaluationError, Rows, segments_of
@@ -141,11 +145,42 @@ def test_the_page_holds_figures_pictures_and_what_changes_do(tmp_path: Path) -> 
             file.write(json.dumps(row) + "\n")
     assert questions_of(tmp_path) == [("goemotions", "valid", None)]
     told: list[str] = []
-    page = report("default", tmp_path, tmp_path / "out", most_rows=45, told=told.append)
+    page = report("default", tmp_path, tmp_path / "out", "2026-01-31", most_rows=45, told=told.append)
     text = page.read_text(encoding="utf-8")
     assert told == ["goemotions"]
-    assert (tmp_path / "out" / "goemotions-emotion.png").read_bytes().startswith(b"\x89PNG")
-    for part in ("45 of 60 rows", "data:image/png;base64,", "<td>typos</td>", "happiness", "uar", "]</td>"):
-        assert part in text
+    for name in ("confusion", "roc", "reliability", "abstention"):
+        assert (tmp_path / "out" / f"goemotions-emotion-{name}.png").read_bytes().startswith(b"\x89PNG")
+    version = hashlib.sha256((tmp_path / "text" / "goemotions_valid.jsonl.gz").read_bytes()).hexdigest()[:12]
+    for part in (
+        *("45 of 60 rows", "data:image/png;base64,", "<td>typos</td>", "happiness", "uar", "]</td>"),
+        *("width=device-width", "2026-01-31", str(SHIPPED), f"sha256:{version}", escape(explained("uar"))),
+    ):
+        assert part in text, part
+    assert "this model" not in text  # it is the shipped one
     with pytest.raises(EvaluationError, match=r"holds no manifest\.csv; nor"):
-        report("default", tmp_path / "text", tmp_path / "out")
+        report("default", tmp_path / "text", tmp_path / "out", "2026-01-31")
+
+
+def test_a_model_of_ones_own_stands_beside_the_shipped_one_on_every_task_and_subset(tmp_path: Path) -> None:
+    data, shipped = tmp_path / "data", read_model_folder(SHIPPED)
+    data.mkdir()
+    _own_data(data)
+    rows = (data / "manifest.csv").read_text().splitlines()
+    rows[0] += ",abuse"
+    rows[1:] = [f"{row},{number % 2 if number < 2 else ''}" for number, row in enumerate(rows[1:])]
+    (data / "manifest.csv").write_text("\n".join(rows) + "\n")
+    assert questions_of(data) == [("manifest", "test", task) for task in ("emotion", "distress", "abuse")]
+    tensors = {**shipped.tensors, "text": {name: tensor.clone() for name, tensor in shipped.tensors["text"].items()}}
+    tensors["text"]["english.emotion.bias"][EMOTIONS.index("fear")] = 100.0
+    write_model_folder(tmp_path / "own", shipped.manifest.model_copy(update={"name": "own"}), tensors, "")
+    text = report(str(tmp_path / "own"), data, tmp_path / "out", "2026-01-31").read_text(encoding="utf-8")
+    for part in (
+        *("<td>video</td><td>24</td>", "<td>audio</td><td>16</td><td>-</td>", "<td>video+audio+text</td><td>16</td>"),
+        *("<th>this model</th>", "manifest test: emotion", "manifest test: distress", "manifest test: abuse"),
+        "2 rows are too few to measure anything by",
+    ):
+        assert part in text, part
+    few = text.partition("manifest test: abuse")[2]
+    assert "img" not in few
+    assert "confidence" not in few
+    assert not list((tmp_path / "out").glob("manifest-abuse*"))

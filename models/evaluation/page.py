@@ -1,0 +1,144 @@
+"""The report's HTML: one page that needs nothing else, and that a telephone shows as well as a screen does."""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from models.evaluation.answers import Answers
+from models.evaluation.comparison import Estimate
+from models.evaluation.curves import threshold_for_accuracy
+from models.evaluation.explanations import explained
+from models.evaluation.pictures import LEAST_OF_LABEL
+from models.evaluation.slices import LEAST_ROWS
+from models.evaluation.study import Study
+from models.model import AffectModel
+
+_WANTED_ACCURACY = 0.9
+_FIGURES = ("accuracy", "uar", "macro_f1", "weighted_f1", "auroc", "ece", "brier", "nll")
+_SUMMARY_HEAD = ("corpus", "task", "rows", "accuracy", "UAR", "UAR, shipped", "macro-F1", "ECE", "rows a second")
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:1rem auto;padding:0 .8rem;color:#222}
+.wide{overflow-x:auto}table{border-collapse:collapse;margin:.6rem 0;font-size:.93em}
+td,th{padding:.15rem .5rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}
+td:first-child,th:first-child,.words td:last-child,.words th:last-child{text-align:left}
+.pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:.6rem}
+img{width:100%;height:auto}code{font-size:.85em;overflow-wrap:anywhere}"""
+
+
+def page(
+    model: AffectModel,
+    folder: Path,
+    data: Path,
+    written: str,
+    summary: Iterable[Sequence[str]],
+    sections: Iterable[str],
+) -> str:
+    """The whole page. written: the day it tells."""
+    title = f"{escape(model.name)} {escape(model.version)}"
+    facts = [("model", str(folder)), ("digest", model.digest), ("data", str(data)), ("written", written)]
+    told = "<br>".join(f"{name}: <code>{escape(value)}</code>" for name, value in facts)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1><p>{told}</p>"
+        "<p>In brackets: 95 % intervals of the bootstrap over speakers, dialogues or rows. Changed rows are at most "
+        f"400 of the same rows. Of fewer than {LEAST_ROWS} rows nothing is said but how many they are.</p>"
+        f"{_table(_SUMMARY_HEAD, summary)}{''.join(sections)}</body></html>\n"
+    )
+
+
+def summary_row(found: Study) -> tuple[str, ...]:
+    """Of one corpus and task."""
+    rows = len(found.answered.truth)
+    shipped = "" if found.shipped is None else _share(found.shipped.before[0])
+    accuracy, uar, macro_f1, ece = (found.figures[name] for name in ("accuracy", "uar", "macro_f1", "ece"))
+    told = (_share(accuracy), _share(uar), shipped, _share(macro_f1), _share(ece))
+    speed = f"{found.answered.rows_per_second:.0f}"
+    return (found.corpus, found.answered.rows.task, str(rows), *(told if rows >= LEAST_ROWS else ("-",) * 5), speed)
+
+
+def section(found: Study, pictures: Mapping[str, bytes]) -> str:
+    """On one corpus and task. pictures: PNGs by name."""
+    source = found.source
+    parts = [
+        f"<h2>{escape(found.corpus)} {escape(found.split)}: {escape(found.answered.rows.task)}</h2>",
+        f"<p>From <code>{escape(str(source.path))}</code>, changed last on {source.modified}, "
+        f"version <code>sha256:{source.sha256[:12]}</code>.</p>",
+        *(f"<p>{escape(note)}</p>" for note in found.notes),
+        _table(
+            ("answered from", "rows", "accuracy", "UAR"),
+            [(part.present, str(part.n), _share(part.accuracy), _share(part.uar)) for part in found.subsets],
+        ),
+    ]
+    if len(found.answered.truth) < LEAST_ROWS:
+        few = f"{len(found.answered.truth)} rows are too few to measure anything by; {LEAST_ROWS} are needed."
+        return "".join([*parts, f"<p>{few}</p>"])
+    return "".join([*parts, *_measured(found, pictures)])
+
+
+def _measured(found: Study, pictures: Mapping[str, bytes]) -> Iterable[str]:
+    yield _table(("figure", "value", ""), [(name, _figure(found, name), explained(name)) for name in _FIGURES], "words")
+    if found.shipped is not None:
+        beside = [("UAR", *map(_interval, (found.shipped.before, found.shipped.after, found.shipped.change)))]
+        yield _table(("on the same rows", "shipped", "this model", "change"), beside)
+    images = (
+        f'<img alt="{escape(name)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        for name, png in pictures.items()
+    )
+    yield f'<div class="pictures">{"".join(images)}</div><p>{_abstention(found.answered)}</p>'
+    yield _table(("label", "precision", "recall", "F1", "rows"), _by_label(found))
+    for name, sliced in found.slices.items():
+        yield f"<h3>By {escape(name)}: gap of UAR {sliced.gap:.3f}</h3>"
+        values = [(part.value, str(part.n), _share(part.accuracy), _share(part.uar)) for part in sliced.parts]
+        yield _table((name, "rows", "accuracy", "UAR"), values)
+    changes = [(name, _share(accuracy), _share(uar)) for name, (accuracy, uar) in found.changes.items()]
+    yield "<h3>Changed</h3>" + _table(("rows", "accuracy", "UAR"), changes)
+
+
+def _by_label(found: Study) -> list[tuple[str, ...]]:
+    """Without figures of labels that have next to no rows."""
+    return [
+        (
+            name,
+            *(_share(of[key]) if of["n"] >= LEAST_OF_LABEL else "-" for key in ("precision", "recall", "f1")),
+            str(of["n"]),
+        )
+        for name, of in found.figures["per_label"].items()
+    ]
+
+
+def _abstention(answered: Answers) -> str:
+    """From which confidence on answers are right often enough, and how many are left."""
+    probabilities = answered.probabilities
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == answered.truth
+    threshold = threshold_for_accuracy(confidence, correct, _WANTED_ACCURACY)
+    if threshold is None or (confidence >= threshold).sum() < LEAST_ROWS:
+        return f"No threshold of confidence makes {_WANTED_ACCURACY:.0%} of {LEAST_ROWS} answers or more right."
+    return (
+        f"Answers given from a confidence of {threshold:.2f} on, which are {(confidence >= threshold).mean():.0%}, are "
+        f"right in {_WANTED_ACCURACY:.0%} or more."
+    )
+
+
+def _figure(found: Study, name: str) -> str:
+    value = found.figures[name]
+    if value is None or name not in found.intervals:
+        return _share(value)
+    return _interval((value, *found.intervals[name]))
+
+
+def _interval(estimate: Estimate) -> str:
+    value, low, high = estimate
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "figures") -> str:
+    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    return (
+        f'<div class="wide"><table class="{kind}">' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table></div>"
+    )
