@@ -1,6 +1,6 @@
 """Figures for parts of the rows (sex, language, intensity, length), and the gap between the best and the worst part.
 
-UAR is over the labels that every part has, so that parts are compared on the same question.
+UAR is over the labels that every part has rows enough of, so that parts are compared on the same question.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 LEAST_ROWS = 20
 """Smaller parts are not measured."""
+
+LEAST_OF_LABEL = 5
+"""Rows of a label in every part, for its recall to be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,29 @@ class Sliced:
 def sliced(
     said: NDArray[np.int64], truth: NDArray[np.int64], slices: Mapping[str, NDArray[np.str_]]
 ) -> dict[str, Sliced]:
-    """said, truth: (rows,). slices: by name, (rows,) values; those without two parts of 20 rows are left out."""
+    """said, truth: (rows,). slices: by name, (rows,) values; those without two parts of 20 rows, or without a
+    label that both have rows enough of, are left out.
+    """
     found = {}
     for name, values in slices.items():
         parts = {value: values == value for value in np.unique(values) if (values == value).sum() >= LEAST_ROWS}
         if len(parts) < 2:
             continue
-        shared = set.intersection(*({*truth[rows].tolist()} for rows in parts.values()))
+        shared = set.intersection(*(_labels_of(truth[rows]) for rows in parts.values()))
+        if not shared:
+            continue
         measured = tuple(_slice(str(value), said[rows], truth[rows], shared) for value, rows in parts.items())
         uars = [part.uar for part in measured]
         found[name] = Sliced(measured, max(uars) - min(uars))
     return found
 
 
+def _labels_of(truth: NDArray[np.int64]) -> set[int]:
+    """Those with rows enough: the recall of two rows would make half of a gap."""
+    labels, rows = np.unique(truth, return_counts=True)
+    return {*labels[rows >= LEAST_OF_LABEL].tolist()}
+
+
 def _slice(value: str, said: NDArray[np.int64], truth: NDArray[np.int64], labels: set[int]) -> Slice:
     recalls = [float((said[truth == label] == label).mean()) for label in sorted(labels)]
-    uar = float(np.mean(recalls)) if recalls else float("nan")
-    return Slice(value, len(truth), float((said == truth).mean()), uar)
+    return Slice(value, len(truth), float((said == truth).mean()), float(np.mean(recalls)))

@@ -76,6 +76,13 @@ def test_parts_are_compared_on_the_labels_that_all_have() -> None:
     assert parts["sex"].gap == 0
 
 
+def test_a_label_of_a_few_rows_makes_no_gap() -> None:
+    truth = np.array([0] * 40 + [1] * 2 + [0] * 40 + [1] * 30)
+    said = np.where(np.arange(112) < 42, 0, truth)  # the two rows of the first part are wrong
+    parts = sliced(said, truth, {"sex": np.repeat(["f", "m"], [42, 70])})
+    assert parts["sex"].gap == 0
+
+
 def test_every_change_leaves_an_event_of_the_same_kind_that_is_not_the_same() -> None:
     rng = np.random.default_rng(0)
     face = given_face(rng.integers(0, 255, (48, 48), dtype=np.uint8))
