@@ -8,13 +8,15 @@ SHELL := bash
 
 PYTHON ?= python3
 BIN := .venv/bin
-# cpu takes PyTorch's build for the CPU, which is 4 GB smaller on Linux and must be in an index that pip is told of. Empty
-# takes the newest that pip finds: CUDA on Linux, unless that index is known.
+# PyTorch's build: cpu, which is 4 GB smaller on Linux and lies in an index of its own that pip must be told of, or cuda.
+# Empty takes cpu where pip finds it, else what the machine's usual index has.
 PYTORCH ?=
 STAMP := .venv/installed-$(shell { cat constraints.txt pyproject.toml; printf %s '$(PYTORCH)'; } | sha256sum | cut -c1-16)
-# Nothing is installed but the files whose digests are locked; what is needed was resolved when they were.
+# Nothing is installed but wheels whose digests are locked; what is needed was resolved when they were.
 INSTALL := $(BIN)/pip install --quiet --no-deps
-LOCKED := $(INSTALL) --require-hashes --requirement
+LOCKED := $(INSTALL) --only-binary :all: --require-hashes --requirement
+# $(call torch,A,B) prints what is locked of torch, with B in place of A.
+torch = sed -n '/^torch==/,/[^\\]$$/{s/$(1)/$(2)/;p}' constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Real devices for the tests, without hardware: a sound server, a camera server, systemd, networks that can be cut, TLS.
@@ -72,10 +74,15 @@ $(STAMP):
 	  echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@[[ -x $(BIN)/python ]] || $(PYTHON) -m venv .venv || { \
 	  echo "the venv module is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@[[ -z '$(PYTORCH)' || '$(PYTORCH)' == cpu ]] || { echo "PYTORCH is cpu or empty, not $(PYTORCH)" >&2; exit 1; }
-	@$(LOCKED) $(if $(PYTORCH),<(sed 's/^torch==[0-9.]*/&+cpu/' constraints.txt),constraints.txt) || { \
-	  [[ -z '$(PYTORCH)' ]] || echo "PyTorch's index of CPU builds must be in PIP_EXTRA_INDEX_URL, and the digest of the" \
-	    "build for this machine in deploy/torch-cpu.sha256 (then: make lock)" >&2; exit 1; }
+	@case '$(PYTORCH)' in \
+	  cpu) $(LOCKED) <($(call torch,^torch==[0-9.]*,&+cpu)) || { \
+	    echo "PyTorch's index of CPU builds must be in PIP_EXTRA_INDEX_URL, and the digest of the build for this machine" \
+	      "in deploy/torch-cpu.sha256 (then: make lock)" >&2; exit 1; };; \
+	  cuda) $(LOCKED) <($(call torch,^torch==,torch===));; \
+	  '') $(LOCKED) <($(call torch,^torch==[0-9.]*,&+cpu)) 2>/dev/null || true;; \
+	  *) echo "PYTORCH is cpu, cuda or empty, not $(PYTORCH)" >&2; exit 1;; \
+	esac
+	$(LOCKED) constraints.txt
 	$(LOCKED) deploy/constraints-dev.txt
 	@$(BIN)/python -c 'from importlib.metadata import version as v; exit("+cpu" not in v("torch"))' || { \
 	  echo "$(LOCKED) deploy/constraints-cuda.txt"; $(LOCKED) deploy/constraints-cuda.txt; }

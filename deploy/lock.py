@@ -17,7 +17,7 @@ PROJECT = DEPLOY.parent
 RUN, DEV, CUDA = PROJECT / "constraints.txt", DEPLOY / "constraints-dev.txt", DEPLOY / "constraints-cuda.txt"
 CUDA_NAMES = re.compile(r"cuda-|nvidia-|triton$")
 HEADS = {
-    RUN: "What the service runs on. Install with: pip install --require-hashes --no-deps -r constraints.txt",
+    RUN: "What the service runs on: pip install --only-binary :all: --require-hashes --no-deps -r constraints.txt",
     DEV: "What training, evaluation and tests need beside constraints.txt.",
     CUDA: "What PyTorch's CUDA builds need beside constraints.txt; nothing but on Linux.",
 }
