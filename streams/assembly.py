@@ -6,7 +6,7 @@ the order events arrived in. It leaves encoding, windows and lateness to the tim
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from streams.clock import NS_PER_S
 from streams.continuity import Laid, coverage, lay
@@ -193,20 +193,12 @@ class _Ordered:
 
     def digest(self) -> bytes:
         """Stands for the content; frames of one stream, which are not read for it, are all alike."""
-        if self._digest is None:
-            self._digest = hashlib.blake2b(_content(self.event), digest_size=16).digest()
-        return self._digest
-
-
-def _content(event: Event) -> Any:
-    """The bytes, or what shows them without a copy."""
-    match event.payload:
-        case Sound(samples=samples):
-            return samples
-        case Picture(payload=bytes() as content):
-            return content
-        case _:
-            return b""
+        match self.event.payload:
+            case Sound() as sound:
+                return sound.digest()
+            case Picture(payload=bytes() as content) if self._digest is None:
+                self._digest = hashlib.blake2b(content, digest_size=16).digest()
+        return self._digest or b""
 
 
 def _instant(event: Event, content: str = "") -> Unit:

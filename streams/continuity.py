@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-import numpy as np
-
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import Sound
 
@@ -89,8 +87,8 @@ def _twins(pieces: Sequence[Piece], places: list[int]) -> dict[int, int]:
     twins = {}
     for at in places:
         time_ns, sound = pieces[at]
-        if stamps[time_ns] > 1 and np.ptp(sound.samples):
-            original = first.setdefault((time_ns, sound.samples.tobytes()), at)
+        if stamps[time_ns] > 1 and not sound.is_constant():
+            original = first.setdefault((time_ns, sound.digest()), at)
             if original != at:
                 twins[at] = original
     return twins

@@ -6,6 +6,8 @@ window of some records must give is computed here without Kafka, threads or time
 
 import hashlib
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -24,6 +26,7 @@ from models.model import ModalityScores, Scores
 from models.risk import RiskScores
 from streams.clock import ManualClock
 from streams.decode import decode
+from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
 from streams.events import Line, Picture, SoundPieces, Unit
 from streams.origin import STORED
@@ -34,6 +37,8 @@ from streams.telemetry import NullTelemetry
 from streams.timeline import ClosedWindow
 
 MODEL = ModelRef(name="hash", version="1", digest="sha256:0")
+
+KILLER = "a line that ends the process"
 
 Content = dict[str, Any]
 """A prediction without what may differ between two runs: when it was computed, and by what its window closed."""
@@ -67,8 +72,9 @@ class HashingEngine:
         scored: Callable[[Scored], None],
         instruments: Instruments,
         lookback: object = None,
-        in_hand: object = None,
+        in_hand: InHand | None = None,
     ) -> None:
+        self._in_hand = in_hand or InHand(None, instruments.clock)
         self.device = SimpleNamespace(broken=False)
         self._encoded = encoded
         self._scored = scored
@@ -83,7 +89,10 @@ class HashingEngine:
         """Nothing is remembered."""
 
     def encode(self, unit: Unit) -> None:
-        unit.result = hashed(unit)
+        with self._in_hand.working_on(unit.sources):
+            if isinstance(unit.payload, Line) and unit.payload.text == KILLER:
+                os.kill(os.getpid(), signal.SIGKILL)
+            unit.result = hashed(unit)
         if not self.takes_s:
             self._encoded(unit)
             return

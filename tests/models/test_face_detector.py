@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
-from models.face.detector import DetectorConfig, FaceDetector
+from models.face.detector import DetectorConfig, FaceDetector, _strongest
 from models.face.geometry import framing_square
 from tests.models.boxes import overlap
 
@@ -67,3 +67,12 @@ def test_the_framing_square_shares_the_boxs_centre() -> None:
     left, top, side = framing_square((10, 20, 30, 60))
     assert (left + side / 2, top + side / 2) == pytest.approx((20, 40))
     assert side > 40
+
+
+def test_of_a_picture_of_thousands_of_faces_only_the_best_are_told_and_few_are_compared() -> None:
+    side, rows = 12.0, 100
+    corner = np.stack(np.meshgrid(np.arange(rows), np.arange(rows)), -1).reshape(-1, 2).astype(np.float32) * side
+    boxes = np.concatenate([corner, corner + side - 1], axis=1)
+    scores = np.linspace(0.4, 0.9, len(boxes), dtype=np.float32)
+    kept = _strongest(boxes, scores, 0.3)
+    assert kept == list(range(len(boxes) - 1, len(boxes) - 65, -1))
