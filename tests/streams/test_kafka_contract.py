@@ -195,3 +195,22 @@ def test_an_event_has_the_same_id_whenever_it_is_written() -> None:
 )
 def test_events_that_differ_have_different_ids(change: dict[str, Any]) -> None:
     assert event_id(RECORD) != event_id(replace(RECORD, **change))
+
+
+@pytest.mark.parametrize("version", [b"0.3", b"1.0", b"2.0", b"\xff"])
+def test_a_cloud_event_of_any_version_is_read_alike(version: bytes) -> None:
+    headers: Headers = [("ce_specversion", version), ("ce_time", b"2026-01-01T11:59:59Z")]
+    assert read(message(headers=headers)).event_time_ns == RECEIVED_NS - NS_PER_S
+
+
+def test_where_the_broker_stamps_records_an_event_without_a_time_happened_when_it_was_appended() -> None:
+    stamped = message()._replace(timestamp_type=1)  # LogAppendTime
+    assert read(stamped).event_time_ns == WRITTEN_MS * 1_000_000
+    timed = message(headers=[("ce_time", b"2026-01-01T11:59:00Z")])._replace(timestamp_type=1)
+    assert read(timed).event_time_ns == RECEIVED_NS - 60 * NS_PER_S
+
+
+def test_a_header_without_a_value_is_kept_as_an_empty_one() -> None:
+    record = read(message(headers=[("trace", None)]))
+    assert record.coordinates is not None
+    assert record.coordinates.headers == (("trace", b""),)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from streams.findings import Verdict
-from streams.kafka.connection import Security
+from streams.kafka.checks import Wanted, look
+from streams.kafka.connection import Connection, Security
 from streams.kafka.exposure import exposed
 
 pytestmark = pytest.mark.unit
@@ -67,3 +68,11 @@ def test_a_log_in_that_gives_its_secret_away_without_tls_is_noted(mechanism: str
 
 def test_a_file_that_is_not_there_is_left_to_whoever_reads_it() -> None:
     assert notes(Security("sasl_tls", mechanism="PLAIN", username="u", password_file="/nowhere/password")) == {}
+
+
+def test_the_doctor_notes_it_though_the_cluster_is_away(tmp_path: Path) -> None:
+    file = secret(tmp_path, 0o666)
+    security = Security("sasl_plaintext", mechanism="PLAIN", username="u", password_file=file)
+    found = list(look(Connection(("127.0.0.1:1",), security), Wanted(inputs=("affectd.text",))))
+    assert [finding.subject for finding in found if finding.verdict is Verdict.NOTE] == [file, "kafka"]
+    assert found[-1].verdict is Verdict.BAD

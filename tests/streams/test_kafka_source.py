@@ -15,6 +15,7 @@ from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord, Fetcher
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.structs import OffsetAndMetadata
+from structlog.testing import capture_logs
 
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
 from streams.delivery.checkpoint import encode
@@ -414,6 +415,23 @@ def test_revoked_partitions_are_committed_and_the_timeline_is_told(bench: Bench)
     bench.turns()
     assert bench.items[-1] == Revoked(frozenset({0}))
     assert bench.intake.holdings.placed == {}
+
+
+def test_a_rebalance_is_a_line_that_says_which_partitions_came_or_went_and_why() -> None:
+    bench = Bench()
+    with capture_logs() as logs:
+        bench.consumer.assign(*BOTH)
+        bench.consumer.revoke(TEXT)
+        run(bench.intake._listener.on_partitions_lost(topic_partitions([VIDEO])))
+        run(bench.intake._listener.on_partitions_assigned(set()))
+        bench.intake.leave(bench.items.append, 1.0)
+        run(bench.intake._listener.on_partitions_revoked(topic_partitions([VIDEO])))
+    assert [(line["event"], line["partitions"], line["why"]) for line in logs] == [
+        ("partitions were gained", {"text": [0], "video": [0]}, "the group has shared its partitions out"),
+        ("partitions were given up", {"text": [0]}, "the group shares its partitions out anew"),
+        ("partitions were lost", {"video": [0]}, "the group has put this instance out: it was not heard of in time"),
+        ("partitions were given up", {"video": [0]}, "this instance leaves the group"),
+    ]
 
 
 def test_lost_partitions_are_not_committed_nor_claimed(bench: Bench) -> None:
