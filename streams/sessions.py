@@ -61,7 +61,7 @@ class Sessions:
     _stakes: dict[int, Stake] = field(default_factory=dict)
     _logs: dict[Partition, LogTime] = field(default_factory=dict)
     _wall_ns: int = NEVER_NS
-    """The wall time of the last tick."""
+    """The wall time when it was last looked at."""
     _set_back: bool = False
     """Whether the wall clock was ever set back."""
 
@@ -70,12 +70,13 @@ class Sessions:
 
     def add(self, event: Event, source: str, origin: Origin) -> list[Unit]:
         """Takes one event of a device or a file; returns the units it made final."""
+        units = self._begin_anew() if origin is DEVICE and self._is_set_back() else []
         timeline = self._live.get(event.session) or self._open(event.session)
         now_ns = self._now_ns(event.session)
         latest_ns = event.received_ns if origin is DEVICE else NO_LATEST_NS
         timeline.add(event, Arrival(source, origin, now_ns, latest_ns))
         self._warn_of_lateness(timeline, event, source)
-        return timeline.advance(now_ns)
+        return units + timeline.advance(now_ns)
 
     def add_logged(self, event: Event, source: str, at: Coordinates) -> list[Unit]:
         """Takes one event of a log; returns the units it made final. One whose partition has left is not ours."""
@@ -100,7 +101,8 @@ class Sessions:
 
     def silence(self, partition: Partition, for_ns: int) -> None:
         """A partition of a log is read to its end, and nothing was written to it for so much longer."""
-        self._log(partition).silent(for_ns)
+        if partition.number in self._stakes:
+            self._log(partition).silent(for_ns)
 
     def assigned(self, stake: Stake) -> None:
         """The partitions of a number are read from here on."""
@@ -144,7 +146,8 @@ class Sessions:
 
     def tick(self) -> list[Unit]:
         """Lets time pass: closes windows of idle sessions, ends those idle too long. Call several times a second."""
-        units = self._follow_wall_clock()
+        # Also at later ticks: records from before the clock was set back may still have been on their way.
+        units = self._begin_anew() if self._is_set_back() or self._set_back else []
         for timeline in list(self._live.values()):
             now_ns = self._now_ns(timeline.session)
             timed_out = timeline.watermark.abandoned(now_ns, self.session_timeout_ns)
@@ -190,26 +193,27 @@ class Sessions:
             watermark_lag_s=(wall_ns - min(watermarks)) / NS_PER_S if watermarks else 0.0,
         )
 
-    def _follow_wall_clock(self) -> list[Unit]:
-        """Begins sessions of devices anew that are ahead of a wall clock that was set back; returns units to encode."""
+    def _is_set_back(self) -> bool:
+        """Whether the wall clock has been set back since it was last looked at; what ended ahead of it is forgotten."""
         before_ns, self._wall_ns = self._wall_ns, self.clock.wall_ns()
+        if before_ns <= self._wall_ns + _SET_BACK_NS:
+            return False
+        by_s = round((before_ns - self._wall_ns) / NS_PER_S, 3)
+        log.warning("the clock was set back; sessions of devices begin anew", by_s=by_s)
+        self._set_back = True
         until_ns = self._wall_ns + _SET_BACK_NS
-        if before_ns > until_ns:
-            log.warning(
-                "the clock was set back: what devices say is told from then on",
-                by_s=(before_ns - self._wall_ns) / NS_PER_S,
-            )
-            self._set_back = True
-            kept = ((s, index) for s, index in self._ended.items() if self.config.grid.start_ns(index) <= until_ns)
-            self._ended = OrderedDict(kept)
-        if not self._set_back:
-            return []
-        # At every tick from then on: records from before may still have been on their way.
-        ahead = [t for t in self._live.values() if t.watermark.of_devices and t.watermark.time_ns > until_ns]
-        return [unit for timeline in ahead for unit in timeline.begin_anew(self._now_ns(timeline.session))]
+        kept = ((s, index) for s, index in self._ended.items() if self.config.grid.start_ns(index) <= until_ns)
+        self._ended = OrderedDict(kept)
+        return True
 
     def _now_ns(self, session: str) -> int:
         return self.clock.monotonic_ns() if self.taken_until_ns is None else self.taken_until_ns(session)
+
+    def _begin_anew(self) -> list[Unit]:
+        """Begins sessions of devices that are ahead of the wall clock anew; returns the units to encode."""
+        until_ns = self._wall_ns + _SET_BACK_NS
+        ahead = [t for t in self._live.values() if t.watermark.of_devices and t.watermark.time_ns > until_ns]
+        return [unit for timeline in ahead for unit in timeline.begin_anew(self._now_ns(timeline.session))]
 
     def _open(self, session: str, stake: Stake | None = None) -> SessionTimeline:
         if stake is None:
