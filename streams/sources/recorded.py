@@ -5,6 +5,7 @@ read as they are played. A line that cannot be read is a dead letter with its fi
 crash leaves, and is passed over.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ import structlog
 from streams.recording import PAYLOADS_FILE, RECORDS_FILE, RecordingError, StoredRecord, read_header, read_line
 from streams.records import Modality, Record
 from streams.sources.base import SourceError
+from streams.sources.lines import LINE_LIMIT_BYTES, numbered_lines
 from streams.telemetry import NullTelemetry, Telemetry
+from streams.text_files import FileProblem, open_file
 
 log = structlog.get_logger(__name__)
 
@@ -41,10 +44,12 @@ class RecordedSession:
     def open(self) -> None:
         try:
             payloads_bytes = (self.folder / PAYLOADS_FILE).stat().st_size
-            with (self.folder / RECORDS_FILE).open("rb") as file:
-                for number, line in enumerate(file, start=1):
-                    if line.endswith(b"\n"):
+            with open_file(self.folder / RECORDS_FILE) as file:
+                for number, line in numbered_lines(file):
+                    if line is None or line.endswith(b"\n"):
                         self._read_line(number, line, payloads_bytes)
+        except FileProblem as problem:
+            raise SourceError(f"{self.folder / RECORDS_FILE}: {problem}") from problem
         except OSError as error:
             raise SourceError(f"{self.folder}: {error.filename}: {error.strerror or error}") from error
         self._index.sort(key=lambda stored: stored.event_time_ns)
@@ -54,7 +59,7 @@ class RecordedSession:
 
     def records(self) -> Iterator[Record]:
         try:
-            with (self.folder / PAYLOADS_FILE).open("rb") as payloads:
+            with io.BufferedReader(open_file(self.folder / PAYLOADS_FILE)) as payloads:
                 for stored in self._index:
                     payloads.seek(stored.offset)
                     payload = payloads.read(stored.length)
@@ -67,14 +72,18 @@ class RecordedSession:
                         received_ns=0,
                         sequence=stored.sequence,
                     )
+        except FileProblem as problem:
+            self.faults.append(f"{self.folder / PAYLOADS_FILE}: {problem}")
         except OSError as error:
             self.faults.append(f"{self.folder / PAYLOADS_FILE}: {error.strerror or error}")
 
     def close(self) -> None:
         self._index = []
 
-    def _read_line(self, number: int, line: bytes, payloads_bytes: int) -> None:
+    def _read_line(self, number: int, line: bytes | None, payloads_bytes: int) -> None:
         try:
+            if line is None:
+                raise ValueError(f"it is longer than {LINE_LIMIT_BYTES} bytes")
             self._index.append(read_line(line, payloads_bytes))
         except ValueError as error:
             self.telemetry.dead_letter("invalid_record")

@@ -1,3 +1,4 @@
+import os
 import tempfile
 import threading
 from dataclasses import replace
@@ -139,6 +140,7 @@ GOOD = (
         GOOD.replace('"offset":0', '"offset":-1'),
         GOOD.replace('"sequence":null', '"sequence":"one"'),
         GOOD.replace('"content_type":"a",', ""),
+        GOOD.replace('"a"', f'"{"a" * 100_000}"'),
     ],
 )
 def test_a_line_that_cannot_be_read_is_counted_and_the_rest_is_played(tmp_path: Path, line: str) -> None:
@@ -151,6 +153,24 @@ def test_a_line_that_cannot_be_read_is_counted_and_the_rest_is_played(tmp_path: 
     session.open()
     assert [record.event_time_ns for record in session.records()] == [START_NS, START_NS + NS_PER_S]
     assert telemetry.reasons == ["invalid_record"]
+
+
+def test_a_pipe_in_place_of_the_records_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    write(tmp_path, text(0))
+    (tmp_path / RECORDS_FILE).unlink()
+    os.mkfifo(tmp_path / RECORDS_FILE)
+    with pytest.raises(SourceError, match=r"records\.jsonl: is a pipe, not a file"):
+        RecordedSession(tmp_path).open()
+
+
+def test_a_pipe_in_place_of_the_payloads_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    write(tmp_path, text(0))
+    session = RecordedSession(tmp_path)
+    session.open()
+    (tmp_path / PAYLOADS_FILE).unlink()
+    os.mkfifo(tmp_path / PAYLOADS_FILE)
+    assert list(session.records()) == []
+    assert session.faults == [f"{tmp_path / PAYLOADS_FILE}: is a pipe, not a file"]
 
 
 def test_payloads_that_are_lost_lose_their_records_only(tmp_path: Path) -> None:
