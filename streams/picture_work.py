@@ -11,22 +11,20 @@ MOST_PASSES = 16
 """Scans of a JPEG of the most pixels there may be; encoders make 10. One of fewer pixels may have more."""
 
 _MOST_PARTS = 5_000  # of a file: pictures of 16 MiB have 2,000 chunks of 8 KiB, or 300 segments of 64 KiB
+_MOST_NOTES_BYTES = 4 * 2**20  # that are no pixels: notes of a camera, colour profiles, thumbnails
 _JPEG_SCAN, _JPEG_ALONE = 0xDA, frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _PNG_SIGNATURE_BYTES = 8
 
 
-def parts(payload: bytes) -> int:
-    """Segments of a JPEG before its first scan, or chunks of a PNG, counted as far as they are too many; else 0."""
+def header_is_excessive(payload: bytes) -> bool:
+    """Whether reading the header of a JPEG or PNG, or stepping over the parts of it, would take long."""
     if payload.startswith(b"\xff\xd8"):
-        return _segments(payload)
-    if payload.startswith(b"\x89PNG"):
-        return _chunks(payload)
-    return 0
-
-
-def has_too_many_parts(payload: bytes) -> bool:
-    """Whether reading the header alone would take long."""
-    return parts(payload) > _MOST_PARTS
+        count, notes_bytes = _segments(payload)
+    elif payload.startswith(b"\x89PNG"):
+        count, notes_bytes = _chunks(payload)
+    else:
+        return False
+    return count > _MOST_PARTS or notes_bytes > _MOST_NOTES_BYTES
 
 
 def scans(payload: bytes) -> int:
@@ -34,7 +32,8 @@ def scans(payload: bytes) -> int:
     return max(1, payload.count(b"\xff\xda")) if payload.startswith(b"\xff\xd8") else 1
 
 
-def _segments(jpeg: bytes) -> int:
+def _segments(jpeg: bytes) -> tuple[int, int]:
+    """How many there are before the first scan, as far as they are not too many, and where that is."""
     at, count = 2, 0
     while at + 4 <= len(jpeg) and count <= _MOST_PARTS:
         count += 1
@@ -46,12 +45,15 @@ def _segments(jpeg: bytes) -> int:
             at += 2
         else:
             at += 2 + max(2, int.from_bytes(jpeg[at + 2 : at + 4], "big"))
-    return count
+    return count, at
 
 
-def _chunks(png: bytes) -> int:
-    at, count = _PNG_SIGNATURE_BYTES, 0
+def _chunks(png: bytes) -> tuple[int, int]:
+    """How many there are, as far as they are not too many, and the bytes of those that hold no pixels."""
+    at, count, notes_bytes = _PNG_SIGNATURE_BYTES, 0, 0
     while at + 8 <= len(png) and count <= _MOST_PARTS:
+        length, kind = struct.unpack_from(">I4s", png, at)
         count += 1
-        at += 12 + struct.unpack_from(">I", png, at)[0]
-    return count
+        notes_bytes += 0 if kind == b"IDAT" else length
+        at += 12 + length
+    return count, notes_bytes

@@ -88,8 +88,10 @@ def _header(content_type: str, payload: Any) -> _Header:
         raise BadPicture("corrupt", f"a picture of type {content_type} is bytes, not {type(payload)}")
     if not payload:
         raise BadPicture("empty", "picture of 0 bytes")
-    if picture_work.has_too_many_parts(payload):
-        raise BadPicture("oversized", f"a picture of type {content_type} in too many parts")
+    if picture_work.header_is_excessive(payload):
+        raise BadPicture(
+            "oversized", f"a picture of type {content_type} in too many parts, or with too much beside its pixels"
+        )
     try:
         with Image.open(io.BytesIO(payload), formats=[FORMATS[content_type]]) as header:
             return _Header(header.size, header.has_transparency_data)

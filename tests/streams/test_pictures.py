@@ -198,16 +198,22 @@ def test_a_jpeg_may_pass_over_the_largest_picture_as_often_as_encoders_do_and_no
 
 @pytest.mark.parametrize(
     ("filler", "content_type"),
-    [(b"\xff\xfe\x00\x02", "image/jpeg"), (b"\xff", "image/jpeg"), (b"\x00\x00\x00\x00tEXtcrc.", "image/png")],
-    ids=["comments", "fill bytes", "empty chunks"],
+    [
+        (b"\xff\xfe\x00\x02" * 1_000_000, "image/jpeg"),
+        (b"\xff" * 1_000_000, "image/jpeg"),
+        ((b"\xff\xe1\xff\xffExif\0\0" + bytes(65_527)) * 200, "image/jpeg"),
+        (b"\x00\x00\x00\x00tEXtcrc." * 1_000_000, "image/png"),
+        (b"\x00\xf0\x00\x00tEXt" + bytes(0xF00000) + b"crc.", "image/png"),
+    ],
+    ids=["comments", "fill bytes", "notes of a camera", "empty chunks", "a long note"],
 )
-def test_a_picture_in_a_million_parts_is_refused_before_anybody_steps_over_them(
+def test_a_picture_of_far_more_than_pixels_is_refused_before_anybody_steps_over_it(
     filler: bytes, content_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[object] = []
     monkeypatch.setattr(Image, "open", lambda *given, **options: opened.append(given))
     whole, at = compressed(content_type), 33 if content_type == "image/png" else 2
-    assert refused_as(whole[:at] + filler * 1_000_000 + whole[at:], content_type) == "oversized"
+    assert refused_as(whole[:at] + filler + whole[at:], content_type) == "oversized"
     assert not opened
 
 
