@@ -39,6 +39,7 @@ _PAUSED_POLL_MS = 20  # while paused: at the low mark reading goes on before the
 _ASK_NS = 250 * NS_PER_MS  # between questions for the ends of partitions
 _PLACE_NS = 500 * NS_PER_MS  # before what was not answered is asked for again
 _REPORT_NS = NS_PER_S
+_LOOK_NS = 250 * NS_PER_MS  # between looks at the topics, which cost by the number of partitions
 _ANEW_NS = 60 * NS_PER_S  # in which whoever owned partitions of a topic that was made anew may commit for them
 _KNOWN_NS = 2 * NS_PER_S  # for so long an answer says how far behind we are
 
@@ -73,7 +74,7 @@ class Intake:
         self._assignor = assignor
         self._lag = Lag(config.name, config.topics, clock, telemetry)
         self._commits = Commits(consumer, ledger, clock, telemetry, config.commit_interval_s)
-        self._ask_ns = self._report_ns = self._place_ns = clock.monotonic_ns()
+        self._ask_ns = self._report_ns = self._place_ns = self._look_ns = clock.monotonic_ns()
         self.answered_ns = clock.monotonic_ns()
         """When the cluster last gave us records, or told the ends of our partitions; without any it is not asked."""
         commits = self._commits if config.commits else None
@@ -143,6 +144,9 @@ class Intake:
 
     def _look_at_topics(self) -> None:
         """Reads topics that were made anew from their beginning: what was committed is of the ones before."""
+        if self._clock.monotonic_ns() < self._look_ns:
+            return
+        self._look_ns = self._clock.monotonic_ns() + _LOOK_NS
         anew = self.topics.look()
         for topic, numbers in anew.items():
             self._telemetry.offset_reset(self._config.name, OffsetReset.RECREATED)
