@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from daemon.cli_options import configured, load_configured
+from daemon.cli_options import Seconds, configured, load_configured
 from daemon.exit_codes import ExitCode
 from daemon.progress import shown
 from models.labels import EMOTIONS, RISKS
@@ -16,9 +16,7 @@ from models.labels import EMOTIONS, RISKS
 @click.command()
 @configured
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@click.option(
-    "--at", "at_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Only windows that hold this moment."
-)
+@click.option("--at", "at_s", type=Seconds(), help="Only windows that hold this moment.")
 @click.option(
     "--target",
     type=click.Choice([*EMOTIONS, *RISKS]),

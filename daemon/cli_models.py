@@ -1,6 +1,7 @@
 """The commands about models: `affectd evaluate`, `train`, `calibrate` and `report`."""
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -112,6 +113,7 @@ def report(model: str, data: Path, out: Path, rows: int) -> None:
     today = format_ns(SystemClock().wall_ns())[:10]
 
     def tell(corpus: str) -> None:
-        click.echo(corpus, err=True)
+        if sys.stderr.isatty():
+            click.echo(corpus, err=True)
 
     click.echo(report(model, data, out, today, most_rows=rows, told=tell, shown=shown_rows))

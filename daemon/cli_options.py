@@ -16,6 +16,8 @@ from streams import rfc3339
 
 log = structlog.get_logger(__name__)
 
+_MOST_SECONDS = 1e9  # some thirty years
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -32,6 +34,21 @@ class Speed(click.ParamType[float | None]):
         if speed is not None and not LEAST_SPEED <= speed <= MOST_SPEED:
             self.fail(f'{value!r} is neither "max" nor a number from {LEAST_SPEED:g} to {MOST_SPEED:g}', param, ctx)
         return speed
+
+
+class Seconds(click.ParamType[float]):
+    """Seconds since something began: a number from 0 on."""
+
+    name = "SECONDS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= _MOST_SECONDS:
+            self.fail(f"{value!r} is no number of seconds from 0 to {_MOST_SECONDS:.0f}", param, ctx)
+        return seconds
 
 
 class Moment(click.ParamType[int]):

@@ -261,7 +261,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path}: is not a file")
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as wrong:  # ValueError: no TOML, no UTF-8, or a number too long
+    except OSError as wrong:
+        raise TrainingError(f"{path}: cannot be read: {wrong.strerror}") from wrong
+    except UnicodeDecodeError as wrong:
+        raise TrainingError(f"{path}: is not UTF-8 text (byte {wrong.start})") from wrong
+    except (ValueError, RecursionError) as wrong:  # ValueError: no TOML, or a number too long
         raise TrainingError(f"{path}: {wrong}") from wrong
     if unknown := set(settings) - {"face", "speech", "text", "tensorboard"}:
         raise TrainingError(f"{path}: unknown {', '.join(sorted(unknown))}; known are face, speech, text, tensorboard")

@@ -76,6 +76,10 @@ def test_the_tab_key_completes_commands_as_help_says(tmp_path: Path) -> None:
         ["train", "all", "--data", "."],
         ["explain"],
         ["explain", "x", "--at", "-1"],
+        ["explain", "x", "--at", "nan"],
+        ["explain", "x", "--at", "1e308"],
+        ["demo", "--speed", "1e308"],
+        ["replay", "x", "--speed", "nan"],
         ["explain", "x", "--target", "joy"],
         ["calibrate", "--data", "."],
         ["report"],
@@ -205,6 +209,7 @@ def test_training_offers_every_task(capsys: Captured) -> None:
         (["train", "speech", "--out", "out"], "holds no manifest.csv; nor is there a known corpus"),
         (["train", "fusion", "--out", "out"], "fusion needs the parts that are trained first"),
         (["calibrate", "--out", "out"], "holds no manifest.csv"),
+        (["train", "face", "--out", "out", "--config", "none.toml"], "none.toml: cannot be read: No such file"),
         (["report"], "holds no manifest.csv; nor is there the validation part of a known corpus"),
     ],
 )
