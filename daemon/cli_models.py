@@ -82,9 +82,11 @@ def calibrate(model: str, data: Path, out: Path) -> None:
 
     Prints the figures before and after as one JSON object.
     """
+    from models.evaluation.progress import shown_rows
     from models.training.calibrate import calibrate
 
-    figures = calibrate(model, data, out)
+    with shown_rows() as progress:
+        figures = calibrate(model, data, out, progress)
     for sentence in (*figures["kept"], *figures["notes"]):
         click.echo(sentence, err=True)
     for name in ("accuracy", "ece", "nll"):

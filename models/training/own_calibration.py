@@ -72,6 +72,9 @@ def fit_own(before: OwnCalibration, answers: OwnAnswers) -> OwnCalibration:
         there = (answers.amount[index] > 0).numpy()
         counts = np.bincount(answers.truth[there], minlength=len(EMOTIONS))
         enough = np.flatnonzero(counts >= LEAST_OF_LABEL)
+        if not counts.any():
+            kept.append(f"{name}: temperature and biases are kept; no row shows it")
+            continue
         if len(enough) < 2 or counts[enough].sum() < LEAST_ROWS:
             kept.append(
                 f"{name}: temperature and biases are kept; {LEAST_ROWS} rows of two labels or more, each with "

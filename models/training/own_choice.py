@@ -61,7 +61,7 @@ def better_model(data: Path, runs: Path, parts: Sequence[str], progress: RowsDon
     encoders = {
         modality: (trained if PARTS[modality].name in taken else shipped).encoders[modality] for modality in PARTS
     }
-    manifest, calibration = _calibrated(AffectModel(chosen.manifest, encoders, device), data, progress)
+    manifest, calibration = calibrated_if_better(AffectModel(chosen.manifest, encoders, device), data, progress)
     if "emotion" in asked:
         fused = _fused(asked["emotion"], taken, shipped, AffectModel(manifest, encoders, device))
         compared["fused"] = {"emotion": asdict(compare([fused]))}
@@ -152,7 +152,7 @@ def _is_better(compared: Mapping[str, Mapping[str, Any]]) -> bool:
     return bool(compared) and [*compared.values()][-1]["better_in"] >= _SURE
 
 
-def _calibrated(model: AffectModel, data: Path, progress: RowsDone) -> tuple[Manifest, list[str]]:
+def calibrated_if_better(model: AffectModel, data: Path, progress: RowsDone = unseen) -> tuple[Manifest, list[str]]:
     """The manifest, calibrated where that is better, and what is to be said about it."""
     try:
         manifest, figures = calibrated(model, data, progress)

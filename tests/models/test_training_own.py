@@ -22,6 +22,9 @@ from models.data.manifest import TooFewRowsError
 from models.data.own_texts import read_own_texts
 from models.evaluation.command import evaluate
 from models.labels import EMOTIONS, RISKS
+from models.model import AffectModel
+from models.training import own_choice
+from models.training.calibrate import CROSS_VALIDATED
 from models.training.card import model_card
 from models.training.command import train
 from models.training.loop import Metrics
@@ -33,6 +36,7 @@ from models.training.own_text import make_own_text
 from models.training.speech import SpeechTraining
 from models.training.speech_windows import load_windows
 from models.training.text import TextTraining
+from tests.models.model_folders import plain_manifest
 from tests.models.test_speech_activity import vowel
 
 pytestmark = pytest.mark.unit
@@ -298,6 +302,20 @@ def test_a_part_that_became_worse_is_shown_beside_the_shipped_one_which_stays(tm
     print_comparison(own, Console(file=written, width=80))
     assert "text: not better, the shipped part stays" in written.getvalue()
     assert max(map(len, written.getvalue().splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("after", "measured", "taken"), [(0.9, CROSS_VALIDATED, True), (1.1, CROSS_VALIDATED, False)])
+def test_calibration_follows_where_it_answers_other_rows_better(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, after: float, measured: str, taken: bool
+) -> None:
+    before, fitted = plain_manifest(), plain_manifest(version="0+own")
+    losses = {"before": {"label_nll": 1.0}, "after": {"label_nll": after}}
+    figures = {"n": 42, "after_is_of": measured, "kept": ["fusion: weights are kept"], **losses}
+    monkeypatch.setattr(own_choice, "calibrated", lambda *_: (fitted, figures))
+    model = AffectModel(before, {}, torch.device("cpu"))
+    manifest, said = own_choice.calibrated_if_better(model, tmp_path)
+    assert manifest is (fitted if taken else before)
+    assert said[0].startswith("calibration: fitted to 42" if taken else "calibration: kept as it was")
 
 
 def test_the_smallest_amounts_stand_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
