@@ -248,8 +248,7 @@ def test_an_error_in_the_environment_or_in_a_flag_names_it(tmp_path: Path) -> No
         'AFFECTD__WINDOWS__SIZE_S windows.size_s: must be a number, without quotes (is "long")',
         "--set text.max_line_bytes text.max_line_bytes: must be at least 64 (is 0)",
         "AFFECTD__SINKS sinks[0]: must be a table (is 1)",
-        "--set nonsense nonsense: unknown key; known here are windows, video, text, sources, model, sinks, "
-        "delivery, privacy, http, lifecycle, log",
+        f"--set nonsense nonsense: unknown key; known here are {', '.join(Config.model_fields)}",
     ]
 
 
