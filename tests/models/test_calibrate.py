@@ -61,7 +61,7 @@ def test_a_modality_without_enough_rows_keeps_what_the_model_had_and_is_named() 
     assert after.pool == BEFORE.pool
     assert after.kept[0] == "video: temperature and biases are kept; no row shows it"
     few = fit_own(BEFORE, answers(9)).kept
-    assert any(sentence.startswith("text: ") and "(there are 9 rows; 11 are missing)" in sentence for sentence in few)
+    assert any(sentence.startswith("text: ") and "(there are 9 rows; 14 are missing)" in sentence for sentence in few)
     assert [sentence.partition(":")[0] for sentence in after.kept] == ["video", "audio", "fusion"]
 
 
