@@ -153,7 +153,8 @@ threads = 1
 def produce(sessions: Path, topics: Topics, folder: Path, speed: str) -> None:
     file = folder / "produce.toml"
     file.write_text(configuration(topics))
-    affectd("produce", sessions, "--config", file, "--speed", speed)
+    start = "2000-01-01T00:00:00Z"  # where replay starts
+    affectd("produce", sessions, "--config", file, "--speed", speed, "--start", start)
 
 
 def published(topics: Topics) -> list[dict[str, Any]]:
