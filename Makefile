@@ -4,14 +4,14 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench reproduce lock clean test-packages
+.PHONY: help run test lint format bench reproduce lock clean system-packages test-packages
 
 PYTHON ?= python3
 BIN := .venv/bin
 # PyTorch's build: cpu, which is 4 GB smaller on Linux and lies in an index of its own that pip must be told of, or cuda.
 # Empty takes cpu where pip finds it, else what the machine's usual index has.
 PYTORCH ?=
-STAMP := .venv/installed-$(shell { cat constraints.txt pyproject.toml; printf %s '$(PYTORCH)'; } | sha256sum | cut -c1-16)
+STAMP := .venv/installed-$(shell { cat constraints.txt deploy/constraints-*.txt pyproject.toml; printf %s '$(PYTORCH)'; } | sha256sum | cut -c1-16)
 # Nothing is installed but wheels whose digests are locked; what is needed was resolved when they were.
 INSTALL := $(BIN)/pip install --quiet --no-deps
 LOCKED := $(INSTALL) --only-binary :all: --require-hashes --requirement
@@ -19,6 +19,8 @@ LOCKED := $(INSTALL) --only-binary :all: --require-hashes --requirement
 torch = sed -n '/^torch==/,/[^\\]$$/{s/$(1)/$(2)/;p}' constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# OpenCV's wheel links to these; a desktop has them.
+OPENCV_PACKAGES := libgl1 libglib2.0-0
 # Real devices for the tests, without hardware: a sound server, a camera server, systemd, networks that can be cut, TLS.
 TEST_PACKAGES := libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins ffmpeg rtsp-server-perl systemd iproute2 openssl
 # A Kafka broker for the tests (KAFKA_HOME) runs on Java 17 or newer.
@@ -87,8 +89,14 @@ $(STAMP):
 	@$(BIN)/python -c 'from importlib.metadata import version as v; exit("+cpu" not in v("torch"))' || { \
 	  echo "$(LOCKED) deploy/constraints-cuda.txt"; $(LOCKED) deploy/constraints-cuda.txt; }
 	$(INSTALL) --no-build-isolation --editable .
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(MAKE) --no-print-directory system-packages
 	$(BIN)/pip check --quiet
 	@rm -f .venv/installed-* && touch $@
+
+system-packages:
+	@$(call install,$(OPENCV_PACKAGES)) || { \
+	  echo "OpenCV needs them; as root: apt-get install $(OPENCV_PACKAGES)" >&2; exit 1; }
+	@$(BIN)/python -c 'import cv2'
 
 test-packages:
 	@$(call install,$(TEST_PACKAGES)) || \

@@ -43,7 +43,7 @@ NEVER_IMPORTED_HERE = {
     "setuptools": "make's build without isolation",
 }
 # Several distributions carry this module, and an environment may hold more than one of them.
-CARRIED_BY = {"cv2": "opencv-python-headless"}
+CARRIED_BY = {"cv2": "opencv-python"}
 
 
 def declared(extra: str = "") -> dict[str, Requirement]:
