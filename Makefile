@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench reproduce lock clean system-packages test-packages
+.PHONY: help run test test-fast lint format bench reproduce lock clean system-packages test-packages
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -44,6 +44,9 @@ run: $(STAMP) ## Plays the sample session through the daemon's pipeline: out/dem
 
 test: $(STAMP) test-packages lint ## Everything that is checked: style, types and all tests
 	$(BIN)/pytest
+
+test-fast: $(STAMP) lint ## Style, types and the tests of streams and daemon, a few minutes; the models' and those with a broker are left out
+	$(BIN)/pytest tests/streams tests/daemon tests/property
 
 lint: $(STAMP) ## Style and types
 	$(BIN)/ruff check .
