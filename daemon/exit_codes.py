@@ -28,6 +28,7 @@ STATUS_BY_ERROR = {
     "models.evaluation.row_types.EvaluationError": ExitCode.BAD_DATA,
     "models.model.DeviceUnavailableError": ExitCode.UNAVAILABLE,
     "models.training.command.TrainingError": ExitCode.BAD_DATA,
+    "streams.delivery.in_hand.InHandError": ExitCode.UNAVAILABLE,
     "streams.kafka.checks.ChecksFailed": ExitCode.UNAVAILABLE,
     "streams.kafka.connection.ConnectionProblem": ExitCode.CONFIGURATION,
     "streams.kafka.faults.BrokerUnavailable": ExitCode.UNAVAILABLE,

@@ -23,7 +23,18 @@ from streams.decode import BadRecord, Limits, decode
 from streams.delivery.in_hand import InHand
 from streams.events import Unit
 from streams.origin import DEVICE, STORED
-from streams.records import Assigned, EndOfSession, Item, Modality, Progress, Record, Revoked, Silence, Unreadable
+from streams.records import (
+    Assigned,
+    Coordinates,
+    EndOfSession,
+    Item,
+    Modality,
+    Progress,
+    Record,
+    Revoked,
+    Silence,
+    Unreadable,
+)
 from streams.sessions import Sessions
 from streams.timeline import ClosedWindow
 
@@ -121,6 +132,8 @@ class Pipeline:
         """Units that wait for a suspect to be alone in the engine, or to leave it."""
         self._encoders_have = 0
         self._alone: Unit | None = None
+        self._next_alone: Coordinates | None = None
+        """The suspect that waits for the engine to be empty; nothing else is taken before it."""
         self._encoding: dict[str, dict[Unit, int]] = {}
         """By session, the units in the engine and when they were handed to it, the oldest first."""
         self._draining = False
@@ -175,7 +188,9 @@ class Pipeline:
         if self._to_encode or self._alone is not None:
             return False
         at = item.coordinates if isinstance(item, Record) else None
-        if at is not None and self._encoders_have and self._in_hand.is_suspect([at]):
+        if self._next_alone is None and at is not None and self._encoders_have and self._in_hand.is_suspect([at]):
+            self._next_alone = at
+        if self._next_alone is not None and (self._encoders_have or at != self._next_alone):
             return False
         if not isinstance(item, Record | Progress | EndOfSession):
             return True
@@ -230,6 +245,8 @@ class Pipeline:
                 self._keep(item)
 
     def _add(self, record: Record, channel: Channel) -> None:
+        if record.coordinates == self._next_alone:
+            self._next_alone = None
         if record.coordinates is None:
             self._decode(record, channel)
         elif self._in_hand.is_condemned(record.coordinates):

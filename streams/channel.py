@@ -12,7 +12,7 @@ silence is measured by the records of all sessions in it.
 """
 
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,12 +46,10 @@ LaneKey = str | int
 """A session, or a partition number."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Entry:
     put_ns: int
     item: Item
-    gone: bool = False
-    """Whether it was taken or dropped."""
 
 
 def any_item(item: Item) -> bool:
@@ -71,8 +69,8 @@ class Channel:
         self.capacity = capacity
         self._inlet = inlet
         self._lanes: FairQueue[LaneKey, _Entry] = FairQueue()
-        self._in_order: deque[_Entry] = deque()
-        """As they were put; those that are gone are removed when they come first."""
+        self._in_order: OrderedDict[_Entry, None] = OrderedDict()
+        """What waits, as it was put."""
         self._records = 0
         self._closed = False
 
@@ -91,7 +89,7 @@ class Channel:
             for key, part in _lanes_of(item):
                 entry = _Entry(now_ns, part)
                 self._lanes.put(key, entry)
-                self._in_order.append(entry)
+                self._in_order[entry] = None
             self._inlet.changed.notify_all()
 
     def close(self) -> None:
@@ -112,7 +110,7 @@ class Channel:
         if taken is None:
             return None
         entry = taken[1]
-        entry.gone = True
+        del self._in_order[entry]
         if isinstance(entry.item, Record):
             self._records -= 1
             self._inlet.telemetry.channel_wait(
@@ -130,9 +128,8 @@ class Channel:
 
     def oldest_ns(self) -> int | None:
         """When the oldest item that waits was put; None if none does."""
-        while self._in_order and self._in_order[0].gone:
-            self._in_order.popleft()
-        return self._in_order[0].put_ns if self._in_order else None
+        oldest = next(iter(self._in_order), None)
+        return oldest.put_ns if oldest is not None else None
 
     def oldest_of_ns(self, session: str) -> int | None:
         """When the oldest item of a session that waits was put; None if none does."""
@@ -149,20 +146,20 @@ class Channel:
 
     def _drop_oldest(self) -> None:
         """Takes out the oldest record; of the promises now side by side the earlier ones go, if the later say more."""
-        self.oldest_ns()  # what is gone is not looked at again
-        oldest = next(entry for entry in self._in_order if not entry.gone and isinstance(entry.item, Record))
+        oldest = next(entry for entry in self._in_order if isinstance(entry.item, Record))
         ((key, item),) = _lanes_of(oldest.item)
         lane = self._lanes.lane(key) or deque()
         before: list[_Entry] = []
         while lane[0] is not oldest:
             before.append(self._lanes.pop(key))
-        self._lanes.pop(key).gone = True
+        del self._in_order[self._lanes.pop(key)]
         self._count_dropped(item, "overrun")
         self._records -= 1
         after = [entry.item for entry in takewhile(lambda entry: isinstance(entry.item, Progress), lane)]
-        for entry in before:
-            entry.gone = any(_says_more(later, entry.item) for later in after)
-        self._lanes.put_back(key, [entry for entry in before if not entry.gone])
+        covered = [entry for entry in before if any(_says_more(later, entry.item) for later in after)]
+        for entry in covered:
+            del self._in_order[entry]
+        self._lanes.put_back(key, [entry for entry in before if entry not in covered])
 
     def _merge(self, progress: Progress) -> bool:
         """Lets a promise stand for an earlier one that no record or end separates from it."""

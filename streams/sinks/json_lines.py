@@ -113,7 +113,7 @@ class JsonLines:
         """Removes the part of a line that was written, where that can be done."""
         if self._written_bytes:
             try:
-                os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - self._written_bytes)
+                os.ftruncate(self._descriptor, os.lseek(self._descriptor, -self._written_bytes, os.SEEK_CUR))
             except OSError:
                 self._torn = True
         self._written_bytes = 0
@@ -142,7 +142,7 @@ class JsonLines:
                 return
         replaced, self._descriptor = self._descriptor, _opened(self._path, mode=stat.S_IMODE(held.st_mode))
         os.close(replaced)
-        self._torn = False
+        self._written_bytes, self._torn = 0, False
 
 
 def _opened(path: Path, flags: int = 0, mode: int = _MODE) -> int:

@@ -70,7 +70,7 @@ class PostedChat:
             self._open = False
 
     def _has_left(self) -> bool:
-        """Takes no more messages, if none waits; whether that is so."""
+        """Takes no more messages; whether none waits."""
         with self._opening:
-            self._open = len(self._posted) > 0
-            return not self._open
+            self._open = False
+            return not len(self._posted)

@@ -273,6 +273,26 @@ def test_a_suspect_is_alone_in_the_engine_and_cleared_when_it_has_left_it(tmp_pa
     in_hand.close()
 
 
+def test_a_suspect_is_taken_next_however_much_else_there_is_to_do(tmp_path: Path) -> None:
+    in_hand = left_by_deaths(tmp_path, [5])
+    with running(in_hand=in_hand, numbers=(0, 1)) as on:
+        on.channel.put(logged(1, 0.1, number=1))
+        on.channel.put(logged(2, 0.2, number=1))
+        under_way = on.engine.units.many(2)
+        on.channel.put(logged(5, 0.3))
+        for offset in range(3, 6):
+            on.channel.put(logged(offset, offset / 10, number=1))
+        on.engine.answer(Encoded(under_way[0]))
+        assert on.engine.units.nothing_more(within_s=0.3)
+        on.engine.answer(Encoded(under_way[1]))
+        suspect = on.engine.units.next()
+        assert (suspect.session, text_of(suspect)) == ("room-0", "5")
+        assert on.engine.units.nothing_more(within_s=0.3)
+        on.engine.answer(Encoded(suspect))
+        assert {unit.session for unit in on.engine.units.many(3)} == {"room-1"}
+    in_hand.close()
+
+
 def test_a_bad_record_is_counted_and_the_rest_goes_on() -> None:
     with running() as on:
         on.channel.put(Record("room", Modality.TEXT, "application/json", b"{", ns(0), ns(0)))

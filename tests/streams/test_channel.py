@@ -1,5 +1,7 @@
 import threading
+import weakref
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +73,17 @@ def test_a_session_that_is_held_back_keeps_its_items_and_its_time_and_no_others(
     assert inlet.taken_until_ns("held") == inlet.taken_until_ns() == put_ns
     assert inlet.taken_until_ns("one") == put_ns + 5_000_000_000
     assert taken(inlet) == [record(0, "held"), record(1, "held")]
+
+
+def test_what_was_taken_is_let_go_of_while_another_session_is_held_back(inlet: Inlet[str]) -> None:
+    channel = filled(inlet, Policy.BLOCK, 10, [record(0, "held")])
+    content = {"a picture"}
+    passed = weakref.ref(content)
+    channel.put(replace(record(1, "one"), payload=content))
+    del content
+    assert inlet.take(0, passes=lambda item: item != record(0, "held"))
+    assert passed() is None
+    assert taken(inlet) == [record(0, "held")]
 
 
 def logged(session: str, number: int, offset: int) -> Record:

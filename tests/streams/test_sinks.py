@@ -88,6 +88,17 @@ def test_a_line_that_a_full_disk_took_only_in_part_is_taken_back(full_after_4_ki
     assert full_after_4_kib.read_bytes() == b"a" * 3000 + b"\nc\n"
 
 
+def test_standard_output_that_is_a_file_on_a_full_disk_has_no_hole_afterwards(full_after_4_kib: Path) -> None:
+    with full_after_4_kib.open("wb", buffering=0) as out:  # as a shell opens it for `>`: not to append
+        sink = JsonLines("stdout", out.fileno())
+        sink.publish(ANY, b"a" * 3000)
+        with pytest.raises(SinkError, match="No space left on device"):
+            sink.publish(ANY, b"b" * 3000)
+        sink.publish(ANY, b"c")
+        sink.close()
+    assert full_after_4_kib.read_bytes() == b"a" * 3000 + b"\nc\n"
+
+
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 def test_a_file_that_is_made_is_for_its_owner_alone_and_one_that_was_there_keeps_its_mode(
     tmp_path: Path, umask: int
@@ -166,6 +177,19 @@ def test_a_full_pipe_holds_back_and_blocks_nobody(pipe: Path) -> None:
     with pytest.raises(SinkError, match="predictions were not taken before the end"):
         sink.close()
     os.close(reader)
+
+
+def test_a_line_that_a_pipe_took_in_part_is_whole_in_what_takes_its_place(pipe: Path) -> None:
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    sink = JsonLines.file(pipe)
+    sink.publish(ANY, b"a" * 200_000)
+    assert not sink.flush(0.0)
+    pipe.unlink()
+    sink.publish(ANY, b"b")
+    assert sink.flush(0.0)
+    sink.close()
+    os.close(reader)
+    assert pipe.read_bytes() == b"a" * 200_000 + b"\nb\n"
 
 
 def test_a_reader_that_leaves_is_told_once_or_every_line_is_refused(pipe: Path) -> None:

@@ -559,6 +559,22 @@ def test_what_was_accepted_is_handed_on_even_when_stopped() -> None:
     assert [item.payload for item in items if isinstance(item, Record)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
+def test_nothing_is_accepted_any_more_once_stopped_so_that_a_flood_does_not_keep_it_from_ending() -> None:
+    chat = PostedChat(SystemClock(), NullTelemetry())
+    chat.open()
+    assert chat.offer(posted("in time"))
+    handed_on: list[Item] = []
+
+    def posts_again(item: Item) -> None:
+        handed_on.append(item)
+        chat.offer(posted("too late"))
+
+    stopped = threading.Event()
+    stopped.set()
+    chat.read(posts_again, stopped)
+    assert [item.payload for item in handed_on if isinstance(item, Record)] == [b"in time"]
+
+
 def test_nothing_is_accepted_that_nobody_would_hand_on_before_it_opens_or_after_it_has_left() -> None:
     chat = PostedChat(SystemClock(), NullTelemetry())
     assert not chat.offer(posted("too early"))
