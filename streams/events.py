@@ -71,7 +71,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class SoundPieces:
-    """The sounds that overlap one segment of the timeline, in event-time order, each with its start time."""
+    """The sounds of one segment of the timeline, as they were recorded, each with where it was laid to start."""
 
     pieces: tuple[tuple[int, Sound], ...]
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from streams.clock import NS_PER_S
 from streams.content_type import BadContentType, ContentType, parse
-from streams.continuity import lay
 from streams.events import Sound, SoundPieces
 from streams.mixing import mono
 
@@ -70,13 +69,13 @@ def decode(content_type: str, payload: bytes, max_samples: int, max_s: float) ->
 def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float32]:
     """One segment as samples (n,) float32 mono at RATE_HZ, silent where nothing was received.
 
-    Pieces of one rate and as many channels are laid end to end where their times agree to within jitter
-    (`streams.continuity`), and resampled as one.
+    Pieces lie where they were laid (`streams.continuity`), later ones over earlier ones; those of one rate and as many
+    channels are resampled as one.
     """
     segment = np.zeros(round((end_ns - start_ns) * RATE_HZ / NS_PER_S), np.float32)
     runs: dict[tuple[int, ...], NDArray[np.float32]] = {}
     cursors: dict[tuple[int, ...], int] = {}
-    for time_ns, (_, sound) in zip(lay(pieces.pieces).starts_ns, pieces.pieces, strict=True):
+    for time_ns, sound in pieces.pieces:
         length = round((end_ns - start_ns) * sound.rate_hz / NS_PER_S)
         form = sound.rate_hz, *sound.samples.shape[1:]
         if form not in runs and len(runs) == _MOST_FORMS:

@@ -212,6 +212,18 @@ def test_sound_that_was_lost_stays_missing_and_shows_how_broken_it_is() -> None:
         assert unit.unbroken_s == pytest.approx(0.02)
 
 
+def test_sound_is_heard_where_it_was_laid_between_losses_too() -> None:
+    arrived = RANDOM.random(1_000) > 0.1
+    events = stamped(frames(), lambda at, right_ns: right_ns + JITTER_NS[at])
+    for unit in segments(event for at, event in enumerate(events) if arrived[at]):
+        assert isinstance(unit.payload, SoundPieces)
+        laid = np.zeros(2 * RATE_HZ, bool)
+        for start_ns, piece in unit.payload.pieces:
+            first = round((start_ns - unit.start_ns) * RATE_HZ / NS_PER_S)
+            laid[max(0, first) : max(0, first + len(piece.samples))] = True
+        assert np.count_nonzero((heard(unit) != 0) != laid) <= len(unit.payload.pieces)  # samples of silence, rounding
+
+
 def test_two_sounds_sent_as_one_lie_where_their_stamps_say_and_are_counted() -> None:
     counts = Faults()
     voices = [(event, event.payload) for event in frames() if isinstance(event.payload, Sound)]

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from streams.continuity import lay
 from streams.events import Sound, SoundPieces
 from streams.sound import RATE_HZ, BadSound, decode, render
 from tests.streams.making import ns
@@ -162,7 +163,9 @@ def test_sound_that_cannot_be_used_is_refused_with_its_reason(content_type: str,
 
 
 def rendered(*pieces: tuple[float, NDArray[np.float32]], rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
-    return render(SoundPieces(tuple((ns(at_s), Sound(samples, rate_hz)) for at_s, samples in pieces)), ns(0), ns(1))
+    sounds = [(ns(at_s), Sound(samples, rate_hz)) for at_s, samples in pieces]
+    laid = zip(lay(sounds).starts_ns, (sound for _, sound in sounds), strict=True)
+    return render(SoundPieces(tuple(laid)), ns(0), ns(1))
 
 
 def same(samples: NDArray[np.float32]) -> Any:
