@@ -1,7 +1,8 @@
 """How long a drain may take.
 
 Asked to stop, a service has `lifecycle.drain_timeout_s`: whoever asked waits. Where the input has ended by itself,
-nobody waits: what has been read is finished, however long that takes, while there is progress.
+nobody waits: what has been read is finished, however long that takes, while there is progress. That a sink is blocked,
+as by the reader of a pipe who pauses, is no lack of it: the sink goes on by itself.
 """
 
 import threading
@@ -24,12 +25,15 @@ class DrainDeadline:
         self._progress: Hashable = None
         self._progressed_ns = clock.monotonic_ns()
 
-    def left_s(self, progress: Hashable = None) -> float:
-        """Seconds left, 0 when it has passed; `progress` is anything that changes as work is done."""
+    def left_s(self, progress: Hashable = None, blocked: bool = False) -> float:
+        """Seconds left, 0 when it has passed.
+
+        progress: anything that changes as work is done. blocked: whether a sink delivers nothing now.
+        """
         now_ns = self._clock.monotonic_ns()
         if self._hurry.is_set():
             self._hurried_ns = now_ns if self._hurried_ns is None else self._hurried_ns
             return max(0.0, self._timeout_s - (now_ns - self._hurried_ns) / NS_PER_S)
-        if progress != self._progress:
+        if blocked or progress != self._progress:
             self._progress, self._progressed_ns = progress, now_ns
         return max(0.0, _STALLED_S - (now_ns - self._progressed_ns) / NS_PER_S)

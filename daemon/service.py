@@ -270,8 +270,8 @@ class Service:
         for channel in self._channels:
             channel.close()
         scoring.drain()
-        while not self._abandoned and not scoring.drained(min(_WATCH_S, deadline.left_s(self._progress(scoring)))):
-            if scoring.broken or deadline.left_s(self._progress(scoring)) == 0:
+        while not self._abandoned and not scoring.drained(min(_WATCH_S, self._left_s(deadline, scoring))):
+            if scoring.broken or self._left_s(deadline, scoring) == 0:
                 log.error("not everything was published before the drain ended", under_way=scoring.under_way)
                 return False
             if self.live().ok:
@@ -288,8 +288,9 @@ class Service:
     def _logs(self) -> list[KafkaSource]:
         return [runner.source for runner in self._runners if isinstance(runner.source, KafkaSource)]
 
-    def _progress(self, scoring: "Scoring") -> tuple[int, ...]:
-        return (self._published_predictions, scoring.under_way, *(channel.depth() for channel in self._channels))
+    def _left_s(self, deadline: DrainDeadline, scoring: "Scoring") -> float:
+        depths = (channel.depth() for channel in self._channels)
+        return deadline.left_s((self._published_predictions, scoring.under_way, *depths), bool(scoring.blocked))
 
     def _exit_status(self, scoring: "Scoring", drained: bool) -> int:
         if scoring.broken:

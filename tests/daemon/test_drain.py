@@ -32,6 +32,16 @@ def test_where_nobody_asked_it_goes_on_for_hours_while_there_is_progress() -> No
     assert deadline.left_s(999) == 0
 
 
+def test_where_nobody_asked_a_reader_may_pause_as_long_as_he_likes() -> None:
+    clock, hurry = ManualClock(), threading.Event()
+    deadline = DrainDeadline(clock, 20.0, hurry)
+    for _ in range(100):
+        assert deadline.left_s(1, blocked=True) == 60
+        clock.advance(55)
+    hurry.set()
+    assert deadline.left_s(1, blocked=True) == 20
+
+
 def test_one_that_is_asked_to_hurry_later_has_the_timeout_from_then_on() -> None:
     clock, hurry = ManualClock(), threading.Event()
     deadline = DrainDeadline(clock, 20.0, hurry)

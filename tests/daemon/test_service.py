@@ -358,6 +358,19 @@ def test_input_that_has_ended_is_scored_to_its_end_however_long_the_drain_timeou
     assert (daemon.run(), len(sink.predictions)) == (ExitCode.OK, 7)
 
 
+def test_input_that_has_ended_waits_for_a_reader_who_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.drain._STALLED_S", 1.0)
+    monkeypatch.setattr("daemon.blockage._SILENT_NS", 0)
+    sink, asked = Kept(), iter(range(6))
+
+    def pauses(kept: Kept, timeout_s: float) -> bool:
+        return threading.Event().wait(timeout_s) or next(asked, None) is None
+
+    monkeypatch.setattr(Kept, "flush", pauses)
+    assert service(at_once(InMemory(chat())), sink).run() == ExitCode.OK
+    assert len(sink.predictions) == 7
+
+
 def test_a_device_that_computes_nothing_any_more_ends_it_and_the_exit_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("the device is gone")
