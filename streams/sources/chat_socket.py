@@ -12,6 +12,7 @@ import selectors
 import socket
 import stat
 import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -75,10 +76,9 @@ class SocketChat:
         try:
             while not stop.is_set():
                 self._serve(selector, _LOOK_S, stop)
-                self._resume(selector)
+                self._resume(selector, [client for client in self._held_back if not self._lines.is_full(client)])
                 self._follow(selector)
-            for _ in range(_LAST_LOOKS):  # clients that connected before it was stopped, and what all had sent
-                self._serve(selector, 0.0, stop)
+            self._read_what_is_left(selector, stop)
         finally:
             self._lines.close()
             handing_on.join()
@@ -93,11 +93,17 @@ class SocketChat:
                 for progress in self._lines.silence():
                     emit(progress)
 
-    def _resume(self, selector: selectors.BaseSelector) -> None:
-        """Reads again from clients whose lines were taken."""
-        for client in [client for client in self._held_back if not self._lines.is_full(client)]:
+    def _resume(self, selector: selectors.BaseSelector, clients: Iterable[socket.socket]) -> None:
+        """Reads again from clients that were held back."""
+        for client in clients:
             self._held_back.remove(client)
             selector.register(client, selectors.EVENT_READ)
+
+    def _read_what_is_left(self, selector: selectors.BaseSelector, stop: threading.Event) -> None:
+        """Of clients that connected before it was stopped, all that they had sent, however much waits already."""
+        self._resume(selector, list(self._held_back))
+        for _ in range(_LAST_LOOKS):
+            self._serve(selector, 0.0, stop)
 
     def close(self) -> None:
         for client in list(self._clients):
@@ -132,7 +138,7 @@ class SocketChat:
     def _serve(self, selector: selectors.BaseSelector, wait_s: float, stop: threading.Event) -> None:
         for key, _ in selector.select(wait_s):
             if key.fileobj is not self._server:
-                self._receive(key.fileobj, selector)  # type: ignore[arg-type]  # only sockets are registered
+                self._receive(key.fileobj, selector, stop)  # type: ignore[arg-type]  # only sockets are registered
             elif not self._accept(self._server, selector):
                 self._clock.wait(stop, TICK_S)  # the selector would report the same client again at once
 
@@ -152,7 +158,7 @@ class SocketChat:
         selector.register(client, selectors.EVENT_READ)
         return True
 
-    def _receive(self, client: socket.socket, selector: selectors.BaseSelector) -> None:
+    def _receive(self, client: socket.socket, selector: selectors.BaseSelector, stop: threading.Event) -> None:
         try:
             data = client.recv(_CHUNK_BYTES)
         except BlockingIOError:
@@ -164,7 +170,7 @@ class SocketChat:
             self._lines.put(client, partial(ChatReceiver.received, line=line))
         if not data:
             self._leave(client)
-        elif self._lines.is_full(client):
+        elif self._lines.is_full(client) and not stop.is_set():
             self._held_back.add(client)
             selector.unregister(client)
 

@@ -383,17 +383,18 @@ def test_a_unix_socket_whose_name_another_service_took_is_broken_and_left_to_it(
     other.close()
 
 
-def test_what_was_sent_before_it_is_stopped_is_still_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines", [1, 5_000], ids=["one", "more than may wait otherwise"])
+def test_what_was_sent_before_it_is_stopped_is_still_read(tmp_path: Path, lines: int) -> None:
     path = tmp_path / "chat.sock"
     source, stop, items = socket_chat(f"unix:{path}"), threading.Event(), list[Item]()
     source.open()
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
-        client.sendall(b"one last line\n")
+        client.sendall(b"one last line\n" * lines)
         stop.set()
         source.read(items.append, stop)
     source.close()
-    assert [item.payload for item in items if isinstance(item, Record)] == [b"one last line"]
+    assert [item.payload for item in items if isinstance(item, Record)] == [b"one last line"] * lines
 
 
 def test_a_unix_socket_that_is_in_use_is_left_to_its_owner(tmp_path: Path) -> None:
