@@ -4,10 +4,11 @@ Results go to stdout, everything for people to stderr. What a command needs is i
 seconds to import and `--help` should not.
 """
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from daemon import logs
 from daemon.cli_explain import explain
 from daemon.cli_kafka import dead_letters, produce
 from daemon.cli_models import calibrate, evaluate, report, train
-from daemon.cli_options import Moment, Speed, configured, load_configured, load_configured_to_run
+from daemon.cli_options import SPEED_HELP, Moment, Speed, configured, load_configured, load_configured_to_run
 from daemon.config import Config
 from daemon.config.reference import effective
 from daemon.config.source import load, load_to_run
@@ -64,8 +65,15 @@ def run(file: Path | None, settings: tuple[str, ...]) -> int:
 
 
 @cli.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("out/demo"), show_default=True, metavar="DIR")
-@click.option("--speed", type=Speed(), default=1.0, show_default=True, help="Times real time.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out/demo"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder of the predictions and the picture.",
+)
+@click.option("--speed", type=Speed(), default=1.0, show_default=True, metavar="N|max", help=SPEED_HELP)
 def demo(out: Path, speed: float | None) -> int:
     """Plays the sample session, and draws what was found."""
     from daemon.demo import demo
@@ -76,7 +84,7 @@ def demo(out: Path, speed: float | None) -> int:
 @cli.command()
 @configured
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@click.option("--speed", type=Speed(), default="max", show_default=True, help="Times real time.")
+@click.option("--speed", type=Speed(), default="max", show_default=True, metavar="N|max", help=SPEED_HELP)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Predictions (JSON lines); else stdout.")
 @click.option(
     "--start", "start_ns", type=Moment(), default="2000-01-01T00:00:00Z", show_default=True, help="First event time."
@@ -164,7 +172,12 @@ def devices() -> int:
 @cli.command()
 @click.argument("names", nargs=-1, type=click.Choice(_BENCHMARKS))
 @click.option(
-    "--bootstrap-servers", "server", envvar="AFFECTD_TEST_KAFKA", metavar="HOST:PORT", help="The Kafka of ingest."
+    "--bootstrap-servers",
+    "server",
+    envvar="AFFECTD_TEST_KAFKA",
+    show_envvar=True,
+    metavar="HOST:PORT",
+    help="The Kafka of ingest.",
 )
 def bench(names: tuple[str, ...], server: str | None) -> None:
     """Measures speed (JSON on stdout, a table on stderr).
@@ -204,12 +217,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return int(status or ExitCode.OK)
     except click.ClickException as error:
-        error.show()
+        with _told():
+            error.show()
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED_STATUS
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains as it exits
+        _discard(1)
         return _SIGPIPE_STATUS
     except Exception as error:
         return _explain(missing_extra(error) or error)
@@ -217,9 +231,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> ExitCode:
     code = exit_code(error)
-    if code is ExitCode.BUG:
-        click.echo(f"affectd: a bug: {disclosed(error)} (log.level=debug shows the way to it)", err=True)
-        log.debug("bug", exc_info=error)
-    else:
-        click.echo(disclosed(error), err=True)
+    with _told():
+        if code is ExitCode.BUG:
+            click.echo(f"affectd: a bug: {disclosed(error)} (log.level=debug shows the way to it)", err=True)
+            log.debug("bug", exc_info=error)
+        else:
+            click.echo(disclosed(error), err=True)
     return code
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Where what is told on stderr cannot be written, the exit status still says what happened."""
+    try:
+        yield
+    except OSError:  # the disk is full, or its reader has left
+        _discard(2)
+
+
+def _discard(descriptor: int) -> None:
+    """Sends what is still written there to nowhere, or the interpreter complains as it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from daemon.cli_options import Moment, Speed, configured, load_configured
+from daemon.cli_options import SPEED_HELP, Moment, Speed, configured, load_configured
 from daemon.config import Config
 
 if TYPE_CHECKING:
@@ -51,9 +51,13 @@ def _on_a_cluster(command: Command) -> Command:
 def _pick(command: Command) -> Command:
     """Adds the ways to say which letters are meant."""
     for option in (
-        click.option("--offset", "places", type=_Place(), multiple=True, help="Of the letter; may be repeated."),
-        click.option("--since", "since_ns", type=Moment(), help="First seen at this time or later."),
-        click.option("--reason", "reasons", multiple=True, metavar="REASON", help="May be repeated."),
+        click.option(
+            "--offset", "places", type=_Place(), multiple=True, help="Only the letter that lies there; may be repeated."
+        ),
+        click.option("--since", "since_ns", type=Moment(), help="Only those first seen at this time or later."),
+        click.option(
+            "--reason", "reasons", multiple=True, metavar="REASON", help="Only those of this reason; may be repeated."
+        ),
     ):
         command = option(command)
     return command
@@ -71,7 +75,7 @@ def _load(file: Path | None, settings: tuple[str, ...], server: str | None) -> C
 @_on_a_cluster
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("--session", metavar="ID", help="Names the session, where there is only one.")
-@click.option("--speed", type=Speed(), default="max", show_default=True, help="Times real time.")
+@click.option("--speed", type=Speed(), default="max", show_default=True, metavar="N|max", help=SPEED_HELP)
 @click.option("--start", "start_ns", type=Moment(), show_default="now", help="First event time.")
 @click.option(
     "--pictures",

@@ -10,7 +10,13 @@ from daemon.cli_figures import print_comparison, print_figures
 
 _TASKS = ("face", "speech", "text", "fusion", "all")  # those of models.training.command, which takes seconds to import
 
-_model = click.option("--model", default="default", show_default=True, metavar="DIR|default")
+_model = click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    metavar="DIR|default",
+    help="A model folder; default is the shipped one.",
+)
 _data = click.option(
     "--data", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data."
 )
@@ -18,9 +24,13 @@ _data = click.option(
 
 @click.command()
 @_model
-@click.option("--corpus", required=True, metavar="NAME")
+@click.option(
+    "--corpus", required=True, metavar="NAME", help="Such as ferplus; manifest is your own; another name shows all."
+)
 @_data
-@click.option("--split", required=True, metavar="SPLIT")
+@click.option(
+    "--split", required=True, metavar="SPLIT", help="Which rows: train, valid, test or all, as far as it has them."
+)
 @click.option("--task", metavar="NAME", help="For corpora that have several.")
 @click.option("--drop", type=click.Choice(["video", "audio", "text"]), help="Leaves one modality out.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -47,7 +57,11 @@ def evaluate(
 @_data
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="What is changed of a training (TOML).")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Goes on with what is there."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of what is made; goes on there.",
 )
 def train(task: str, data: Path, config: Path | None, out: Path) -> None:
     """Trains a part of the model, or all of it, on known corpora or a manifest of your own.
@@ -98,7 +112,14 @@ def calibrate(model: str, data: Path, out: Path) -> None:
 @click.command()
 @_model
 @_data
-@click.option("--out", type=click.Path(path_type=Path), default=Path("out/report"), show_default=True, metavar="DIR")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out/report"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder of the page.",
+)
 @click.option(
     "--rows", type=click.IntRange(min=1), default=2000, show_default=True, help="Most rows of a corpus, at random."
 )

@@ -16,6 +16,7 @@ from streams import rfc3339
 
 log = structlog.get_logger(__name__)
 
+SPEED_HELP = "Times real time; max is as fast as it goes."
 _MOST_SECONDS = 1e9  # some thirty years
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -73,7 +74,11 @@ def configured(command: Command) -> Command:
         help="Overrides one key (sources.0.name of a list); may be repeated.",
     )(command)
     return click.option(
-        "--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Configuration file (TOML)."
+        "--config",
+        "file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Configuration file (TOML); else the defaults.",
     )(command)
 
 

@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 _MOST_SHARE = 0.5  # of what may be under way is one session's, so that another that comes is served at once
 _MOST_DELAY_NS = NS_PER_S  # in the engine: a quarter of the usual window; a batch of everything takes half of it
 _TICK_NS = 100 * NS_PER_MS  # a tenth of the usual step: what idleness adds to a window's delay
+_TICK_REST = 4  # times what a tick took: with very many sessions most of the time is still for items
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Pipeline:
         """By session, the units in the engine and when they were handed to it, the oldest first."""
         self._draining = False
         self._drained = False
-        self._ticked_ns = 0
+        self._tick_due_ns = 0
         self._thread = threading.Thread(target=self._run, name="timeline", daemon=True)
         self.state = sessions.state()
         self._metrics.watch_channel("engine", lambda: self._under_way)
@@ -295,14 +296,15 @@ class Pipeline:
 
     def _pass_time(self) -> None:
         now_ns = self._clock.monotonic_ns()
-        if now_ns - self._ticked_ns < _TICK_NS:
+        if now_ns < self._tick_due_ns:
             return
-        self._ticked_ns = now_ns
         self._encode(self._sessions.tick())
         self._score(self._sessions.take_ready())
         for session in self._sessions.take_over():
             self._engine.forget(session)
         self.state = self._sessions.state()
+        took_ns = self._clock.monotonic_ns() - now_ns
+        self._tick_due_ns = now_ns + max(_TICK_NS, took_ns + _TICK_REST * took_ns)
 
     def _encode(self, units: Iterable[Unit]) -> None:
         for unit in units:

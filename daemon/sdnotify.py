@@ -12,6 +12,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
+_MOST_DIGITS = 20  # of a 64-bit number
+
 
 class ServiceNotifier:
     """Owned by the main thread; no lock."""
@@ -29,7 +31,8 @@ class ServiceNotifier:
         """What systemd says in NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
         watchdog_us = environ.get("WATCHDOG_USEC", "")
         meant = environ.get("WATCHDOG_PID", "") in ("", str(pid or os.getpid()))
-        watching = meant and watchdog_us.isdigit() and int(watchdog_us) > 0
+        number = watchdog_us.isascii() and watchdog_us.isdigit() and len(watchdog_us) <= _MOST_DIGITS
+        watching = meant and number and int(watchdog_us) > 0
         return cls(environ.get("NOTIFY_SOCKET", ""), int(watchdog_us) / 1e6 if watching else None)
 
     def ready(self, status: str) -> None:

@@ -5,8 +5,11 @@ one frame covers the next.
 Rule: frames that follow one another are laid end to end. A run of them lies where its first stamp says, unless that is
 out of line with the other stamps of the run. A new run begins at a gap, where all stamps from there on are ahead of the
 frames by more than jitter, and at an overlap, where all stay behind by much more. A frame that came before, with the
-same stamp and content, lies where it lay.
-Left out: telling apart two sounds that are sent as one. More sound than its stamps have time for is laid by its stamps.
+same stamp and content, lies where it lay. A sound may change its rate or number of channels as it goes on, frame by
+frame if it must: all its frames are one run. Where there is more sound than the stamps have time for, each rate and
+number of channels is a sound of its own.
+Left out: telling apart two sounds of one form that are sent as one. More sound than its stamps have time for is laid by
+its stamps.
 """
 
 from bisect import insort
@@ -37,14 +40,15 @@ class Laid:
 
 
 def lay(pieces: Sequence[Piece]) -> Laid:
-    """Lays pieces that are in the order in which they were recorded; each rate and number of channels by itself."""
+    """Lays pieces that are in the order in which they were recorded."""
     laid = Laid([time_ns for time_ns, _ in pieces], {})
     alike: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for at, (_, sound) in enumerate(pieces):
         alike[sound.rate_hz, *sound.samples.shape[1:]].append(at)
-    for form, places in alike.items():
+    together = len(alike) > 1 and _surplus_ns(pieces) <= _OVERLAP_NS
+    for places in [list(range(len(pieces)))] if together else alike.values():
         if len(places) > 1:
-            _lay_alike(pieces, places, form[0], laid)
+            _lay_run(pieces, places, laid)
     return laid
 
 
@@ -53,16 +57,27 @@ def duration_ns(sound: Sound) -> int:
     return len(sound.samples) * NS_PER_S // sound.rate_hz
 
 
-def _lay_alike(pieces: Sequence[Piece], places: list[int], rate_hz: int, laid: Laid) -> None:
+def _duration_ps(sound: Sound) -> int:
+    """The same in picoseconds, of which thousands can be added up."""
+    return len(sound.samples) * NS_PER_S * 1000 // sound.rate_hz
+
+
+def _surplus_ns(pieces: Sequence[Piece]) -> int:
+    """How much more sound there is than the stamps have time for, below 0 where they have more."""
+    stamps_ns = [time_ns for time_ns, _ in pieces]
+    before_last_ns = sum(duration_ns(sound) for _, sound in pieces[:-1])
+    return before_last_ns - (max(stamps_ns) - min(stamps_ns))
+
+
+def _lay_run(pieces: Sequence[Piece], places: list[int], laid: Laid) -> None:
     twins = _twins(pieces, places)
     for twin in twins:
         laid.faults[twin] = "repeat"
     places = [at for at in places if at not in twins]
-    samples = accumulate((len(pieces[at][1].samples) for at in places), initial=0)
-    counted_ns = [before * NS_PER_S // rate_hz for before in samples]
+    exact_ps = accumulate((_duration_ps(pieces[at][1]) for at in places), initial=0)
+    counted_ns = [before_ps // 1000 for before_ps in exact_ps]
     off_ns = [pieces[at][0] - before_ns for at, before_ns in zip(places, counted_ns, strict=False)]
-    stamps_ns = [pieces[at][0] for at in places]
-    if counted_ns[-1] - (max(stamps_ns) - min(stamps_ns)) > duration_ns(pieces[places[-1]][1]) + _MOST_SURPLUS_NS:
+    if _surplus_ns([pieces[at] for at in places]) > _MOST_SURPLUS_NS:
         ends_ns = accumulate((pieces[at][0] + duration_ns(pieces[at][1]) for at in places), max)
         later = zip(places[1:], ends_ns, strict=False)
         laid.faults.update({at: "overlap" for at, end_ns in later if pieces[at][0] < end_ns})

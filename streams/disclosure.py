@@ -12,19 +12,23 @@ from pathlib import Path
 _OURS = ("daemon", "streams", "models")
 _ROOT = Path(__file__).parents[1]
 _LOGIN = re.compile(r"(?<=://)[^\s'\"<>]*@")  # to the last @, since a password may hold one, and slashes
-_QUERY = re.compile(r"(?<=://)([^\s'\"<>?#]*)[?#][^\s'\"<>]+")  # tokens stand there
+_QUERY = re.compile(r"(?<=://)([^\s'\"<>?#;]*)[?#;][^\s'\"<>]+")  # tokens stand there
+_BARE_LOGIN = re.compile(
+    r"[^\s'\"<>:=\[(/]+:(?!/)[^\s'\"<>]+@"
+)  # of an address without a scheme, or with a mistaken one
 _ADDRESS_LOGIN = re.compile(r"(?<=://).*@", re.DOTALL)
-_ADDRESS_QUERY = re.compile(r"(?<=://)([^?#]*)[?#].*", re.DOTALL)
+_ADDRESS_QUERY = re.compile(r"(?<=://)([^?#;]*)[?#;].*", re.DOTALL)
 
 
 def masked(text: str) -> str:
     """`text` with the log-in and the query of every address in it left out: `rtsp://...@camera/1?...`."""
-    return _QUERY.sub(r"\1?...", _LOGIN.sub("...@", text))
+    return _QUERY.sub(r"\1?...", _LOGIN.sub("...@", _BARE_LOGIN.sub("...@", text)))
 
 
 def masked_address(address: str) -> str:
     """As `masked`, of what is one address as a whole, so that a password with spaces or quotes is left out too."""
-    return _ADDRESS_QUERY.sub(r"\1?...", _ADDRESS_LOGIN.sub("...@", address))
+    without = _ADDRESS_LOGIN.sub("...@", address)
+    return _ADDRESS_QUERY.sub(r"\1?...", without if "://" in address else _BARE_LOGIN.sub("...@", without))
 
 
 def disclosed(error: BaseException) -> str:

@@ -2,7 +2,8 @@
 
 A repeat (the same number at the same event time) is left out, since a producer that is not sure whether its record
 arrived sends it again. A number that skips some counts them as missing, even if they come later. Numbers that fall by
-far begin anew, or wrap: nothing is missing then, and what still comes of the numbers before it is no gap.
+far begin anew, or wrap: nothing is missing then, and what still comes of the numbers before it is no gap. So do numbers
+that leap: no outage loses a million records, and one wild number would be all that the counter ever showed.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from streams.records import Modality
 from streams.telemetry import Telemetry
 
 _FAR = 1000  # records: more than disorder moves one
+_LEAP = 1_000_000  # records: at 50 a second more than five hours
 
 
 class SequenceCheck:
@@ -40,7 +42,7 @@ class SequenceCheck:
         return self._last_before is not None and abs(number - self._last_before) < _FAR < number - (self._last or 0)
 
     def _go_on(self, modality: Modality, number: int, telemetry: Telemetry) -> None:
-        if self._last is not None and number < self._last - _FAR:
+        if self._last is not None and not -_FAR <= number - self._last <= _LEAP:
             self._last_before, self._last = self._last, number
             return
         if self._last is not None and number > self._last + 1:

@@ -12,6 +12,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from streams import riff
 from streams.clock import NS_PER_S
 from streams.content_type import BadContentType, ContentType, parse
 from streams.events import Sound, SoundPieces
@@ -34,7 +35,6 @@ _BYTE_ORDERS = {"little-endian": "<i2", "big-endian": ">i2"}
 _FULL_SCALE = np.float32(32_768)  # of int16
 _MOST_FORMS = 8  # of pieces of one segment, each of which is resampled on its own: one stream has one, two at a change
 _RATES_HZ = range(4_000, 384_001)
-_UNKNOWN_BYTES = 0x7FFF_F000  # SoX promises this where it writes into a pipe, ffmpeg twice as much
 
 
 class BadSound(Exception):
@@ -127,16 +127,16 @@ def _check_length(frames: int, rate_hz: int, max_s: float) -> None:
 def _decode_container(stated: ContentType, payload: bytes, max_samples: int, max_s: float) -> Sound:
     if not payload:
         raise BadSound("empty", "sound of 0 bytes")
-    if payload.startswith(b"RIFF") and _is_cut_short(payload):
+    if riff.missing_bytes(payload[: riff.HEADER_BYTES], len(payload)) > 1:  # a byte of padding may lack
         raise BadSound("corrupt", f"{stated.kind} is cut short: it has {len(payload)} bytes and promises more")
     try:
-        with soundfile.SoundFile(io.BytesIO(payload)) as file:
+        with soundfile.SoundFile(io.BytesIO(riff.with_samples(payload))) as file:
             _check_stated(stated, file)
             rate_hz = file.samplerate
             if file.frames * file.channels > max_samples:  # as its header has it, which may lie
                 raise BadSound("oversized", f"{file.frames} samples a channel; the limit is {max_samples} in all")
             _check_length(file.frames, rate_hz, max_s)
-            samples = file.read(dtype="float32", always_2d=True)
+            samples = file.read(file.frames, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise BadSound("corrupt", f"{stated.kind} cannot be decoded: {error.error_string}") from error
     if rate_hz not in _RATES_HZ:
@@ -159,9 +159,3 @@ def _check_stated(stated: ContentType, file: soundfile.SoundFile) -> None:
     for name, holds in (("rate", file.samplerate), ("channels", file.channels)):
         if stated.whole(name, holds) != holds:
             raise BadSound("content_type", f"parameter {name}={stated.parameters[name]} of a file that has {holds}")
-
-
-def _is_cut_short(riff: bytes) -> bool:
-    """Whether a RIFF file holds less than it promises, which libsndfile would not say; a byte of padding may lack."""
-    promised = int.from_bytes(riff[4:8], "little")
-    return promised < _UNKNOWN_BYTES and len(riff) < promised + 7

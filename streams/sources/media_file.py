@@ -20,6 +20,7 @@ import av.error
 import av.video.frame
 import structlog
 
+from streams import riff
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.frames import with_pixel_shape
 from streams.sources.base import SourceError
@@ -239,12 +240,8 @@ def _is_discontinuous(container: av.container.InputContainer) -> bool:
 
 
 def _riff_bytes_missing(path: Path) -> int:
-    """What a WAV or AVI file lacks of the size in its header (which FFmpeg passes over); 0 for any other file."""
     with path.open("rb") as file:
-        form, size = file.read(4), int.from_bytes(file.read(4), "little")
-    if form != b"RIFF" or size in (0, 2**32 - 1):  # the two ways a live writer says that it does not know
-        return 0
-    return max(0, 8 + size - path.stat().st_size)
+        return riff.missing_bytes(file.read(riff.HEADER_BYTES), path.stat().st_size)
 
 
 def _form(frame: av.audio.frame.AudioFrame) -> tuple[str, str, int]:

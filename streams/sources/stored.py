@@ -6,7 +6,7 @@ claim the same session are refused at once, since their records could not be tol
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,30 +59,34 @@ def _expanded(path: Path) -> list[Path]:
 
 
 def _is_session(path: Path) -> bool:
+    if path.name.startswith("."):  # hidden, such as what macOS lays beside each file of a foreign disk
+        return False
     if path.is_dir():
         return is_recording(path)
-    return path.name.endswith(CHAT_SUFFIX) or path.suffix.lower() in MEDIA_SUFFIXES
+    return _is_chat(path) or path.suffix.lower() in MEDIA_SUFFIXES
+
+
+def _is_chat(path: Path) -> bool:
+    return path.name.lower().endswith(CHAT_SUFFIX)
 
 
 def _session(path: Path, options: StoredOptions) -> tuple[StoredSession, Path]:
     """The session of one path, and the path it is known by."""
     if path.is_dir():
         return RecordedSession(path, options.telemetry), path
-    if path.name.endswith(CHAT_SUFFIX):
-        name, media, chat = path.name.removesuffix(CHAT_SUFFIX), _media_beside(path), path
+    if _is_chat(path):
+        name = path.name[: -len(CHAT_SUFFIX)]
+        media, chat = _beside(path, name, sorted(MEDIA_SUFFIXES)), path
     elif path.suffix.lower() == ".jsonl":
         name, media, chat = path.stem, None, path
     else:
-        name, media, chat = path.stem, path, path.with_name(path.stem + CHAT_SUFFIX)
-        if not chat.exists():
-            chat = None
+        name, media, chat = path.stem, path, _beside(path, path.stem, [CHAT_SUFFIX])
     name = os.fsencode(name).decode("utf-8", "replace")  # file names may hold any bytes, sessions are text
     session = MediaSession(name, media, chat, options.start_ns, options.sample_hz, options.telemetry)
     return session, media or path
 
 
-def _media_beside(chat: Path) -> Path | None:
-    """The media file that `chat` lies beside, if there is one."""
-    name = chat.name.removesuffix(CHAT_SUFFIX)
-    beside = [chat.with_name(name + suffix) for suffix in sorted(MEDIA_SUFFIXES)]
-    return next((path for path in beside if path.exists()), None)
+def _beside(path: Path, name: str, suffixes: Sequence[str]) -> Path | None:
+    """The file NAME with one of the suffixes, in small letters or capitals, beside `path`; None if there is none."""
+    beside = (path.with_name(name + each) for suffix in suffixes for each in (suffix, suffix.upper()))
+    return next((each for each in beside if each.exists()), None)

@@ -151,6 +151,29 @@ def test_while_too_much_is_under_way_items_wait_and_messages_go_on() -> None:
         assert on.engine.most_held == 2
 
 
+def test_a_look_at_very_many_sessions_leaves_most_of_the_time_to_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def takes_half_a_second(sessions: Sessions) -> list[Unit]:
+        nonlocal looks
+        looks += 1
+        assert isinstance(sessions.clock, ManualClock)
+        sessions.clock.advance(0.5)
+        return []
+
+    monkeypatch.setattr(Sessions, "tick", takes_half_a_second)
+    with running(at_once=True) as on:
+        for number in range(40):
+            on.channel.put(line(number / 10, session=f"room-{number}"))
+        on.engine.units.many(40)
+        assert looks == 1
+        assert isinstance(on.instruments.clock, ManualClock)
+        on.instruments.clock.advance(2.0)
+        on.channel.put(line(4.0))
+        on.engine.units.next()
+    assert looks == 2
+
+
 def test_while_the_engine_has_had_a_unit_for_a_second_items_wait_so_that_no_camera_is_seen_late() -> None:
     with running() as on:
         on.channel.put(line(0.1, "stuck"))

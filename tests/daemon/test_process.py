@@ -41,6 +41,15 @@ def test_predictions_are_not_lost_unnoticed_where_standard_output_is_closed(tmp_
     assert (done.returncode, done.stderr) == (75, "stdout: is closed; open it, or configure another sink\n")
 
 
+@pytest.mark.parametrize(("arguments", "status"), [("show-config {}/none.toml", 78), ("no-command", 64)])
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2> >(exit)"])
+def test_the_status_says_what_happened_where_nothing_can_be_told(
+    arguments: str, status: int, stderr: str, tmp_path: Path
+) -> None:
+    command = f'exec "$0" -m daemon {arguments.format(tmp_path)} {stderr}'
+    assert subprocess.run(["bash", "-c", command, sys.executable], timeout=60, check=False).returncode == status
+
+
 def test_libraries_are_named_memory_where_there_is_no_tmp() -> None:
     code = "import os, tempfile; print(os.environ.get('TMPDIR'), tempfile.gettempdir())"
     unshare = ["unshare", "--mount", "bash", "-c", 'mount -t tmpfs -o ro tmpfs /tmp && exec "$0" -c "$1"']

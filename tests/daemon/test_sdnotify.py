@@ -57,6 +57,8 @@ def test_a_socket_that_is_gone_does_not_stop_the_service(tmp_path: Path, capsys:
         ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": "43"}, None),
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "²"}, None),
+        ({"WATCHDOG_USEC": "9" * 5_000}, None),
     ],
 )
 def test_the_watchdog_interval_is_for_this_process_only(environ: dict[str, str], expected: float | None) -> None:

@@ -233,6 +233,23 @@ def test_two_sounds_sent_as_one_lie_where_their_stamps_say_and_are_counted() -> 
     assert units[2].received_fraction == pytest.approx(1)
 
 
+@pytest.mark.parametrize("length_s", [0.01, 0.02, 0.03])
+def test_a_sound_may_change_between_mono_and_stereo_with_every_frame(length_s: float) -> None:
+    events = [
+        replace(event, payload=Sound(np.stack([event.payload.samples] * 2, axis=1), RATE_HZ)) if at % 2 else event
+        for at, event in enumerate(frames(length_s))
+        if isinstance(event.payload, Sound)
+    ]
+    counts = Faults()
+    for unit in segments(events, counts):
+        first = (unit.start_ns - ns(0)) * RATE_HZ // NS_PER_S
+        right = np.zeros(2 * RATE_HZ, np.float32)
+        voice = VOICE[max(0, first) : first + 2 * RATE_HZ] / np.float32(32_768)
+        right[max(0, -first) : max(0, -first) + len(voice)] = voice
+        assert np.isclose(heard(unit), right, atol=0.01).mean() > 0.98
+    assert not counts.of
+
+
 def test_a_rate_of_its_own_is_laid_by_itself() -> None:
     voice = [(e.time_ns, e.payload) for e in frames() if isinstance(e.payload, Sound)]
     other = [(time_ns, Sound(sound.samples, 8_000)) for time_ns, sound in voice[::2]]

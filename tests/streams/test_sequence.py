@@ -31,6 +31,8 @@ class Faults(NullTelemetry):
         pytest.param([65_534, 65_535, 0, 1, 5], 3, 0, id="they wrap, and then some are missing"),
         pytest.param([5_000, 5_001, 0, 1, 4], 2, 0, id="they begin anew, and then some are missing"),
         pytest.param([1, 5_000], 4_998, 0, id="many are missing"),
+        pytest.param([1, 2**63 - 1, 2, 3, 5], 1, 0, id="one leaps, and the stream goes on"),
+        pytest.param([1, 2**40, 2**40 + 2], 1, 0, id="they begin anew further on"),
     ],
 )
 def test_numbers_show_what_is_missing_and_what_came_twice(numbers: list[int], missing: int, repeats: int) -> None:

@@ -118,6 +118,17 @@ def test_sound_beyond_full_scale_is_clipped() -> None:
     assert decode("audio/wav", loud, LIMIT, 60.0).samples.tolist() == [0, 1, -1]
 
 
+@pytest.mark.parametrize(("riff", "data"), [(0, 0), (36, 0), (2**32 - 1, 0), (0x7FFF_F024, 0x7FFF_F000)])
+def test_a_wav_whose_writer_did_not_know_its_size_is_read_to_its_end(riff: int, data: int) -> None:
+    live = bytearray(file_of(tone(1)))
+    live[4:8], live[40:44] = struct.pack("<I", riff), struct.pack("<I", data)
+    assert len(decode("audio/wav", bytes(live), LIMIT, 60.0).samples) == RATE_HZ
+
+
+def test_a_wav_of_a_codec_that_cannot_be_sought_in_is_read() -> None:
+    assert len(decode("audio/wav", file_of(tone(1), 8_000, subtype="GSM610"), LIMIT, 60.0).samples) >= 8_000
+
+
 LYING_FLAC = bytearray(file_of(tone(1), kind="FLAC"))
 LYING_FLAC[21] |= 0x0F  # the stream header now promises 2**36 - 1 samples
 LYING_FLAC[22:26] = b"\xff" * 4
@@ -141,6 +152,7 @@ LYING_FLAC[22:26] = b"\xff" * 4
         pytest.param("audio/wav", wav_header(16_000, 100)[:30], "corrupt", id="wav cut in its header"),
         pytest.param("audio/wav", file_of(tone(1))[: 44 + 8_000], "corrupt", id="wav cut in its samples"),
         pytest.param("audio/wav", file_of(tone(1))[:44], "corrupt", id="wav cut before its samples"),
+        pytest.param("audio/wav", file_of(tone(1), kind="RF64")[:20_000], "corrupt", id="rf64 cut in its samples"),
         pytest.param("audio/wav", wav_header(1, 100) + b"x" * 100, "corrupt", id="wav at 1 Hz"),
         pytest.param("audio/wav", wav_header(0, 100) + b"x" * 100, "corrupt", id="wav at 0 Hz"),
         pytest.param("audio/wav", b"hello, I am a text file", "corrupt", id="no wav at all"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
 from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, OfSession, Progress, Record
 from streams.sources.base import SourceError
-from streams.sources.media import START_NS
+from streams.sources.media import START_NS, MediaSession
 from streams.sources.playback import Playback
 from streams.sources.presentation import PresentationTime
 from streams.sources.stored import StoredOptions, stored_sessions
@@ -356,6 +356,16 @@ def test_what_comes_before_the_cut_is_played_and_the_cut_reported(tmp_path: Path
     assert items[-1] == EndOfSession("room")
 
 
+def test_a_wav_that_was_written_into_a_pipe_is_not_cut_short(tmp_path: Path) -> None:
+    path = write_media(tmp_path / "room.wav", picture=False)
+    with path.open("r+b") as file:
+        file.seek(4)
+        file.write((0x7FFF_F024).to_bytes(4, "little"))  # as SoX does
+    items, fault = play(path)
+    assert sum(len(sound.payload) for sound in records(items, Modality.AUDIO)) == 2 * 2 * RATE_HZ
+    assert not fault
+
+
 def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     bad = cut(write_media(tmp_path / "bad.mp4"), 0.5)
     empty = tmp_path / "empty.wav"
@@ -519,6 +529,17 @@ def test_a_file_and_its_chat_named_both_are_one_session(tmp_path: Path) -> None:
     media = write_media(tmp_path / "room.mp4")
     for paths in ([media, chat], [chat, media], [tmp_path]):
         assert [session.session for session in stored_sessions(paths)] == ["room"]
+
+
+@pytest.mark.parametrize("chat", ["talk.chat.jsonl", "talk.CHAT.JSONL"])
+@pytest.mark.parametrize("media", ["talk.MP4", "talk.AVI", "talk.wav"])
+def test_a_file_and_its_chat_are_one_session_in_capitals_too(media: str, chat: str, tmp_path: Path) -> None:
+    for name in (media, chat, f"._{media}"):
+        (tmp_path / name).touch()
+    for named in ([tmp_path], [tmp_path / chat], [tmp_path / media]):
+        (session,) = stored_sessions(named)
+        assert isinstance(session, MediaSession)
+        assert (session.session, session.media, session.chat) == ("talk", tmp_path / media, tmp_path / chat)
 
 
 def test_a_folder_with_nothing_to_play_is_named(tmp_path: Path) -> None:
