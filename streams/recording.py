@@ -20,6 +20,8 @@ import numpy as np
 
 from streams import frames, rfc3339
 from streams.records import RAW_PICTURE, Modality, Record
+from streams.sources.chat import is_session_name
+from streams.text_files import read_text
 
 SCHEMA = "affectd.recording/1"
 _LONGEST_NAME = 120  # file systems take 255 bytes; this leaves room for the folder to be copied under a longer name
@@ -117,13 +119,15 @@ def is_recording(path: Path) -> bool:
 def read_header(folder: Path) -> RecordingHeader:
     """RecordingError naming the folder if its `session.json` is not ours."""
     try:
-        value = json.loads((folder / SESSION_FILE).read_text(encoding="utf-8"))
+        value = json.loads(read_text(folder / SESSION_FILE))
         if value["schema"] != SCHEMA:
             raise RecordingError(f"{folder}: its schema is {value['schema']!r}, this version reads {SCHEMA!r}")
-        return RecordingHeader(_string(value["session"]), rfc3339.parse(_string(value["start"])))
+        if not is_session_name(session := _string(value["session"])):
+            raise RecordingError(f"{folder / SESSION_FILE}: a session's name has 1 to 256 printable characters")
+        return RecordingHeader(session, rfc3339.parse(_string(value["start"])))
     except RecordingError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordingError(f"{folder / SESSION_FILE}: not the header of a recording: {error!r}") from error
 
 

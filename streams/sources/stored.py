@@ -41,7 +41,7 @@ def stored_sessions(paths: Iterable[Path], options: StoredOptions | None = None)
     for path in (inner for outer in paths for inner in _expanded(outer)):
         session, origin = _session(path, options)
         name = session.session
-        if name in found and found[name][0] != origin:
+        if name in found and os.path.realpath(found[name][0]) != os.path.realpath(origin):
             raise SourceError(f"{path}: session {name!r} is also that of {found[name][0]}; rename one of them")
         found.setdefault(name, (origin, session))
     return [session for _, session in found.values()]
@@ -77,16 +77,22 @@ def _session(path: Path, options: StoredOptions) -> tuple[StoredSession, Path]:
     if _is_chat(path):
         name = path.name[: -len(CHAT_SUFFIX)]
         media, chat = _beside(path, name, sorted(MEDIA_SUFFIXES)), path
+        session = _media_session(name or path.name, media, chat, options)
     elif path.suffix.lower() == ".jsonl":
-        name, media, chat = path.stem, None, path
+        media, session = None, _media_session(path.stem, None, path, options)
     else:
-        name, media, chat = path.stem, path, _beside(path, path.stem, [CHAT_SUFFIX])
-    name = os.fsencode(name).decode("utf-8", "replace")  # file names may hold any bytes, sessions are text
-    session = MediaSession(name, media, chat, options.start_ns, options.sample_hz, options.telemetry)
+        media, session = path, _media_session(path.stem, path, _beside(path, path.stem, [CHAT_SUFFIX]), options)
     return session, media or path
+
+
+def _media_session(name: str, media: Path | None, chat: Path | None, options: StoredOptions) -> MediaSession:
+    """The session of a file name, which may hold any bytes: what is no printable text in it is replaced."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return MediaSession(printable, media, chat, options.start_ns, options.sample_hz, options.telemetry)
 
 
 def _beside(path: Path, name: str, suffixes: Sequence[str]) -> Path | None:
     """The file NAME with one of the suffixes, in small letters or capitals, beside `path`; None if there is none."""
     beside = (path.with_name(name + each) for suffix in suffixes for each in (suffix, suffix.upper()))
-    return next((each for each in beside if each.exists()), None)
+    return next((each for each in beside if os.path.exists(each)), None)  # which `Path` raises of a name too long

@@ -235,11 +235,11 @@ def test_two_sounds_sent_as_one_lie_where_their_stamps_say_and_are_counted() -> 
 
 @pytest.mark.parametrize("length_s", [0.01, 0.02, 0.03])
 def test_a_sound_may_change_between_mono_and_stereo_with_every_frame(length_s: float) -> None:
-    events = [
-        replace(event, payload=Sound(np.stack([event.payload.samples] * 2, axis=1), RATE_HZ)) if at % 2 else event
-        for at, event in enumerate(frames(length_s))
-        if isinstance(event.payload, Sound)
-    ]
+    events = frames(length_s)
+    for at in range(1, len(events), 2):
+        first = (events[at].time_ns - ns(0)) * RATE_HZ // NS_PER_S
+        stereo = np.stack([VOICE[first : first + round(length_s * RATE_HZ)]] * 2, axis=1)
+        events[at] = replace(events[at], payload=Sound(stereo, RATE_HZ))
     counts = Faults()
     for unit in segments(events, counts):
         first = (unit.start_ns - ns(0)) * RATE_HZ // NS_PER_S

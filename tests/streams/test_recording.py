@@ -1,3 +1,4 @@
+import json
 import os
 import tempfile
 import threading
@@ -200,10 +201,20 @@ def test_a_folder_of_another_session_is_not_written_into(tmp_path: Path) -> None
         RecordingWriter(tmp_path, "hall", START_NS)
 
 
-@pytest.mark.parametrize("header", ["", "[]", "{}", '{"schema": "other/1"}', '{"schema": "affectd.recording/1"}'])
+@pytest.mark.parametrize(
+    "header", ["", "[]", "{}", '{"schema": "other/1"}', '{"schema": "affectd.recording/1"}', "[" * 99_999]
+)
 def test_a_header_that_is_not_ours_is_named(tmp_path: Path, header: str) -> None:
     (tmp_path / SESSION_FILE).write_text(header)
     with pytest.raises(SourceError, match=str(tmp_path)):
+        RecordedSession(tmp_path)
+
+
+@pytest.mark.parametrize("session", ["", "a\nb", "\u202e", "\ud800", "\0", "x" * 1_000_000])
+def test_a_header_of_a_session_that_cannot_be_one_is_named(tmp_path: Path, session: str) -> None:
+    header = {"schema": "affectd.recording/1", "session": session, "start": "2000-01-01T00:00:00Z"}
+    (tmp_path / SESSION_FILE).write_text(json.dumps(header))
+    with pytest.raises(SourceError, match="a session's name has 1 to 256 printable characters"):
         RecordedSession(tmp_path)
 
 

@@ -612,6 +612,32 @@ def test_a_file_name_that_is_no_text_gives_a_session_that_can_be_published(tmp_p
     assert [session.session for session in stored_sessions([path])] == ["caf\N{REPLACEMENT CHARACTER}"]
 
 
+@pytest.mark.parametrize(
+    ("file", "session"),
+    [
+        ("a\nb\u202ec\x1b[2J.chat.jsonl", "a\ufffdb\ufffdc\ufffd[2J"),
+        (".chat.jsonl", ".chat.jsonl"),
+        (f"{'x' * 250}.jsonl"[-255:], "x" * 249),
+    ],
+)
+def test_no_file_name_gives_a_session_that_cannot_be_one(file: str, session: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text('{"at_s": 0, "text": "x"}\n')
+    assert [each.session for each in stored_sessions([tmp_path / file])] == [session]
+
+
+def test_the_longest_file_name_has_no_chat_beside_it(tmp_path: Path) -> None:
+    path = write_media(tmp_path / f"{'x' * 251}.wav", picture=False)
+    items, fault = play(path)
+    assert items
+    assert not fault
+
+
+def test_one_file_that_is_named_in_two_ways_is_one_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_media(tmp_path / "room.wav", picture=False)
+    monkeypatch.chdir(tmp_path)
+    assert len(stored_sessions([path, Path("room.wav")])) == 1
+
+
 def test_a_jsonl_file_that_is_named_is_chat_whatever_it_is_called(tmp_path: Path) -> None:
     script = tmp_path / "talk.jsonl"
     script.write_text('{"at_s": 0.5, "text": "hello"}\n')
