@@ -1,7 +1,7 @@
-"""Which sinks deliver nothing now, told once when it begins, once when the cause is known, and once when it is over.
+"""Which sinks deliver nothing now.
 
-A sink tries again by itself and for ever; until it delivers nothing that follows is published, and the service is not
-ready.
+It is logged once when it begins, once when the cause is known, and once when it is over. A sink tries again by itself
+and for ever; until it delivers nothing that follows is published, and the service is not ready.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Tables for a terminal of 80 columns: a model's figures with what they mean, and trained parts beside shipped ones."""
+"""Tables of figures for a terminal of 80 columns.
+
+A model's figures with what they mean, and trained parts beside shipped ones.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

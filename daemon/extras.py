@@ -1,4 +1,7 @@
-"""What a plain install leaves out, and what to install where a command needs it."""
+"""Which extra a command lacks.
+
+A plain install leaves some packages out; an error says what to install.
+"""
 
 EXTRA_BY_MODULE = {"scipy": "train", "sklearn": "train", "tensorboard": "train"}
 """The optional dependencies of pyproject.toml, by what is imported."""

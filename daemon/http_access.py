@@ -1,5 +1,6 @@
-"""Who may ask over HTTP: the name in `Host`, the page in `Origin`, and the bearer token.
+"""Who may ask over HTTP.
 
+It is told by the name in `Host`, the page in `Origin`, and the bearer token.
 Problem: a browser reaches the loopback address for every page that it shows. A page of another site can post there, and
 one whose own name resolves to 127.0.0.1 (DNS rebinding) can read the answers too. Rule: `Host` must be a name of this
 server, a page must be of the same origin, and with a token file only `/livez` and `/readyz` are open. A command-line
@@ -97,12 +98,14 @@ class AccessGuard:
 
     def _token_refusal(self, headers: Headers) -> Response | None:
         try:
-            token = read_secret(self._access.token_file)
+            token = read_secret(self._access.token_file).strip()
         except ConnectionProblem:
+            token = ""
+        if not token:
             self._refused(RefusalReason.TOKEN)
-            return refusal(503, "the file of http.token_file cannot be read")
+            return refusal(503, "the file of http.token_file cannot be read, or holds nothing")
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.strip().encode()):
+        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
             return None
         self._refused(RefusalReason.TOKEN)
         challenge = {"www-authenticate": "Bearer"}

@@ -1,9 +1,9 @@
-"""One HTTP connection, bounded in time and number, so that no client keeps others out.
+"""Bounds HTTP connections in time and number.
 
-uvicorn times only the pause between two requests. Here a whole request, headers and body, must arrive in
-`REQUEST_TIMEOUT_S`, and what was answered must be read in as long. Above `MAX_CONNECTIONS` the one that has waited
-longest for its client is cut, so that a probe always finds room. What a client does wrong is counted and costs no line
-of the log. Left out: bounds per client; behind a proxy all have one address.
+So no client keeps others out. uvicorn times only the pause between two requests. Here a whole request, headers and
+body, must arrive in `REQUEST_TIMEOUT_S`, and what was answered must be read in as long. Above `MAX_CONNECTIONS` the one
+that has waited longest for its client is cut, so that a probe always finds room. What a client does wrong is counted
+and costs no line of the log. Left out: bounds per client; behind a proxy all have one address.
 """
 
 import asyncio

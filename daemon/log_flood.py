@@ -1,11 +1,11 @@
-"""Repeated warnings of one kind are written now and then, with a count of those between.
+"""Bounds how many warnings of one kind are written.
 
-A source of bad records warns of each of them, which would fill a disk and bury all else. A kind is what a call site
-says, with its reason; of each kind the first few of an interval are written, and the others counted. The count is
-written with the next of its kind, or when the interval is over and anything else is logged. Neither structlog nor the
-standard library has this. kafka-python warns in a dozen ways, ten times a second, of a broker that is away, which the
-source tells once itself: all it says at one level is one kind, of which one is written. Left out: entries below a
-warning, and exceptions with their traces, which are rare.
+Those between are counted, and the count is written now and then. A source of bad records warns of each of them, which
+would fill a disk and bury all else. A kind is what a call site says, with its reason; of each kind the first few of an
+interval are written, and the others counted. The count is written with the next of its kind, or when the interval is
+over and anything else is logged. Neither structlog nor the standard library has this. kafka-python warns in a dozen
+ways, ten times a second, of a broker that is away, which the source tells once itself: all it says at one level is one
+kind, of which one is written. Left out: entries below a warning, and exceptions with their traces, which are rare.
 """
 
 import logging

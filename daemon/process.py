@@ -1,7 +1,7 @@
-"""Prepares the process, before anything heavy is imported: standard streams, temporary folder, core dumps, PID 1.
+"""Prepares the process, before anything heavy is imported.
 
-Importing the rest takes a second or more, in which a process can already be told to stop, and can crash. So nothing
-but the standard library is imported here.
+What is prepared: standard streams, the temporary folder, core dumps, PID 1. Importing the rest takes a second or more,
+in which a process can already be told to stop, and can crash. So nothing but the standard library is imported here.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Shows how far long work is: one line that changes, on a terminal; nothing elsewhere."""
+"""Shows how far long work is.
+
+One line that changes, on a terminal; nothing elsewhere.
+"""
 
 import logging
 import sys

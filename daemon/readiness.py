@@ -1,4 +1,4 @@
-"""Which sources are away, and what that means for those who ask whether the service is ready.
+"""Which sources are away, and whether the service is ready.
 
 systemd counts it as started once one source is open: one that is away must not have the others killed. `/readyz` is
 false while a source that is `required` is away or has failed.

@@ -1,9 +1,10 @@
-"""What the signals of an operator, a supervisor or a terminal mean to a running service.
+"""What signals mean to a running service.
 
-SIGTERM and SIGINT stop it. SIGHUP stops it only where it has a controlling terminal, which then has hung up. A service
-has none, and is asked to read its configuration again, which it cannot yet: it says so and goes on, since dying would
-lose what it has accepted. What the parent has us ignore stays ignored (`nohup`, a job in the background), SIGTERM
-excepted. Equal signals that come faster than the process runs are merged by the kernel and count as one.
+They come from an operator, a supervisor or a terminal. SIGTERM and SIGINT stop it. SIGHUP stops it only where it has a
+controlling terminal, which then has hung up. A service has none, and is asked to read its configuration again, which it
+cannot yet: it says so and goes on, since dying would lose what it has accepted. What the parent has us ignore stays
+ignored (`nohup`, a job in the background), SIGTERM excepted. Equal signals that come faster than the process runs are
+merged by the kernel and count as one.
 """
 
 import os

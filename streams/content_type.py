@@ -1,6 +1,7 @@
-"""Content types, and what their parameters state: heeded or refused by name, never passed over.
+"""Reads content types and their parameters.
 
-The grammar is MIME's (RFC 2045), read by the standard library; names are compared without case, values may be quoted.
+What a parameter states is heeded, or refused by name, and never passed over. The grammar is MIME's (RFC 2045), read by
+the standard library; names are compared without case, values may be quoted.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,6 @@
-"""Where the frames of a continuous sound lie, whose time stamps are right only to within jitter.
+"""Where the frames of a continuous sound lie in time.
 
+Their time stamps are right only to within jitter.
 Problem: stamps jitter, frames are stamped several at a time, or stamps are rounded. Laid each where its own stamp says,
 one frame covers the next.
 Rule: frames that follow one another are laid end to end. A run of them lies where its first stamp says, unless that is

@@ -1,8 +1,8 @@
-"""What of an error or an address may leave the process, in logs, on status pages and on a terminal.
+"""What of an error or an address may leave the process.
 
-An error class of ours is worded in this project, without content. The message of any other may hold what it was
-given, a line of chat or a password, so that only its type and its place in the code are told; an `OSError` of the
-system adds its reason and file name.
+It leaves in logs, on status pages and on a terminal. An error class of ours is worded in this project, without content.
+The message of any other may hold what it was given, a line of chat or a password, so that only its type and its place
+in the code are told; an `OSError` of the system adds its reason and file name.
 """
 
 import re

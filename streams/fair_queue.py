@@ -1,7 +1,7 @@
-"""A queue with a lane for each key, served in turn, so that who puts in much holds nobody else up.
+"""A queue with a lane for each key, served in turn.
 
-Within a lane the order is kept; between lanes there is none. A lane may be passed over for now, and keeps its turn.
-There is no lock and no bound here.
+So who puts in much holds nobody else up. Within a lane the order is kept; between lanes there is none. A lane may be
+passed over for now, and keeps its turn. There is no lock and no bound here.
 """
 
 from collections import OrderedDict, deque

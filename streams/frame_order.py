@@ -1,5 +1,6 @@
-"""In what order the frames of a sound were recorded, and which of them were only sent again.
+"""In what order the frames of a sound were recorded.
 
+Also which of them were only sent again.
 Rule: as they are stamped, where frames so stamped fit end to end. Else by the numbers that their producer gave them,
 which may wrap or begin anew; without numbers, as they were written to their log. What came neither numbered nor from a
 log stays in the order of its stamps. Never by arrival.

@@ -1,8 +1,9 @@
-"""A decoded video frame as the picture that its file means to show: upright, undistorted, of one moment.
+"""A decoded video frame as the picture that its file shows.
 
-Heeded are the display matrix (phones turn the picture instead of the pixels), the shape of pixels, the range and matrix
-of colours (by FFmpeg), fields of two moments (of which the first is taken), and the transfer curves of HDR, whose
-reference white becomes white. A frame does not carry the shape of its pixels: `with_pixel_shape` notes it.
+That is upright, undistorted, and of one moment. Heeded are the display matrix (phones turn the picture instead of the
+pixels), the shape of pixels, the range and matrix of colours (by FFmpeg), fields of two moments (of which the first is
+taken), and the transfer curves of HDR, whose reference white becomes white. A frame does not carry the shape of its
+pixels: `with_pixel_shape` notes it.
 Left out: display matrices that turn by other than quarter turns (the nearest is taken), wide colour primaries, which
 hardly change a grey face, and cropping.
 """

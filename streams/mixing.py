@@ -1,5 +1,6 @@
-"""Mixes the channels of one segment down to one, so that a voice in any of them is heard.
+"""Mixes the channels of one segment of sound down to one.
 
+A voice in any of them is to be heard.
 Problem: the mean of the channels cancels what stands in two of them with opposite phase, and a voice in one of six
 loses 16 dB.
 Rule: the channels are weighed as ITU-R BS.775 mixes down surround sound, one that runs against the others is inverted,

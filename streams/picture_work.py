@@ -1,8 +1,9 @@
-"""How much work a compressed picture makes beyond its pixels, told from its structure without decoding.
+"""How much work a compressed picture makes beyond its pixels.
 
-A few bytes can ask for much: a progressive JPEG passes over all its pixels once for each scan, and whoever reads a
-header steps over each segment or chunk before it. Work that no encoder asks for is refused before it is done. Left out:
-what is inside the compressed data, whose work the number of pixels bounds, and WebP, whose chunks cost nothing.
+It is told from the picture's structure, without decoding. A few bytes can ask for much: a progressive JPEG passes over
+all its pixels once for each scan, and whoever reads a header steps over each segment or chunk before it. Work that no
+encoder asks for is refused before it is done. Left out: what is inside the compressed data, whose work the number of
+pixels bounds, and WebP, whose chunks cost nothing.
 """
 
 import struct

@@ -1,4 +1,7 @@
-"""JSON objects from outside, read strictly: one object, every key once, of bounded depth and numbers."""
+"""Reads JSON objects from outside strictly.
+
+A value is one object, with every key once, of bounded depth and numbers.
+"""
 
 import json
 from typing import Any

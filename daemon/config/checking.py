@@ -1,7 +1,8 @@
-"""Finds everything that is wrong with what was set: in each key, between keys, and on this machine.
+"""Finds everything that is wrong with what was set.
 
-One mistake does not hide the next: tables that are valid by themselves are looked into even where others are not. What
-tables demand of each other is judged only once all of them are valid.
+Looked at are each key, keys with one another, and this machine. One mistake does not hide the next: tables that are
+valid by themselves are looked into even where others are not. What tables demand of each other is judged only once all
+of them are valid.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,8 @@
-"""What a configuration names on this machine: files, folders, devices, and whether they are there and fit.
+"""Checks files, folders and devices that a configuration names.
 
-Only looked at, never opened for reading by a device or written to, so that looking is safe while a daemon runs. What
-may still come (a camera that is plugged in later) is a remark that stops nobody. Left out: what only a connection or a
-library tells, such as ports in use, brokers and microphones (`daemon.doctor`).
+Are they there, and do they fit? Only looked at, never opened for reading by a device or written to, so that looking is
+safe while a daemon runs. What may still come (a camera that is plugged in later) is a remark that stops nobody. Left
+out: what only a connection or a library tells, such as ports in use, brokers and microphones (`daemon.doctor`).
 """
 
 import os

@@ -1,5 +1,6 @@
-"""Faces that lie on their side or upside down: a camera hung so, or a picture whose file does not say how it is turned.
+"""Detects faces that lie on their side or upside down.
 
+They come from a camera hung so, or a picture whose file does not say how it is turned.
 Problem: an expression network is sure of itself on a face upside down, and wrong; the detector misses most such faces.
 Rule: the landmarks of a detection tell which way up it is. Where the mouth is not below the eyes, the picture is turned
 so that it is and looked at again, and the better detection counts; so an upright face stays what it is. Where nobody

@@ -1,4 +1,4 @@
-"""Which records of a log are being worked on now, in a file that outlives the process, and which ended it.
+"""Notes which records of a log are being worked on now.
 
 A record may bring the process down: it takes all memory, hits a fault in a library, or takes so long that a watchdog
 kills. It is read again after the restart, and again, for ever, unless the next process knows. So each record is noted

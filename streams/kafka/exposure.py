@@ -1,7 +1,8 @@
-"""Who else could learn the secrets of a connection: users who may read their files, networks that carry them bare.
+"""Who else could learn the secrets of a Kafka connection.
 
-Both work, so both are notes. A file that its group may read is no note: that is how services share one. SCRAM sends
-proofs and no password, so without TLS only PLAIN and OAUTHBEARER give the secret itself away.
+They are users who may read their files, and networks that carry them bare. Both work, so both are notes. A file that
+its group may read is no note: that is how services share one. SCRAM sends proofs and no password, so without TLS only
+PLAIN and OAUTHBEARER give the secret itself away.
 """
 
 import stat

@@ -1,7 +1,8 @@
-"""Tells once when a source has lost touch with its cluster, and once when it is back, with how long it was away.
+"""Logs once when a source loses its cluster, and once when back.
 
-The client connects again by itself, so the source stays open all the while; its state is told as waiting nevertheless.
-Rebalances of a second or two, in which the source is no member of its group for a moment, are not told.
+The second line says how long it was away. The client connects again by itself, so the source stays open all the while;
+its state is told as waiting nevertheless. Rebalances of a second or two, in which the source is no member of its group
+for a moment, are not told.
 """
 
 import structlog

@@ -1,8 +1,9 @@
-"""Notices what becomes of the input topics while they are read: deleted, made anew, given unequal partitions.
+"""Notices input topics that are deleted, made anew, or unequal.
 
-A deleted topic costs its own records: the others are read on, and it is read again once it is there. All of it is seen
-in the metadata that the client keeps, and renews by itself when a fetch fails; nothing is asked for. What a cluster
-that has just started does not know yet is no fault, so what is missing must be missing for two seconds.
+Unequal are topics whose numbers of partitions differ. A deleted topic costs its own records: the others are read on,
+and it is read again once it is there. All of it is seen in the metadata that the client keeps, and renews by itself
+when a fetch fails; nothing is asked for. What a cluster that has just started does not know yet is no fault, so what is
+missing must be missing for two seconds.
 """
 
 from collections.abc import Collection, Iterable

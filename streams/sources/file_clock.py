@@ -1,5 +1,6 @@
-"""Makes the packets of a transport stream, whose clock may jump, count on one clock: all streams of it together.
+"""Puts the packets of a transport stream on one clock.
 
+The clock of the file may jump; all streams are corrected together.
 Problem: a broadcast is cut together, a recorder stops and starts, a counter of 33 bits wraps. A stream corrected by
 itself takes a hole of its own (a microphone that was off) for such a jump, and is early ever after.
 Rule: packets are looked at in the order they lie in the file, whichever stream they are of. What follows no more than

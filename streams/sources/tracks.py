@@ -1,8 +1,9 @@
-"""Which of a file's tracks is the conversation, where it has several of a kind.
+"""Which of a file's tracks is the conversation.
 
-A file may hold commentary, a description for the blind, dubbed speech, or a cover beside what was recorded. Rule: of
-the tracks that are none of these, or of all where each is one, the one that the file says is to be played unasked, else
-the first. The others are left out, which is logged. A cover or a thumbnail is no track of pictures.
+It matters where a file has several of a kind. A file may hold commentary, a description for the blind, dubbed speech,
+or a cover beside what was recorded. Rule: of the tracks that are none of these, or of all where each is one, the one
+that the file says is to be played unasked, else the first. The others are left out, which is logged. A cover or a
+thumbnail is no track of pictures.
 """
 
 from pathlib import Path

@@ -175,6 +175,8 @@ def test_with_a_token_file_only_probes_are_open_and_a_renewed_token_counts_at_on
         token.write_text("s3cret-2\n", encoding="utf-8")
         assert server.status("GET", "/status", "Authorization: Bearer s3cret-1") == 401
         assert server.status("GET", "/status", "Authorization: Bearer s3cret-2") == 200
+        token.write_text(" \n", encoding="utf-8")
+        assert server.status("GET", "/status", "Authorization: Bearer ") == 503
         token.unlink()
         assert server.status("GET", "/status", "Authorization: Bearer s3cret-2") == 503
         assert server.status("GET", "/livez") == 200
