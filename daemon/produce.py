@@ -20,20 +20,21 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from daemon.config import Config
 from daemon.kafka_endpoints import Inputs
 from streams import pictures
-from streams.clock import NS_PER_S, SystemClock
+from streams.clock import NS_PER_S, Clock, SystemClock
 from streams.events import Picture
 from streams.kafka.bounded_producer import BoundedProducer
 from streams.kafka.contract import InputTopic, to_message
 from streams.kafka.topic_limits import message_limits
 from streams.records import RAW_PICTURE, Item, Modality, Record
 from streams.rfc3339 import format_ns
-from streams.sources.base import SourceError
+from streams.sources.base import Emit, SourceError
 from streams.sources.chat import is_session_name
 from streams.sources.playback import Playback, StoredSession
 from streams.sources.stored import StoredOptions, stored_sessions
 
 PictureFormat = Literal["png", "jpeg"]
 
+_MOST_AHEAD_NS = 50 * NS_PER_S  # of the minute by which an event may be ahead of when its record was written
 _ENVELOPE_BYTES = 4096  # key and headers at their longest, and Kafka's own framing
 _QUICK_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
@@ -91,7 +92,8 @@ def produce(config: Config, inputs: Inputs, production: Production) -> None:
     producer = BoundedProducer(inputs.connection)
     try:
         sending = _Sending(producer, inputs, production, config.video.max_side_px)
-        fault = _played(Playback(sessions, clock, speed=production.speed), sending)
+        send = sending.send if production.start_ns is not None else near_now(sending.send, clock)
+        fault = _played(Playback(sessions, clock, speed=production.speed), send)
         producer.flush()
     finally:
         producer.close()
@@ -151,7 +153,20 @@ def _check_names(sessions: Sequence[StoredSession], session: str | None) -> None
             raise SourceError(f"{name!r} cannot name a session (1 to 256 printable characters); --session renames it")
 
 
-def _played(playback: Playback, sending: _Sending) -> SourceError | None:
+def near_now(send: Emit, clock: Clock) -> Emit:
+    """`send`, but a record that is far ahead of now waits first: it would be taken for one of a wrong clock."""
+
+    def wait_and_send(item: Item) -> None:
+        if isinstance(item, Record):
+            ahead_ns = item.event_time_ns - clock.wall_ns() - _MOST_AHEAD_NS
+            if ahead_ns > 0:
+                clock.wait(threading.Event(), ahead_ns / NS_PER_S)
+        send(item)
+
+    return wait_and_send
+
+
+def _played(playback: Playback, send: Emit) -> SourceError | None:
     """Plays all there is; the fault of what could not be read."""
     console = Console(stderr=True)
     columns = SpinnerColumn(), TextColumn("{task.completed:.0f} records sent"), TimeElapsedColumn()
@@ -159,7 +174,7 @@ def _played(playback: Playback, sending: _Sending) -> SourceError | None:
         task = progress.add_task("", total=None)
 
         def emit(item: Item) -> None:
-            sending.send(item)
+            send(item)
             progress.advance(task, isinstance(item, Record))
 
         try:
