@@ -25,6 +25,7 @@ class ServiceNotifier:
         """
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self.watchdog_s = watchdog_s
+        self._unheard = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, pid: int | None = None) -> Self:
@@ -62,7 +63,11 @@ class ServiceNotifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
                 channel.sendto(message.encode(), self._address)
         except OSError as error:
-            log.warning("systemd cannot be told", error=str(error))
+            if not self._unheard:  # once, since a sign of life is sent several times a second
+                log.warning("systemd cannot be told", error=str(error))
+            self._unheard = True
+        else:
+            self._unheard = False
 
 
 def _one_line(text: str) -> str:

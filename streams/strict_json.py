@@ -6,11 +6,13 @@ A value is one object, with every key once, of bounded depth and numbers.
 import json
 from typing import Any
 
+_MOST_DIGITS = 1000  # any time, count or identifier has fewer
+
 
 def loads_object(text: str) -> dict[str, Any]:
     """The object in `text`; ValueError saying what is wrong, without repeating what is in it."""
     try:
-        value = json.loads(text, object_pairs_hook=_every_key_once)
+        value = json.loads(text, object_pairs_hook=_every_key_once, parse_int=_whole)
     except RecursionError:
         raise ValueError("not JSON: it is nested too deep") from None
     except json.JSONDecodeError as error:
@@ -25,3 +27,9 @@ def _every_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         raise ValueError("a key stands twice in one object")
     return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(digits)} digits; at most {_MOST_DIGITS} are read")
+    return int(digits)

@@ -44,9 +44,11 @@ def test_outside_systemd_nothing_is_sent_and_nothing_fails() -> None:
 
 
 def test_a_socket_that_is_gone_does_not_stop_the_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ServiceNotifier(str(tmp_path / "gone")).alive()
+    notifier = ServiceNotifier(str(tmp_path / "gone"))
+    for _ in range(20):
+        notifier.alive()
     heard = capsys.readouterr()
-    assert "systemd cannot be told" in heard.out + heard.err
+    assert (heard.out + heard.err).count("systemd cannot be told") == 1
 
 
 @pytest.mark.parametrize(
