@@ -11,24 +11,36 @@ from pathlib import Path
 
 _OURS = ("daemon", "streams", "models")
 _ROOT = Path(__file__).parents[1]
-_LOGIN = re.compile(r"(?<=://)[^\s'\"<>]*@")  # to the last @, since a password may hold one, and slashes
-_QUERY = re.compile(r"(?<=://)([^\s'\"<>?#;]*)[?#;][^\s'\"<>]+")  # tokens stand there
-_BARE_LOGIN = re.compile(
-    r"[^\s'\"<>:=\[(/]+:(?!/)[^\s'\"<>]+@"
-)  # of an address without a scheme, or with a mistaken one
+_WORD = re.compile(r"[^\s'\"<>]+")  # each is read through once, or a long one would take seconds
+_QUERY = re.compile(r"[?#;].")  # tokens stand there
+_BARE_LOGIN = re.compile(r"(?<![^:=\[(/])[^:=\[(/]+:(?!/).")  # of an address without a scheme, or a mistaken one
 _ADDRESS_LOGIN = re.compile(r"(?<=://).*@", re.DOTALL)
 _ADDRESS_QUERY = re.compile(r"(?<=://)([^?#;]*)[?#;].*", re.DOTALL)
 
 
 def masked(text: str) -> str:
     """`text` with the log-in and the query of every address in it left out: `rtsp://...@camera/1?...`."""
-    return _QUERY.sub(r"\1?...", _LOGIN.sub("...@", _BARE_LOGIN.sub("...@", text)))
+    return _WORD.sub(lambda word: _without_query(_without_login(word)), text)
 
 
 def masked_address(address: str) -> str:
     """As `masked`, of what is one address as a whole, so that a password with spaces or quotes is left out too."""
     without = _ADDRESS_LOGIN.sub("...@", address)
-    return _ADDRESS_QUERY.sub(r"\1?...", without if "://" in address else _BARE_LOGIN.sub("...@", without))
+    return _ADDRESS_QUERY.sub(r"\1?...", without if "://" in address else _WORD.sub(_without_login, without))
+
+
+def _without_login(word: re.Match[str]) -> str:
+    """A word without what stands in it from a log-in on to the last @: a password may hold one, and slashes."""
+    before, at, host = word[0].rpartition("@")
+    scheme, bare = before.find("://"), _BARE_LOGIN.search(before)
+    starts = ([] if scheme < 0 else [scheme + 3]) + ([] if bare is None else [bare.start()])
+    return f"{before[: min(starts)]}...@{host}" if at and starts else word[0]
+
+
+def _without_query(word: str) -> str:
+    scheme = word.find("://")
+    query = None if scheme < 0 else _QUERY.search(word, scheme + 3)
+    return word if query is None else f"{word[: query.start()]}?..."
 
 
 def disclosed(error: BaseException) -> str:

@@ -1,10 +1,19 @@
 """Addresses are shown without what lets in."""
 
+import time
+
 import pytest
 
-from streams.disclosure import masked_address
+from streams.disclosure import masked, masked_address
 
 pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize("part", ["x", "a:", "@", "a:@", "http://"])
+def test_a_long_word_is_read_through_once(part: str) -> None:
+    began_s = time.process_time()
+    masked(part * 20_000)
+    assert time.process_time() - began_s < 2.0
 
 
 @pytest.mark.parametrize(
