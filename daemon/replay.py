@@ -62,7 +62,8 @@ def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path
         click.echo(_described(refused, service.tally), err=True)
         if code == ExitCode.OK and not service.tally.encoded:
             code = ExitCode.BAD_DATA
-    click.echo(f"predictions: {out or 'on stdout'}", err=True)
+    lacking = ", of which some could not be written" if code == ExitCode.UNAVAILABLE else ""
+    click.echo(f"predictions: {out or 'on stdout'}{lacking}", err=True)
     return code
 
 

@@ -126,10 +126,12 @@ class Sessions:
         """Takes a source's promise that nothing more comes before `through_ns`.
 
         A source with an end opens the session by it, so that a stream whose first event comes late is waited for; a
-        device's promise alone opens none.
+        device's promise alone opens none, and nobody can promise for a time that has not come.
         """
-        if origin is DEVICE and session not in self._live:
-            return []
+        if origin is DEVICE:
+            if session not in self._live:
+                return []
+            through_ns = min(through_ns, self.clock.wall_ns())
         timeline = self._live.get(session) or self._open(session)
         now_ns = self._now_ns(session)
         timeline.watermark.progress((source, modality), through_ns, now_ns, origin)

@@ -124,6 +124,19 @@ def test_the_promise_of_a_device_opens_no_session_and_that_of_a_file_does() -> N
     assert len(stage.sessions) == 1
 
 
+@pytest.mark.parametrize("promised_ns", [ns(3_600), 2**63])
+def test_a_device_that_promises_what_has_not_come_makes_nobody_late(promised_ns: int) -> None:
+    stage = Stage(TUMBLING)
+    stage.live(line(0))
+    stage.sessions.progress("room", Modality.TEXT, promised_ns, "device", DEVICE)
+    for _ in range(20):
+        stage.wait(0.5)
+        stage.live(line(seconds(stage.clock.wall_ns())))
+    stage.wait(10)
+    assert stage.starts() == [0, 4, 8]
+    assert not stage.counts.of["missed a window", "text"]
+
+
 def test_a_source_that_was_not_listened_to_is_not_silent() -> None:
     clock, counts = ManualClock(), Counts()
     inlet: Inlet[str] = Inlet(clock, counts)
