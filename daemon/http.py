@@ -17,6 +17,7 @@ from urllib.parse import unquote_to_bytes
 import structlog
 import uvicorn
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -99,6 +100,15 @@ class DaemonView(Protocol):
     def post_chat(self, record: Record) -> Posted:
         """Hands on a line that has been checked; never blocks."""
         ...
+
+
+class _AnythingConvertor(PathConvertor):
+    """Line ends too, so that it is the endpoint that says what is wrong with them."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _AnythingConvertor())
 
 
 class CannotBind(Exception):
@@ -241,7 +251,7 @@ def build_app(view: DaemonView, feed: EventFeed, clock: Clock, limits: Limits, a
     app = Starlette(
         routes=[
             *(Route(path, endpoint) for path, endpoint in get.items()),
-            Route("/chat/{session:path}", chat, methods=["POST"]),
+            Route("/chat/{session:anything}", chat, methods=["POST"]),
         ],
         middleware=[Middleware(AccessGuard, access=access, refused=view.http_refused)],
         exception_handlers={HTTPException: _no_such},
