@@ -32,6 +32,7 @@ CONTAINERS: Mapping[str, frozenset[str]] = {
 _CODECS = {"1": "PCM", "opus": "OPUS", "vorbis": "VORBIS", "flac": "FLAC"}
 _BYTE_ORDERS = {"little-endian": "<i2", "big-endian": ">i2"}
 
+_OGG_BEGINS = b"OggS\0\2"  # the first page of a sound, whose other pages have other flags
 _FULL_SCALE = np.float32(32_768)  # of int16
 _MOST_FORMS = 8  # of pieces of one segment, each of which is resampled on its own: one stream has one, two at a change
 _RATES_HZ = range(4_000, 384_001)
@@ -129,6 +130,8 @@ def _decode_container(stated: ContentType, payload: bytes, max_samples: int, max
         raise BadSound("empty", "sound of 0 bytes")
     if riff.missing_bytes(payload[: riff.HEADER_BYTES], len(payload)) > 1:  # a byte of padding may lack
         raise BadSound("corrupt", f"{stated.kind} is cut short: it has {len(payload)} bytes and promises more")
+    if _is_chained(payload):
+        raise BadSound("content_type", f"{stated.kind} of several sounds one after the other; send each as a record")
     try:
         with soundfile.SoundFile(io.BytesIO(riff.with_samples(payload))) as file:
             _check_stated(stated, file)
@@ -159,3 +162,13 @@ def _check_stated(stated: ContentType, file: soundfile.SoundFile) -> None:
     for name, holds in (("rate", file.samplerate), ("channels", file.channels)):
         if stated.whole(name, holds) != holds:
             raise BadSound("content_type", f"parameter {name}={stated.parameters[name]} of a file that has {holds}")
+
+
+def _is_chained(payload: bytes) -> bool:
+    """Whether an Ogg file begins anew after its first sound, which is all of it that libsndfile would read."""
+    if not payload.startswith(_OGG_BEGINS):
+        return False
+    followed_at = min(
+        (at for flag in b"\0\1\4\5" if (at := payload.find(b"OggS\0%c" % flag)) >= 0), default=len(payload)
+    )
+    return payload.find(_OGG_BEGINS, followed_at) >= 0

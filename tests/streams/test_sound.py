@@ -164,6 +164,7 @@ LYING_FLAC[22:26] = b"\xff" * 4
         ),
         pytest.param("audio/flac", bytes(LYING_FLAC), "oversized", id="flac that promises 256 GB"),
         pytest.param("audio/flac", file_of(tone(1), kind="FLAC")[:4_000], "corrupt", id="flac cut short"),
+        pytest.param("audio/ogg", file_of(tone(1), kind="OGG") * 2, "content_type", id="two sounds in one ogg"),
         pytest.param("audio/ogg", file_of(tone(1), kind="OGG")[:60], "corrupt", id="ogg cut in its header"),
     ],
 )
