@@ -8,5 +8,7 @@ from hypothesis import settings
 settings.register_profile("affectd", deadline=None)
 settings.load_profile("affectd")
 
-# A shell that runs the tests in the background has them ignore Ctrl-C, which the processes they start would inherit.
+# A shell that runs the tests in the background has them ignore Ctrl-C, and nohup that a terminal hangs up, which the
+# processes they start would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
