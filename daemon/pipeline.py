@@ -3,9 +3,9 @@
 Records are decoded here and not in a pool: what costs, pictures, is only looked at by its header until a window uses
 it, and what is left (samples, lines) takes microseconds and would have to be put in order again. It waits in one
 place, the inlet, for messages from the engine (a unit is encoded, a window is published) and for items from the
-sources. While too much is under way it takes messages only; while a session has its share under way, or (but for logs)
-something for too long, it takes nothing of that session. Channels fill up, and each source does what its policy says.
-This is all the back-pressure there is, and what keeps a camera's pictures fresh on a machine that cannot keep up.
+sources. While too much is under way it takes messages only; while a session has its share under way, or something for
+too long, it takes nothing of that session. Channels fill up, and each source does what its policy says. This is all the
+back-pressure there is, and what keeps a camera's pictures fresh on a machine that cannot keep up.
 """
 
 import threading
@@ -182,9 +182,7 @@ class Pipeline:
     def _may_take(self, item: Item) -> bool:
         """Whether the engine has less of the item's session than its share, and nothing for too long.
 
-        What waits too long matters where the newest is wanted, so not to a log: its records keep their order, and one
-        that waited would hold up the other sessions of its partition. A suspect waits until nothing else is in hand,
-        and while it is, all others wait.
+        A suspect waits until nothing else is in hand, and while it is, all others wait.
         """
         if self._to_encode or self._alone is not None:
             return False
@@ -198,10 +196,8 @@ class Pipeline:
         units = self._encoding.get(item.session)
         if units is None:
             return True
-        if len(units) >= self._share:
-            return False
         oldest_ns = next(iter(units.values()))
-        return at is not None or self._clock.monotonic_ns() - oldest_ns < _MOST_DELAY_NS
+        return len(units) < self._share and self._clock.monotonic_ns() - oldest_ns < _MOST_DELAY_NS
 
     def _take(self, taken: Message | Delivery) -> None:
         match taken:

@@ -238,18 +238,6 @@ def logged(offset: int, at_s: float, number: int = 0) -> Record:
     return replace(line(at_s, str(offset), f"room-{number}"), coordinates=at)
 
 
-def test_a_unit_that_takes_long_does_not_hold_up_the_other_sessions_of_its_partition() -> None:
-    with running(numbers=(0,)) as on:
-        on.channel.put(replace(logged(0, 0.1), session="slow"))
-        on.engine.units.next()
-        clock = on.instruments.clock
-        assert isinstance(clock, ManualClock)
-        clock.advance(2.0)
-        on.channel.put(replace(logged(1, 0.2), session="slow"))
-        on.channel.put(replace(logged(2, 0.3), session="other"))
-        assert [text_of(unit) for unit in on.engine.units.many(2)] == ["1", "2"]
-
-
 def left_by_deaths(folder: Path, *longest_first: list[int]) -> InHand:
     """What is known after processes died, each with these offsets in hand."""
     for offsets in longest_first:
