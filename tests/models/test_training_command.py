@@ -14,6 +14,7 @@ from models.artifact import read_manifest
 from models.evaluation.command import evaluate
 from models.face.network import NetworkConfig
 from models.training.command import TrainingError, train
+from models.training.trained_part import read_part
 
 pytestmark = pytest.mark.unit
 
@@ -103,9 +104,9 @@ def test_parts_are_trained_from_the_networks_that_the_configuration_names(tmp_pa
         "[face]\nfrom_shipped = false\nepochs = 1\nbf16 = false\n"
         '[[face.networks]]\nwidths = [4, 4, 8]\n[[face.networks]]\nkind = "vgg"\nwidths = [4, 4, 4, 8]\n'
     )
-    made = train("face", own_data, tmp_path / "out", config)
-    members = read_manifest(made).parts["face"]["members"]
-    assert [NetworkConfig(**member).kind for member in members] == ["residual", "vgg"]
+    train("face", own_data, tmp_path / "out", config)
+    _, sizes = read_part(tmp_path / "out" / "face" / "face.safetensors", "face")
+    assert [NetworkConfig(**member).kind for member in sizes["members"]] == ["residual", "vgg"]
 
 
 @pytest.mark.parametrize(
