@@ -22,8 +22,14 @@ _LABELS = len(EMOTIONS)
 Logit = Annotated[float, Field(ge=-100, le=100)]
 """A number added to logits: e^100 to one is as sure as anything can be, and what is beyond that is no calibration."""
 
-Temperature = Annotated[float, Field(ge=0.01, le=100)]
+_COLDEST, _HOTTEST = 0.01, 100.0
+Temperature = Annotated[float, Field(ge=_COLDEST, le=_HOTTEST)]
 """Logits are divided by it; beyond these ends every answer would be certain, or the same."""
+
+
+def bounded_temperature(fitted: float) -> float:
+    """What was fitted, within the bounds: to answers that know nothing the best fit would be infinite."""
+    return min(max(fitted, _COLDEST), _HOTTEST)
 
 
 class TemperatureScaling(BaseModel):

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from models.calibration import PlattScaling, TemperatureScaling
+from models.calibration import PlattScaling, TemperatureScaling, bounded_temperature
 from models.labels import EMOTIONS
 
 Floats = NDArray[np.float64]
@@ -33,7 +33,9 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64], weig
     minimise(loss, [parameters])
     temperature, *bias = parameters.detach().tolist()
     mean = sum(bias) / len(bias)
-    return TemperatureScaling(temperature=float(np.exp(temperature)), bias=tuple(b - mean for b in bias))
+    return TemperatureScaling(
+        temperature=bounded_temperature(float(np.exp(temperature))), bias=tuple(b - mean for b in bias)
+    )
 
 
 def fit_platt(logits: NDArray[np.float32], labels: NDArray[np.bool_], weight: Floats) -> PlattScaling:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from models.calibration import CorpusCalibration
+from models.calibration import CorpusCalibration, bounded_temperature
 from models.data.sampling import group_folds
 from models.evaluation.metrics import classification_figures
 from models.training.calibration import Floats, minimise
@@ -66,7 +66,7 @@ def fit_corpus(held: HeldOut) -> CorpusCalibration:
     temperature, *bias = torch.where(fitted, changes, 0.0).detach().tolist()
     both = zip(held.start.tolist(), bias, strict=True)
     return CorpusCalibration(
-        temperature=round(float(np.exp(temperature)), 4),
+        temperature=round(bounded_temperature(float(np.exp(temperature))), 4),
         bias=tuple(round(known + change, 4) if np.isfinite(known) else None for known, change in both),
     )
 

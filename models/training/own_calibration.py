@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from models.calibration import TemperatureScaling
+from models.calibration import TemperatureScaling, bounded_temperature
 from models.data.sampling import group_folds
 from models.fusion.pool import LogLinearPool
 from models.labels import EMOTIONS, MODALITIES
@@ -127,7 +127,8 @@ def _fit_scaling(
     minimise(loss, [changes])
     found = changes.detach()
     bias[fitted] += found[1:] - found[1:].mean()
-    return TemperatureScaling(temperature=own.temperature * float(found[0].exp()), bias=tuple(bias.tolist()))
+    temperature = bounded_temperature(own.temperature * float(found[0].exp()))
+    return TemperatureScaling(temperature=temperature, bias=tuple(bias.tolist()))
 
 
 def _fit_pool(own: LogLinearPool, calibration: Mapping[str, TemperatureScaling], answers: OwnAnswers) -> LogLinearPool:
