@@ -144,7 +144,7 @@ class Intake:
 
     def _look_at_topics(self) -> None:
         """Reads topics that were made anew from their beginning: what was committed is of the ones before."""
-        if self._clock.monotonic_ns() < self._look_ns:
+        if self.topics.seen_all and self._clock.monotonic_ns() < self._look_ns:
             return
         self._look_ns = self._clock.monotonic_ns() + _LOOK_NS
         anew = self.topics.look()

@@ -34,6 +34,11 @@ class TopicWatch:
         """The topics that were deleted and are not back."""
 
     @property
+    def seen_all(self) -> bool:
+        """Whether every topic was there at a look once: only what was seen is known to be deleted or made anew."""
+        return len(self._ids) == len(self._topics)
+
+    @property
     def fault(self) -> str | None:
         """What is wrong with the topics, and what to do; None where nothing is."""
         if self.gone:

@@ -666,6 +666,21 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning_whatever_was_comm
     assert bench.telemetry.resets == [OffsetReset.RECREATED]
 
 
+def test_a_topic_that_is_deleted_right_after_its_first_record_is_named() -> None:
+    bench = Bench()
+    cluster = bench.consumer._cluster
+    known, cluster.counts = cluster.counts, {}
+    bench.consumer.assign(*BOTH)
+    bench.turns()  # the client has no metadata yet
+    cluster.counts = known
+    bench.consumer.write(TEXT, b"line")
+    bench.turns()
+    assert bench.payloads == [b"line"]
+    del cluster.counts["text"]
+    bench.turns(60)
+    assert bench.intake.topics.gone == {"text"}
+
+
 def test_a_turn_of_draining_takes_nothing(bench: Bench) -> None:
     bench.consumer.write(TEXT, b"line")
     told = len(bench.items)
