@@ -62,7 +62,7 @@ bench: $(STAMP) ## Measures speed: JSON on stdout, a table on stderr
 
 reproduce: $(STAMP) ## Prints the fusion tables, measured on the data in AFFECTD_DATA; SPEECH=oof_logits.npz adds its own
 	@[[ -n "$${AFFECTD_DATA:-}" ]] || { echo "AFFECTD_DATA must name the folder of the data" >&2; exit 1; }
-	@OMP_NUM_THREADS=1 $(BIN)/python -m models.evaluation.reproduce --data "$$AFFECTD_DATA" --out out/reproduce \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m models.studies.reproduce --data "$$AFFECTD_DATA" --out out/reproduce \
 	  $(if $(SPEECH),--speech "$(SPEECH)")
 
 lock: ## Locks the packages of pyproject.toml anew; NEWER=--upgrade takes newer versions

@@ -1,0 +1,1 @@
+"""The running service and its command. Imports `streams` and `models`."""

@@ -2,16 +2,17 @@
 
 import sys
 
-from daemon import process
+from daemon.runtime import process
 
 
 def main() -> int:
     """Prepares the process, runs one command and returns its exit status."""
     process.prepare()
-    from daemon import cli, logs  # these import much
+    from daemon.cli.main import main as run
+    from daemon.telemetry import logs
 
     logs.report_uncaught()
-    return cli.main()
+    return run()
 
 
 if __name__ == "__main__":

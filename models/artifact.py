@@ -3,7 +3,7 @@
 The rule: a folder is refused as a whole unless its `model.json` is of this schema and every file has the digest written
 there. The model's own digest covers the weights and whatever in `model.json` changes a score, so that a prediction's id
 tells which model made it. Tensor names start with their part (`face.`, `speech.`, `text.`).
-Left out: building encoders from the tensors (`models.parts`). Pickle is never read.
+Left out: building encoders from the tensors (`models.components`). Pickle is never read.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ from pydantic import (
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from models.calibration import CorpusCalibration, TemperatureScaling
-from models.conformal import ConformalSets
+from models.calibration.prediction_sets import ConformalSets
+from models.calibration.scaling import CorpusCalibration, TemperatureScaling
+from models.calibration.trust import QUALITIES, Reliability
 from models.fusion.pool import FUSIONS, LogLinearPool
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.reliability import QUALITIES, Reliability
 from models.risk import RiskRule
 
 SCHEMA: Literal["affectd.model/1"] = "affectd.model/1"

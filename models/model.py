@@ -17,11 +17,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from models.affect import valence_arousal
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
-from models.encoding import Encoded, Encoder
+from models.components import PARTS, build_encoders
+from models.encoder import Encoded, Encoder
+from models.explanation.shapley import coalitions, shapley_values
 from models.fusion.pool import Fused
-from models.fusion.shapley import coalitions, shapley_values
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.parts import PARTS, build_encoders
 from models.risk import NO_RISK, RiskScores
 
 

@@ -16,7 +16,7 @@ from typing import Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.calibration import PlattScaling
+from models.calibration.scaling import PlattScaling
 from models.labels import EMOTIONS, MODALITIES, RISKS
 
 LEVELS = ("low", "medium", "high", "critical")

@@ -1,0 +1,1 @@
+"""Records, event time, windows, sources, sinks and delivery. Imports neither `models` nor torch."""

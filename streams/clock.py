@@ -7,7 +7,7 @@ Problem: the machine's wall clock may step, by an hour and back a moment later, 
 all that follows late. Rule: wall time is time since boot, which is steady, plus an offset. The offset follows a small
 change of the wall clock at once, and a step only when it has lasted for a minute. NTP slews both clocks alike, and time
 since boot goes on while the machine is suspended, so that waking up is no step. A step back that lasts is left to
-`streams.sessions`.
+`streams.alignment.sessions`.
 """
 
 import threading

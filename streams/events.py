@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.records import Coordinates, Modality, Record
+from streams.coordinates import Coordinates
+from streams.records import Modality, Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ import av.video.frame
 import cv2
 import numpy as np
 
-from streams import frames, rfc3339
+from streams import rfc3339
+from streams.decoding import frames
 from streams.records import RAW_PICTURE, Modality, Record
 from streams.sources.chat import is_session_name
 from streams.text_files import read_text

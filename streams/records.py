@@ -6,10 +6,10 @@ decodes.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-if TYPE_CHECKING:
-    from streams.delivery.ledger import Stake
+from streams.coordinates import Coordinates, Partition
+from streams.delivery.ledger import Stake
 
 
 class Modality(StrEnum):
@@ -24,34 +24,12 @@ RAW_PICTURE = "image/x-raw"
 """Content type of an undecoded-by-us picture: a BGR array from a camera, or a PyAV frame of a media file."""
 
 
-class Partition(NamedTuple):
-    """One partition of one topic of a log."""
-
-    topic: str
-    number: int
-
-
-class Coordinates(NamedTuple):
-    """Where a record lies in a log, and what lies there beside its payload: enough to set it aside as it came."""
-
-    partition: Partition
-    offset: int
-    written_ns: int
-    """The log's own time of the record, never after it was received; says in what order partitions are read."""
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-    def named(self) -> dict[str, str | int]:
-        """The place alone, for the log: a record's session may be the name of a person."""
-        return {"topic": self.partition.topic, "partition": self.partition.number, "offset": self.offset}
-
-
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record as received.
 
     `payload` is bytes for every content type but RAW_PICTURE, whose payload is a (height, width, 3) BGR uint8 array
-    or a PyAV VideoFrame (see `streams.frames`; converted only if a window uses it). `event_time_ns` is when it
+    or a PyAV VideoFrame (see `streams.decoding.frames`; converted only if a window uses it). `event_time_ns` is when it
     happened (sound: its first sample).
     """
 
@@ -106,7 +84,7 @@ class Assigned:
     """The partitions of this number are read from here on; `stake` is what `Ledger.assigned` gave."""
 
     number: int
-    stake: "Stake"
+    stake: Stake
 
 
 @dataclass(frozen=True, slots=True)

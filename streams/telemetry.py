@@ -1,4 +1,4 @@
-"""What the streaming half reports, by what happened; the daemon counts it (`daemon.metrics`), tests ignore it.
+"""Reports what happened in the streams: `daemon.telemetry.metrics` counts it, tests ignore it.
 
 Labels are bounded: modality, reason, source and state names from code and configuration, never a session id.
 """

@@ -15,7 +15,7 @@ from daemon.bench.ingest import ingest
 from daemon.bench.measure import Effort, Figure
 from models.model import AffectModel
 from streams.kafka.connection import Connection
-from streams.kafka.reach import Unreachable
+from streams.kafka.reachability import Unreachable
 
 _THREADS = 1
 

@@ -10,16 +10,17 @@ from functools import partial
 
 from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
-from daemon.config import Config, Windows
-from daemon.wiring import timeline_config as configured
+from daemon.config import Config
+from daemon.config.sections import Windows
+from daemon.runtime.wiring import timeline_config as configured
+from streams.alignment.origin import DEVICE, STORED, Origin
+from streams.alignment.sessions import Sessions
+from streams.alignment.timeline import TimelineConfig
 from streams.clock import NS_PER_S, ManualClock
-from streams.decode import Limits, decode
+from streams.decoding.decode import Limits, decode
 from streams.delivery.ledger import Ledger
 from streams.events import Event, Sound
-from streams.origin import DEVICE, STORED, Origin
-from streams.sessions import Sessions
 from streams.telemetry import NullTelemetry
-from streams.timeline import TimelineConfig
 
 SIZE_NS = 4 * NS_PER_S
 _IDLE_AFTER_S = 3

@@ -10,12 +10,12 @@ from functools import partial
 from daemon.bench.material import FRAMES_HZ, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
-from daemon.preparation import Preparer
-from daemon.preparers import build_workers
+from daemon.scoring.preparation import Preparer
+from daemon.scoring.preparers import build_workers
+from models.components import PARTS
 from models.model import AffectModel
-from models.parts import PARTS
-from streams.assembly import FOREVER_NS, FrameSampler
-from streams.decode import Limits, decode
+from streams.alignment.assembly import FOREVER_NS, FrameSampler
+from streams.decoding.decode import Limits, decode
 from streams.records import Modality, Record
 from streams.telemetry import NullTelemetry
 

@@ -13,18 +13,18 @@ from daemon.bench.align import SIZE_NS, timeline_config
 from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
-from daemon.engine import window_features
-from daemon.preparation import Evidence
-from daemon.preparers import build_workers
+from daemon.scoring.engine import window_features
+from daemon.scoring.preparation import Evidence
+from daemon.scoring.preparers import build_workers
+from models.components import PARTS
 from models.model import AffectModel, WindowFeatures
-from models.parts import PARTS
+from streams.alignment.origin import STORED
+from streams.alignment.sessions import Sessions
 from streams.clock import NS_PER_S, ManualClock
-from streams.decode import Limits, decode
+from streams.decoding.decode import Limits, decode
 from streams.delivery.ledger import Ledger
 from streams.events import Unit
-from streams.origin import STORED
 from streams.records import Record
-from streams.sessions import Sessions
 from streams.telemetry import NullTelemetry
 
 _BATCH = 32

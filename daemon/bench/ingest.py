@@ -24,10 +24,10 @@ from daemon.bench.streaming import StreamingHalf
 from streams.clock import NS_PER_S, SystemClock
 from streams.kafka.assignor import CoPartitionedAssignor
 from streams.kafka.connection import Connection
-from streams.kafka.consuming import KafkaSourceConfig, consumer_options
+from streams.kafka.consumer_config import KafkaSourceConfig, consumer_options
 from streams.kafka.contract import CONTENT_TYPES, InputTopic
-from streams.kafka.faults import BrokerUnavailable, telling
-from streams.kafka.reach import reach
+from streams.kafka.reachability import reach
+from streams.kafka.unavailable import BrokerUnavailable, telling
 from streams.records import Modality
 
 _PARTITIONS = 3

@@ -14,8 +14,8 @@ import numpy as np
 
 from daemon.sample import SAMPLE
 from streams.clock import NS_PER_S
+from streams.decoding.sound import RATE_HZ
 from streams.records import Modality, Record
-from streams.sound import RATE_HZ
 
 FRAMES_HZ, SOUNDS_HZ, LINES_HZ = 30, 10, 0.5
 START_NS = 946_684_800 * NS_PER_S

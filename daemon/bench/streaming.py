@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from daemon.bench.align import SIZE_NS, timeline_config
-from daemon.instruments import Instruments
-from daemon.pipeline import Encoded, Message, Pipeline, Published
+from daemon.scoring.pipeline import Encoded, Message, Pipeline, Published
+from daemon.telemetry.instruments import Instruments
+from streams.alignment.sessions import Sessions
+from streams.alignment.timeline import ClosedWindow
 from streams.channel import Inlet, InletClock, Policy
 from streams.clock import NS_PER_S
-from streams.decode import Limits
+from streams.decoding.decode import Limits
 from streams.delivery.ledger import Ledger
 from streams.events import Unit
 from streams.kafka.connection import Connection
-from streams.kafka.consuming import KafkaSourceConfig
+from streams.kafka.consumer_config import KafkaSourceConfig
 from streams.kafka.contract import InputTopic
 from streams.kafka.source import KafkaSource
 from streams.records import Assigned, Item, Modality, Record, Unreadable
-from streams.sessions import Sessions
 from streams.sources.runner import SourceRunner
-from streams.timeline import ClosedWindow
 
 STEP_NS = SIZE_NS // 4
 _MOST_UNDER_WAY = 128
@@ -31,7 +31,7 @@ _STOP_S = 20.0
 
 @dataclass
 class NoModel:
-    """Implements `daemon.pipeline.Engine`: answers at once. Owned by the timeline thread."""
+    """Implements `daemon.scoring.pipeline.Engine`: answers at once. Owned by the timeline thread."""
 
     inlet: Inlet[Message]
     ledger: Ledger

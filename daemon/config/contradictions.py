@@ -5,7 +5,7 @@ Every contradiction is told, with the key that a person would change. Nothing is
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daemon.config.endpoints import (
     CameraSource,
@@ -17,11 +17,9 @@ from daemon.config.endpoints import (
     StdoutSink,
 )
 from daemon.config.kafka import Delivery, KafkaSecurity, KafkaSinkSettings, KafkaSourceSettings
+from daemon.config.sections import Http, Sections, Windows
 from daemon.config.values import KeyPath, dotted, is_loopback
 from streams.clock import NS_PER_S
-
-if TYPE_CHECKING:
-    from daemon.config import Config, Http, Windows
 
 Contradiction = tuple[KeyPath, str, Any]
 """Key path, sentence, and the value that stands there."""
@@ -36,13 +34,13 @@ _LOGINS: dict[str, tuple[str, ...]] = {
 }
 
 
-def contradictions(config: "Config") -> Iterator[Contradiction]:
+def contradictions(config: Sections) -> Iterator[Contradiction]:
     """Everything in `config` that contradicts something else there."""
     yield from inside(config)
     yield from _between(config)
 
 
-def inside(config: "Config") -> Iterator[Contradiction]:
+def inside(config: Sections) -> Iterator[Contradiction]:
     """What contradicts itself within one table. Entries of lists that are None are passed over."""
     yield from _of_windows(config.windows)
     yield from _of_http(config.http)
@@ -56,7 +54,7 @@ def inside(config: "Config") -> Iterator[Contradiction]:
             yield from _of_security(("sinks", index, "kafka", "security"), sink.kafka.security)
 
 
-def _between(config: "Config") -> Iterator[Contradiction]:
+def _between(config: Sections) -> Iterator[Contradiction]:
     """What tables demand of each other."""
     if config.model.set_coverage and config.windows.smoothing_ns:
         sentence = "must be 0 with windows.smoothing_s: sets keep their promise for windows that are answered alone"
@@ -73,7 +71,7 @@ def _between(config: "Config") -> Iterator[Contradiction]:
         yield ("windows", "grace_s"), sentence, config.windows.grace_s
 
 
-def _of_windows(windows: "Windows") -> Iterator[Contradiction]:
+def _of_windows(windows: Windows) -> Iterator[Contradiction]:
     if windows.step_s > windows.size_s:
         yield ("windows", "step_s"), f"must be at most windows.size_s, {windows.size_s}", windows.step_s
     elif not windows.grid.covers_every(windows.segments):
@@ -96,7 +94,7 @@ def _of_windows(windows: "Windows") -> Iterator[Contradiction]:
         yield ("windows", "session_timeout_s"), sentence, windows.session_timeout_s
 
 
-def _of_http(http: "Http") -> Iterator[Contradiction]:
+def _of_http(http: Http) -> Iterator[Contradiction]:
     if http.bind and not (is_loopback(http.bind) or http.token_file or http.allow_anonymous):
         sentence = (
             "is reached from other machines, so it needs http.token_file, or http.allow_anonymous = true for no token"
@@ -106,7 +104,7 @@ def _of_http(http: "Http") -> Iterator[Contradiction]:
         yield ("http", "allow_anonymous"), "has no meaning with http.token_file", True
 
 
-def _repeated(config: "Config") -> Iterator[Contradiction]:
+def _repeated(config: Sections) -> Iterator[Contradiction]:
     names: set[str] = set()
     for index, source in enumerate(config.sources):
         if source.name in names:
@@ -118,7 +116,7 @@ def _repeated(config: "Config") -> Iterator[Contradiction]:
             yield (key, index, "kind"), f"there may be one of this kind; {key}[{kafka[0]}] is one", "kafka"
 
 
-def _shared(config: "Config") -> Iterator[Contradiction]:
+def _shared(config: Sections) -> Iterator[Contradiction]:
     """What only one part of the daemon can use: a file, an address, a device, standard input and output."""
     users: dict[tuple[str, str], str] = {}
     for path, use, value in _uses(config):
@@ -127,7 +125,7 @@ def _shared(config: "Config") -> Iterator[Contradiction]:
         users.setdefault((use, value), dotted(path))
 
 
-def _uses(config: "Config") -> Iterator[tuple[KeyPath, str, str]]:
+def _uses(config: Sections) -> Iterator[tuple[KeyPath, str, str]]:
     if config.http.bind and not config.http.bind.endswith(":0"):
         yield ("http", "bind"), "address", config.http.bind
     for index, source in enumerate(config.sources):

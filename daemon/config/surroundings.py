@@ -2,7 +2,8 @@
 
 Are they there, and do they fit? Only looked at, never opened for reading by a device or written to, so that looking is
 safe while a daemon runs. What may still come (a camera that is plugged in later) is a remark that stops nobody. Left
-out: what only a connection or a library tells, such as ports in use, brokers and microphones (`daemon.doctor`).
+out: what only a connection or a library tells, such as ports in use, brokers and microphones
+(`daemon.commands.doctor`).
 """
 
 import os
@@ -11,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daemon.config import Config, Model
+from daemon.config import Config
 from daemon.config.endpoints import CameraSettings, ChatSettings, FileSettings, MediaSettings, RecordedSettings
 from daemon.config.kafka import KafkaSecurity
+from daemon.config.sections import Model
 from daemon.config.values import FileUse, KeyPath, Section
 from streams.kafka.connection import ConnectionProblem, credential_path, read_secret, tls_context
 

@@ -1,0 +1,1 @@
+"""Labelled data: public corpora and the manifest of a user."""

@@ -1,0 +1,1 @@
+"""Measures model folders on labelled data, and reports on them."""

@@ -2,7 +2,7 @@
 
 Answers are on the corpus's terms, because that is what the literature's figures assume: lines are read as its labels
 are meant where the text part has learned that, and answers are brought to its label frequencies and to how sure one can
-be on it where the model knows them (`models.training.corpus_calibration`). The service takes labels as equally likely,
+be on it where the model knows them (`models.training.calibration.corpora`). The service takes labels as equally likely,
 and knows nothing of the corpus. Labels that a corpus does not use cannot be chosen.
 """
 
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.calibration import CorpusCalibration
-from models.encoding import Encoded
+from models.calibration.scaling import CorpusCalibration
+from models.encoder import Encoded
 from models.evaluation.progress import RowsDone, unseen
-from models.evaluation.row_types import EvaluationError, Rows
 from models.face.encoder import FaceEncoder
+from models.metrics.rows import EvaluationError, Rows
 from models.model import AffectModel, WindowFeatures
 from models.text.encoder import ChatLine, TextEncoder
 

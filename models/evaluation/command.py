@@ -2,7 +2,7 @@
 
 Figures are on the corpus's terms, as its literature's are (`models.evaluation.answers`); the note gives accuracy, UAR
 and calibration error on the service's terms too, to which all labels are equally likely. Corpora of features
-are answered by fusions of their own (`models.evaluation.fusion_study`). Left out: figures over sessions, and error
+are answered by fusions of their own (`models.evaluation.fusion_evaluation`). Left out: figures over sessions, and error
 bars, which the report gives.
 """
 
@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.data.fusion_study import STUDIED
+from models.data.studied_corpora import STUDIED
 from models.evaluation.answers import Answers, answers
-from models.evaluation.fusion_study import evaluate_study
-from models.evaluation.metrics import classification_figures
+from models.evaluation.corpus_rows import SPEECH_CORPORA, read_rows
+from models.evaluation.fusion_evaluation import evaluate_study
 from models.evaluation.progress import RowsDone, unseen
-from models.evaluation.row_types import EvaluationError
-from models.evaluation.rows import SPEECH_CORPORA, read_rows
 from models.labels import EMOTIONS
+from models.metrics.classification import classification_figures
+from models.metrics.rows import EvaluationError
+from models.metrics.text import label_scores, multi_label_f1
 from models.model import AffectModel
-from models.text.measure import label_scores, multi_label_f1
 
 
 def evaluate(
@@ -34,7 +34,7 @@ def evaluate(
     drop: str | None,
     progress: RowsDone = unseen,
 ) -> dict[str, object]:
-    """Returns the figures of `models.evaluation.metrics`, and what was measured, ready for JSON.
+    """Returns the figures of `models.metrics.classification`, and what was measured, ready for JSON.
 
     model: a folder, or "default". task: None for the corpus's first. drop: a modality that is left out, or None.
     progress: told the rows that are read and encoded.

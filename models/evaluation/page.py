@@ -6,12 +6,12 @@ from html import escape
 from pathlib import Path
 
 from models.evaluation.answers import Answers
-from models.evaluation.comparison import Estimate
-from models.evaluation.curves import threshold_for_accuracy
-from models.evaluation.explanations import explained
-from models.evaluation.pictures import LEAST_OF_LABEL
-from models.evaluation.slices import LEAST_ROWS
-from models.evaluation.study import Study
+from models.evaluation.corpus_evaluation import Study
+from models.evaluation.plots import LEAST_OF_LABEL
+from models.metrics.comparison import Estimate
+from models.metrics.curves import threshold_for_accuracy
+from models.metrics.glossary import explained
+from models.metrics.slices import LEAST_ROWS
 from models.model import AffectModel
 
 _WANTED_ACCURACY = 0.9

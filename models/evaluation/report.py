@@ -11,14 +11,14 @@ from pathlib import Path
 from models.artifact import SHIPPED
 from models.data.manifest import has_manifest, no_manifest, read_manifest
 from models.data.text_corpora import CORPORA
-from models.evaluation.own_rows import labelled
+from models.evaluation.corpus_evaluation import Study, study
 from models.evaluation.page import page, section, summary_row
-from models.evaluation.pictures import pictures
+from models.evaluation.plots import pictures
 from models.evaluation.progress import RowsDone, unseen
-from models.evaluation.row_types import EvaluationError
-from models.evaluation.slices import LEAST_ROWS
-from models.evaluation.study import Study, study
+from models.evaluation.user_rows import labelled
 from models.labels import RISKS
+from models.metrics.rows import EvaluationError
+from models.metrics.slices import LEAST_ROWS
 from models.model import AffectModel
 from models.out_folder import check_out_folder
 

@@ -2,8 +2,8 @@
 
 Problem: the engine encodes each picture's faces once, in batches of any size, and pools windows of any number of them.
 Rule: a crop and its mirror image are embedded and averaged; a face weighs its detection score; a window's answer is the
-head's on the weighted mean embedding, less sure where faces are hard to see (`models.reliability`). FER+'s contempt is
-left out of the answer, which is as if the face were known not to show it. Left out: detection and following
+head's on the weighted mean embedding, less sure where faces are hard to see (`models.calibration.trust`). FER+'s
+contempt is left out of the answer, which is as if the face were known not to show it. Left out: detection and following
 (`models.face.follow`), and calibration, which belongs to fusion.
 """
 
@@ -17,15 +17,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.encoding import Encoded, Pooled
+from models.calibration.trust import Reliability
+from models.encoder import Encoded, Pooled
 from models.face.crop import Face
 from models.face.network import ExpressionCommittee, ExpressionNet, build_network
 from models.labels import EMOTIONS
-from models.reliability import Reliability
 
 
 class FaceEncoder:
-    """Implements `models.encoding.Encoder`; a prepared event is a `Face`. Owned by the device thread; no lock."""
+    """Implements `models.encoder.Encoder`; a prepared event is a `Face`. Owned by the device thread; no lock."""
 
     def __init__(self, network: ExpressionNet | ExpressionCommittee, device: torch.device | str = "cpu") -> None:
         """The network is moved to the device and put in evaluation mode."""

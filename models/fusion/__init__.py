@@ -1,0 +1,1 @@
+"""Fuses the modalities of a window, and smooths over windows."""

@@ -5,8 +5,8 @@ how something is said shows over more than a second. Rule: segments are of one s
 threads make a segment's log-mel frames and find its voice; Whisper reads the segment, and what its layers say of the
 voiced frames is summed up by their mean and spread: the segment's embedding. A window's mean and spread follow from its
 segments', and a small network reads those. A segment weighs its voiced fraction, so that silence is no evidence for
-anything, and a voice in noise or in pieces is less sure evidence (`models.reliability`). Left out: the cutting of sound
-into segments, and calibration, which belongs to fusion.
+anything, and a voice in noise or in pieces is less sure evidence (`models.calibration.trust`). Left out: the cutting of
+sound into segments, and calibration, which belongs to fusion.
 """
 
 import json
@@ -23,8 +23,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.encoding import Encoded, Pooled
-from models.reliability import Reliability, unbroken_trust
+from models.calibration.trust import Reliability, unbroken_trust
+from models.encoder import Encoded, Pooled
 from models.speech import activity, whisper
 from models.speech.states import emotion_logits
 from models.speech.statistics import segment_statistics, window_statistics
@@ -72,7 +72,7 @@ def prepare_segment(pcm: npt.NDArray[np.float32], voice_activity: activity.Voice
 
 
 class SpeechEncoder:
-    """Implements `models.encoding.Encoder`. `prepare` may be called by any thread, the rest by the device thread."""
+    """Implements `models.encoder.Encoder`. `prepare` may be called by any thread, the rest by the device thread."""
 
     def __init__(
         self, encoder: whisper.WhisperEncoder, network: WindowNetwork, device: torch.device | str = "cpu"

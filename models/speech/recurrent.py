@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from models.encoding import Encoded, Pooled
+from models.encoder import Encoded, Pooled
 from models.recurrent import AttentionPool, BidirectionalLstm
 from models.speech import whisper
 from models.speech.activity import VoiceActivity
@@ -111,7 +111,7 @@ def _closed_up(steps: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor
 
 
 class RecurrentSpeechEncoder:
-    """Implements `models.encoding.Encoder`: each segment is answered once, a window by the mean of its segments'.
+    """Implements `models.encoder.Encoder`: each segment is answered once, a window by the mean of its segments'.
 
     `prepare` may be called by any thread, the rest by the device thread.
     """

@@ -1,0 +1,1 @@
+"""Text: languages, tokenizers, sentence encoders, heads."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from models.encoding import Encoded, Pooled
+from models.encoder import Encoded, Pooled
 from models.labels import EMOTIONS, RISKS
 from models.text.language import EnglishDetector
 from models.text.network import TextNetwork
@@ -70,7 +70,7 @@ class Reading:
 
 
 class TextEncoder:
-    """Encodes lines and pools windows (`models.encoding.Encoder`).
+    """Encodes lines and pools windows (`models.encoder.Encoder`).
 
     `prepare` is shared by the decode threads; `encode` and `pool` belong to the device thread; no lock.
     """

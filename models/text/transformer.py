@@ -4,7 +4,7 @@ The rule of batching: everything but attention sees one long row of tokens, so n
 takes sentences in groups of like length, padded to the longest of the group and masked. A row does not depend on its
 batch, but for rounding.
 
-Left out: dropout inside (lines lose tokens instead: `models.training.augment_text`), token types (their first row is
+Left out: dropout inside (lines lose tokens instead: `models.training.text.augment`), token types (their first row is
 added to the positions), and the word table, which comes from a package, is never trained, and is not saved.
 """
 

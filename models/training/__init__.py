@@ -1,0 +1,1 @@
+"""Trains the parts of a model and assembles its folder."""

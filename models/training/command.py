@@ -25,18 +25,18 @@ from models.artifact import ModelError, write_model_folder
 from models.data.manifest import ManifestError, TooFewRowsError, has_manifest, no_manifest
 from models.evaluation.progress import shown_rows
 from models.out_folder import OutFolderError
-from models.training.card import model_card
-from models.training.distributed import joined_processes, rank
-from models.training.face import FaceTraining, train_face
-from models.training.own_choice import better_model
-from models.training.own_speech import train_own_speech
-from models.training.own_text import OWN_EPOCHS, make_own_text
+from models.training.assemble.card import model_card
+from models.training.assemble.user_choice import better_model
+from models.training.face.train import FaceTraining, train_face
+from models.training.loop.distributed import joined_processes, rank
+from models.training.loop.progress import Report, shown, tensorboard_events, told_to
 from models.training.preflight import check_out, missing_files
-from models.training.progress import Report, shown, tensorboard_events, told_to
-from models.training.speech import SpeechTraining, train_speech
-from models.training.speech_protocols import measure_speech
-from models.training.text import SHIPPED, TextTraining
-from models.training.text_part import make_text_part
+from models.training.speech.protocols import measure_speech
+from models.training.speech.train import SpeechTraining, train_speech
+from models.training.speech.user import train_own_speech
+from models.training.text.part import make_text_part
+from models.training.text.train import SHIPPED, TextTraining
+from models.training.text.user import OWN_EPOCHS, make_own_text
 
 TASKS = ("face", "speech", "text", "fusion", "all")
 
@@ -198,7 +198,7 @@ def _text(
 
 
 def _fusion(data: Path, out: Path) -> None:
-    from models.training.assemble import assemble
+    from models.training.assemble.model_folder import assemble
 
     _check_parts(out)
     assemble(out, data, out / _MODEL)

@@ -1,0 +1,1 @@
+"""What is still needed of a log, and what is committed."""

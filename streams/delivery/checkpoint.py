@@ -13,7 +13,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from streams.windows import WindowGrid
+from streams.alignment.windows import WindowGrid
 
 LIMIT_BYTES = 4096
 """What a broker takes unless it is configured otherwise."""

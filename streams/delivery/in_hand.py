@@ -27,7 +27,7 @@ from typing import NamedTuple
 import structlog
 
 from streams.clock import Clock
-from streams.records import Coordinates
+from streams.coordinates import Coordinates
 
 log = structlog.get_logger(__name__)
 

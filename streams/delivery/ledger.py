@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
+from streams.alignment.windows import WindowGrid
+from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import MOST_SESSIONS, encode, session_digest
-from streams.records import Coordinates, Partition
-from streams.windows import WindowGrid
 
 _REMEMBERED_SESSIONS = 4096  # of one partition number; five times what its commits can hold
 

@@ -1,0 +1,1 @@
+"""Kafka as source and sink, at least or exactly once."""

@@ -15,8 +15,8 @@ from kafka.producer.future import FutureRecordMetadata
 
 from streams.kafka.connection import Connection
 from streams.kafka.contract import Message
-from streams.kafka.faults import telling
-from streams.kafka.reach import reach
+from streams.kafka.reachability import reach
+from streams.kafka.unavailable import telling
 
 _MOST_UNDER_WAY_BYTES = 32 * 2**20
 _MOST_UNDER_WAY = 4096  # small messages cost by their number
@@ -40,7 +40,7 @@ class BoundedProducer:
     """Owned by one thread. Close it whether or not it failed."""
 
     def __init__(self, connection: Connection) -> None:
-        """Unreachable or Refused (`streams.kafka.reach`) where the cluster does not answer or does not let us in."""
+        """Unreachable or Refused (`streams.kafka.reachability`) where the cluster does not answer or refuses us."""
         reach(connection)
         self._connection = connection
         self._under_way: deque[tuple[FutureRecordMetadata, int]] = deque()

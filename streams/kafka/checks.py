@@ -3,7 +3,7 @@
 A session lies in the same partition of every input topic only if they have equally many, so that is demanded; so are
 topics that exist, rights to use them, a cluster that is new enough and a checksum in C. Limits on the size of records
 that would set some aside are notes. `check` is for starting and raises; `look` is for a person and changes nothing.
-So are secrets that others could read (`streams.kafka.exposure`).
+So are secrets that others could read (`streams.kafka.secret_exposure`).
 Left out: how topics are made in production (`deploy/kafka/topics.sh`).
 """
 
@@ -20,8 +20,8 @@ from kafka.record import util as kafka_checksums
 from streams.delivery.checkpoint import LIMIT_BYTES
 from streams.findings import Finding, Verdict
 from streams.kafka.connection import Connection
-from streams.kafka.exposure import exposed
-from streams.kafka.reach import Reached, Unreachable, reach
+from streams.kafka.reachability import Reached, Unreachable, reach
+from streams.kafka.secret_exposure import exposed
 from streams.sources.base import SourceError
 
 _ANSWER_MS = 5000
@@ -66,7 +66,7 @@ class ChecksFailed(SourceError):
 def check(connection: Connection, wanted: Wanted) -> tuple[Finding, ...]:
     """Creates missing topics where that is wanted, and gives everything that was found, if nothing of it is bad.
 
-    Raises ConnectionProblem, Unreachable, Refused (`streams.kafka.reach`) or ChecksFailed.
+    Raises ConnectionProblem, Unreachable, Refused (`streams.kafka.reachability`) or ChecksFailed.
     """
     with _admin(connection) as (reached, admin):
         if wanted.create:

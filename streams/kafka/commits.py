@@ -23,8 +23,8 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from streams.clock import NS_PER_S, Clock
+from streams.coordinates import Partition
 from streams.delivery.ledger import Ledger, Position
-from streams.records import Partition
 from streams.telemetry import CommitOutcome, Telemetry
 
 log = structlog.get_logger(__name__)

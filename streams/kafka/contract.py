@@ -6,7 +6,7 @@ Kafka protocol binding) are read alike. Of headers that repeat the last counts, 
 Writing: always CloudEvents, with an id that depends on nothing but the record.
 
 Whatever the bytes, reading answers: a record, or `Unreadable` where there is no session, no time or no content. What is
-in the content is judged later (`streams.decode`). Left out: CloudEvents' structured and batched modes.
+in the content is judged later (`streams.decoding.decode`). Left out: CloudEvents' structured and batched modes.
 """
 
 import hashlib
@@ -17,7 +17,8 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from streams import rfc3339
 from streams.clock import NS_PER_MS
-from streams.records import Coordinates, Modality, Partition, Record, Unreadable
+from streams.coordinates import Coordinates, Partition
+from streams.records import Modality, Record, Unreadable
 from streams.sources.chat import is_session_name
 
 CONTENT_TYPES = {

@@ -12,8 +12,9 @@ from typing import Any
 from kafka.consumer.fetcher import ConsumerRecord
 
 from streams import rfc3339
+from streams.coordinates import Partition
 from streams.kafka.contract import Headers, Message
-from streams.records import Partition, Unreadable
+from streams.records import Unreadable
 
 ATTEMPTS = "x-resubmitted"
 """Header of a record that was a dead letter: how often it was sent once more."""

@@ -8,8 +8,9 @@ import math
 from collections.abc import Collection, Iterable
 
 from streams.clock import NS_PER_S, Clock
+from streams.coordinates import Partition
 from streams.kafka.contract import InputTopic
-from streams.records import Modality, Partition
+from streams.records import Modality
 from streams.telemetry import Telemetry
 
 

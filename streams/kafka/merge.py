@@ -12,7 +12,8 @@ Pure logic: who reads, and how the end of a partition is known, is told from out
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
-from streams.records import Partition, Record, Unreadable
+from streams.coordinates import Partition
+from streams.records import Record, Unreadable
 
 Logged = Record | Unreadable
 """A record with coordinates."""

@@ -1,7 +1,7 @@
 """Predictions and dead letters into Kafka, at least once.
 
 A group is sent as a whole by an idempotent producer and waited for together: about one round trip. What is not
-acknowledged is sent again, the same bytes, for ever (see `streams.kafka.producing` for what is given up instead); so a
+acknowledged is sent again, the same bytes, for ever (see `streams.kafka.producer` for what is given up instead); so a
 reader may see a prediction twice, with the same id and the same content, but never miss one. The order within a session
 holds unless part of a group had to be sent again.
 
@@ -19,7 +19,7 @@ from typing import Any
 from kafka.errors import KafkaError
 
 from streams.clock import Clock
-from streams.kafka.producing import (
+from streams.kafka.producer import (
     FIRST_PAUSE_S,
     MOST_PAUSE_S,
     REFUSALS,

@@ -5,7 +5,8 @@ and it is opened again; a broker that goes away does not, since the client conne
 two steps, so that nothing is committed before it is published and everything that is published is committed:
 `drain` stops taking records and goes on committing; stopping the runner then commits once more and leaves the group.
 
-How records flow is told in `streams.kafka.intake`, what belongs to the instance in `streams.kafka.holdings`.
+How records flow is told in `streams.kafka.membership`, what belongs to the instance in
+`streams.kafka.owned_partitions`.
 """
 
 import threading
@@ -21,10 +22,10 @@ from streams.delivery.ledger import Ledger
 from streams.findings import Verdict
 from streams.kafka.assignor import CoPartitionedAssignor
 from streams.kafka.checks import check
-from streams.kafka.consuming import KafkaSourceConfig, consumer_options
-from streams.kafka.intake import Intake
-from streams.kafka.interruptions import Interruptions
-from streams.kafka.mishaps import advice
+from streams.kafka.connectivity import Interruptions
+from streams.kafka.consumer_config import KafkaSourceConfig, consumer_options
+from streams.kafka.errors import advice
+from streams.kafka.membership import Intake
 from streams.records import Modality
 from streams.sources.base import Emit, SourceError
 from streams.telemetry import Telemetry

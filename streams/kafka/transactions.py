@@ -27,9 +27,11 @@ from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
 
 from streams.clock import Clock
+from streams.coordinates import Partition
 from streams.delivery.ledger import Ledger, Position
+from streams.kafka.commit_in_doubt import Unanswered
 from streams.kafka.commits import failure
-from streams.kafka.producing import (
+from streams.kafka.producer import (
     FIRST_PAUSE_S,
     MOST_PAUSE_S,
     REFUSALS,
@@ -41,8 +43,7 @@ from streams.kafka.producing import (
     in_background,
     settled,
 )
-from streams.kafka.unanswered import Unanswered
-from streams.records import Partition, Unreadable
+from streams.records import Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
 from streams.sources.backoff import Backoff
 from streams.telemetry import CommitOutcome, Telemetry

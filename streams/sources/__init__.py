@@ -1,0 +1,1 @@
+"""Where records enter: devices, files, chat."""

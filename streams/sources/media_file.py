@@ -20,9 +20,9 @@ import av.error
 import av.video.frame
 import structlog
 
-from streams import riff
 from streams.clock import NS_PER_MS, NS_PER_S
-from streams.frames import with_pixel_shape
+from streams.decoding import riff
+from streams.decoding.frames import with_pixel_shape
 from streams.sources.base import SourceError
 from streams.sources.file_clock import FileClock
 from streams.sources.presentation import PresentationTime

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.bench import bench
 from daemon.bench.measure import Effort, Figure
-from daemon.cli import main
+from daemon.cli.main import main
 from daemon.exit_codes import ExitCode
 from streams.kafka.connection import Connection
 from tests.kafka.broker import Cluster

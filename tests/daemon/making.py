@@ -6,12 +6,12 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from daemon.instruments import Instruments
-from daemon.preparation import Evidence
+from daemon.scoring.preparation import Evidence
+from daemon.telemetry.instruments import Instruments
+from streams.alignment.timeline import ClosedWindow
 from streams.clock import ManualClock
 from streams.events import Line, Picture, SoundPieces, Unit
 from streams.records import Modality
-from streams.timeline import ClosedWindow
 from tests.streams.making import ns
 
 Told_ = TypeVar("Told_")

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.blockage import Blockage
+from daemon.scoring.blockage import Blockage
 from streams.clock import ManualClock
 
 pytestmark = pytest.mark.unit

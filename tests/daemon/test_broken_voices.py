@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 import daemon.sample
-from daemon.preparers import VoiceOfSound
-from models.encoding import Encoded
+from daemon.scoring.preparers import VoiceOfSound
+from models.encoder import Encoded
 from models.model import AffectModel, Scores, WindowFeatures
 from models.speech.encoder import SpeechEncoder
-from streams.assembly import FOREVER_NS, SoundSegmenter
+from streams.alignment.assembly import FOREVER_NS, SoundSegmenter
+from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
+from streams.decoding.sound import RATE_HZ
 from streams.events import Event, Sound
 from streams.records import Modality
-from streams.sound import RATE_HZ
-from streams.windows import SegmentGrid
 from tests.streams.making import ns
 
 pytestmark = pytest.mark.unit

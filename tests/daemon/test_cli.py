@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import main
+from daemon.cli.main import main
 from daemon.config.errors import ConfigurationError
 from daemon.config.source import load
 from daemon.exit_codes import STATUS_BY_ERROR, ExitCode, exit_code
-from daemon.http import CannotBind
+from daemon.http.server import CannotBind
 from models.artifact import ModelError
 from models.data.manifest import ManifestError
-from models.evaluation.row_types import EvaluationError
+from models.metrics.rows import EvaluationError
 from models.training.command import TASKS, TrainingError
 from streams.delivery.in_hand import InHandError
 from streams.kafka.checks import ChecksFailed
 from streams.kafka.connection import ConnectionProblem
-from streams.kafka.faults import BrokerUnavailable
-from streams.kafka.reach import Refused, Unreachable
+from streams.kafka.reachability import Refused, Unreachable
 from streams.kafka.resubmissions import TooScattered
+from streams.kafka.unavailable import BrokerUnavailable
 from streams.sources.base import SourceError
 
 pytestmark = pytest.mark.unit
@@ -37,7 +37,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 def test_help_lists_every_command_and_torch_is_not_imported_for_it() -> None:
-    code = "import sys; from daemon.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    code = "import sys; from daemon.cli.main import main; main(['--help']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert all(f"  {command}" in done.stdout for command in COMMANDS)

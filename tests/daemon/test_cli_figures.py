@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from daemon.cli_figures import print_figures
-from models.evaluation.metrics import classification_figures
+from daemon.cli.figures import print_figures
 from models.labels import EMOTIONS
+from models.metrics.classification import classification_figures
 
 pytestmark = pytest.mark.unit
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from daemon.clusters import clusters
 from daemon.config.source import load
+from daemon.kafka.clusters import clusters
 from streams.kafka.checks import Wanted
 from streams.kafka.connection import Connection
 

@@ -23,18 +23,18 @@ import pytest
 from PIL import Image, PngImagePlugin
 from pydantic import BaseModel
 
-from daemon import logs
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode
-from daemon.instruments import Instruments
-from daemon.publication import build
-from daemon.service import Service
-from daemon.wiring import SourceFeed, build_endpoints
+from daemon.runtime.service import Service
+from daemon.runtime.wiring import SourceFeed, build_endpoints
+from daemon.scoring.publication import build
+from daemon.telemetry import logs
+from daemon.telemetry.instruments import Instruments
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
 from models.text.encoder import TextEncoder
 from streams.channel import Policy
-from streams.decode import decode
+from streams.decoding.decode import decode
 from streams.predictions import Prediction
 from streams.records import Item, Modality, Record
 from streams.sinks.base import SinkError
@@ -220,8 +220,8 @@ def provoked(model: AffectModel, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(AffectModel, "warm_up", lambda scorer, rows: None)
     monkeypatch.setattr(AffectModel, "fuse", first("fuse", raises(RuntimeError(MARK)), AffectModel.fuse))
     monkeypatch.setattr(TextEncoder, "encode", first("encode", raises(RuntimeError(MARK)), TextEncoder.encode))
-    monkeypatch.setattr("daemon.pipeline.decode", first("decode", raises(IndexError(MARK)), decode))
-    monkeypatch.setattr("daemon.publisher.build", schema_refuses)
+    monkeypatch.setattr("daemon.scoring.pipeline.decode", first("decode", raises(IndexError(MARK)), decode))
+    monkeypatch.setattr("daemon.scoring.publisher.build", schema_refuses)
     return happened
 
 
@@ -319,7 +319,7 @@ def test_nothing_that_was_said_shown_or_kept_secret_leaves_the_process(
 
 
 def test_a_bug_in_a_command_is_told_without_its_words(capfd: pytest.CaptureFixture[str]) -> None:
-    from daemon import cli
+    from daemon.cli import main as cli
 
     def fails(**_: Any) -> None:
         json.loads(f'{{"{MARK}')

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import main
+from daemon.cli.main import main
 from daemon.config.endpoints import CameraSource, KafkaSource
 from daemon.config.errors import ConfigurationError
 from daemon.config.source import load

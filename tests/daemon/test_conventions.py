@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,12 @@ BANNED_NAMES = re.compile(r"Manager|Helper|Util|Handler|^_*process_")
 READS_TIME = {("time", name) for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep")}
 READS_TIME |= {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
 LONGEST_LINES = 400
+FLOORS = ("served", "metrics", "data", "evaluation", "training", "studies")
 
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+NAMES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in MODULES}
 
 
 def name_of(path: Path) -> str:
@@ -76,9 +81,41 @@ def test_only_the_clock_reads_time(path: Path) -> None:
         if isinstance(node, ast.ImportFrom) and node.module == "time"
         for alias in node.names
     }
-    measures_itself = name_of(path).startswith("models/evaluation/")  # models may not import the clock of streams
+    measures_itself = name_of(path).startswith(("models/evaluation/", "models/studies/"))  # `models` has no clock
     assert imported <= ({"perf_counter"} if measures_itself else set())
 
 
+def test_imports_make_no_circle() -> None:
+    graph = {dotted(path): set(modules_imported(path)) for path in MODULES}
+    TopologicalSorter(graph).prepare()  # CycleError names a circle
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if name_of(path).startswith("models/")], ids=name_of)
+def test_floors_of_models_import_only_what_lies_below(path: Path) -> None:
+    above = FLOORS[floor(dotted(path)) + 1 :]
+    assert not {module for module in modules_imported(path) if FLOORS[floor(module)] in above}
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def modules_imported(path: Path) -> Iterator[str]:
+    """Our modules that a module imports, wherever in it, by dotted name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in NAMES)
+        elif isinstance(node, ast.ImportFrom) and node.module in NAMES:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in NAMES else node.module
+
+
+def floor(module: str) -> int:
+    """The index in FLOORS; what has no room of a floor is served."""
+    room = module.split(".")[1] if module.count(".") else ""
+    return FLOORS.index(room) if room in FLOORS else 0
+
+
 def test_the_guards_look_at_real_modules() -> None:
-    assert {"streams/clock.py", "daemon/cli.py", "models/labels.py"} <= {name_of(path) for path in MODULES}
+    assert {"streams/clock.py", "daemon/cli/main.py", "models/labels.py"} <= {name_of(path) for path in MODULES}

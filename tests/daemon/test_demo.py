@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from daemon.window_lines import window_span_s
+from daemon.commands.window_lines import window_span_s
 from streams.predictions import Prediction
 from tests.sample.script import ANGRY, FACE_COVERED, HAPPY, LENGTH_S, NO_CHAT, NO_FACE, NO_VOICE, RELIEVED, SAD, Span
 

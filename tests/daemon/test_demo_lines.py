@@ -1,7 +1,7 @@
 import click
 import pytest
 
-from daemon.window_lines import window_line, window_span_s
+from daemon.commands.window_lines import window_line, window_span_s
 from streams.predictions import Modalities
 from tests.daemon.predicting import ABSENT, modality, prediction
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon import doctor
-from daemon.cli import main
+from daemon.cli.main import main
+from daemon.commands import doctor
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode
 from streams.findings import Finding, Verdict

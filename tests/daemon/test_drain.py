@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from daemon.drain import DrainDeadline
+from daemon.runtime.drain import DrainDeadline
 from streams.clock import ManualClock
 
 pytestmark = pytest.mark.unit

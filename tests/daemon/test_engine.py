@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from daemon.engine import Batching, Lookback, Scored, ScoringEngine, _encode_with, window_features
-from daemon.lanes import BadRow
-from daemon.preparation import Evidence, Prepared
-from models.encoding import Encoded, Pooled
+from daemon.scoring.engine import Batching, Lookback, Scored, ScoringEngine, _encode_with, window_features
+from daemon.scoring.lanes import BadRow
+from daemon.scoring.preparation import Evidence, Prepared
+from models.encoder import Encoded, Pooled
 from models.face.crop import Face, given_face
 from models.face.network import CROP_PX
 from models.fusion.smoothing import Smoothing
@@ -21,10 +21,10 @@ from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, ModalityScores, Scores, WindowFeatures
 from models.risk import NO_RISK
 from models.speech.encoder import SpeechSegment
+from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S
 from streams.events import Unit
 from streams.records import Modality
-from streams.timeline import ClosedWindow
 from tests.daemon.making import Told, counted, evidence, instruments, unit, window
 
 pytestmark = pytest.mark.unit

@@ -7,11 +7,11 @@ from typing import Any
 import av
 import pytest
 
-from daemon.cli import main
+from daemon.cli.main import main
 from daemon.exit_codes import ExitCode
 from daemon.sample import SAMPLE
 from models.artifact import SHIPPED, read_model_folder
-from models.attribution import TOLERANCE
+from models.explanation.attribution import TOLERANCE
 from models.labels import MODALITIES
 from streams.predictions import prediction_id
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from daemon.feed import MAX_LISTENERS, EventFeed
+from daemon.http.feed import MAX_LISTENERS, EventFeed
 
 pytestmark = pytest.mark.unit
 

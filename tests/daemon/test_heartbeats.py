@@ -2,8 +2,8 @@
 
 import pytest
 
-from daemon.heartbeats import OVERDUE_S, Heartbeats
-from daemon.instruments import Instruments
+from daemon.runtime.heartbeats import OVERDUE_S, Heartbeats
+from daemon.telemetry.instruments import Instruments
 from streams.clock import ManualClock
 from tests.daemon.making import counted
 

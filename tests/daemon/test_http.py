@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from daemon.feed import EventFeed
-from daemon.http import CannotBind, Health, HttpServer, Posted, build_app
-from daemon.http_access import Access, RefusalReason
-from daemon.metrics import Metrics
+from daemon.http.access import Access, RefusalReason
+from daemon.http.feed import EventFeed
+from daemon.http.server import CannotBind, Health, HttpServer, Posted, build_app
+from daemon.telemetry.metrics import Metrics
 from streams.clock import ManualClock
-from streams.decode import Limits
+from streams.decoding.decode import Limits
 from streams.records import Modality, Record
 
 pytestmark = pytest.mark.unit

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from daemon import http_connections
-from daemon.feed import MAX_LISTENERS, EventFeed
-from daemon.http import HttpServer, build_app
-from daemon.http_access import Access, RefusalReason
-from daemon.http_connections import MAX_CONNECTIONS
+from daemon.http import connections
+from daemon.http.access import Access, RefusalReason
+from daemon.http.connections import MAX_CONNECTIONS
+from daemon.http.feed import MAX_LISTENERS, EventFeed
+from daemon.http.server import HttpServer, build_app
 from streams.clock import ManualClock
-from streams.decode import Limits
+from streams.decoding.decode import Limits
 from tests.daemon.test_http import StubDaemon
 
 pytestmark = pytest.mark.unit
@@ -245,7 +245,7 @@ def test_who_leaves_in_the_middle_of_a_line_is_counted_and_logs_no_error(
 def test_a_request_that_comes_too_slowly_is_cut(
     server: Server, slow: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_connections, "REQUEST_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT_S", 0.3)
     with server.connect() as client:
         client.settimeout(0.02)
         deadline = time.monotonic() + WAIT_S
@@ -278,7 +278,7 @@ def test_probes_are_answered_while_more_connections_are_held_than_there_is_room_
 
 
 def test_who_asks_and_never_reads_makes_room_too(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_connections, "MAX_CONNECTIONS", 8)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 8)
     many = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 400
     with ExitStack() as held:
         for _ in range(8):

@@ -8,7 +8,7 @@ import pytest
 from daemon.config import Config
 from daemon.config.errors import ConfigurationError
 from daemon.config.source import load
-from daemon.kafka_endpoints import dead_letter_topic, inputs
+from daemon.kafka.endpoints import dead_letter_topic, inputs
 from streams.kafka.contract import InputTopic
 from streams.records import Modality
 

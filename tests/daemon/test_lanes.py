@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from daemon.instruments import Instruments
-from daemon.lanes import BadRow, DeviceThread, Lane, Work
+from daemon.scoring.lanes import BadRow, DeviceThread, Lane, Work
+from daemon.telemetry.instruments import Instruments
 from streams.clock import NS_PER_S, ManualClock
 from tests.daemon.making import Told, counted, instruments
 

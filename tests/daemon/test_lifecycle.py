@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.lifecycle import LEGAL_MOVES, IllegalMove, LifecycleState, moved
+from daemon.runtime.lifecycle import LEGAL_MOVES, IllegalMove, LifecycleState, moved
 
 pytestmark = pytest.mark.unit
 

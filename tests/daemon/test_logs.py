@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from daemon import logs
+from daemon.telemetry import logs
 from streams.sources.base import SourceError
 
 pytestmark = pytest.mark.unit

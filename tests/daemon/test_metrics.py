@@ -6,7 +6,7 @@ from enum import StrEnum
 import pytest
 from prometheus_client import Metric
 
-from daemon.metrics import Metrics
+from daemon.telemetry.metrics import Metrics
 from streams.records import Modality
 from streams.telemetry import CommitOutcome, OffsetReset, Telemetry
 

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from daemon.extras import EXTRA_BY_MODULE
+from daemon.cli.extras import EXTRA_BY_MODULE
 from models.trusted_files import TRUSTED
 
 pytestmark = pytest.mark.unit
@@ -137,11 +137,11 @@ HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "onnxruntime", "faster_whisp
 
 
 def test_the_command_line_imports_nothing_heavy_before_it_knows_the_command() -> None:
-    assert modules_after("import daemon.cli") & (HEAVY | {"cv2", "av", "numpy", "uvicorn"}) == set()
+    assert modules_after("import daemon.cli.main") & (HEAVY | {"cv2", "av", "numpy", "uvicorn"}) == set()
 
 
 def test_the_service_imports_what_scores_and_nothing_that_draws_or_trains() -> None:
-    loads = "import daemon.service, daemon.scoring, daemon.preparers, models.parts"
+    loads = "import daemon.runtime.service, daemon.scoring.scoring, daemon.scoring.preparers, models.components"
     assert modules_after(loads) & HEAVY == {"torch", "onnxruntime", "faster_whisper"}
 
 
@@ -153,7 +153,7 @@ def test_a_command_whose_extra_is_missing_says_what_to_install() -> None:
         f"        if name.partition('.')[0] in {sorted(EXTRA_BY_MODULE)}:\n"
         "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Missing())\n"
-        "from daemon.cli import main\n"
+        "from daemon.cli.main import main\n"
         "sys.exit(main(['evaluate', '--corpus', 'mosi', '--data', '.', '--split', 'test']))\n"
     )
     ran = python(code)

@@ -8,21 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from daemon.engine import Scored
-from daemon.instruments import Instruments
-from daemon.pipeline import Encoded, Message, Pipeline, Published
-from daemon.publication import Publication
-from daemon.publisher import Publisher
+from daemon.scoring.engine import Scored
+from daemon.scoring.pipeline import Encoded, Message, Pipeline, Published
+from daemon.scoring.publication import Publication
+from daemon.scoring.publisher import Publisher
+from daemon.telemetry.instruments import Instruments
+from streams.alignment.sessions import Sessions
+from streams.alignment.timeline import SEGMENTS, ClosedWindow
 from streams.channel import Channel, Delivery, Inlet, Policy, any_item
 from streams.clock import ManualClock
-from streams.decode import Limits, decode
+from streams.coordinates import Coordinates, Partition
+from streams.decoding.decode import Limits, decode
 from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
 from streams.events import Event, Line, Unit
 from streams.predictions import ModelRef
-from streams.records import Assigned, Coordinates, EndOfSession, Item, Modality, Partition, Record, Unreadable
-from streams.sessions import Sessions
-from streams.timeline import SEGMENTS, ClosedWindow
+from streams.records import Assigned, EndOfSession, Item, Modality, Record, Unreadable
 from tests.daemon.making import Told, counted, instruments
 from tests.streams.making import config, ns, seconds
 from tests.streams.test_in_hand import dies_at_work
@@ -255,7 +256,7 @@ def test_a_record_that_ended_two_processes_is_a_dead_letter_that_is_not_read(
         decoded.append(record)
         return decode(record, limits, live)
 
-    monkeypatch.setattr("daemon.pipeline.decode", noticed)
+    monkeypatch.setattr("daemon.scoring.pipeline.decode", noticed)
     with running(in_hand=in_hand, numbers=(0,)) as on:
         on.channel.put(logged(1, 0.1))
         on.channel.put(logged(2, 0.2))

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from daemon.instruments import Instruments
-from daemon.lanes import DeviceThread, Lane
-from daemon.preparation import Evidence, PreparationPool, Prepared
+from daemon.scoring.lanes import DeviceThread, Lane
+from daemon.scoring.preparation import Evidence, PreparationPool, Prepared
+from daemon.telemetry.instruments import Instruments
+from streams.decoding.pictures import BadPicture
 from streams.events import Line, Unit
-from streams.pictures import BadPicture
 from streams.records import Modality
 from tests.daemon.making import Told, counted, instruments, unit
 

@@ -8,14 +8,14 @@ import pytest
 from numpy.typing import NDArray
 
 from daemon.config import Config
-from daemon.preparation import Preparer
-from daemon.preparers import FacesOfPictures, TokensOfLines, VoiceOfSound, following
+from daemon.scoring.preparation import Preparer
+from daemon.scoring.preparers import FacesOfPictures, TokensOfLines, VoiceOfSound, following
 from models.face.detector import Detection, FaceDetector
 from models.face.follow import FollowConfig
 from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
 from models.text.encoder import TextEncoder
+from streams.decoding.pictures import BadPicture
 from streams.events import Picture, Sound, SoundPieces, Unit
-from streams.pictures import BadPicture
 from streams.records import RAW_PICTURE, Modality
 from tests.daemon.making import unit
 

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.unit
 
-_PREPARED = "from daemon.process import prepare; prepare(); "
+_PREPARED = "from daemon.runtime.process import prepare; prepare(); "
 
 
 def python(code: str, before: str = "", after: str = "") -> subprocess.CompletedProcess[str]:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from daemon.produce import near_now
+from daemon.commands.produce import near_now
 from streams.clock import ManualClock
-from streams.decode import Limits
+from streams.decoding.decode import Limits
 from streams.records import EndOfSession, Item, Modality, Record
 from tests.streams.making import ns
 

@@ -8,15 +8,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from daemon.engine import Scored
-from daemon.publication import Publication, build
+from daemon.scoring.engine import Scored
+from daemon.scoring.publication import Publication, build
 from models.labels import EMOTIONS
 from models.model import ModalityScores, Scores
 from models.risk import NO_RISK, Reason, RiskScores
+from streams.alignment.timeline import SEGMENTS
 from streams.events import Unit
 from streams.predictions import ModelRef
 from streams.records import Modality
-from streams.timeline import SEGMENTS
 from tests.daemon.making import evidence, unit, window
 
 pytestmark = pytest.mark.unit

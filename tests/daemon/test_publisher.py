@@ -5,22 +5,23 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from daemon.engine import Scored
-from daemon.heartbeats import OVERDUE_S
-from daemon.instruments import Instruments
-from daemon.lanes import BadRow
-from daemon.publication import Publication
-from daemon.publisher import Publisher
+from daemon.runtime.heartbeats import OVERDUE_S
+from daemon.scoring.engine import Scored
+from daemon.scoring.lanes import BadRow
+from daemon.scoring.publication import Publication
+from daemon.scoring.publisher import Publisher
+from daemon.telemetry.instruments import Instruments
 from models.labels import EMOTIONS
 from models.model import ModalityScores, Scores
 from models.risk import NO_RISK
+from streams.alignment.timeline import SEGMENTS
+from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_S, ManualClock
+from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Claim, Ledger
 from streams.predictions import ModelRef, Prediction
-from streams.records import Coordinates, Modality, Partition, Unreadable
+from streams.records import Modality, Unreadable
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
-from streams.timeline import SEGMENTS
-from streams.windows import WindowGrid
 from tests.daemon.making import Told, counted, evidence, instruments, unit, window
 
 pytestmark = pytest.mark.unit

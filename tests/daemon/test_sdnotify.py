@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.sdnotify import ServiceNotifier
+from daemon.runtime.sdnotify import ServiceNotifier
 
 pytestmark = pytest.mark.unit
 

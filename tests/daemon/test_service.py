@@ -9,12 +9,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from daemon.config import Config, Http, Lifecycle, Model
+from daemon.config import Config
+from daemon.config.sections import Http, Lifecycle, Model
 from daemon.exit_codes import ExitCode
-from daemon.instruments import Instruments
-from daemon.sdnotify import ServiceNotifier
-from daemon.service import Service
-from daemon.wiring import SourceFeed, stored_endpoints
+from daemon.runtime.sdnotify import ServiceNotifier
+from daemon.runtime.service import Service
+from daemon.runtime.wiring import SourceFeed, stored_endpoints
+from daemon.telemetry.instruments import Instruments
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
 from streams.channel import Policy
@@ -359,8 +360,8 @@ def test_input_that_has_ended_is_scored_to_its_end_however_long_the_drain_timeou
 
 
 def test_input_that_has_ended_waits_for_a_reader_who_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.drain._STALLED_S", 1.0)
-    monkeypatch.setattr("daemon.blockage._SILENT_NS", 0)
+    monkeypatch.setattr("daemon.runtime.drain._STALLED_S", 1.0)
+    monkeypatch.setattr("daemon.scoring.blockage._SILENT_NS", 0)
     sink, asked = Kept(), iter(range(6))
 
     def pauses(kept: Kept, timeout_s: float) -> bool:

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from daemon.timeline_picture import draw
+from daemon.commands.timeline_plot import draw
 from streams.predictions import Modalities, Prediction
 from tests.daemon.predicting import ABSENT, modality, prediction
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from daemon.cli import cli
+from daemon.cli.main import cli
 from tests.e2e.devices import free_port
 from tests.readme import ROOT, checkout, commands, fresh_environment, sections
 

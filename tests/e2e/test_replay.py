@@ -78,7 +78,7 @@ def test_a_truncated_file_is_named_and_the_others_are_scored(session: Path, tmp_
 def test_files_that_are_not_there_are_named_before_a_model_is_loaded(tmp_path: Path) -> None:
     names = ["gone.mp4", "away.chat.jsonl"]
     code = (
-        "import sys; from daemon.cli import main; status = main(sys.argv[1:]); "
+        "import sys; from daemon.cli.main import main; status = main(sys.argv[1:]); "
         "print([name for name in ('torch', 'sklearn', 'onnxruntime') if name in sys.modules]); sys.exit(status)"
     )
     command = [sys.executable, "-c", code, "replay", *(str(tmp_path / name) for name in names)]

@@ -16,25 +16,25 @@ from typing import Any
 import torch
 
 from daemon.config import Config
-from daemon.engine import Scored
-from daemon.instruments import Instruments
-from daemon.preparation import Evidence
-from daemon.publication import Publication, build
-from daemon.wiring import limits, timeline_config
+from daemon.runtime.wiring import limits, timeline_config
+from daemon.scoring.engine import Scored
+from daemon.scoring.preparation import Evidence
+from daemon.scoring.publication import Publication, build
+from daemon.telemetry.instruments import Instruments
 from models.labels import EMOTIONS, RISKS
 from models.model import ModalityScores, Scores
 from models.risk import RiskScores
+from streams.alignment.origin import STORED
+from streams.alignment.sessions import Sessions
+from streams.alignment.timeline import ClosedWindow
 from streams.clock import ManualClock
-from streams.decode import decode
+from streams.decoding.decode import decode
 from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
 from streams.events import Line, Picture, SoundPieces, Unit
-from streams.origin import STORED
 from streams.predictions import ModelRef
 from streams.records import Modality, Record
-from streams.sessions import Sessions
 from streams.telemetry import NullTelemetry
-from streams.timeline import ClosedWindow
 
 MODEL = ModelRef(name="hash", version="1", digest="sha256:0")
 
@@ -45,7 +45,7 @@ Content = dict[str, Any]
 
 
 class HashingModel:
-    """What `daemon.scoring` asks of a model beside scoring."""
+    """What `daemon.scoring.scoring` asks of a model beside scoring."""
 
     name, version, digest, device = MODEL.name, MODEL.version, MODEL.digest, torch.device("cpu")
 
@@ -58,7 +58,7 @@ class HashingModel:
 
 
 class HashingEngine:
-    """Implements `daemon.pipeline.Engine`, and is made like `daemon.engine.ScoringEngine`."""
+    """Implements `daemon.scoring.pipeline.Engine`, and is made like `daemon.scoring.engine.ScoringEngine`."""
 
     takes_s = 0.0
     """How long a unit is under way."""

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from daemon import scoring
 from daemon.config import Config
-from daemon.instruments import Instruments
-from daemon.service import Service
-from daemon.wiring import build_endpoints
-from streams import pictures
+from daemon.runtime.service import Service
+from daemon.runtime.wiring import build_endpoints
+from daemon.scoring import scoring
+from daemon.telemetry.instruments import Instruments
+from streams.alignment.timeline import ClosedWindow
+from streams.decoding import pictures
 from streams.events import Picture, Unit
 from streams.kafka.source import KafkaSource
 from streams.records import Modality
-from streams.timeline import ClosedWindow
 from tests.kafka.conftest import Topics
 from tests.kafka.hashing import HashingEngine, HashingModel
 

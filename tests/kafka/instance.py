@@ -18,11 +18,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from daemon import logs, scoring
 from daemon.config import Config
-from daemon.instruments import Instruments
-from daemon.service import Service
-from daemon.wiring import Endpoints, build_endpoints
+from daemon.runtime.service import Service
+from daemon.runtime.wiring import Endpoints, build_endpoints
+from daemon.scoring import scoring
+from daemon.telemetry import logs
+from daemon.telemetry.instruments import Instruments
 from streams.clock import SystemClock
 from streams.kafka.source import KafkaSource
 from streams.predictions import Prediction

@@ -12,13 +12,13 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.record import util as kafka_checksums
 from kafka.structs import OffsetAndMetadata
 
-from daemon.clusters import clusters
+from daemon.commands.doctor import diagnose
 from daemon.config.source import load
-from daemon.doctor import diagnose
+from daemon.kafka.clusters import clusters
 from streams.findings import Finding, Verdict
 from streams.kafka.checks import ChecksFailed, Wanted, check, look
 from streams.kafka.connection import Connection
-from streams.kafka.reach import Unreachable
+from streams.kafka.reachability import Unreachable
 from tests.kafka.broker import Broker, Cluster
 from tests.kafka.conftest import Topics
 

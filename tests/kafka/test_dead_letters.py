@@ -9,17 +9,18 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from daemon import dead_letters
-from daemon.cli import main
+from daemon.cli.main import main
+from daemon.commands import dead_letters
 from daemon.exit_codes import ExitCode
 from streams import rfc3339
 from streams.clock import NS_PER_S
-from streams.kafka import bounded_producer, letter_topic
+from streams.coordinates import Coordinates, Partition
+from streams.kafka import bounded_producer, dead_letter_topic
 from streams.kafka.bounded_producer import BoundedProducer
 from streams.kafka.contract import InputTopic, Message, to_item
 from streams.kafka.dead_letters import dead_letter_message
-from streams.kafka.faults import BrokerUnavailable
-from streams.records import Coordinates, Modality, Partition, Record, Unreadable
+from streams.kafka.unavailable import BrokerUnavailable
+from streams.records import Modality, Record, Unreadable
 from tests.kafka.conftest import Topics
 
 pytestmark = pytest.mark.kafka
@@ -32,7 +33,7 @@ PLAIN = (("content-type", b"text/plain"),)
 @pytest.fixture(autouse=True)
 def _own_group(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was sent once more is remembered for one test alone."""
-    monkeypatch.setattr(letter_topic, "GROUP", topics.group)
+    monkeypatch.setattr(dead_letter_topic, "GROUP", topics.group)
 
 
 def set_aside(topics: Topics, number: int, reason: str = "corrupt", headers: Any = PLAIN, at: Any = None) -> Unreadable:

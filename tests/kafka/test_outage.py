@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from daemon import logs
+from daemon.telemetry import logs
 from streams.records import Modality
 from tests.kafka.broker import Broker
 from tests.kafka.conftest import Topics

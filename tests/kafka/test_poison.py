@@ -21,10 +21,10 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import CoordinatorNotAvailableError
 
 from daemon.config import Config
-from daemon.wiring import limits
-from streams import pictures
+from daemon.runtime.wiring import limits
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
-from streams.decode import BadRecord, decode
+from streams.decoding import pictures
+from streams.decoding.decode import BadRecord, decode
 from streams.events import Picture
 from streams.kafka.contract import CONTENT_TYPES, Headers, InputTopic, to_item, to_message
 from streams.kafka.dead_letters import read_letter

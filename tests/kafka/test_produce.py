@@ -11,11 +11,12 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from daemon.cli import main
+from daemon.cli.main import main
 from daemon.exit_codes import ExitCode
 from daemon.sample import SAMPLE
-from streams import pictures, rfc3339
+from streams import rfc3339
 from streams.clock import NS_PER_S, ManualClock, SystemClock
+from streams.decoding import pictures
 from streams.events import Picture
 from streams.kafka import bounded_producer
 from streams.kafka.contract import InputTopic, to_item

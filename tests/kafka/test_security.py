@@ -13,7 +13,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
 from streams.kafka.connection import Connection, Mechanism, Security
-from streams.kafka.reach import Refused, Unreachable, reach
+from streams.kafka.reachability import Refused, Unreachable, reach
 from tests.kafka.broker import PASSWORD, USER, Broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]

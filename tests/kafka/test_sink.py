@@ -9,11 +9,12 @@ import jsonschema
 import pytest
 
 from streams.clock import SystemClock
+from streams.coordinates import Coordinates, Partition
 from streams.kafka.connection import Connection
-from streams.kafka.producing import Output
+from streams.kafka.producer import Output
 from streams.kafka.sink import KafkaSink
 from streams.predictions import Prediction, json_schema
-from streams.records import Coordinates, Modality, Partition, Unreadable
+from streams.records import Modality, Unreadable
 from streams.sinks.base import SinkBlockedError, SinkError
 from tests.daemon.predicting import prediction
 from tests.kafka.broker import Broker

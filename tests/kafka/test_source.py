@@ -16,18 +16,19 @@ from kafka.protocol.consumer import SyncGroupRequest
 from kafka.structs import OffsetAndMetadata
 from structlog.testing import capture_logs
 
+from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_S, SystemClock
+from streams.coordinates import Partition
 from streams.delivery.checkpoint import session_digest
 from streams.delivery.ledger import Ledger
 from streams.kafka.connection import Connection
-from streams.kafka.consuming import KafkaSourceConfig
+from streams.kafka.consumer_config import KafkaSourceConfig
 from streams.kafka.contract import CONTENT_TYPES, InputTopic
 from streams.kafka.source import KafkaSource
-from streams.records import Assigned, Item, Modality, Partition, Record, Revoked, Silence
+from streams.records import Assigned, Item, Modality, Record, Revoked, Silence
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
 from streams.telemetry import NullTelemetry, OffsetReset
-from streams.windows import WindowGrid
 from tests.kafka.broker import Broker, Cluster
 from tests.kafka.conftest import Topics
 

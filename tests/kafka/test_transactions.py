@@ -16,15 +16,16 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata, MemberState
 
+from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_S, SystemClock
+from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Claim, Ledger
 from streams.kafka.connection import Connection
-from streams.kafka.producing import Output
+from streams.kafka.producer import Output
 from streams.kafka.transactions import Transactions
-from streams.records import Coordinates, Modality, Partition, Unreadable
+from streams.records import Modality, Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
 from streams.telemetry import NullTelemetry
-from streams.windows import WindowGrid
 from tests.daemon.predicting import prediction
 from tests.kafka.broker import Broker
 from tests.kafka.conftest import Topics

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from models.artifact import Manifest, Presence
-from models.calibration import PlattScaling, TemperatureScaling
-from models.encoding import Encoded, Pooled
+from models.calibration.scaling import PlattScaling, TemperatureScaling
+from models.encoder import Encoded, Pooled
 from models.fusion.pool import LogLinearPool
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import RiskRule

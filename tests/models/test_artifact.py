@@ -20,12 +20,12 @@ from models.artifact import (
     read_model_folder,
     write_model_folder,
 )
-from models.calibration import TemperatureScaling
-from models.conformal import SUBSETS, ConformalSets
+from models.calibration.prediction_sets import SUBSETS, ConformalSets
+from models.calibration.scaling import TemperatureScaling
 from models.fusion.pool import LogLinearPool
 from models.labels import MODALITIES
 from models.model import AffectModel
-from models.training.card import model_card
+from models.training.assemble.card import model_card
 from tests.models.model_folders import plain_manifest
 
 pytestmark = pytest.mark.unit

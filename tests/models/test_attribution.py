@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from models.attribution import TOLERANCE, Attribution, WindowEvent, attribute
-from models.encoding import Encoded
-from models.fusion.rotations import rotation_values, stretches
-from models.fusion.shapley import coalitions, shapley_values
+from models.encoder import Encoded
+from models.explanation import words
+from models.explanation.attribution import TOLERANCE, Attribution, WindowEvent, attribute
+from models.explanation.permutation_shapley import rotation_values, stretches
+from models.explanation.shapley import coalitions, shapley_values
+from models.explanation.words import direction, line_evidence, word_spans
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, WindowFeatures
-from models.text import words
 from models.text.encoder import ChatLine, EnglishReader, TextEncoder
 from models.text.language import EnglishDetector
 from models.text.network import TextNetwork
@@ -22,7 +23,6 @@ from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import MAX_TOKENS, Tokenizer
 from models.text.transformer import Transformer, TransformerSize
 from models.text.word_pieces import WordPieceTokenizer
-from models.text.words import direction, line_evidence, word_spans
 from tests.models.model_folders import Repeater, plain_manifest
 
 pytestmark = pytest.mark.unit

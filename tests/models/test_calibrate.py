@@ -11,16 +11,16 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from daemon.cli import main
+from daemon.cli.main import main
 from daemon.exit_codes import ExitCode
-from models import parts
+from models import components
 from models.artifact import CARD, MANIFEST, WEIGHTS, read_manifest, write_model_folder
-from models.calibration import TemperatureScaling
-from models.conformal import SUBSETS, ConformalSets
+from models.calibration.prediction_sets import SUBSETS, ConformalSets
+from models.calibration.scaling import TemperatureScaling
 from models.fusion.pool import LogLinearPool
 from models.labels import EMOTIONS, MODALITIES
 from models.text.encoder import ChatLine
-from models.training.own_calibration import LEAST_OF_LABEL, OwnAnswers, OwnCalibration, cross_validated, fit_own
+from models.training.calibration.user import LEAST_OF_LABEL, OwnAnswers, OwnCalibration, cross_validated, fit_own
 from tests.models.model_folders import Repeater, plain_manifest
 
 pytestmark = pytest.mark.unit
@@ -118,11 +118,11 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         return Readings()
 
     made = {
-        modality: parts.Part(part.name, build, part.example)
-        for modality, part in parts.PARTS.items()
+        modality: components.Part(part.name, build, part.example)
+        for modality, part in components.PARTS.items()
         if modality != "video"
     }
-    monkeypatch.setattr(parts, "PARTS", made)
+    monkeypatch.setattr(components, "PARTS", made)
 
 
 @pytest.fixture

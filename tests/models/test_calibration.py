@@ -5,9 +5,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.calibration import PlattScaling, TemperatureScaling
+from models.calibration.scaling import PlattScaling, TemperatureScaling
 from models.labels import EMOTIONS
-from models.training.calibration import equal_label_weight, fit_platt, fit_temperature
+from models.training.calibration.fit import equal_label_weight, fit_platt, fit_temperature
 
 pytestmark = pytest.mark.unit
 

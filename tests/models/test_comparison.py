@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.evaluation.comparison import Paired, compare
+from models.metrics.comparison import Paired, compare
 
 pytestmark = pytest.mark.unit
 

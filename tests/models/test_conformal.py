@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from models.conformal import SUBSETS, ConformalSets, least_probability
+from models.calibration.prediction_sets import SUBSETS, ConformalSets, least_probability
 from models.labels import EMOTIONS, MODALITIES
-from models.training import fusion
-from models.training.conformal import COVERAGES, fit_sets
-from models.training.fusion import Answers
+from models.training.calibration.prediction_sets import COVERAGES, fit_sets
+from models.training.fusion import pool
+from models.training.fusion.pool import Answers
 
 pytestmark = pytest.mark.unit
 
@@ -131,7 +131,7 @@ def answers(seed: int, strength: float, rows: int = 420) -> Answers:
 
 
 def test_what_is_fitted_to_some_answers_covers_others_for_every_subset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "_WINDOWS", 800)
+    monkeypatch.setattr(pool, "_WINDOWS", 800)
     strengths = dict(zip(MODALITIES, (2.0, 0.5, 1.0), strict=True))
     sets, figures = fit_sets({name: answers(i, strength) for i, (name, strength) in enumerate(strengths.items())})
     assert sets.coverages == COVERAGES

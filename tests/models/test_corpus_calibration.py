@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.calibration import CorpusCalibration
-from models.training.corpus_calibration import HeldOut, cross_validated_figures, fit_corpus
+from models.calibration.scaling import CorpusCalibration
+from models.training.calibration.corpora import HeldOut, cross_validated_figures, fit_corpus
 
 pytestmark = pytest.mark.unit
 

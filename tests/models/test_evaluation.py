@@ -14,11 +14,11 @@ from rich.console import Console
 
 from models.evaluation.answers import answers
 from models.evaluation.command import evaluate
-from models.evaluation.explanations import explained
-from models.evaluation.metrics import classification_figures, expected_calibration_error
+from models.evaluation.corpus_rows import EvaluationError, read_rows
 from models.evaluation.progress import shown_rows
-from models.evaluation.rows import EvaluationError, read_rows
 from models.labels import EMOTIONS
+from models.metrics.classification import classification_figures, expected_calibration_error
+from models.metrics.glossary import explained
 from models.model import AffectModel
 from models.text.encoder import TextEncoder
 from models.text.transformer import Transformer

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.encoding import Encoder
+from models.encoder import Encoder
 from models.face.crop import Face, given_face
 from models.face.encoder import FaceEncoder, load_network, save_network
 from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig, build_network

@@ -15,7 +15,7 @@ from models.data.fusion_corpora import (
     read_ravdess_au,
 )
 from models.data.fusion_rows import FusionRows
-from models.data.fusion_study import STUDIED, read_studied
+from models.data.studied_corpora import STUDIED, read_studied
 from tests.models.fusion_files import ACTORS, CLIPS, write_mosi, write_ravdess
 
 pytestmark = pytest.mark.unit

@@ -5,11 +5,11 @@ from typing import get_args
 
 import pytest
 
-from models.evaluation.fusion_markdown import RAVDESS_OPTION_VIEWS, option_tables
-from models.evaluation.fusion_tables import Bench, Table, ravdess_bench
-from models.evaluation.option_tables import PLAIN, every_option, options
-from models.fusion.interface import Missing
-from models.training.fusion_study import STUDY_TRAININGS, train_member
+from models.fusion.strategies.interface import Missing
+from models.studies.markdown import RAVDESS_OPTION_VIEWS, option_tables
+from models.studies.option_tables import PLAIN, every_option, options
+from models.studies.tables import Bench, Table, ravdess_bench
+from models.studies.train import STUDY_TRAININGS, train_member
 from tests.models.fusion_files import write_ravdess
 
 pytestmark = pytest.mark.unit

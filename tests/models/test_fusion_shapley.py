@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.fusion.shapley import coalitions, shapley_values
+from models.explanation.shapley import coalitions, shapley_values
 
 pytestmark = pytest.mark.property
 

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from models.fusion.attention import Attention, masked_softmax
-from models.fusion.branches import BranchedFusion
-from models.fusion.contextual import Contextual
-from models.fusion.decisions import DecisionMean, ProductOfExperts
-from models.fusion.interface import Fusion, FusionConfig, FusionOutput, Missing, ModalitySteps
-from models.fusion.missing import StandIns
-from models.fusion.registry import FUSIONS, build_fusion
-from models.fusion.shared_private import cross_correlation, moment_discrepancy
-from models.fusion.weighted import GatedSum
+from models.fusion.strategies.attention import Attention, masked_softmax
+from models.fusion.strategies.branches import BranchedFusion
+from models.fusion.strategies.contextual import Contextual
+from models.fusion.strategies.decisions import DecisionMean, ProductOfExperts
+from models.fusion.strategies.interface import Fusion, FusionConfig, FusionOutput, Missing, ModalitySteps
+from models.fusion.strategies.missing import StandIns
+from models.fusion.strategies.registry import FUSIONS, build_fusion
+from models.fusion.strategies.shared_private import cross_correlation, moment_discrepancy
+from models.fusion.strategies.weighted import GatedSum
 
 pytestmark = pytest.mark.unit
 

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from daemon.cli import cli
+from daemon.cli.main import cli
 from models.artifact import MANIFEST, WEIGHTS, ModelError
 from models.data.fusion_rows import FusionRows
-from models.data.fusion_study import STUDIED, read_studied
+from models.data.studied_corpora import STUDIED, read_studied
 from models.evaluation.command import evaluate
-from models.evaluation.fusion_study import STUDIES_SHIPPED
-from models.evaluation.fusion_tables import CANDIDATES, Bench, ravdess_nested
-from models.evaluation.held_out_folds import Answer, Question, all_answered, calibrated, over_folds
-from models.evaluation.row_types import EvaluationError
-from models.fusion.registry import FUSIONS
-from models.fusion.study_model import Member, StudyManifest, StudyModel, read_study, write_study
-from models.training import fusion_shipping
-from models.training.fusion_study import STUDY_TRAININGS, blurred, fitted_temperature, looks, train_member
-from models.training.unseen_look import UnseenLook
+from models.evaluation.fusion_evaluation import STUDIES_SHIPPED
+from models.evaluation.fusion_folder import Member, StudyManifest, StudyModel, read_study, write_study
+from models.fusion.strategies.registry import FUSIONS
+from models.metrics.rows import EvaluationError
+from models.studies import shipping
+from models.studies.held_out_folds import Answer, Question, all_answered, calibrated, over_folds
+from models.studies.label_leakage import UnseenLook
+from models.studies.tables import CANDIDATES, Bench, ravdess_nested
+from models.studies.train import STUDY_TRAININGS, blurred, fitted_temperature, looks, train_member
 from tests.models.fusion_files import write_mosi, write_ravdess
 
 pytestmark = pytest.mark.unit
@@ -54,8 +54,8 @@ def ravdess(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus = read_studied("ravdess-au", data, "all")
     strategies = dict.fromkeys(range(5), "product_of_experts")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fusion_shipping, "RAVDESS_SEEDS", 1)
-        fusion_shipping.ship_ravdess(
+        patch.setattr(shipping, "RAVDESS_SEEDS", 1)
+        shipping.ship_ravdess(
             out, corpus.rows, corpus.fold, strategies, dict.fromkeys(range(5), 1.5), {"card": {"all": "0.9"}}, quiet
         )
     return out
@@ -65,8 +65,8 @@ def ravdess(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mosi(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("mosi")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fusion_shipping, "MOSI_SEEDS", 2)
-        fusion_shipping.ship_mosi(out, read_studied("mosi", data, "train").rows, "contextual", 1.0, {}, quiet)
+        patch.setattr(shipping, "MOSI_SEEDS", 2)
+        shipping.ship_mosi(out, read_studied("mosi", data, "train").rows, "contextual", 1.0, {}, quiet)
     return out
 
 

@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.data.fusion_rows import FusionRows
-from models.fusion.branches import BranchedFusion
-from models.fusion.interface import Fusion, FusionConfig, FusionOutput, ModalitySteps
-from models.fusion.missing import StandIns
-from models.fusion.registry import FUSIONS, build_fusion
-from models.training.adversaries import ImputationAdversary, ModalityAdversary, reversed_gradient
-from models.training.contrast import ContrastLoss, info_nce
-from models.training.fusion_batches import batches, whole_batch
-from models.training.fusion_loss import FusionLoss, task_loss
-from models.training.fusion_score import concordance, mean_recall, score
-from models.training.fusion_training import FusionTraining, train_fusion
-from models.training.loop import Metrics
-from models.training.modality_dropout import surviving
-from models.training.modulation import GradientModulation
+from models.fusion.strategies.branches import BranchedFusion
+from models.fusion.strategies.interface import Fusion, FusionConfig, FusionOutput, ModalitySteps
+from models.fusion.strategies.missing import StandIns
+from models.fusion.strategies.registry import FUSIONS, build_fusion
+from models.training.fusion.adversaries import ImputationAdversary, ModalityAdversary, reversed_gradient
+from models.training.fusion.batches import batches, whole_batch
+from models.training.fusion.contrast import ContrastLoss, info_nce
+from models.training.fusion.loss import FusionLoss, task_loss
+from models.training.fusion.modality_dropout import surviving
+from models.training.fusion.modulation import GradientModulation
+from models.training.fusion.score import concordance, mean_recall, score
+from models.training.fusion.train import FusionTraining, train_fusion
+from models.training.loop.fit import Metrics
 
 pytestmark = pytest.mark.unit
 

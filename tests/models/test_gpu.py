@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.encoding import Encoded
+from models.components import PARTS
+from models.encoder import Encoded
 from models.model import AffectModel, Scores, WindowFeatures
-from models.parts import PARTS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 

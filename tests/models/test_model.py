@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from models.artifact import ModelError, write_model_folder
-from models.conformal import SUBSETS, ConformalSets
-from models.encoding import Encoded
+from models.calibration.prediction_sets import SUBSETS, ConformalSets
+from models.encoder import Encoded
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, DeviceUnavailableError, Scores, WindowFeatures, choose_device
 from models.risk import NO_RISK

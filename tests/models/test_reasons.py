@@ -1,6 +1,6 @@
 import pytest
 
-from models.reasons import Evidence, emotion_sentence, risk_sentence, target_sentence
+from models.explanation.sentences import Evidence, emotion_sentence, risk_sentence, target_sentence
 
 pytestmark = pytest.mark.unit
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from models.calibration.trust import Reliability, unbroken_trust
 from models.face.crop import given_face
 from models.face.encoder import FaceEncoder
 from models.face.network import ExpressionNet, NetworkConfig
-from models.reliability import Reliability, unbroken_trust
-from models.training.reliability import fit_reliability, trusted
+from models.training.calibration.trust import fit_reliability, trusted
 
 pytestmark = pytest.mark.unit
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.calibration import PlattScaling
+from models.calibration.scaling import PlattScaling
 from models.labels import EMOTIONS, RISKS
 from models.risk import RiskRule, RiskScores
 from tests.models.model_folders import LEVELS

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from models.affect import valence_arousal
+from models.fusion.smoothed_scores import smoothed
 from models.fusion.smoothing import Smoothing
 from models.labels import EMOTIONS, MODALITIES
 from models.model import ModalityScores, Scores
 from models.risk import NO_RISK
-from models.smoothed import smoothed
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from models.data.speech_corpora import Clip
-from models.encoding import Encoder
+from models.encoder import Encoder
 from models.recurrent import AttentionPool, BidirectionalLstm
 from models.speech.recurrent import (
     RecurrentSpeechConfig,
@@ -21,16 +21,16 @@ from models.speech.recurrent import (
     save_recurrent,
 )
 from models.speech.states import STATES
-from models.training.augment_speech import Masks, masked
-from models.training.speech_protocols import scores
-from models.training.speech_recurrent import (
+from models.training.speech.augment import Masks, masked
+from models.training.speech.protocols import scores
+from models.training.speech.recurrent import (
     DrawnVoices,
     RecurrentSpeechTraining,
     answers,
     measure_recurrent,
     train_recurrent,
 )
-from models.training.speech_voices import Voices, padded, read_voices
+from models.training.speech.voices import Voices, padded, read_voices
 from tests.models.test_speech_activity import vowel
 
 pytestmark = pytest.mark.unit

@@ -12,7 +12,7 @@ from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
 from models.labels import EMOTIONS
 from models.speech.states import STATES
 from models.speech.window_network import WindowNetworkConfig
-from models.training.augment_speech import (
+from models.training.speech.augment import (
     SpeechAugmentation,
     aac_coded,
     augment,
@@ -20,8 +20,7 @@ from models.training.augment_speech import (
     noisy,
     reverberated,
 )
-from models.training.speech import DrawnWindows, SpeechTraining, train_network
-from models.training.speech_protocols import (
+from models.training.speech.protocols import (
     Answers,
     answers,
     cross_validated,
@@ -29,7 +28,8 @@ from models.training.speech_protocols import (
     measure_speech,
     scores,
 )
-from models.training.speech_windows import Windows, on_grid, read_windows, window_passes
+from models.training.speech.train import DrawnWindows, SpeechTraining, train_network
+from models.training.speech.windows import Windows, on_grid, read_windows, window_passes
 from tests.models.test_speech_activity import vowel
 
 pytestmark = pytest.mark.unit

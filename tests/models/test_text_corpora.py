@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.data.own_lines import own_lines
+from models.data.project_lines import own_lines
 from models.data.text_corpora import CORPORA, CorpusError, TextSample, read_corpus, without_repeats
 from models.labels import EMOTIONS
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.encoding import Encoder
+from models.encoder import Encoder
 from models.text.encoder import TextEncoder
 from models.text.network import TextNetwork
 from models.text.sentence_encoder import SentenceEncoder

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.labels import EMOTIONS
-from models.text.measure import best_thresholds, emotion_figures, label_scores, multi_label_f1, risk_figures
-from models.training.text_mix import ABSENT
+from models.metrics.text import best_thresholds, emotion_figures, label_scores, multi_label_f1, risk_figures
+from models.training.text.mix import ABSENT
 
 pytestmark = pytest.mark.unit
 

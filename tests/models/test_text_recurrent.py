@@ -17,10 +17,10 @@ from models.text.recurrent import (
     start_recurrent,
 )
 from models.text.sentence_encoder import SentenceEncoder
-from models.training.augment_text import in_another_case, misspelt, with_typos
-from models.training.loop import FitConfig, fit
-from models.training.text import RECIPES, SHIPPED, joint_loss, score
-from models.training.text_mix import TextMix, rows_of
+from models.training.loop.fit import FitConfig, fit
+from models.training.text.augment import in_another_case, misspelt, with_typos
+from models.training.text.mix import TextMix, rows_of
+from models.training.text.train import RECIPES, SHIPPED, joint_loss, score
 
 pytestmark = pytest.mark.unit
 

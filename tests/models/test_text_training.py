@@ -8,9 +8,9 @@ from models.data.text_corpora import TextSample
 from models.text.network import TextNetwork
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
-from models.training.augment_text import augment, crop_span, drop_tokens
-from models.training.text import emotion_loss, joint_loss, risk_loss
-from models.training.text_mix import Rows, TextBatch, TextMix, log_prior, rows_of
+from models.training.text.augment import augment, crop_span, drop_tokens
+from models.training.text.mix import Rows, TextBatch, TextMix, log_prior, rows_of
+from models.training.text.train import emotion_loss, joint_loss, risk_loss
 
 pytestmark = pytest.mark.unit
 

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from models.artifact import SHIPPED, read_model_folder
 from models.data.text_corpora import CORPORA
 from models.labels import EMOTIONS, RISKS
-from models.training import fusion, fusion_choice
-from models.training.assemble import assemble
+from models.training.assemble.model_folder import assemble
+from models.training.fusion import choice, pool
 
 pytestmark = pytest.mark.unit
 
@@ -106,8 +106,8 @@ def runs(tmp_path: Path) -> Path:
 def test_parts_answers_and_figures_become_a_model_folder(
     runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fusion, "_WINDOWS", 1000)
-    monkeypatch.setattr(fusion_choice, "_TRAINING", replace(fusion_choice._TRAINING, epochs=1))
+    monkeypatch.setattr(pool, "_WINDOWS", 1000)
+    monkeypatch.setattr(choice, "_TRAINING", replace(choice._TRAINING, epochs=1))
     written = assemble(runs, data, tmp_path / "out")
     read, shipped = read_model_folder(tmp_path / "out"), read_model_folder(SHIPPED)
     assert read.manifest.digest() == written.digest() != shipped.manifest.digest()

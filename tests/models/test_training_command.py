@@ -13,8 +13,8 @@ import skimage
 from models.artifact import read_manifest
 from models.evaluation.command import evaluate
 from models.face.network import NetworkConfig
+from models.training.assemble.trained_part import read_part
 from models.training.command import TrainingError, train
-from models.training.trained_part import read_part
 
 pytestmark = pytest.mark.unit
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.training.distributed import processes, rank, split_rows
+from models.training.loop.distributed import processes, rank, split_rows
 from tests.models import two_processes
 
 pytestmark = pytest.mark.unit

@@ -15,9 +15,9 @@ from models.face.encoder import FaceEncoder, load_network
 from models.face.expressions import EXPRESSIONS
 from models.face.network import ExpressionNet, NetworkConfig
 from models.model import AffectModel
-from models.training.augment_face import augment_faces, mix_faces
-from models.training.face import DrawnFaces, FaceTraining, train_face
-from models.training.measure_face import detector_figures, expression_figures, expression_logits, in_a_room
+from models.training.face.augment import augment_faces, mix_faces
+from models.training.face.measure import detector_figures, expression_figures, expression_logits, in_a_room
+from models.training.face.train import DrawnFaces, FaceTraining, train_face
 
 pytestmark = pytest.mark.unit
 

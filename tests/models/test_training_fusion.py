@@ -6,16 +6,16 @@ import torch
 
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import LEVELS
-from models.training import fusion
-from models.training.fusion import Answers, fit_fusion
-from models.training.risk_levels import ORDINARY_SHARE, fit_risk
+from models.training.calibration.risk_levels import ORDINARY_SHARE, fit_risk
+from models.training.fusion import pool
+from models.training.fusion.pool import Answers, fit_fusion
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(autouse=True)
 def few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fusion, "_WINDOWS", 1500)
+    monkeypatch.setattr(pool, "_WINDOWS", 1500)
 
 
 def answers(seed: int, strength: float, rows: int = 280) -> Answers:

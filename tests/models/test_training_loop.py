@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.training.loop import FitConfig, fit
-from models.training.losses import JointLoss
+from models.training.loop.fit import FitConfig, fit
+from models.training.loop.losses import JointLoss
 
 pytestmark = pytest.mark.unit
 

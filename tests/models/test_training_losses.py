@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.loop import FitConfig, fit
-from models.training.losses import JointLoss, balanced_class_weights, distribution_loss, focal_loss
-from models.training.schedule import Schedule, share_of_rate
+from models.training.loop.fit import FitConfig, fit
+from models.training.loop.losses import JointLoss, balanced_class_weights, distribution_loss, focal_loss
+from models.training.loop.schedule import Schedule, share_of_rate
 
 pytestmark = pytest.mark.unit
 

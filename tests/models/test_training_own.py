@@ -15,27 +15,27 @@ from numpy.typing import NDArray
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from daemon.cli import main
-from daemon.cli_figures import print_comparison
+from daemon.cli.figures import print_comparison
+from daemon.cli.main import main
 from models.artifact import CARD, SHIPPED, ModelFolder, read_model_folder, write_model_folder
 from models.data.manifest import TooFewRowsError
-from models.data.own_texts import read_own_texts
+from models.data.user_texts import read_own_texts
 from models.evaluation.command import evaluate
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel
-from models.training import own_choice
-from models.training.calibrate import CROSS_VALIDATED
-from models.training.card import model_card
+from models.training.assemble import user_choice
+from models.training.assemble.card import model_card
+from models.training.assemble.user_choice import LEAST_HELD_OUT, better_model
+from models.training.assemble.user_model import LEAST_OF_RISK, with_own_parts
+from models.training.calibration.command import CROSS_VALIDATED
+from models.training.calibration.user import LEAST_OF_LABEL, LEAST_ROWS
 from models.training.command import train
-from models.training.loop import Metrics
-from models.training.own_calibration import LEAST_OF_LABEL, LEAST_ROWS
-from models.training.own_choice import LEAST_HELD_OUT, better_model
-from models.training.own_model import LEAST_OF_RISK, with_own_parts
-from models.training.own_speech import train_own_speech
-from models.training.own_text import make_own_text
-from models.training.speech import SpeechTraining
-from models.training.speech_windows import load_windows
-from models.training.text import TextTraining
+from models.training.loop.fit import Metrics
+from models.training.speech.train import SpeechTraining
+from models.training.speech.user import train_own_speech
+from models.training.speech.windows import load_windows
+from models.training.text.train import TextTraining
+from models.training.text.user import make_own_text
 from tests.models.model_folders import plain_manifest
 from tests.models.test_speech_activity import vowel
 
@@ -311,9 +311,9 @@ def test_calibration_follows_where_it_answers_other_rows_better(
     before, fitted = plain_manifest(), plain_manifest(version="0+own")
     losses = {"before": {"label_nll": 1.0}, "after": {"label_nll": after}}
     figures = {"n": 42, "after_is_of": measured, "kept": ["fusion: weights are kept"], **losses}
-    monkeypatch.setattr(own_choice, "calibrated", lambda *_: (fitted, figures))
+    monkeypatch.setattr(user_choice, "calibrated", lambda *_: (fitted, figures))
     model = AffectModel(before, {}, torch.device("cpu"))
-    manifest, said = own_choice.calibrated_if_better(model, tmp_path)
+    manifest, said = user_choice.calibrated_if_better(model, tmp_path)
     assert manifest is (fitted if taken else before)
     assert said[0].startswith("calibration: fitted to 42" if taken else "calibration: kept as it was")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from models.training.progress import save_learning_curves, shown, told_to
+from models.training.loop.progress import save_learning_curves, shown, told_to
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.training.distributed import joined_processes, rank, split_rows
-from models.training.loop import FitConfig, fit
+from models.training.loop.distributed import joined_processes, rank, split_rows
+from models.training.loop.fit import FitConfig, fit
 
 Batch = tuple[Tensor, Tensor]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import pictures, sound
-from streams.decode import BadRecord, Limits, decode
+from streams.decoding import pictures, sound
+from streams.decoding.decode import BadRecord, Limits, decode
 from streams.events import Line, Picture, Sound
 from streams.records import RAW_PICTURE, Modality, Record
 from tests.streams.making import ns

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.alignment.sessions import Sessions
+from streams.alignment.timeline import ClosedWindow, TimelineConfig
+from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import decode
 from streams.delivery.ledger import Ledger, Position
 from streams.events import Event, Unit
-from streams.records import Coordinates, Modality, Partition
-from streams.sessions import Sessions
-from streams.timeline import ClosedWindow, TimelineConfig
+from streams.records import Modality
 from tests.streams.making import Counts, Stage, config, line, ns, picture, sound, span_ns
 
 pytestmark = pytest.mark.property

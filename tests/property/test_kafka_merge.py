@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.coordinates import Coordinates, Partition
 from streams.kafka.merge import Merge
-from streams.records import Coordinates, Modality, Partition, Record
+from streams.records import Modality, Record
 
 pytestmark = pytest.mark.property
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.alignment.placed import Units
+from streams.alignment.timeline import ClosedWindow, TimelineConfig
 from streams.events import Event
-from streams.placed import Units
 from streams.records import Modality
-from streams.timeline import ClosedWindow, TimelineConfig
 from tests.property.test_time import (
     BOUND_S,
     anything,

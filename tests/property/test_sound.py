@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.assembly import FOREVER_NS, SoundSegmenter
+from streams.alignment.assembly import FOREVER_NS, SoundSegmenter
+from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_S
+from streams.decoding.sound import RATE_HZ, render
 from streams.events import Event, Sound, SoundPieces
 from streams.records import Modality
-from streams.sound import RATE_HZ, render
-from streams.windows import SegmentGrid
 from tests.streams.making import START_NS, span_ns
 
 pytestmark = pytest.mark.property

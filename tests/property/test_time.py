@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.alignment.origin import DEVICE, STORED
+from streams.alignment.timeline import ClosedWindow, TimelineConfig
+from streams.alignment.watermark import Watermark, WatermarkConfig
+from streams.alignment.windows import WindowGrid
 from streams.events import Event, Line, Picture, SoundPieces, Unit
-from streams.origin import DEVICE, STORED
 from streams.records import Modality
-from streams.timeline import ClosedWindow, TimelineConfig
-from streams.watermark import Watermark, WatermarkConfig
-from streams.windows import WindowGrid
 from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, span_ns
 
 pytestmark = pytest.mark.property

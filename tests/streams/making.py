@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from streams.alignment.origin import DEVICE, STORED
+from streams.alignment.sessions import Sessions
+from streams.alignment.timeline import ClosedWindow, TimelineConfig
+from streams.alignment.watermark import WatermarkConfig
+from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_S, ManualClock
 from streams.delivery.ledger import Ledger
 from streams.events import Event, Line, Picture, Sound, Unit
-from streams.origin import DEVICE, STORED
 from streams.records import Modality
-from streams.sessions import Sessions
 from streams.telemetry import NullTelemetry
-from streams.timeline import ClosedWindow, TimelineConfig
-from streams.watermark import WatermarkConfig
-from streams.windows import SegmentGrid, WindowGrid
 
 START_NS = 946_684_800 * NS_PER_S
 """2000-01-01: a multiple of every window step and segment used here."""

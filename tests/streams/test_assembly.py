@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from streams.assembly import FOREVER_NS, FrameSampler, Lines, SoundSegmenter
+from streams.alignment.assembly import FOREVER_NS, FrameSampler, Lines, SoundSegmenter
+from streams.alignment.windows import SegmentGrid
 from streams.events import Event, Line, Picture, SoundPieces, Unit
 from streams.records import Modality
-from streams.windows import SegmentGrid
 from tests.streams.making import Counts, line, ns, picture, seconds, sound, span_ns
 
 pytestmark = pytest.mark.unit

@@ -7,7 +7,8 @@ import pytest
 
 from streams.channel import Channel, Delivery, Inlet, InletClock, Policy
 from streams.clock import NS_PER_S, ManualClock
-from streams.records import Coordinates, EndOfSession, Item, Modality, Partition, Progress, Record, Revoked, Silence
+from streams.coordinates import Coordinates, Partition
+from streams.records import EndOfSession, Item, Modality, Progress, Record, Revoked, Silence
 from tests.streams.making import Counts
 
 pytestmark = pytest.mark.unit

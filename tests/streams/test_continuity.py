@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streams.assembly import FOREVER_NS, SoundSegmenter
+from streams.alignment.assembly import FOREVER_NS, SoundSegmenter
+from streams.alignment.continuity import coverage, lay
+from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
-from streams.continuity import coverage, lay
+from streams.coordinates import Coordinates, Partition
+from streams.decoding.sound import RATE_HZ, render
 from streams.events import Event, Sound, SoundPieces, Unit
-from streams.records import Coordinates, Modality, Partition, Record
-from streams.sound import RATE_HZ, render
-from streams.windows import SegmentGrid
+from streams.records import Modality, Record
 from tests.streams.making import Counts, ns, span_ns
 
 pytestmark = pytest.mark.unit

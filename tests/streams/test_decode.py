@@ -5,7 +5,7 @@ import pytest
 
 from streams import rfc3339
 from streams.clock import NS_PER_S
-from streams.decode import BadRecord, Limits, decode
+from streams.decoding.decode import BadRecord, Limits, decode
 from streams.events import Line, Picture, Sound
 from streams.records import RAW_PICTURE, Modality, Record
 from tests.streams.making import ns

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from streams.decode import BadRecord
+from streams.decoding.decode import BadRecord
 from streams.disclosure import disclosed, disclosed_traceback, masked
 from streams.sources.base import SourceError
 

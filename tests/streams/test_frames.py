@@ -12,10 +12,10 @@ from av.video.reformatter import ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from streams import pictures
 from streams.clock import ManualClock
+from streams.decoding import pictures
+from streams.decoding.frames import to_pixels, with_pixel_shape
 from streams.events import Picture
-from streams.frames import to_pixels, with_pixel_shape
 from streams.recording import RecordingWriter
 from streams.records import RAW_PICTURE, Modality, Record
 from streams.sources.playback import Playback

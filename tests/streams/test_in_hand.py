@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from streams.clock import ManualClock, SystemClock
+from streams.coordinates import Coordinates, Partition
 from streams.delivery.in_hand import InHand, InHandError
-from streams.records import Coordinates, Partition
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,9 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from streams import rfc3339
 from streams.clock import NS_PER_S
+from streams.coordinates import Coordinates, Partition
 from streams.kafka.contract import CONTENT_TYPES, InputTopic, to_item, to_message
-from streams.records import Coordinates, Modality, Partition, Record, Unreadable
+from streams.records import Modality, Record, Unreadable
 
 pytestmark = pytest.mark.unit
 

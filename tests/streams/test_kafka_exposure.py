@@ -7,7 +7,7 @@ import pytest
 from streams.findings import Verdict
 from streams.kafka.checks import Wanted, look
 from streams.kafka.connection import Connection, Security
-from streams.kafka.exposure import exposed
+from streams.kafka.secret_exposure import exposed
 
 pytestmark = pytest.mark.unit
 

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streams.clock import NS_PER_S, ManualClock
-from streams.kafka.interruptions import Interruptions
+from streams.kafka.connectivity import Interruptions
 from streams.telemetry import NullTelemetry
 
 pytestmark = pytest.mark.unit

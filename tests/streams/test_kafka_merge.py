@@ -2,8 +2,9 @@
 
 import pytest
 
+from streams.coordinates import Coordinates, Partition
 from streams.kafka.merge import Merge
-from streams.records import Coordinates, Modality, Partition, Record
+from streams.records import Modality, Record
 
 pytestmark = pytest.mark.unit
 

@@ -15,11 +15,12 @@ from kafka.errors import (
 )
 
 from streams.clock import NS_PER_S, ManualClock
+from streams.coordinates import Coordinates, Partition
 from streams.kafka.connection import Connection
-from streams.kafka.producing import Output
+from streams.kafka.producer import Output
 from streams.kafka.sink import KafkaSink
 from streams.predictions import Prediction
-from streams.records import Coordinates, Modality, Partition, Unreadable
+from streams.records import Modality, Unreadable
 from streams.sinks.base import DeadLetterSink, SinkBlockedError, SinkError
 from tests.daemon.predicting import prediction
 

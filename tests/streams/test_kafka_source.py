@@ -17,19 +17,20 @@ from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.structs import OffsetAndMetadata
 from structlog.testing import capture_logs
 
+from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
+from streams.coordinates import Partition
 from streams.delivery.checkpoint import encode
 from streams.delivery.ledger import Ledger
 from streams.kafka.assignor import CoPartitionedAssignor
 from streams.kafka.connection import Connection
-from streams.kafka.consuming import KafkaSourceConfig, consumer_options
+from streams.kafka.consumer_config import KafkaSourceConfig, consumer_options
 from streams.kafka.contract import InputTopic
-from streams.kafka.intake import Intake
-from streams.kafka.starts import Start, emitted_through, find_starts
-from streams.records import Assigned, Item, Modality, Partition, Record, Revoked, Silence
+from streams.kafka.membership import Intake
+from streams.kafka.start_offsets import Start, emitted_through, find_starts
+from streams.records import Assigned, Item, Modality, Record, Revoked, Silence
 from streams.sources.base import SourceError
 from streams.telemetry import NullTelemetry, OffsetReset
-from streams.windows import WindowGrid
 
 pytestmark = pytest.mark.unit
 

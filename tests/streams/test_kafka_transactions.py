@@ -16,15 +16,16 @@ from kafka.errors import (
 )
 from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
 
+from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_S, ManualClock
+from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Claim, Ledger
 from streams.kafka.connection import Connection
-from streams.kafka.producing import Output
+from streams.kafka.producer import Output
 from streams.kafka.transactions import Transactions
-from streams.records import Coordinates, Modality, Partition, Unreadable
+from streams.records import Modality, Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
 from streams.telemetry import CommitOutcome, NullTelemetry
-from streams.windows import WindowGrid
 from tests.daemon.predicting import prediction
 
 pytestmark = pytest.mark.unit
@@ -192,7 +193,7 @@ class Instance:
 def one(monkeypatch: pytest.MonkeyPatch) -> Instance:
     cluster = Cluster()
     monkeypatch.setattr(Reader, "cluster", cluster, raising=False)
-    monkeypatch.setattr("streams.kafka.unanswered.KafkaConsumer", Reader)
+    monkeypatch.setattr("streams.kafka.commit_in_doubt.KafkaConsumer", Reader)
     return Instance(cluster)
 
 

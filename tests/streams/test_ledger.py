@@ -2,10 +2,10 @@
 
 import pytest
 
+from streams.alignment.windows import WindowGrid
+from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import MOST_SESSIONS, decode, encode, session_digest
 from streams.delivery.ledger import Claim, Ledger, Stake
-from streams.records import Coordinates, Partition
-from streams.windows import WindowGrid
 
 pytestmark = pytest.mark.unit
 

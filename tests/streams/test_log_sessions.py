@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import session_digest
 from streams.delivery.ledger import Ledger, Stake
 from streams.events import Event, Line
-from streams.records import Coordinates, Modality, Partition
+from streams.records import Modality
 from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, span_ns
 
 pytestmark = pytest.mark.unit

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from streams.alignment.timeline import ClosedWindow
 from streams.delivery.ledger import Stake
 from streams.records import Modality
-from streams.timeline import ClosedWindow
 from tests.streams.making import Stage, config, line, ns, picture, sound, span_ns, starts_of
 from tests.streams.test_log_sessions import PARTITIONS, LogStage
 

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from streams.decoding.pictures import FORMATS, BadPicture, check_header, decode
 from streams.events import Picture
-from streams.pictures import FORMATS, BadPicture, check_header, decode
 from streams.records import RAW_PICTURE
 
 pytestmark = pytest.mark.unit

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
+from streams.alignment.sequence import SequenceCheck
 from streams.records import Modality
-from streams.sequence import SequenceCheck
 from streams.telemetry import NullTelemetry
 from tests.streams.making import line
 

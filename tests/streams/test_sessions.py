@@ -5,14 +5,15 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-import streams.sessions
+import streams.alignment.sessions
+from streams.alignment.origin import DEVICE
+from streams.alignment.sessions import Sessions
 from streams.channel import Delivery, Inlet, InletClock, Policy
 from streams.clock import ManualClock
-from streams.decode import Limits, decode
+from streams.coordinates import Coordinates, Partition
+from streams.decoding.decode import Limits, decode
 from streams.delivery.ledger import Ledger
-from streams.origin import DEVICE
-from streams.records import RAW_PICTURE, Coordinates, EndOfSession, Item, Modality, Partition, Progress, Record
-from streams.sessions import Sessions
+from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
 from streams.sources.playback import Playback
 from tests.streams.making import Counts, Stage, config, line, ns, picture, seconds, sound, span_ns, starts_of
 
@@ -107,7 +108,7 @@ def test_a_session_that_returns_while_its_last_windows_are_encoded_goes_on() -> 
 
 
 def test_what_is_remembered_of_ended_sessions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams.sessions, "_REMEMBERED_SESSIONS", 3)
+    monkeypatch.setattr(streams.alignment.sessions, "_REMEMBERED_SESSIONS", 3)
     stage = Stage(TUMBLING)
     for number in range(10):
         stage.stored(line(0, session=f"s{number}"))

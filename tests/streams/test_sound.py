@@ -7,9 +7,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from streams.continuity import lay
+from streams.alignment.continuity import lay
+from streams.decoding.sound import RATE_HZ, BadSound, decode, render
 from streams.events import Sound, SoundPieces
-from streams.sound import RATE_HZ, BadSound, decode, render
 from tests.streams.making import ns
 
 pytestmark = pytest.mark.unit

@@ -1,8 +1,8 @@
 import pytest
 
+from streams.alignment.timeline import TimelineConfig
 from streams.events import Event, Line
 from streams.records import Modality
-from streams.timeline import TimelineConfig
 from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, starts_of
 
 pytestmark = pytest.mark.unit

@@ -1,7 +1,7 @@
 import pytest
 
-from streams.origin import DEVICE, STORED
-from streams.watermark import NEVER_NS, Watermark, WatermarkConfig
+from streams.alignment.origin import DEVICE, STORED
+from streams.alignment.watermark import NEVER_NS, Watermark, WatermarkConfig
 
 pytestmark = pytest.mark.unit
 

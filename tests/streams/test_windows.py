@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.windows import SegmentGrid, WindowGrid
+from streams.alignment.windows import SegmentGrid, WindowGrid
 
 pytestmark = pytest.mark.unit
 

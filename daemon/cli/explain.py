@@ -1,0 +1,50 @@
+"""The command `affectd explain`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daemon.cli.options import Seconds, configured, load_configured
+from daemon.cli.progress import shown
+from daemon.exit_codes import ExitCode
+from models.labels import EMOTIONS, RISKS
+
+
+@click.command()
+@configured
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--at", "at_s", type=Seconds(), help="Only windows that hold this moment.")
+@click.option(
+    "--target",
+    type=click.Choice([*EMOTIONS, *RISKS]),
+    metavar="NAME",
+    help="An emotion or a risk; else each window's most probable emotion.",
+)
+def explain(
+    file: Path | None, settings: tuple[str, ...], paths: tuple[Path, ...], at_s: float | None, target: str | None
+) -> int:
+    """Says which pictures, seconds and words moved the answers.
+
+    Of stored sessions, or folders of them: JSON lines on stdout, a sentence a window on stderr. --at counts from the
+    first record. It takes seconds for each window; --at SECONDS is quicker than all of them.
+    """
+    config = load_configured(file, settings)
+    from daemon.commands.explain import Asked, explain
+
+    explained = 0
+
+    def told(explanation: dict[str, Any], sentence: str) -> None:
+        nonlocal explained
+        explained += 1
+        click.echo(json.dumps(explanation, ensure_ascii=False))
+        click.echo(f"{explanation['window']['start']}  {sentence}", err=True)
+
+    with shown("loading the model", where=not sys.stdout.isatty()) as progress:
+        explain(config, paths, Asked(at_s, target), told, progress)
+    if not explained:
+        click.echo("no window was found to explain", err=True)
+        return ExitCode.BAD_DATA
+    return ExitCode.OK

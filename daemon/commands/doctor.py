@@ -1,0 +1,155 @@
+"""Says what works on this machine, and what to do about what does not.
+
+Each check looks at one thing and yields findings; a check that breaks is itself a finding, so that one fault never
+hides the next. Nothing is changed: no device is opened for longer than a look, no file is written.
+"""
+
+import importlib
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from daemon.config import Config
+from daemon.config.endpoints import ChatSource, FileSink, MicrophoneSource
+from daemon.config.errors import shown
+from daemon.config.surroundings import remarks
+from daemon.config.values import dotted, split_address
+from daemon.kafka.clusters import clusters
+from streams.findings import Finding, Verdict
+from streams.kafka.checks import look
+from streams.sources import devices
+from streams.sources.base import SourceError
+
+_LIBRARIES = {
+    "torch": "scores the windows",
+    "onnxruntime": "finds faces and reads text",
+    "faster_whisper": "reads speech",
+    "cv2": "reads cameras and pictures",
+    "av": "reads media files",
+    "soundfile": "reads sound",
+    "soxr": "resamples sound",
+    "kafka": "reads and writes Kafka",
+    "crc32c": "checks what Kafka sends (in Python that takes 20 times as long)",
+    "lz4": "unpacks what Kafka sends",
+    "snappy": "unpacks what Kafka sends",
+    "zstandard": "unpacks what Kafka sends",
+}
+_LEAST_FREE_BYTES = 2**30
+
+
+Check = Callable[[Config], Iterator[Finding]]
+
+
+def diagnose(config: Config) -> Iterator[Finding]:
+    """Looks at everything `config` needs, one finding after the other."""
+    for check in (_libraries, _accelerator, _model, _devices, _named, _listening, _room, _kafka):
+        try:
+            yield from check(config)
+        except Exception as error:
+            yield Finding(Verdict.BAD, check.__name__.strip("_"), f"cannot be checked: {type(error).__name__}: {error}")
+
+
+def _libraries(_: Config) -> Iterator[Finding]:
+    for name, use in _LIBRARIES.items():
+        try:
+            module = importlib.import_module(name)
+        except (ImportError, OSError) as error:
+            yield Finding(Verdict.BAD, name, f"cannot be imported, and {use}: {error}")
+        else:
+            yield Finding(Verdict.GOOD, name, str(getattr(module, "__version__", "present")))
+
+
+def _accelerator(config: Config) -> Iterator[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        free_bytes, total_bytes = torch.cuda.mem_get_info()
+        memory = f"{free_bytes / 2**30:.1f} of {total_bytes / 2**30:.1f} GiB free"
+        yield Finding(Verdict.GOOD, "gpu", f"{torch.cuda.get_device_name()}, {memory}")
+    elif config.model.device == "cuda":
+        yield Finding(Verdict.BAD, "gpu", "none can be used, but model.device is cuda; install its driver, or set auto")
+    else:
+        cores = len(os.sched_getaffinity(0))
+        yield Finding(Verdict.NOTE, "gpu", f"none can be used; windows are scored on {cores} CPU cores")
+
+
+def _model(config: Config) -> Iterator[Finding]:
+    from models.artifact import SHIPPED, ModelError, read_model_folder
+
+    path = SHIPPED if config.model.path == "default" else Path(config.model.path)
+    try:
+        manifest = read_model_folder(path).manifest
+    except ModelError as error:
+        yield Finding(Verdict.BAD, "model", f"{error}; set model.path to a whole model folder")
+    else:
+        yield Finding(Verdict.GOOD, "model", f"{manifest.name} {manifest.version} in {path}")
+
+
+def _devices(config: Config) -> Iterator[Finding]:
+    for camera in devices.cameras():
+        verdict = Verdict.GOOD if camera.problem is None else Verdict.NOTE
+        yield Finding(verdict, f"camera {camera.path}", camera.problem or camera.name)
+    try:
+        microphones = devices.microphones()
+    except SourceError as error:
+        wanted = any(isinstance(source, MicrophoneSource) for source in config.sources)
+        yield Finding(Verdict.BAD if wanted else Verdict.NOTE, "microphones", str(error))
+        return
+    for microphone in microphones:
+        yield Finding(Verdict.GOOD, f"microphone {microphone.index}", microphone.name)
+
+
+def list_cameras() -> Iterator[str]:
+    """One line per camera: kind, what `device` is set to, and what it is, between tabs."""
+    for camera in devices.cameras():
+        yield f"camera\t{camera.path}\t{camera.name}{f' ({camera.problem})' if camera.problem else ''}"
+
+
+def list_microphones() -> Iterator[str]:
+    """One line per microphone, as of cameras; SourceError where they cannot be listed."""
+    for microphone in devices.microphones():
+        facts = f"{microphone.system}, {microphone.channels} channels, {microphone.rate_hz} Hz"
+        yield f"microphone\t{microphone.index}\t{microphone.name} ({facts}{', default' * microphone.is_default})"
+
+
+def _named(config: Config) -> Iterator[Finding]:
+    """What the configuration names on this machine; the model is looked into by a check of its own."""
+    if not config.sources:
+        yield Finding(Verdict.NOTE, "sources", "none is configured, and affectd run needs one; see --config")
+    found = [remark for remark in remarks(config) if remark.path[0] != "model"]
+    for remark in found:
+        verdict = Verdict.NOTE if remark.is_warning else Verdict.BAD
+        yield Finding(verdict, dotted(remark.path), f"{remark.sentence} (is {shown(remark.path, remark.value)})")
+    if not found:
+        yield Finding(Verdict.GOOD, "files", "all that the configuration names are there")
+
+
+def _listening(config: Config) -> Iterator[Finding]:
+    addresses = {"http": config.http.bind} if config.http.bind else {}
+    chats = [source for source in config.sources if isinstance(source, ChatSource)]
+    addresses |= {chat.name: chat.chat.address for chat in chats if chat.chat.address}
+    for subject, address in addresses.items():
+        host, port = split_address(address)
+        try:
+            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        except OSError as error:
+            yield Finding(
+                Verdict.BAD, subject, f"cannot listen on {address}: {error.strerror or error}; choose another"
+            )
+        else:
+            yield Finding(Verdict.GOOD, subject, f"can listen on {address}")
+
+
+def _room(config: Config) -> Iterator[Finding]:
+    for sink in config.sinks:
+        if isinstance(sink, FileSink):
+            folder = Path(sink.file.path).absolute().parent
+            if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _LEAST_FREE_BYTES:
+                yield Finding(Verdict.NOTE, "disk", f"{free / 2**20:.0f} MiB free for {folder}; make room")
+
+
+def _kafka(config: Config) -> Iterator[Finding]:
+    for connection, wanted in clusters(config):
+        yield from look(connection, wanted)

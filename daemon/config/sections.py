@@ -1,0 +1,225 @@
+"""What can be configured: every key, its default, its bounds and a sentence about it.
+
+The models are frozen and strict (a number in quotes is an error, an unknown key too), and their descriptions are the
+documentation: `deploy/config/reference.toml` is generated from them. Files, environment and flags are read in
+`daemon.config.source`; nothing here touches the machine.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from daemon.config.endpoints import KafkaSink, KafkaSource, Sinks, Sources, StdoutSink
+from daemon.config.kafka import Delivery
+from daemon.config.values import Address, HostNames, SecretFile, Section
+from streams.alignment.windows import SegmentGrid, WindowGrid
+from streams.clock import NS_PER_MS, NS_PER_S
+from streams.kafka.connection import Connection
+
+
+class Windows(Section):
+    """Event time: how sessions are cut into windows, and how long to wait for what is still under way."""
+
+    size_s: float = Field(default=4.0, ge=0.01, le=600, description="length of a window")
+    step_s: float = Field(
+        default=1.0, ge=0.01, le=600, description="from one window's start to the next; at most size_s"
+    )
+    disorder_bound_ms: float = Field(
+        default=500,
+        ge=0,
+        le=600_000,
+        description="how far out of order events may arrive; delays every window by as much",
+    )
+    smoothing_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=60,
+        description="answers heed windows that began up to this long before: whole steps, 0 is off; labels flicker "
+        "less, unsure changes show some steps later, fusion costs as many windows more",
+    )
+    grace_s: float = Field(default=0.0, ge=0, le=600, description="how long a closed window still accepts events")
+    idle_after_s: float = Field(
+        default=3.0, ge=0.01, le=3600, description="a stream silent for this long no longer holds windows"
+    )
+    session_timeout_s: float = Field(
+        default=60.0, ge=0.01, le=86_400, description="a session silent for this long is forgotten"
+    )
+
+    @property
+    def size_ns(self) -> int:
+        return round(self.size_s * NS_PER_S)
+
+    @property
+    def step_ns(self) -> int:
+        return round(self.step_s * NS_PER_S)
+
+    @property
+    def grid(self) -> WindowGrid:
+        return WindowGrid(self.size_ns, self.step_ns)
+
+    @property
+    def segments(self) -> SegmentGrid:
+        """How sound is cut: in pairs of seconds, each second in both its pairs, or in seconds where windows could miss
+        a pair. Voices are told better by pairs, and hardly worse than if every window were read anew.
+        """
+        pairs = SegmentGrid(2 * NS_PER_S, NS_PER_S)
+        return pairs if self.grid.covers_every(pairs) else SegmentGrid(NS_PER_S, NS_PER_S)
+
+    @property
+    def disorder_bound_ns(self) -> int:
+        return round(self.disorder_bound_ms * NS_PER_MS)
+
+    @property
+    def smoothing_ns(self) -> int:
+        return round(self.smoothing_s * NS_PER_S)
+
+    @property
+    def grace_ns(self) -> int:
+        return round(self.grace_s * NS_PER_S)
+
+    @property
+    def idle_after_ns(self) -> int:
+        return round(self.idle_after_s * NS_PER_S)
+
+    @property
+    def session_timeout_ns(self) -> int:
+        return round(self.session_timeout_s * NS_PER_S)
+
+
+class Video(Section):
+    """How pictures are sampled and looked at."""
+
+    sample_hz: float = Field(
+        default=5.0, ge=0.01, le=120, description="pictures scored per second; the others are not decoded"
+    )
+    max_side_px: int = Field(
+        default=640, ge=64, le=4096, description="pictures are scaled down until the longer side fits"
+    )
+    max_pixels: int = Field(
+        default=33_000_000, ge=4096, le=1_000_000_000, description="pictures with more pixels than this are refused"
+    )
+    face_policy: Literal["largest", "all"] = Field(default="largest", description="whose expression counts")
+    detect_every_s: float = Field(
+        default=1.0, ge=0.01, le=60, description="faces are searched for this often, and followed in between"
+    )
+
+
+class Audio(Section):
+    """What a record of sound may be."""
+
+    max_record_s: float = Field(
+        default=60.0, gt=0, le=600, description="longer sounds are set aside; one is decoded while everything waits"
+    )
+
+
+class Text(Section):
+    """What a line of chat may be."""
+
+    max_line_bytes: int = Field(default=65_536, ge=64, le=16_777_216, description="longer lines are set aside")
+
+
+class Model(Section):
+    """What scores the windows, and on what."""
+
+    path: str = Field(default="default", min_length=1, description='"default" is the one shipped; or a model folder')
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto takes the GPU where there is one")
+    set_coverage: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.99,
+        description="publish the set of emotions that holds the right one this often (0.8, 0.9 or 0.95 with the model "
+        "shipped); 0 is off",
+    )
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="CPU threads of one device call; 0 leaves it to the library"
+    )
+    batch_rows: int = Field(
+        default=32, ge=1, le=4096, description="most rows of one device call; raise this before the delay"
+    )
+    max_delay_ms: float = Field(
+        default=20, ge=0, le=10_000, description="how long a row waits for others to fill its batch"
+    )
+
+
+class Privacy(Section):
+    """What the operator has stated and allowed."""
+
+    purpose: str = Field(default="", max_length=128, description="what people are scored for")
+    jurisdiction: str = Field(default="", max_length=64, description="whose law applies")
+    transcript: bool = Field(default=False, description="publish what was said and written, with the prediction")
+
+
+class Http(Section):
+    """Health, metrics, status and events."""
+
+    bind: Address = Field(
+        default="127.0.0.1:9109", description='"host:port"; port 0 takes a free one; empty turns it off'
+    )
+    token_file: SecretFile = Field(
+        default="", description="holds the token that requests must bear; needed where bind is not a loopback address"
+    )
+    allow_anonymous: bool = Field(
+        default=False, description="answer whoever reaches bind without a token, on any address"
+    )
+    allowed_hosts: HostNames = Field(
+        default=(),
+        description="names beside the bound address that requests may have in their Host header, on any port",
+    )
+
+
+class Lifecycle(Section):
+    """Starting and stopping."""
+
+    drain_timeout_s: float = Field(
+        default=20.0, ge=0, le=3600, description="how long stopping may finish what has begun"
+    )
+    state_dir: str = Field(
+        default="",
+        description="folder of this instance alone, to note which records of a log are in hand, so that one that ends "
+        "the process twice is a dead letter; empty takes the environment's STATE_DIRECTORY, without that it is off",
+    )
+
+
+class Log(Section):
+    """Logs go to stderr, and never hold what was said, written or seen."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is logged")
+    format: Literal["auto", "json", "human"] = Field(
+        default="auto", description="auto is human on a terminal, else json"
+    )
+
+
+class Sections(Section):
+    """All tables of the configuration, each valid by itself."""
+
+    windows: Windows = Windows()
+    video: Video = Video()
+    audio: Audio = Audio()
+    text: Text = Text()
+    sources: Sources = Field(default=(), description="where records enter")
+    model: Model = Model()
+    sinks: Sinks = Field(default=(StdoutSink(kind="stdout"),), description="where predictions leave")
+    delivery: Delivery = Delivery()
+    privacy: Privacy = Privacy()
+    http: Http = Http()
+    lifecycle: Lifecycle = Lifecycle()
+    log: Log = Log()
+
+    @property
+    def kafka_source(self) -> KafkaSource | None:
+        """The source that reads from Kafka, if there is one; there are never two."""
+        return next((source for source in self.sources if isinstance(source, KafkaSource)), None)
+
+    @property
+    def kafka_sink(self) -> KafkaSink | None:
+        """The sink that writes to Kafka, if there is one; there are never two."""
+        return next((sink for sink in self.sinks if isinstance(sink, KafkaSink)), None)
+
+    @property
+    def kafka_sink_connection(self) -> Connection | None:
+        """The cluster that the Kafka sink writes to: its own, or the Kafka source's where it names none."""
+        if self.kafka_sink is None:
+            return None
+        if self.kafka_source is not None and not self.kafka_sink.kafka.bootstrap_servers:
+            return self.kafka_source.kafka.connection
+        return self.kafka_sink.kafka.connection

@@ -1,0 +1,1 @@
+"""From configuration to Kafka sources, sinks and transactions."""

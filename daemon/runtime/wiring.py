@@ -1,0 +1,199 @@
+"""From configuration to parts: which source, sink and limit each table of the configuration stands for."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from daemon.config import Config
+from daemon.config.endpoints import (
+    CameraSource,
+    ChatSource,
+    FileSink,
+    KafkaSink,
+    KafkaSource,
+    MediaSource,
+    MicrophoneSource,
+    RecordedSource,
+    SinkConfig,
+    SourceConfig,
+    StdoutSink,
+)
+from daemon.kafka import wiring as kafka_wiring
+from daemon.telemetry.instruments import Instruments
+from streams.alignment.timeline import TimelineConfig
+from streams.alignment.watermark import WatermarkConfig
+from streams.channel import Policy
+from streams.clock import Clock
+from streams.decoding.decode import Limits
+from streams.delivery.in_hand import InHand
+from streams.delivery.ledger import Ledger
+from streams.kafka import sink as kafka_sink
+from streams.kafka import source as kafka_source
+from streams.sinks.base import Sink, TransactionalSink
+from streams.sinks.json_lines import JsonLines
+from streams.sources.base import Source
+from streams.sources.camera import Camera, CameraConfig
+from streams.sources.chat_file import TailedChat
+from streams.sources.chat_posted import PostedChat
+from streams.sources.chat_socket import SocketChat
+from streams.sources.chat_stdin import StdinChat
+from streams.sources.microphone import Microphone, MicrophoneConfig
+from streams.sources.playback import Playback
+from streams.sources.stored import StoredOptions, stored_sessions
+from streams.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFeed:
+    """A source and the channel it feeds: what happens when it is full, and how many records it holds."""
+
+    source: Source
+    policy: Policy
+    capacity: int | None
+    required: bool = True
+    """Whether the service is not ready while the source is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where records enter and predictions leave, and the ledger between the two."""
+
+    feeds: Sequence[SourceFeed]
+    sinks: Sequence[Sink]
+    ledger: Ledger
+    transactions: TransactionalSink | None = None
+    """The sink that delivers exactly once, where that was asked for."""
+
+
+_CAMERA_PICTURES = 2  # one being taken and the newest: an older one is never worth scoring
+_MICROPHONE_RECORDS = 50  # 100 ms each: five seconds of falling behind before there is a gap
+_CHAT_LINES = 256  # a second of one session that floods, on one core: what another line of it waits for
+_STORED_RECORDS = 64  # reading ahead of a file; its pictures are whole frames
+
+
+def timeline_config(config: Config) -> TimelineConfig:
+    """How sessions are cut into windows and units."""
+    windows = config.windows
+    return TimelineConfig(
+        grid=windows.grid,
+        watermark=WatermarkConfig(windows.disorder_bound_ns, windows.idle_after_ns),
+        grace_ns=windows.grace_ns,
+        sample_hz=config.video.sample_hz,
+        segments=windows.segments,
+        lookback_ns=windows.smoothing_ns,
+    )
+
+
+def limits(config: Config) -> Limits:
+    """What is too large to be read."""
+    return Limits(
+        max_pixels=config.video.max_pixels,
+        max_line_bytes=config.text.max_line_bytes,
+        max_sound_s=config.audio.max_record_s,
+    )
+
+
+def open_in_hand(config: Config, clock: Clock) -> InHand:
+    """Where it is noted which records of a log are in hand; InHandError if the folder cannot be used."""
+    folder = config.lifecycle.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if config.kafka_source is None:
+        return InHand(None, clock)
+    if not folder:
+        log.info("records that end the process are not remembered: there is no lifecycle.state_dir")
+    return InHand(Path(folder) if folder else None, clock)
+
+
+def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:
+    """A source and a sink for each table of the configuration, in order.
+
+    SourceError where stored sessions contradict each other, SinkError where a file cannot be written.
+    """
+    ledger = Ledger(timeline_config(config).grid)
+    feeds = [
+        replace(_source(source, config, ledger, instruments), required=source.required) for source in config.sources
+    ]
+    transactions = _transactions(config, feeds, ledger, instruments)
+    sinks = [_sink(sink, config, instruments.clock) for sink in config.sinks if not _in_transactions(sink, config)]
+    return Endpoints(feeds, sinks, ledger, transactions)
+
+
+def stored_endpoints(config: Config, feed: SourceFeed, sink: Sink) -> Endpoints:
+    """One feed of stored sessions, and one sink."""
+    return Endpoints([feed], [sink], Ledger(timeline_config(config).grid))
+
+
+def stored_feed(
+    paths: Sequence[Path], speed: float | None, options: StoredOptions, clock: Clock, name: str = "media"
+) -> SourceFeed:
+    """Stored sessions, played at `speed` times real time (None: as fast as they are taken)."""
+    return SourceFeed(
+        Playback(stored_sessions(paths, options), clock, speed=speed, name=name), Policy.BLOCK, _STORED_RECORDS
+    )
+
+
+def _source(source: SourceConfig, config: Config, ledger: Ledger, instruments: Instruments) -> SourceFeed:
+    clock, telemetry, sample_hz = instruments.clock, instruments.metrics, config.video.sample_hz
+    match source:
+        case CameraSource(name=name, camera=camera):
+            settings = CameraConfig(camera.session, str(camera.device), sample_hz, name=name)
+            return SourceFeed(Camera(settings, clock), Policy.DROP_OLDEST, _CAMERA_PICTURES)
+        case MicrophoneSource(name=name, microphone=microphone):
+            heard = MicrophoneConfig(
+                microphone.session, str(microphone.device), microphone.rate_hz, microphone.channels, name
+            )
+            return SourceFeed(Microphone(heard, clock, telemetry), Policy.DROP_OLDEST, _MICROPHONE_RECORDS)
+        case ChatSource():
+            return SourceFeed(_chat(source, clock, telemetry), Policy.BLOCK, _CHAT_LINES)
+        case MediaSource(name=name, media=media):
+            options = StoredOptions(media.start_ns, sample_hz, telemetry)
+            return stored_feed([Path(path) for path in media.paths], media.factor, options, clock, name)
+        case RecordedSource(name=name, recorded=recorded):
+            options = StoredOptions(sample_hz=sample_hz, telemetry=telemetry)
+            return stored_feed([Path(recorded.path)], recorded.factor, options, clock, name)
+        case KafkaSource():
+            of_kafka = kafka_source.KafkaSource(kafka_wiring.source_config(config), ledger, clock, telemetry)
+            return SourceFeed(of_kafka, Policy.BLOCK, None)
+
+
+def _chat(source: ChatSource, clock: Clock, telemetry: Telemetry) -> Source:
+    chat, name = source.chat, source.name
+    match chat.transport:
+        case "stdin":
+            return StdinChat(chat.session, clock, telemetry, name=name)
+        case "file":
+            return TailedChat(Path(chat.path), chat.session, clock, telemetry, name=name)
+        case "unix":
+            return SocketChat(f"unix:{chat.path}", chat.session, clock, telemetry, name=name)
+        case "tcp":
+            return SocketChat(f"tcp:{chat.address}", chat.session, clock, telemetry, name=name)
+        case "http":
+            return PostedChat(clock, telemetry, name=name)
+
+
+def _sink(sink: SinkConfig, config: Config, clock: Clock) -> Sink:
+    match sink:
+        case StdoutSink():
+            return JsonLines.stdout()
+        case FileSink(file=file):
+            return JsonLines.file(Path(file.path))
+        case KafkaSink():
+            return kafka_sink.KafkaSink("kafka", kafka_wiring.output(config), clock)
+
+
+def _in_transactions(sink: SinkConfig, config: Config) -> bool:
+    return isinstance(sink, KafkaSink) and config.delivery.guarantee == "exactly_once"
+
+
+def _transactions(
+    config: Config, feeds: Sequence[SourceFeed], ledger: Ledger, instruments: Instruments
+) -> TransactionalSink | None:
+    """The configuration has seen to it that exactly once is asked only of a Kafka source and sink of one cluster."""
+    source = next((feed.source for feed in feeds if isinstance(feed.source, kafka_source.KafkaSource)), None)
+    if source is None or config.delivery.guarantee != "exactly_once":
+        return None
+    return kafka_wiring.transactions(config, source, ledger, instruments.clock, instruments.metrics)

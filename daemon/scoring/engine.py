@@ -1,0 +1,170 @@
+"""The engine: units are prepared and encoded once, windows are fused from what was encoded, all in batches.
+
+Lanes, in the order they are served: `fuse` (a window is due, and cheap), then `text`, `audio` and `video` (encoders).
+Everything here answers by message: the timeline learns that a unit is encoded, the publisher gets the scored window.
+
+Where answers are smoothed, the windows that one looks back on are fused beside it, from the same encoded units: no
+answer is remembered, so that any instance answers a window the same.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from daemon.scoring.lanes import BadRow, DeviceThread, Lane, Work
+from daemon.scoring.preparation import PreparationPool, Preparer, with_evidence
+from daemon.telemetry.instruments import Instruments
+from models.encoder import Encoded, Encoder
+from models.fusion.smoothed_scores import smoothed
+from models.fusion.smoothing import Smoothing
+from models.model import AffectModel, Scores, WindowFeatures
+from streams.alignment.placed import Units
+from streams.alignment.timeline import ClosedWindow
+from streams.clock import NS_PER_MS
+from streams.delivery.in_hand import InHand
+from streams.events import Unit
+from streams.records import Modality
+
+_FUSE_DELAY_SHARE = 0.25  # of the encoders' delay: fusion is the last step, and windows of a step close together
+_NOT_FINITE = BadRow("not_finite")
+_SERVED_FIRST = (Modality.TEXT, Modality.AUDIO, Modality.VIDEO)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A window with its scores, and how long it waited and was computed.
+
+    scores: a `BadRow` where a working device cannot score the window, None where the device is broken.
+    """
+
+    window: ClosedWindow
+    scores: Scores | BadRow | None
+    queue_ms: float
+    fuse_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Most rows of one device call, and how long a row waits for others."""
+
+    max_rows: int
+    max_delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lookback:
+    """How many windows of the grid before its own a window is smoothed by, how far apart they are, and how."""
+
+    windows: int
+    step_ns: int
+    smoothing: Smoothing
+
+
+class ScoringEngine:
+    """Implements `daemon.scoring.pipeline.Engine`. Its methods may be called from any thread and never block."""
+
+    def __init__(
+        self,
+        model: AffectModel,
+        workers: Sequence[Mapping[Modality, Preparer]],
+        batching: Batching,
+        encoded: Callable[[Unit], None],
+        scored: Callable[[Scored], None],
+        instruments: Instruments,
+        lookback: Lookback | None = None,
+        in_hand: InHand | None = None,
+    ) -> None:
+        """workers: the preparers of each worker. encoded, scored: called on engine threads; must not block.
+
+        lookback: what the timeline's windows look back on; None where answers are not smoothed. in_hand: told of the
+        records that are being worked on.
+        """
+        self._model = model
+        self._lookback = lookback
+        self._scored = scored
+        self._clock = instruments.clock
+        fuse = Lane("fuse", "fuse", self._fuse, batching.max_rows, batching.max_delay_s * _FUSE_DELAY_SHARE)
+        lanes = [
+            Lane(modality, "encode", _encode_with(model.encoders[modality]), batching.max_rows, batching.max_delay_s)
+            for modality in _SERVED_FIRST
+        ]
+        self.device = DeviceThread([fuse, *lanes], instruments, self._try_device, in_hand)
+        self._pool = PreparationPool(workers, self.device, encoded, instruments, in_hand)
+
+    def start(self) -> None:
+        """Starts the workers and the device thread."""
+        self.device.start()
+        self._pool.start()
+
+    def stop(self) -> None:
+        """Ends them; what is still waiting is not computed."""
+        self._pool.stop()
+        self.device.stop()
+
+    def encode(self, unit: Unit) -> None:
+        self._pool.submit(unit)
+
+    def forget(self, session: str) -> None:
+        self._pool.forget(session)
+
+    def score(self, window: ClosedWindow) -> None:
+        submitted_ns = self._clock.monotonic_ns()
+
+        def done(scores: Scores | BadRow | None, seconds: float) -> None:
+            waited_ms = (self._clock.monotonic_ns() - submitted_ns) / NS_PER_MS - seconds * 1e3
+            self._scored(Scored(window, scores, max(0.0, waited_ms), seconds * 1e3))
+
+        self.device.submit("fuse", Work(window, 1 + (self._lookback.windows if self._lookback else 0), done))
+
+    def _try_device(self) -> None:
+        """Computes rows that are known to be good; raises if the device answers nothing, or no numbers."""
+        if not all(_is_finite(scores) for scores in self._model.try_out()):
+            raise ArithmeticError("good rows are answered by what is no number")
+
+    def _fuse(self, windows: Sequence[ClosedWindow]) -> list[Scores | BadRow]:
+        return [scores if _is_finite(scores) else _NOT_FINITE for scores in self._scores(windows)]
+
+    def _scores(self, windows: Sequence[ClosedWindow]) -> list[Scores]:
+        if self._lookback is None:
+            return self._model.fuse([window_features(window) for window in windows])
+        looks_back, step_ns = self._lookback.windows, self._lookback.step_ns
+        rows = [(*window.earlier(looks_back, step_ns), window.units) for window in windows]
+        scores = self._model.fuse([_features(units) for row in rows for units in row])
+        length = looks_back + 1
+        by_window = [scores[at : at + length] for at in range(0, len(scores), length)]
+        return smoothed(by_window, self._lookback.smoothing, self._model.manifest.least_confidence)
+
+
+def window_features(window: ClosedWindow) -> WindowFeatures:
+    """The encoded rows of each modality's units, in event-time order; modalities without rows are left out."""
+    return _features(window.units)
+
+
+def _features(units: Units) -> WindowFeatures:
+    events = {}
+    for modality, placed in units.items():
+        evidence = [found for _, found in with_evidence(placed)]
+        if evidence:
+            embedding, weight = torch.cat([e.embedding for e in evidence]), torch.cat([e.weight for e in evidence])
+            events[modality.value] = Encoded(embedding, weight)
+    return WindowFeatures(events)
+
+
+def _encode_with(encoder: Encoder) -> Callable[[Sequence[Any]], list[tuple[torch.Tensor, torch.Tensor] | BadRow]]:
+    """One device call over the rows of several units, split again by unit."""
+
+    def encode(units: Sequence[Sequence[Any]]) -> list[tuple[torch.Tensor, torch.Tensor] | BadRow]:
+        encoded = encoder.encode([row for rows in units for row in rows])
+        sizes = [len(rows) for rows in units]
+        each = zip(torch.split(encoded.embedding, sizes), torch.split(encoded.weight, sizes), strict=True)
+        return [found if all(torch.isfinite(part).all() for part in found) else _NOT_FINITE for found in each]
+
+    return encode
+
+
+def _is_finite(scores: Scores) -> bool:
+    """Whether a window's answer is made of numbers."""
+    return all(map(math.isfinite, (*scores.emotion, scores.valence, scores.arousal, scores.risk.score)))

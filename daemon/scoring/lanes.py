@@ -1,0 +1,215 @@
+"""Batching: rows of one kind wait in a lane until a batch is full or the oldest has waited long enough.
+
+The trade-off: a larger batch costs less per row, a longer wait costs every row its delay. So a batch runs as soon as it
+is full, and when it is not, `max_delay` after its oldest row came. One device thread serves all lanes, first the one
+listed first, so that the accelerator is touched by nobody else and work of one kind cannot starve the last step.
+
+A batch that fails is run again row by row, so that one bad row costs only itself. Where no row of it can be computed,
+the device is asked with rows that are known to be good: if it answers those, the rows were at fault; if not, the batch
+is tried again, and in the end the device is broken: a poisoned accelerator context is cured only by a new process.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from daemon.telemetry.instruments import Instruments
+from streams.clock import NS_PER_S
+from streams.coordinates import Coordinates
+from streams.delivery.in_hand import InHand
+
+log = structlog.get_logger(__name__)
+
+_BROKEN_AFTER = 3  # tries of a batch after which the device did not answer for good rows either
+_NAP_S = 1.0  # how often an idle device thread shows that it is alive
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """The result of a row that a working device cannot compute; `reason` is a word for the log and dead letters."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One entry of a lane: what to compute, how many rows it counts for, and who is told.
+
+    `done` is called on the device thread with the result (a `BadRow` where the row is at fault, None where the device
+    is broken) and the seconds the device call took.
+    """
+
+    payload: Any
+    rows: int
+    done: Callable[[Any, float], None]
+    sources: tuple[Coordinates, ...] = ()
+    """Where the records of a log lie that the payload was made of."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """A queue that feeds one kind of device call.
+
+    `compute` returns one result for each payload, a `BadRow` for one whose answer is no number.
+    """
+
+    name: str
+    phase: str
+    compute: Callable[[Sequence[Any]], Sequence[Any]]
+    max_rows: int
+    max_delay_s: float
+    waiting: deque[tuple[int, Work]] = field(default_factory=deque)
+    rows: int = 0
+
+    def depth(self) -> float:
+        """Rows that wait."""
+        return self.rows
+
+    def due_in_s(self, now_ns: int) -> float | None:
+        """Seconds until a batch should run: 0 when it is due, None when the lane is empty."""
+        if not self.waiting:
+            return None
+        if self.rows >= self.max_rows:
+            return 0.0
+        return max(0.0, self.max_delay_s - (now_ns - self.waiting[0][0]) / NS_PER_S)
+
+    def take_batch(self) -> list[Work]:
+        """The oldest entries, up to `max_rows` rows, at least one entry."""
+        batch, rows = [self.waiting.popleft()[1]], 0
+        rows = batch[0].rows
+        while self.waiting and rows + self.waiting[0][1].rows <= self.max_rows:
+            batch.append(self.waiting.popleft()[1])
+            rows += batch[-1].rows
+        self.rows -= rows
+        return batch
+
+
+class DeviceThread:
+    """The only thread that touches the accelerator."""
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        instruments: Instruments,
+        try_device: Callable[[], None],
+        in_hand: InHand | None = None,
+    ) -> None:
+        """try_device: computes rows that are known to be good; raises if the device does not.
+
+        in_hand: told of the records that are being computed.
+        """
+        self._in_hand = in_hand or InHand(None, instruments.clock)
+        self._lanes = {lane.name: lane for lane in lanes}
+        self._clock = instruments.clock
+        self._metrics = instruments.metrics
+        self._heartbeats = instruments.heartbeats
+        self._beat = self._heartbeats.worker("device")
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._failed_in_a_row = 0
+        self._try_device = try_device
+        self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+        for lane in lanes:
+            self._metrics.watch_channel(f"lane.{lane.name}", lane.depth)
+
+    def start(self) -> None:
+        """Begins to serve the lanes."""
+        self._thread.start()
+
+    @property
+    def broken(self) -> bool:
+        """Whether the device computes nothing any more."""
+        return self._failed_in_a_row >= _BROKEN_AFTER
+
+    def submit(self, lane: str, work: Work) -> None:
+        """Adds one entry to a lane; never blocks, and may be called from any thread."""
+        with self._changed:
+            self._lanes[lane].waiting.append((self._clock.monotonic_ns(), work))
+            self._lanes[lane].rows += work.rows
+            self._changed.notify()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Ends the thread after the batch under way; what waits in the lanes is not computed."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (due := self._next()) is not None:
+            self._compute(*due)
+            self._beat()
+        self._heartbeats.retire("device")
+
+    def _next(self) -> tuple[Lane, list[Work]] | None:
+        with self._changed:
+            while not self._stopping:
+                self._beat()
+                now_ns = self._clock.monotonic_ns()
+                soonest_s = _NAP_S
+                for lane in self._lanes.values():
+                    due_in_s = lane.due_in_s(now_ns)
+                    if due_in_s == 0.0:
+                        waited_s = (now_ns - lane.waiting[0][0]) / NS_PER_S
+                        batch = lane.take_batch()
+                        self._metrics.batch(lane.name, sum(work.rows for work in batch), waited_s)
+                        return lane, batch
+                    soonest_s = min(soonest_s, _NAP_S if due_in_s is None else due_in_s)
+                self._changed.wait(soonest_s)
+        return None
+
+    def _compute(self, lane: Lane, batch: list[Work]) -> None:
+        began_ns = self._clock.monotonic_ns()
+        with self._in_hand.working_on([source for work in batch for source in work.sources]):
+            results = self._results(lane, [work.payload for work in batch])
+        seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
+        self._metrics.inference(lane.name, lane.phase, seconds)
+        for work, result in zip(batch, results, strict=True):
+            work.done(result, seconds)
+
+    def _results(self, lane: Lane, payloads: list[Any]) -> Sequence[Any]:
+        while not self.broken:
+            try:
+                results: Sequence[Any] = lane.compute(payloads)
+            except Exception as error:  # whatever a model raises, the service goes on
+                results = self._one_by_one(lane, payloads, error)
+            self._count_bad(lane, results)
+            if not all(isinstance(result, BadRow) for result in results) or self._answers():
+                self._failed_in_a_row = 0
+                return results
+            self._failed_in_a_row += 1
+            self._beat()
+        return [None] * len(payloads)
+
+    def _one_by_one(self, lane: Lane, payloads: list[Any], error: Exception) -> list[Any]:
+        self._metrics.inference_failed(type(error).__name__)
+        log.error("a batch failed", lane=lane.name, rows=len(payloads), error=error)
+        if len(payloads) == 1:
+            return [BadRow(type(error).__name__)]
+        results: list[Any] = []
+        for payload in payloads:
+            self._beat()
+            try:
+                results += lane.compute([payload])
+            except Exception as row_error:  # it costs this row only
+                results.append(BadRow(type(row_error).__name__))
+        return results
+
+    def _count_bad(self, lane: Lane, results: Sequence[Any]) -> None:
+        for bad in [result for result in results if isinstance(result, BadRow)]:
+            self._metrics.inference_failed(bad.reason)
+            log.error("a row could not be computed", lane=lane.name, reason=bad.reason)
+
+    def _answers(self) -> bool:
+        """Whether the device computes rows that are known to be good."""
+        try:
+            self._try_device()
+        except Exception as error:  # whatever a driver raises means that it does not
+            self._metrics.inference_failed(type(error).__name__)
+            log.error("the device does not compute good rows either", error=error)
+            return False
+        return True

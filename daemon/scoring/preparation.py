@@ -1,0 +1,234 @@
+"""From a unit to rows for the device: CPU work in a few threads, each session in one of them at a time.
+
+Sessions are served in turn by whichever worker is free, and none by two at once: so units of a session are prepared in
+order, what is remembered between them (which face is being followed) needs no lock, and a unit that takes long holds up
+its own session only, while another worker is free. The pool hands the rows to the lane of their modality; a unit
+without rows (no face, no voice) is done at once.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+
+from daemon.scoring.lanes import BadRow, DeviceThread, Work
+from daemon.telemetry.instruments import Instruments
+from streams.clock import NS_PER_MS, NS_PER_S
+from streams.decoding.pictures import BadPicture
+from streams.decoding.sound import BadSound
+from streams.delivery.in_hand import InHand
+from streams.events import Unit
+from streams.fair_queue import FairQueue
+from streams.records import Modality
+
+_NAP_S = 1.0  # how often an idle worker shows that it is alive
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows for the modality's encoder, and what is worth telling of the unit's quality."""
+
+    rows: Sequence[Any]
+    quality: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """An encoded unit: embedding (rows, width) and weight (rows,) float32 on the CPU, and how long encoding took."""
+
+    embedding: torch.Tensor
+    weight: torch.Tensor
+    quality: Mapping[str, float]
+    encode_ms: float
+
+
+def with_evidence(units: Iterable[Unit]) -> list[tuple[Unit, Evidence]]:
+    """The encoded units that gave any evidence, each with it; the others saw no face, heard no voice, or failed."""
+    return [(unit, unit.result) for unit in units if isinstance(unit.result, Evidence) and len(unit.result.weight)]
+
+
+class Preparer(Protocol):
+    """The CPU work of one modality. Called by any worker, for each session by one at a time."""
+
+    def prepare(self, unit: Unit) -> Prepared:
+        """Rows of one unit, none where there is no evidence; BadPicture or BadSound if it turns out to be damaged."""
+        ...
+
+    def forget(self, session: str) -> None:
+        """The session is over: frees what is remembered of it."""
+        ...
+
+
+class PreparationPool:
+    """Workers that prepare units and hand their rows on. `submit` and `forget` may be called from any thread."""
+
+    def __init__(
+        self,
+        workers: Sequence[Mapping[Modality, Preparer]],
+        device: DeviceThread,
+        done: Callable[[Unit], None],
+        instruments: Instruments,
+        in_hand: InHand | None = None,
+    ) -> None:
+        """workers: the preparers of each worker; those that remember something of a session are the same for all.
+
+        done: told of every unit when it is encoded, or given up. in_hand: told of the records that are being prepared.
+        """
+        noted = in_hand or InHand(None, instruments.clock)
+        self._inbox = _Inbox()
+        self._workers = [
+            _Worker(f"prepare-{number}", preparers, self._inbox, device, done, instruments, noted)
+            for number, preparers in enumerate(workers)
+        ]
+        instruments.metrics.watch_channel("prepare", self._inbox.depth)
+
+    def start(self) -> None:
+        """Starts the workers."""
+        for worker in self._workers:
+            worker.thread.start()
+
+    def submit(self, unit: Unit) -> None:
+        """Queues one unit; never blocks."""
+        self._inbox.put(unit.session, unit)
+
+    def forget(self, session: str) -> None:
+        """Frees what is remembered of a session, after its units."""
+        self._inbox.put(session, None)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Ends the workers after what they have queued."""
+        self._inbox.close()
+        for worker in self._workers:
+            worker.thread.join(timeout_s)
+
+
+class _Inbox:
+    """What waits for workers: units, and None where a session is over. Callable from any thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._queue: FairQueue[str, Unit | None] = FairQueue()
+        self._served: set[str] = set()
+        self._closed = False
+
+    def depth(self) -> int:
+        return len(self._queue)
+
+    def put(self, session: str, entry: Unit | None) -> None:
+        with self._changed:
+            self._queue.put(session, entry)
+            self._changed.notify()
+
+    def take(self) -> tuple[str, Unit | None] | None:
+        """The next entry of a session that nobody serves, which the caller serves from now on; None after a nap."""
+        with self._changed:
+            taken = self._next()
+            if taken is None and not self.ended():
+                self._changed.wait(_NAP_S)
+                taken = self._next()
+            return taken
+
+    def served(self, session: str) -> None:
+        """The caller is done with what it took."""
+        with self._changed:
+            self._served.discard(session)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def ended(self) -> bool:
+        return self._closed and not len(self._queue)
+
+    def _next(self) -> tuple[str, Unit | None] | None:
+        taken = self._queue.take(lambda session, entry: session not in self._served)
+        if taken is not None:
+            self._served.add(taken[0])
+        return taken
+
+
+class _Worker:
+    def __init__(
+        self,
+        name: str,
+        preparers: Mapping[Modality, Preparer],
+        inbox: _Inbox,
+        device: DeviceThread,
+        done: Callable[[Unit], None],
+        instruments: Instruments,
+        in_hand: InHand,
+    ) -> None:
+        self._in_hand = in_hand
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._inbox = inbox
+        self._preparers = preparers
+        self._device = device
+        self._done = done
+        self._clock = instruments.clock
+        self._metrics = instruments.metrics
+        self._heartbeats = instruments.heartbeats
+        self._beat = self._heartbeats.worker(name)
+
+    def _run(self) -> None:
+        while not self._inbox.ended():
+            self._beat()
+            taken = self._inbox.take()
+            if taken is None:
+                continue
+            session, unit = taken
+            try:
+                if unit is not None:
+                    self._prepare(unit)
+                else:
+                    for preparer in self._preparers.values():
+                        preparer.forget(session)
+            finally:
+                self._inbox.served(session)
+        self._heartbeats.retire(self.thread.name)
+
+    def _prepare(self, unit: Unit) -> None:
+        began_ns = self._clock.monotonic_ns()
+        try:
+            with self._in_hand.working_on(unit.sources):
+                prepared = self._preparers[unit.modality].prepare(unit)
+        except (BadPicture, BadSound) as error:
+            self._set_aside(unit, error.reason, str(error))
+            return
+        except Exception as error:  # a fault of ours, or bytes nobody thought of: it costs this unit only
+            self._set_aside(unit, "internal", f"{type(error).__name__}: {error}")
+            return
+        finally:
+            seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
+            self._metrics.inference(unit.modality, "prepare", seconds)
+        if not prepared.rows:
+            self._finish(unit, Evidence(torch.zeros(0, 0), torch.zeros(0), prepared.quality, seconds * 1e3))
+            return
+        rows, sources = prepared.rows, unit.sources
+        done = partial(self._encoded, unit, prepared, began_ns)
+        self._device.submit(unit.modality, Work(rows, len(rows), done, sources))
+
+    def _encoded(self, unit: Unit, prepared: Prepared, began_ns: int, result: Any, _: float) -> None:
+        if result is None:  # the device is broken: another process will encode it
+            self._metrics.dropped(unit.modality, "inference")
+            self._finish(unit, None)
+            return
+        if isinstance(result, BadRow):
+            self._set_aside(unit, "inference", f"the model cannot compute it: {result.reason}")
+            return
+        embedding, weight = result
+        encode_ms = (self._clock.monotonic_ns() - began_ns) / NS_PER_MS
+        self._finish(unit, Evidence(embedding, weight, prepared.quality, encode_ms))
+
+    def _finish(self, unit: Unit, evidence: Evidence | None) -> None:
+        unit.result = evidence
+        self._done(unit)
+
+    def _set_aside(self, unit: Unit, reason: str, why: str) -> None:
+        unit.damage = reason, why
+        self._finish(unit, None)

@@ -1,0 +1,132 @@
+"""From a scored window to the prediction that is published of it.
+
+Nothing here decides anything: it puts together what the timeline, the encoders and the fusion have said, and checks it
+against the schema by building it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from daemon.scoring.engine import Scored
+from daemon.scoring.preparation import Evidence, with_evidence
+from models.labels import EMOTIONS, RISKS
+from models.model import ModalityScores, Scores
+from streams import predictions as wire
+from streams.alignment.timeline import ClosedWindow
+from streams.alignment.windows import SegmentGrid
+from streams.clock import NS_PER_MS, NS_PER_S
+from streams.events import Line, Unit
+from streams.records import Modality
+from streams.rfc3339 import format_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What every prediction of this daemon carries alike."""
+
+    model: wire.ModelRef
+    profile: str
+    transcript: bool
+    sample_hz: float
+    segments: SegmentGrid
+
+
+def build(scored: Scored, scores: Scores, publication: Publication, processing_s: float) -> wire.Prediction:
+    """The prediction of one scored window."""
+    window, start, end = scored.window, format_ns(scored.window.start_ns), format_ns(scored.window.end_ns)
+    reports = {m: _modality(window, m, scores.modality[m], publication) for m in Modality}
+    evidence = [unit.result for units in window.units.values() for unit in units if isinstance(unit.result, Evidence)]
+    return wire.Prediction(
+        id=wire.prediction_id(window.session, start, end, publication.model.digest),
+        revision=window.revision,
+        session=window.session,
+        window=wire.Window(start=start, end=end, closed_by=cast(wire.ClosedBy, window.closed_by)),
+        emotion=wire.Emotion(
+            label=cast(wire.EmotionName | None, scores.label),
+            probabilities=_probabilities(scores.emotion),
+            valence=scores.valence,
+            arousal=scores.arousal,
+            entropy=scores.entropy,
+            set=cast(tuple[wire.EmotionName, ...] | None, scores.label_set),
+        ),
+        risk=_risk(scores),
+        abstained=False
+        if scores.abstained is None
+        else wire.Abstained(reason=cast(wire.AbstentionReason, scores.abstained)),
+        modalities=wire.Modalities(
+            video=reports[Modality.VIDEO], audio=reports[Modality.AUDIO], text=reports[Modality.TEXT]
+        ),
+        alignment=wire.Alignment(audio_video_offset_ms=None, watermark_lag_ms=window.watermark_lag_ns / NS_PER_MS),
+        transcript=_transcript(window) if publication.transcript else None,
+        model=publication.model,
+        profile=publication.profile,
+        timing=wire.Timing(
+            processing_ms=processing_s * 1e3,
+            queue_ms=scored.queue_ms,
+            encode_ms=max((e.encode_ms for e in evidence), default=0.0),
+            fuse_ms=scored.fuse_ms,
+        ),
+    )
+
+
+def _modality(
+    window: ClosedWindow, modality: Modality, scores: ModalityScores, publication: Publication
+) -> wire.ModalityReport:
+    units = window.units[modality]
+    found = with_evidence(units)
+    seen = [evidence for _, evidence in found]
+    names = sorted({name for e in seen for name in e.quality})
+    quality: dict[str, float | None] = {
+        name: sum(e.quality[name] for e in seen if name in e.quality) / sum(name in e.quality for e in seen)
+        for name in names
+    }
+    quality["received"] = window.received_fraction[modality]
+    return wire.ModalityReport(
+        present=scores.present,
+        coverage=_coverage(window, modality, found, publication) if scores.present else 0.0,
+        events=len(units),
+        quality=quality,
+        contribution=scores.contribution,
+        probabilities=None if scores.probabilities is None else _probabilities(scores.probabilities),
+    )
+
+
+def _coverage(
+    window: ClosedWindow, modality: Modality, evidence: Sequence[tuple[Unit, Evidence]], publication: Publication
+) -> float:
+    """The part of the window with evidence: pictures with a face, seconds of voice; all of it for text."""
+    match modality:
+        case Modality.VIDEO:
+            covered = len(evidence) * NS_PER_S / (publication.sample_hz * (window.end_ns - window.start_ns))
+        case Modality.AUDIO:
+            segments = publication.segments.count_within(window.start_ns, window.end_ns)
+            covered = sum(float(e.weight.sum()) for _, e in evidence) / max(1, segments)
+        case Modality.TEXT:
+            covered = float(bool(evidence))
+    return min(1.0, covered)
+
+
+def _risk(scores: Scores) -> wire.Risk:
+    return wire.Risk(
+        score=scores.risk.score,
+        level=cast(wire.Level, scores.risk.level),
+        categories=wire.RiskCategories(**{name: scores.risk.categories[name] for name in RISKS}),
+        reasons=tuple(
+            wire.Reason(
+                code=cast(wire.ReasonCode, reason.code),
+                modality=cast(wire.ModalityName, reason.modality),
+                weight=reason.weight,
+            )
+            for reason in scores.risk.reasons
+        ),
+    )
+
+
+def _probabilities(values: Sequence[float]) -> wire.EmotionProbabilities:
+    return wire.EmotionProbabilities(**dict(zip(EMOTIONS, values, strict=True)))
+
+
+def _transcript(window: ClosedWindow) -> str | None:
+    lines = [unit.payload.text for unit in window.units[Modality.TEXT] if isinstance(unit.payload, Line)]
+    return "\n".join(lines) or None

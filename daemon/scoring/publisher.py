@@ -1,0 +1,272 @@
+"""The publish thread: scored windows become predictions and leave through the sinks, a group at a time.
+
+A group is all that is ready. Every sink gets all of it and is then waited for; only when each has settled it are the
+windows told to be done, and the ledger that their records are needed no more. So one round trip serves a whole group,
+nothing is committed that was not delivered, and a sink that can deliver nothing for now holds back what comes after:
+the timeline has only so many windows under way, and takes no more items.
+
+A sink that gives one thing up is counted and the others still get it. Where there are transactions they come last and
+tell the ledger themselves (`streams.sinks.base.TransactionalSink`).
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import structlog
+
+from daemon.scoring.blockage import Blockage
+from daemon.scoring.engine import Scored
+from daemon.scoring.lanes import BadRow
+from daemon.scoring.publication import Publication, build
+from daemon.telemetry.instruments import Instruments
+from streams import predictions as wire
+from streams.alignment.timeline import ClosedWindow
+from streams.clock import NS_PER_S
+from streams.delivery.ledger import Ledger
+from streams.disclosure import disclosed
+from streams.records import Modality, Unreadable
+from streams.rfc3339 import format_ns
+from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
+
+log = structlog.get_logger(__name__)
+
+_NAP_S = 1.0  # how often an idle publish thread shows that it is alive, and sees to the checkpoint
+_WAIT_S = 0.5  # for a sink, before showing that the thread is alive
+_MOST_IN_GROUP = 256  # a transaction or request of some 700 kB; more would gain nothing on the round trip
+_MOST_GROUP_BYTES = 8 * 2**20  # of dead letters, which may be pictures
+
+Answer = TypeVar("Answer")
+
+
+class _Queued(NamedTuple):
+    """What is to leave, and when it was handed over."""
+
+    what: Scored | Unreadable
+    since_ns: int
+
+
+class Publisher:
+    """Owned by the main thread but for `submit` and `submit_set_aside`, which any thread may call.
+
+    The sinks belong to the publish thread.
+    """
+
+    def __init__(
+        self,
+        publication: Publication,
+        sinks: Sequence[Sink],
+        published: Callable[[wire.Prediction | None, bytes], None],
+        instruments: Instruments,
+        ledger: Ledger | None = None,
+        transactions: TransactionalSink | None = None,
+    ) -> None:
+        """published: told, on the publish thread, of each window that is done, with its prediction if there is one.
+
+        ledger: where windows of a log are accounted for; transactions: for delivery exactly once, beside the `sinks`.
+        """
+        self._publication = publication
+        self._sinks = sinks
+        self._published = published
+        self._ledger = ledger
+        self._transactions = transactions
+        self._clock = instruments.clock
+        self._metrics = instruments.metrics
+        self._heartbeats = instruments.heartbeats
+        self._beat = self._heartbeats.worker("publish")
+        self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
+        self._in_group = 0
+        self._deadline_ns: int | None = None
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
+        self.blockage = Blockage(self._clock)
+        self.undelivered = False
+        """Whether something was not acknowledged before the end, or lost as a sink was closed."""
+        self.refused = 0
+        """How many things were refused so far, by a sink or by the schema."""
+        self._metrics.watch_channel("publish", lambda: self._queue.qsize() + self._in_group)
+
+    def start(self) -> None:
+        """Begins to publish."""
+        self._thread.start()
+
+    def submit(self, scored: Scored) -> None:
+        """Queues a scored window; never blocks (the timeline bounds what is under way)."""
+        self._queue.put(_Queued(scored, self._clock.monotonic_ns()))
+
+    def submit_set_aside(self, letter: Unreadable) -> None:
+        """Queues a record of a log that cannot be used; never blocks (the ledger counts its bytes as waiting)."""
+        self._queue.put(_Queued(letter, self._clock.monotonic_ns()))
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Publishes what is queued and closes the sinks; gives up what is not acknowledged after `timeout_s`."""
+        self._deadline_ns = self._clock.monotonic_ns() + round(timeout_s * NS_PER_S)
+        self._queue.put(None)
+        self._thread.join(timeout_s + 2 * _WAIT_S)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._beat()
+            group = self._take()
+            self._in_group = len(group)
+            if not self._publish(group):
+                self._give_up()
+                break
+            self._in_group = 0
+        self._close()
+        self._heartbeats.retire("publish")
+
+    def _close(self) -> None:
+        for sink in (*self._sinks, self._transactions):
+            try:
+                if sink is not None:
+                    sink.close()
+            except SinkError as error:
+                self.undelivered = True
+                self._refused(error, sink=sink.name if sink else "")
+
+    def _take(self) -> list[_Queued]:
+        """All that is ready, or nothing after a nap."""
+        group: list[_Queued] = []
+        size_bytes = 0
+        while len(group) < _MOST_IN_GROUP and size_bytes < _MOST_GROUP_BYTES:
+            try:
+                taken = self._queue.get(timeout=0 if group else _NAP_S)
+            except queue.Empty:
+                break
+            if taken is None:
+                self._stopping = True
+                break
+            group.append(taken)
+            size_bytes += len(taken.what.payload) if isinstance(taken.what, Unreadable) else 0
+        return group
+
+    def _publish(self, group: Sequence[_Queued]) -> bool:
+        """Whether the group is settled; if not, the deadline has passed."""
+        built = [each.what if isinstance(each.what, Unreadable) else self._built(each.what) for each in group]
+        delivered = self._deliver([each for each in built if each is not None])
+        if delivered is None:
+            return False
+        fates = iter(delivered)
+        for (what, since_ns), outgoing in zip(group, built, strict=True):
+            arrived = outgoing is not None and next(fates)
+            if isinstance(what, Scored):
+                self._done(what.window, outgoing if arrived and isinstance(outgoing, Outgoing) else None, since_ns)
+        return True
+
+    def _built(self, scored: Scored) -> Outgoing | None:
+        """What is to be published of a window; None if it cannot be, or is another instance's now."""
+        window, outgoing = scored.window, None
+        if scored.scores is None:  # the device is broken: of a log, another process will score the window
+            return None
+        if isinstance(scored.scores, BadRow):
+            self._metrics.window_dropped("inference")
+            log.error("a window cannot be scored", **_named(window))
+            self._never_published([window])
+            return None
+        try:
+            if window.claim is None or window.claim.valid:
+                prediction = build(scored, scored.scores, self._publication, self._since_received_s(window))
+                outgoing = Outgoing(prediction, prediction.json_line(), window.claim, window.index)
+        except Exception as error:  # scores that the schema refuses, or a fault of ours: it costs this window only
+            self._refused(error, **_named(window))
+        if outgoing is None:
+            self._never_published([window])
+        return outgoing
+
+    def _never_published(self, windows: Sequence[ClosedWindow]) -> None:
+        """Tells the ledger of windows that will never be published."""
+        for window in windows:
+            if window.claim is not None and self._ledger is not None:
+                self._ledger.delivered(window.claim, window.index)
+
+    def _deliver(self, leaving: Sequence[Outgoing | Unreadable]) -> Sequence[bool] | None:
+        """Which have left, once all are settled; None if the deadline passed before."""
+        for sink in self._sinks:
+            self._hand_over(sink, leaving)
+        for sink in self._sinks:
+            if self._settled(sink.name, partial(sink.flush, _WAIT_S)) is None:
+                return None
+        if self._transactions is None:
+            self._account(leaving)
+            return [True] * len(leaving)
+        delivered = self._settled(self._transactions.name, partial(self._transactions.commit, leaving, _WAIT_S))
+        if delivered is None and not leaving:
+            return []  # it was the checkpoint alone: what it would have saved is computed again
+        return delivered
+
+    def _hand_over(self, sink: Sink, leaving: Sequence[Outgoing | Unreadable]) -> None:
+        for each in leaving:
+            try:
+                if isinstance(each, Outgoing):
+                    sink.publish(each.prediction, each.line)
+                elif isinstance(sink, DeadLetterSink):
+                    sink.set_aside(each)
+            except Exception as error:  # a refusal, or a fault of ours: it costs this one only
+                self._refused(error, sink=sink.name)
+
+    def _settled(self, name: str, ask: Callable[[], Answer]) -> Answer | None:
+        """The first answer of a sink that is not False or None; None if the deadline passes before it."""
+        since_ns = self._clock.monotonic_ns()
+        while True:
+            self._beat()
+            try:
+                answer = ask()
+                if answer is not None and answer is not False:
+                    self.blockage.delivers(name)
+                    return answer
+                self.blockage.waits(name, since_ns)
+            except SinkBlockedError as error:
+                self._metrics.publish_blocked()
+                self.blockage.fails(name, since_ns, disclosed(error))
+            except SinkError as error:
+                self._refused(error, sink=name)
+            if self._deadline_ns is not None and self._clock.monotonic_ns() >= self._deadline_ns:
+                return None
+
+    def _account(self, leaving: Sequence[Outgoing | Unreadable]) -> None:
+        """Tells the ledger what is delivered."""
+        if self._ledger is None:
+            return
+        for each in leaving:
+            if isinstance(each, Unreadable):
+                self._ledger.released(each.coordinates)
+            elif each.claim is not None:
+                self._ledger.delivered(each.claim, each.index)
+
+    def _done(self, window: ClosedWindow, outgoing: Outgoing | None, since_ns: int) -> None:
+        """A window that was handed over at `since_ns` is settled."""
+        if outgoing is None:
+            self._published(None, b"")
+            return
+        prediction = outgoing.prediction
+        self._metrics.published((self._clock.monotonic_ns() - since_ns) / NS_PER_S)
+        for modality in Modality:
+            self._metrics.coverage(modality, getattr(prediction.modalities, modality).coverage)
+        self._metrics.prediction(prediction.risk.level, prediction.abstained.reason if prediction.abstained else None)
+        if window.live:  # of the past no delay of ours can be told
+            end_to_end_s = max(0.0, (self._clock.wall_ns() - window.end_ns) / NS_PER_S)
+            self._metrics.delivered(end_to_end_s, self._since_received_s(window))
+        self._published(prediction, outgoing.line)
+
+    def _since_received_s(self, window: ClosedWindow) -> float:
+        last_received_ns = max((u.received_ns for units in window.units.values() for u in units), default=0)
+        return max(0.0, (self._clock.wall_ns() - last_received_ns) / NS_PER_S)
+
+    def _give_up(self) -> None:
+        """The deadline has passed: what is not settled stays unpublished, and of a log it will be read again."""
+        self.undelivered = True
+        log.error("not acknowledged before the end", waiting=self._in_group + self._queue.qsize())
+
+    def _refused(self, error: Exception, **what: object) -> None:
+        self.refused += 1
+        self._metrics.publish_failed()
+        log.error("a prediction was refused", error=type(error).__name__, why=error, **what)
+
+
+def _named(window: ClosedWindow) -> dict[str, object]:
+    """Which window it is, for the log; of sessions of a log the partition only, since their names are others'."""
+    where = {"session": window.session} if window.claim is None else {"partition": window.claim.stake.number}
+    return {"start": format_ns(window.start_ns), **where}

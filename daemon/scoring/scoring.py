@@ -1,0 +1,154 @@
+"""From the timeline to the sinks: the model, the threads that score, and how they are drained."""
+
+from collections.abc import Callable
+
+import torch
+
+from daemon.config import Config
+from daemon.config.errors import ConfigurationError
+from daemon.runtime.wiring import Endpoints, limits, open_in_hand, timeline_config
+from daemon.scoring.engine import Batching, Lookback, ScoringEngine
+from daemon.scoring.pipeline import Encoded, Message, Pipeline, Published, Tally
+from daemon.scoring.preparers import build_workers
+from daemon.scoring.publication import Publication
+from daemon.scoring.publisher import Publisher
+from daemon.telemetry.instruments import Instruments
+from models.fusion.smoothing import Smoothing
+from models.model import AffectModel
+from streams.alignment.sessions import Sessions, SessionsState
+from streams.channel import Inlet, InletClock
+from streams.predictions import ModelRef, Prediction
+
+_UNDER_WAY_PER_BATCH = 4  # batches in flight: one on the device, one filling in each of three encoder lanes
+
+
+class Scoring:
+    """The loaded model and the threads around it. Owned by the main thread; what it tells may be read by any."""
+
+    def __init__(
+        self,
+        config: Config,
+        inlet: Inlet[Message],
+        endpoints: Endpoints,
+        published: Callable[[Prediction, bytes], None],
+        instruments: Instruments,
+    ) -> None:
+        """Loads the model and warms it up. published: told of each prediction and its JSON, on the publish thread.
+
+        Raises models.artifact.ModelError for a model that cannot be used, DeviceUnavailableError without its device,
+        ConfigurationError for sets that the model cannot promise.
+        """
+        settings = config.model
+        model = self._model = AffectModel.load(settings.path, settings.device, settings.threads)
+        promise_sets(model, settings.set_coverage)
+        model.warm_up(settings.batch_rows)
+        self.model_ref = ModelRef(name=model.name, version=model.version, digest=model.digest)
+        self.device_name = str(model.device)
+        _watch_model(model, instruments)
+
+        def done(prediction: Prediction | None, line: bytes) -> None:
+            if prediction is not None:
+                published(prediction, line)
+            inlet.post(Published())
+
+        profile = config.privacy.purpose or "default"
+        transcript, sample_hz = config.privacy.transcript, config.video.sample_hz
+        publication = Publication(self.model_ref, profile, transcript, sample_hz, config.windows.segments)
+        ledger, in_hand = endpoints.ledger, open_in_hand(config, instruments.clock)
+        self._publisher = Publisher(publication, endpoints.sinks, done, instruments, ledger, endpoints.transactions)
+        self._engine = ScoringEngine(
+            model,
+            build_workers(config, model),
+            Batching(settings.batch_rows, settings.max_delay_ms / 1e3),
+            lambda unit: inlet.post(Encoded(unit)),
+            self._publisher.submit,
+            instruments,
+            _lookback(config),
+            in_hand,
+        )
+        timeouts_ns, clock = config.windows.session_timeout_ns, InletClock(inlet)
+        sessions = Sessions(
+            timeline_config(config), timeouts_ns, clock, instruments.metrics, ledger, inlet.taken_until_ns
+        )
+        most = settings.batch_rows * _UNDER_WAY_PER_BATCH
+        set_aside = self._publisher.submit_set_aside
+        self._pipeline = Pipeline(inlet, sessions, self._engine, limits(config), most, set_aside, instruments, in_hand)
+
+    def start(self) -> None:
+        """Begins to take what comes in, the last step first."""
+        self._publisher.start()
+        self._engine.start()
+        self._pipeline.start()
+
+    def drain(self) -> None:
+        """Begins to finish: what is queued is scored, and every window closed. The sources must have stopped."""
+        self._pipeline.drain()
+
+    def drained(self, timeout_s: float) -> bool:
+        """Waits until the last window is published; whether it is."""
+        return self._pipeline.finished.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Ends the threads and closes the sinks."""
+        self._publisher.stop()
+        self._engine.stop()
+
+    @property
+    def broken(self) -> bool:
+        """Whether the device computes nothing any more."""
+        return self._engine.device.broken
+
+    @property
+    def undelivered(self) -> bool:
+        """Whether something was not acknowledged before the end."""
+        return self._publisher.undelivered
+
+    @property
+    def blocked(self) -> list[str]:
+        """A sentence for each sink that delivers nothing now."""
+        return self._publisher.blockage.reasons()
+
+    @property
+    def refused(self) -> int:
+        """How many predictions were refused so far, by a sink or by the schema."""
+        return self._publisher.refused
+
+    @property
+    def tally(self) -> Tally:
+        """What became of records so far."""
+        return self._pipeline.tally
+
+    @property
+    def under_way(self) -> int:
+        """Units and windows that are being scored."""
+        return self._pipeline.under_way
+
+    @property
+    def sessions(self) -> SessionsState:
+        """A recent picture of the sessions."""
+        return self._pipeline.state
+
+
+def _lookback(config: Config) -> Lookback | None:
+    """What windows are smoothed by; None where they are not."""
+    windows, timeline = config.windows, timeline_config(config)
+    if not timeline.looks_back:
+        return None
+    return Lookback(timeline.looks_back, timeline.grid.step_ns, Smoothing(windows.size_s, windows.step_s))
+
+
+def promise_sets(model: AffectModel, coverage: float) -> None:
+    """Has the model answer with sets, or not. Raises ConfigurationError for a coverage that it has no sets for."""
+    if coverage and coverage not in model.coverages:
+        fitted = f"0 or one of {', '.join(map(str, model.coverages))}" if model.coverages else "0"
+        sentence = f"must be {fitted}: {model.name} {model.version} promises no other sets (is {coverage})"
+        raise ConfigurationError([f"model.set_coverage: {sentence}"])
+    model.set_coverage = coverage
+
+
+def _watch_model(model: AffectModel, instruments: Instruments) -> None:
+    metrics = instruments.metrics
+    metrics.model(model.name, model.version, model.digest, str(model.device))
+    if model.device.type == "cuda":
+        metrics.watch_device_memory("allocated", lambda: float(torch.cuda.memory_allocated(model.device)))
+        metrics.watch_device_memory("reserved", lambda: float(torch.cuda.memory_reserved(model.device)))

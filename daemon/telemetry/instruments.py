@@ -1,0 +1,19 @@
+"""What every part of the daemon is handed to tell time, count and show that it is alive."""
+
+from dataclasses import dataclass, field
+
+from daemon.runtime.heartbeats import Heartbeats
+from daemon.telemetry.metrics import Metrics
+from streams.clock import Clock, SystemClock
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """One set per daemon. Callable from any thread."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    metrics: Metrics = field(default_factory=Metrics)
+    heartbeats: Heartbeats = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "heartbeats", Heartbeats(self.clock, self.metrics.watch_worker))

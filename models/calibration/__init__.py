@@ -1,0 +1,1 @@
+"""Calibrated probabilities, prediction sets and trust in events."""

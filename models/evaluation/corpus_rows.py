@@ -1,0 +1,151 @@
+"""The rows of a corpus as the model's windows: what each shows, and what its corpus says it is.
+
+A row is a window of its own: a face, a whole clip, a line; a row of a user's own manifest may be all of them together.
+Clips are cut into segments of the encoder's length, the last one filled with silence. Left out: sessions, in which
+windows overlap.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.ferplus import read_ferplus
+from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
+from models.data.studied_corpora import STUDIED
+from models.data.text_corpora import CORPORA, TextSample, read_corpus
+from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.user_rows import own_rows
+from models.face.crop import given_face
+from models.face.expressions import EXPRESSIONS
+from models.labels import EMOTIONS, RISKS
+from models.metrics.rows import EvaluationError as EvaluationError
+from models.metrics.rows import Rows, segments_of
+from models.text.encoder import ChatLine
+
+SPEECH_CORPORA = ("ravdess", "emodb")
+KNOWN = ("manifest", "ferplus", *SPEECH_CORPORA, *CORPORA)
+"""Corpora that can be evaluated; `manifest` is a user's own."""
+
+EMODB_TRAINED_ON = ("03", "08", "09", "10", "11", "13")
+"""Speakers of EMO-DB's training part; the others are its test part."""
+
+
+def read_rows(corpus: str, data: Path, split: str, task: str | None, progress: RowsDone = unseen) -> Rows:
+    """Raises EvaluationError for what is not there or cannot be read, naming the file."""
+    try:
+        if corpus == "manifest":
+            return own_rows(data, split, task or "emotion", progress)
+        if corpus == "ferplus":
+            return _faces(data, split, _task(corpus, task, ("expression", "emotion")))
+        if corpus in SPEECH_CORPORA:
+            return _clips(corpus, data, split, _task(corpus, task, ("emotion",)), progress)
+        if corpus in CORPORA:
+            return _lines(corpus, data, split, task)
+    except EvaluationError:
+        raise
+    except (OSError, ValueError) as wrong:
+        raise EvaluationError(str(wrong)) from wrong
+    raise EvaluationError(f"corpus {corpus!r} is not known; known are {', '.join((*KNOWN, *STUDIED))}")
+
+
+def _task(corpus: str, asked: str | None, there: Sequence[str]) -> str:
+    if asked is not None and asked not in there:
+        raise EvaluationError(f"{corpus} has no task {asked!r}; it has {', '.join(there)}")
+    return asked or there[0]
+
+
+def _faces(data: Path, split: str, task: str) -> Rows:
+    faces = read_ferplus(data, split)
+    labels = EXPRESSIONS if task == "expression" else EMOTIONS
+    kept = np.flatnonzero(faces.labels < len(labels))
+    units = {"video": [[given_face(image)] for image in faces.images[kept]]}
+    return Rows(task, labels, units, faces.labels[kept], groups=faces.names[kept])
+
+
+def _clips(corpus: str, data: Path, split: str, task: str, progress: RowsDone) -> Rows:
+    clips = _ravdess(data, split) if corpus == "ravdess" else _emodb(data, split)
+    truth = np.array([EMOTIONS.index(clip.emotion) for clip in clips], dtype=np.int64)
+    segments = []
+    for done, clip in enumerate(clips, start=1):
+        segments.append(segments_of(read_pcm(clip)))
+        progress("reading", done, len(clips))
+    units = {"audio": segments}
+    speakers = np.array([clip.speaker for clip in clips])
+    return Rows(
+        task, EMOTIONS, units, truth, groups=speakers, slices=_told_of(clips, data / "speech" / f"{corpus}.csv")
+    )
+
+
+def _told_of(clips: Sequence[Clip], table: Path) -> dict[str, NDArray[np.str_]]:
+    """What the corpus's table tells of each clip, that figures may be broken down by."""
+    with table.open(newline="", encoding="utf-8") as lines:
+        told = {table.parent / row["file"]: row for row in csv.DictReader(lines)}
+    columns = [name for name in ("gender", "intensity", "statement") if name in next(iter(told.values()))]
+    return {name: np.array([told[clip.path][name] for clip in clips]) for name in columns}
+
+
+def _ravdess(data: Path, split: str) -> list[Clip]:
+    clips = read_ravdess(data)
+    folds = {f"fold{clip.fold}": clip.fold for clip in clips}
+    if split == "all":
+        return clips
+    if split not in folds:
+        raise EvaluationError(f"ravdess has no split {split!r}; it has all, {', '.join(sorted(folds))}")
+    return [clip for clip in clips if clip.fold == folds[split]]
+
+
+def _emodb(data: Path, split: str) -> list[Clip]:
+    if split not in ("train", "test", "all"):
+        raise EvaluationError(f"emodb has no split {split!r}; it has train, test and all")
+    trained_on = {f"emodb-{speaker}" for speaker in EMODB_TRAINED_ON}
+    every = read_emodb(data)
+    clips = [clip for clip in every if split == "all" or (clip.speaker in trained_on) == (split == "train")]
+    if not clips:
+        speakers = ", ".join(sorted({clip.speaker for clip in every}))
+        raise EvaluationError(f"{data / 'speech' / 'emodb.csv'}: no speaker of the split {split!r}, only {speakers}")
+    return clips
+
+
+def _lines(corpus: str, data: Path, split: str, asked: str | None) -> Rows:
+    known = cast(Literal["train", "valid", "test"], split)
+    samples = read_corpus(corpus, data, known)
+    tasks = [*(["emotion"] if samples and samples[0].emotion else []), *_risks(samples)]
+    task = _task(corpus, asked, tasks)
+    if task == "emotion":
+        shares = np.array([sample.emotion for sample in samples], dtype=np.float64)
+        truth = np.where(shares.max(axis=1) == 1, shares.argmax(axis=1), -1)
+        return Rows(task, EMOTIONS, {"text": _said(samples)}, truth, shares, **_about(samples))
+    head = RISKS.index(task)
+    labelled = [(sample, risk) for sample in samples if (risk := sample.risk[head]) is not None]
+    truth = np.array([risk > 0.5 for _, risk in labelled], dtype=np.int64)
+    lines = [sample for sample, _ in labelled]
+    units = {"text": _said(lines)}
+    return Rows(task, (f"no {task}", task), units, truth, **_about(lines))
+
+
+def _said(samples: Sequence[TextSample]) -> list[list[ChatLine]]:
+    return [[ChatLine(sample.text, sample.before)] for sample in samples]
+
+
+def _about(samples: Sequence[TextSample]) -> dict[str, Any]:
+    words = np.array([len(sample.text.split()) for sample in samples])
+    length = np.array(["up to 8 words", "9 to 20 words", "more than 20 words"])[np.digitize(words, (9, 21))]
+    languages = np.array([sample.lang for sample in samples])
+    return {
+        "groups": np.array([sample.group for sample in samples]),
+        "slices": {"language": languages} | ({} if (languages == "zh").any() else {"length": length}),
+    }
+
+
+def _risks(samples: Sequence[TextSample]) -> list[str]:
+    """The risks that some lines have and others have not."""
+    found = []
+    for head, name in enumerate(RISKS):
+        values = {sample.risk[head] for sample in samples}
+        if {0.0, 1.0} <= values:
+            found.append(name)
+    return found

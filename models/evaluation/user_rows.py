@@ -1,0 +1,92 @@
+"""Rows of a user's own manifest: every modality that a row has is one window together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.data.cleaning import LeftOut, UnusableError, checked_text
+from models.data.manifest import SPLITS, Sample, read_manifest
+from models.data.media import faces_in, sound_of
+from models.evaluation.progress import RowsDone, unseen
+from models.face.detector import FaceDetector
+from models.labels import EMOTIONS, MODALITIES, RISKS
+from models.metrics.rows import EvaluationError, Rows, segments_of
+from models.text.encoder import ChatLine
+
+
+def own_rows(data: Path, split: str, task: str, progress: RowsDone = unseen) -> Rows:
+    """The labelled rows of a split, or of "all". Raises EvaluationError, or ManifestError."""
+    if split not in (*SPLITS, "all"):
+        raise EvaluationError(f"manifest has no split {split!r}; it has {', '.join(SPLITS)} and all")
+    if task != "emotion" and task not in RISKS:
+        raise EvaluationError(f"manifest has no task {task!r}; it has emotion, {', '.join(RISKS)}")
+    rows = rows_of([sample for sample in read_manifest(data) if split in (sample.split, "all")], task, progress)
+    if not len(rows.truth):
+        raise EvaluationError(
+            f"{data / 'manifest.csv'}: no row of the split {split} is labelled with {task} and usable"
+        )
+    return rows
+
+
+def rows_of(
+    samples: Sequence[Sample], task: str, progress: RowsDone = unseen, modalities: Sequence[str] = MODALITIES
+) -> Rows:
+    """Those of the samples that are labelled with the task and show any of the modalities; there may be none."""
+    chosen = [sample for sample in samples if labelled(sample, task)]
+    left_out, detector, units = LeftOut(), FaceDetector(), []
+    for done, sample in enumerate(chosen, start=1):
+        units.append(_units(sample, modalities, detector, left_out))
+        progress("reading", done, len(chosen))
+    kept = [index for index, found in enumerate(units) if found]
+    labels = EMOTIONS if task == "emotion" else (f"no {task}", task)
+    shown = [name for name in MODALITIES if any(name in units[index] for index in kept)]
+    return Rows(
+        task,
+        labels,
+        {name: [units[index].get(name, []) for index in kept] for name in shown},
+        np.array([_truth(chosen[index], task) for index in kept], np.int64),
+        groups=np.array([chosen[index].group for index in kept]),
+        slices={"present": np.array(["+".join(units[index]) for index in kept])},
+        notes=[
+            f"Left out of {modality}: {count} ({reason})."
+            for modality, reasons in left_out.counts().items()
+            for reason, count in reasons.items()
+        ],
+    )
+
+
+def labelled(sample: Sample, task: str) -> bool:
+    """task: "emotion" or a risk."""
+    return sample.emotion is not None if task == "emotion" else task in sample.risk
+
+
+def _truth(sample: Sample, task: str) -> int:
+    if task != "emotion":
+        return int(sample.risk[task] > 0.5)
+    return EMOTIONS.index(sample.emotion) if sample.emotion else -1
+
+
+def _units(
+    sample: Sample, modalities: Sequence[str], detector: FaceDetector, left_out: LeftOut
+) -> dict[str, Sequence[Any]]:
+    """By modality, what can be used of the row."""
+
+    def faces() -> Sequence[Any]:
+        return faces_in(sample.video, detector) if sample.video else []
+
+    def segments() -> Sequence[Any]:
+        return segments_of(sound_of(sample.audio)) if sample.audio else []
+
+    def lines() -> Sequence[Any]:
+        return [ChatLine(checked_text(sample.text))] if sample.text else []
+
+    readers = {"video": faces, "audio": segments, "text": lines}
+    found = {}
+    for modality in modalities:
+        try:
+            found[modality] = readers[modality]()
+        except UnusableError as reason:
+            left_out.add(sample, modality, str(reason))
+    return {modality: events for modality, events in found.items() if events}

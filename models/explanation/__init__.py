@@ -1,0 +1,1 @@
+"""Explains a score: by modality, event and word."""

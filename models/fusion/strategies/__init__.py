@@ -1,0 +1,1 @@
+"""Trainable fusion strategies behind one interface."""

@@ -1,0 +1,110 @@
+"""Fusing what modalities say by themselves: late, or decision-level, fusion.
+
+Problem: experts of one modality each, one answer wanted. Rules (Kittler et al., 1998): the mean of their posteriors;
+a mean with learned weights (the linear opinion pool: Stone, 1961); the product of their posteriors, each to the power
+of a learned weight (the logarithmic pool: Genest and Zidek, 1986; product of experts: Hinton, 2002); or a small network
+that reads them all (stacking: Wolpert, 1992). A modality that does not count adds nothing, and weights that sum to one
+do so over those that count. Of a task that asks for numbers, these take the place of log posteriors. Left out: what
+modalities say together beyond what each says alone, except as far as stacking can tell.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.fusion.strategies.attention import masked_softmax
+from models.fusion.strategies.branches import BranchedFusion
+from models.fusion.strategies.interface import FusionConfig, FusionOutput, Inputs
+
+_LEAST = 1e-30  # posterior that is told from none
+
+
+class DecisionFusion(BranchedFusion):
+    """A strategy that fuses answers; the joint representation is the fused answers side by side."""
+
+    def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
+        """As `Fusion.forward`."""
+        seen = self.branched(inputs)
+        alone = self.says_alone(seen.filled)
+        answers = {
+            task: torch.stack([self._answer(task, alone[name][task]) for name in self.modalities], dim=1)
+            for task in self.config.outputs
+        }
+        counted = seen.counted[..., None]
+        logits = self.pool({task: torch.where(counted, each, 0.0) for task, each in answers.items()}, seen.counted)
+        return FusionOutput(torch.cat(list(logits.values()), dim=1), logits, alone, seen.summaries)
+
+    def pool(self, answers: dict[str, Tensor], counted: Tensor) -> dict[str, Tensor]:
+        """answers: by task, (rows, modalities, outputs): log posteriors or numbers, zero where they do not count.
+
+        counted: (rows, modalities) bool. Returns by task, (rows, outputs).
+        """
+        raise NotImplementedError
+
+    def _answer(self, task: str, logits: Tensor) -> Tensor:
+        return logits if task in self.config.regressions else logits.log_softmax(dim=-1)
+
+    def _mean(self, task: str, answers: Tensor, weights: Tensor) -> Tensor:
+        """weights: (rows, modalities). The weighted mean of numbers, or the logarithm of that of posteriors."""
+        if task in self.config.regressions:
+            return (weights[..., None] * answers).sum(dim=1)
+        return (weights[..., None] * answers.exp()).sum(dim=1).clamp(min=_LEAST).log()
+
+
+class DecisionMean(DecisionFusion):
+    """The mean of the posteriors of the modalities that count."""
+
+    def pool(self, answers: dict[str, Tensor], counted: Tensor) -> dict[str, Tensor]:
+        """As `DecisionFusion.pool`."""
+        weights = masked_softmax(torch.zeros_like(counted, dtype=torch.float32), counted)
+        return {task: self._mean(task, each, weights) for task, each in answers.items()}
+
+
+class DecisionWeights(DecisionFusion):
+    """A mean with a learned weight for each modality and task."""
+
+    def __init__(self, config: FusionConfig) -> None:
+        super().__init__(config)
+        self.weight = nn.ParameterDict({task: nn.Parameter(torch.zeros(len(config.widths))) for task in config.outputs})
+
+    def pool(self, answers: dict[str, Tensor], counted: Tensor) -> dict[str, Tensor]:
+        """As `DecisionFusion.pool`."""
+        return {
+            task: self._mean(task, each, masked_softmax(self.weight[task].expand_as(counted), counted))
+            for task, each in answers.items()
+        }
+
+
+class ProductOfExperts(DecisionFusion):
+    """Log posteriors, each times its weight, added up; numbers are averaged by the same weights."""
+
+    def __init__(self, config: FusionConfig) -> None:
+        super().__init__(config)
+        self.log_weight = nn.ParameterDict(
+            {task: nn.Parameter(torch.zeros(len(config.widths))) for task in config.outputs}
+        )
+
+    def pool(self, answers: dict[str, Tensor], counted: Tensor) -> dict[str, Tensor]:
+        """As `DecisionFusion.pool`."""
+        pooled = {}
+        for task, each in answers.items():
+            log_weight = self.log_weight[task].expand_as(counted)
+            shares = task in self.config.regressions
+            weight = masked_softmax(log_weight, counted) if shares else log_weight.exp() * counted
+            pooled[task] = (weight[..., None] * each).sum(dim=1)
+        return pooled
+
+
+class Stacking(DecisionFusion):
+    """A small network over all answers to all tasks, and over which of them count."""
+
+    def __init__(self, config: FusionConfig) -> None:
+        super().__init__(config)
+        read = len(config.widths) * (sum(config.outputs.values()) + 1)
+        self.hidden = nn.Sequential(nn.Linear(read, config.hidden), nn.GELU(), nn.Dropout(config.dropout))
+        self.out = nn.ModuleDict({task: nn.Linear(config.hidden, count) for task, count in config.outputs.items()})
+
+    def pool(self, answers: dict[str, Tensor], counted: Tensor) -> dict[str, Tensor]:
+        """As `DecisionFusion.pool`."""
+        read = torch.cat([*(each.flatten(1) for each in answers.values()), counted.float()], dim=1)
+        hidden = self.hidden(read)
+        return {task: out(hidden) for task, out in self.out.items()}

@@ -1,0 +1,102 @@
+"""What every way of fusing takes and gives, so that one loop trains them all and one table compares them.
+
+A row is one window. Of each modality it has steps (frames, seconds, lines; one step where it is summed up already) with
+a mask; a modality without an unmasked step is absent from the row. A strategy answers every row from whatever is
+present, finitely even where nothing is, and a row's answer does not depend on the rows beside it. Left out: calibration
+of the answers, which is fitted afterwards, and how a model is trained (`models.training.fusion.train`).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+Missing = Literal["mask", "token", "mean", "generated"]
+"""What stands in for an absent modality's summary: zeros, a learned token, the mean of those trained on, or what a
+generator makes of the modalities that are there.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModalitySteps:
+    """One modality of a batch of windows.
+
+    steps: (rows, time, width) float32, finite; what the mask leaves out has no effect. mask: (rows, time) bool.
+    """
+
+    steps: Tensor
+    mask: Tensor
+
+    @classmethod
+    def vectors(cls, vectors: Tensor, present: Tensor | None = None) -> Self:
+        """One step a row. vectors: (rows, width); present: (rows,) bool, all by default."""
+        there = torch.ones(len(vectors), dtype=torch.bool, device=vectors.device) if present is None else present
+        return cls(vectors[:, None], there[:, None])
+
+    @property
+    def present(self) -> Tensor:
+        """(rows,) bool."""
+        return self.mask.any(dim=1)
+
+    def kept(self, keep: Tensor) -> Self:
+        """The same, absent where `keep`, (rows,) bool, is false."""
+        return type(self)(self.steps, self.mask & keep[:, None])
+
+
+Inputs = Mapping[str, ModalitySteps]
+"""By modality, in the order of the configuration's widths."""
+
+
+@dataclass(frozen=True, slots=True)
+class FusionConfig:
+    """Sizes of a strategy, whichever it is.
+
+    widths: of a step, by modality. outputs: logits, by task. hidden: width of summaries and of what is fused.
+    dropout: share of values dropped while training. recurrent: a modality of several steps is summed up by a GRU with
+    attention instead of by the mean of its steps. missing: what stands in for an absent modality. regressions: the
+    tasks whose outputs are numbers, not logits of one label out of several.
+    """
+
+    widths: Mapping[str, int]
+    outputs: Mapping[str, int]
+    hidden: int = 64
+    dropout: float = 0.3
+    recurrent: bool = False
+    missing: Missing = "mask"
+    regressions: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FusionOutput:
+    """What a strategy says of a batch of windows.
+
+    fused: (rows, hidden) the joint representation; of a strategy that fuses decisions, these. logits: by task, (rows,
+    outputs). alone: by modality and task, (rows, outputs) what it says by itself; meaningless where it is absent.
+    summaries: by modality, (rows, hidden), before fusing. penalties: scalars of the strategy's own that training adds
+    to its loss, by name.
+    """
+
+    fused: Tensor
+    logits: Mapping[str, Tensor]
+    alone: Mapping[str, Mapping[str, Tensor]]
+    summaries: Mapping[str, Tensor]
+    penalties: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Fusion(nn.Module):
+    """One way of fusing. Calls may overlap in evaluation mode; nothing is kept between them."""
+
+    reads_session: ClassVar[bool] = False
+    """Whether a row's answer depends on other windows of its session, so that batches must hold whole sessions."""
+
+    def __init__(self, config: FusionConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
+        """session: (rows,) int, which session each window is of, windows of one side by side and in order of time; only
+        strategies that read the past look at it, and take every row as a session of its own without it.
+        """
+        raise NotImplementedError

@@ -1,0 +1,90 @@
+"""What stands in for a modality that a row lacks.
+
+Problem: fusing needs a vector for every modality, and any may be absent. Rule: nothing at all (zeros, and strategies
+that weigh modalities leave it out), a learned token, the running mean of the summaries trained on, or what a generator
+makes of the modalities that are there (Tran et al., 2017; Cai et al., 2018; Ma et al., 2021). All but the first take
+part in fusing as if the modality were there. Left out: filling in steps rather than summaries.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from models.fusion.strategies.interface import FusionConfig
+
+_SLOWEST_SHARE = 0.01  # of a batch in the running mean, once a hundred batches were seen
+
+
+class StandIns(nn.Module):
+    """Stand-ins for every modality, of the kind that the configuration names."""
+
+    mean: Tensor
+    batches: Tensor
+
+    def __init__(self, config: FusionConfig) -> None:
+        """Raises ValueError for an unknown kind, and for generators where there is nothing to generate from."""
+        super().__init__()
+        self.kind = config.missing
+        self.modalities = tuple(config.widths)
+        count, hidden = len(self.modalities), config.hidden
+        if self.kind == "token":
+            self.token = nn.Parameter(torch.randn(count, hidden) * hidden**-0.5)
+        elif self.kind == "mean":
+            self.register_buffer("mean", torch.zeros(count, hidden))
+            self.register_buffer("batches", torch.zeros(count, dtype=torch.long))
+        elif self.kind == "generated":
+            if count < 2:
+                raise ValueError("missing = generated needs two modalities or more")
+            self.generators = nn.ModuleDict({name: _generator(count - 1, config) for name in self.modalities})
+        elif self.kind != "mask":
+            raise ValueError(f"missing is mask, token, mean or generated, not {self.kind!r}")
+
+    def forward(self, summaries: Mapping[str, Tensor], present: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """summaries: by modality, (rows, hidden), zero where absent. present: (rows, modalities) bool.
+
+        Returns the summaries with stand-ins where absent, and (rows, modalities) bool, which of them fusing may count.
+        While training, the running mean moves.
+        """
+        if self.kind == "mask":
+            return dict(summaries), present
+        if self.kind == "mean" and self.training:
+            self._move_mean(summaries, present)
+        filled = {
+            name: torch.where(present[:, i, None], summaries[name], self.of(i, summaries, present))
+            for i, name in enumerate(self.modalities)
+        }
+        return filled, torch.ones_like(present)
+
+    def of(self, index: int, summaries: Mapping[str, Tensor], present: Tensor) -> Tensor:
+        """(rows or 1, hidden): what stands in for one modality, whether the rows have it or not."""
+        if self.kind == "token":
+            return self.token[index, None]
+        if self.kind == "mean":
+            return self.mean[index, None]
+        if self.kind == "generated":
+            return self.generate(self.modalities[index], summaries, present)
+        return torch.zeros_like(summaries[self.modalities[index]][:1])
+
+    def generate(self, modality: str, summaries: Mapping[str, Tensor], present: Tensor) -> Tensor:
+        """(rows, hidden): the modality as made of the others; its own summary is not looked at."""
+        others = [i for i, name in enumerate(self.modalities) if name != modality]
+        read = [summaries[self.modalities[i]] for i in others]
+        generated: Tensor = self.generators[modality](torch.cat([*read, present[:, others].to(read[0].dtype)], dim=1))
+        return generated
+
+    @torch.no_grad()
+    def _move_mean(self, summaries: Mapping[str, Tensor], present: Tensor) -> None:
+        for i, name in enumerate(self.modalities):
+            rows = summaries[name][present[:, i]]
+            if len(rows):
+                share = max(_SLOWEST_SHARE, 1.0 / (1 + int(self.batches[i])))
+                self.mean[i].lerp_(rows.mean(dim=0).to(self.mean.dtype), share)
+                self.batches[i] += 1
+
+
+def _generator(others: int, config: FusionConfig) -> nn.Module:
+    hidden = config.hidden
+    return nn.Sequential(
+        nn.Linear(others * (hidden + 1), 2 * hidden), nn.GELU(), nn.Linear(2 * hidden, hidden), nn.LayerNorm(hidden)
+    )

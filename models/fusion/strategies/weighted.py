@@ -1,0 +1,51 @@
+"""Fusing summaries as they are: side by side, or as a sum whose weights depend on the input.
+
+Concatenation (feature-level or early fusion: Baltrušaitis et al., 2019) leaves it to a hidden layer what modalities
+mean together. The gated sum (Arevalo et al., 2017) asks of every row how much each modality should count; the gates are
+a softmax over those present, so that they add up to one whatever is missing.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.fusion.strategies.attention import masked_softmax
+from models.fusion.strategies.branches import Branched, JointFusion
+from models.fusion.strategies.interface import FusionConfig
+
+
+class Concatenation(JointFusion):
+    """Summaries side by side, with their presence, through a hidden layer."""
+
+    def __init__(self, config: FusionConfig) -> None:
+        super().__init__(config)
+        self.mix = nn.Sequential(
+            nn.Linear(len(config.widths) * (config.hidden + 1), config.hidden), nn.GELU(), nn.Dropout(config.dropout)
+        )
+
+    def fuse(self, seen: Branched) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `JointFusion.fuse`."""
+        return self.mix(with_presence(seen)), {}
+
+
+class GatedSum(JointFusion):
+    """A sum of the modalities' transformed summaries, weighted for each row."""
+
+    def __init__(self, config: FusionConfig) -> None:
+        super().__init__(config)
+        count, hidden = len(config.widths), config.hidden
+        self.values = nn.ModuleDict({name: nn.Linear(hidden, hidden) for name in config.widths})
+        self.gates = nn.Linear(count * (hidden + 1), count)
+
+    def fuse(self, seen: Branched) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `JointFusion.fuse`."""
+        values = torch.stack([torch.tanh(self.values[name](seen.filled[name])) for name in self.modalities], dim=1)
+        return (self.weights(seen)[..., None] * values).sum(dim=1), {}
+
+    def weights(self, seen: Branched) -> Tensor:
+        """(rows, modalities): rows sum to 1, or to 0 where nothing is present."""
+        return masked_softmax(self.gates(with_presence(seen)), seen.counted)
+
+
+def with_presence(seen: Branched) -> Tensor:
+    """(rows, modalities * (hidden + 1)): the filled summaries side by side, and which of them count."""
+    return torch.cat([seen.stacked.flatten(1), seen.counted.to(seen.stacked.dtype)], dim=1)

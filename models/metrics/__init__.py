@@ -1,0 +1,1 @@
+"""What models are measured with. Knows no corpus."""

@@ -1,0 +1,1 @@
+"""The fusion study, whose tables `make reproduce` prints."""

@@ -1,0 +1,126 @@
+"""Prints the fusion study's tables, the protocol above each, and writes the study models that are shipped.
+
+Run by `make reproduce`: `python -m models.studies.reproduce --data DIR --out DIR`. Progress goes to stderr, tables
+to stdout as Markdown; `OUT/tables.json` has every figure, `OUT/ravdess-au` and `OUT/mosi` are the models. Everything
+runs on the CPU from fixed seeds, one thread a training. Left out: the service's own model, which `affectd report` is
+about.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from models.metrics.rows import EvaluationError
+from models.out_folder import check_out_folder
+from models.studies.held_out_folds import over_folds
+from models.studies.markdown import markdown
+from models.studies.option_tables import every_option
+from models.studies.shipping import ship_mosi, ship_ravdess
+from models.studies.tables import (
+    Bench,
+    every_strategy,
+    mosi_bench,
+    mosi_choice,
+    mosi_seeds,
+    own_speech,
+    ravdess_bench,
+    ravdess_missing,
+    ravdess_nested,
+    ravdess_untouched,
+)
+from models.studies.train import fitted_temperature
+
+
+def reproduce(data: Path, out: Path, speech: Path | None, workers: int) -> dict[str, Any]:
+    """Returns all tables. speech: `oof_logits.npz` of the speech training, or None. Raises EvaluationError."""
+    check_out_folder(out)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        tables = {"ravdess-au": _ravdess(data, out, speech, workers), "mosi": _mosi(data, out, workers)}
+    except (OSError, ValueError) as wrong:
+        raise EvaluationError(str(wrong)) from wrong
+    (out / "tables.json").write_text(json.dumps(tables, indent=1) + "\n", encoding="utf-8")
+    return tables
+
+
+def _ravdess(data: Path, out: Path, speech: Path | None, workers: int) -> dict[str, Any]:
+    bench = ravdess_bench(data, workers, _told)
+    strategies, answers = every_strategy(bench)
+    nested, chosen = ravdess_nested(bench, answers)
+    usual = max(set(chosen.values()), key=list(chosen.values()).count)
+    missing = ravdess_missing(bench, usual, answers[usual])
+    tables = {
+        "strategies": strategies,
+        "nested": nested,
+        "missing": missing,
+        "options": every_option(bench),
+        "untouched": ravdess_untouched(bench, data, usual),
+        "own_speech": None if speech is None else own_speech(bench, data, speech, usual),
+    }
+    card = {
+        "all clips, each by fusions chosen and trained without its actor (one seed)": _told_accuracy(nested),
+        "the same without sound": f"{missing['audio missing']:.4f}",
+        "the same without the picture": f"{missing['video missing']:.4f}",
+    }
+    temperatures = {
+        fold: _temperature(bench, over_folds(answers[strategy]), bench.fold != fold)
+        for fold, strategy in chosen.items()
+    }
+    metrics = {"card": card, "nested": nested, "missing": missing}
+    ship_ravdess(out / "ravdess-au", bench.rows, bench.fold, chosen, temperatures, metrics, _told)
+    return tables
+
+
+def _mosi(data: Path, out: Path, workers: int) -> dict[str, Any]:
+    bench = mosi_bench(data, workers, _told)
+    strategies, answers = every_strategy(bench)
+    chosen = mosi_choice(strategies)
+    seeds = mosi_seeds(bench, chosen)
+    card = {
+        f"held-out training videos, {view}, mean and deviation of seeds": f"{seeds[view]['mean']:.4f} ± "
+        f"{seeds[view]['sd']:.4f}"
+        for view in bench.views
+    }
+    temperature = _temperature(bench, over_folds(answers[chosen]), np.ones(len(bench.rows), dtype=bool))
+    ship_mosi(out / "mosi", bench.rows, chosen, temperature, {"card": card, "seeds": seeds}, _told)
+    return {"strategies": strategies, "chosen": chosen, "seeds": seeds}
+
+
+def _temperature(bench: Bench, logits: np.ndarray[Any, np.dtype[np.float64]], rows: np.ndarray[Any, Any]) -> float:
+    return fitted_temperature(logits[rows], bench.truth[rows])
+
+
+def _told_accuracy(figures: Mapping[str, Any]) -> str:
+    accuracy = figures["accuracy"]
+    return f"{accuracy['all_rows']:.4f} (folds {accuracy['mean']:.4f} ± {accuracy['sd']:.4f})"
+
+
+def _told(what: str) -> None:
+    click.echo(what, err=True)
+
+
+@click.command()
+@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), metavar="DIR")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--speech",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE",
+    help="oof_logits.npz of the speech training; without it the row of this project's own speech is left out.",
+)
+@click.option("--workers", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True)
+def main(data: Path, out: Path, speech: Path | None, workers: int) -> None:
+    """Measures every way of fusing on RAVDESS and CMU-MOSI, and prints the tables."""
+    try:
+        click.echo(markdown(reproduce(data, out, speech, workers)))
+    except EvaluationError as wrong:
+        raise click.ClickException(str(wrong)) from wrong
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Assembles a model folder from trained parts."""

@@ -1,0 +1,1 @@
+"""Fits calibration, risk levels and trust on held-out logits."""

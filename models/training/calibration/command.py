@@ -1,0 +1,184 @@
+"""`affectd calibrate`: a model folder with the same weights, calibrated on the validation rows of a user's manifest.
+
+What is fitted is `models.training.calibration.user`'s, and the least confidence below which a window is abstained from.
+Figures after are cross-validated: each row is answered by what rows of other groups fitted; those of the rows by
+themselves would flatter. Prediction sets are dropped, since their thresholds are those of other probabilities.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.artifact import CARD, SHIPPED, Manifest, ModelError, read_model_folder, write_model_folder
+from models.calibration.scaling import TemperatureScaling
+from models.data.manifest import OWN_CORPUS
+from models.encoder import Encoded
+from models.evaluation.answers import encoded_rows
+from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.user_rows import own_rows
+from models.labels import EMOTIONS, MODALITIES
+from models.metrics.classification import classification_figures, expected_calibration_error
+from models.metrics.curves import coverage_accuracy
+from models.metrics.rows import EvaluationError
+from models.model import AffectModel, WindowFeatures, choose_device
+from models.out_folder import check_out_folder
+from models.training.assemble.provenance import Provenance
+from models.training.assemble.user_model import OWN_LICENCE
+from models.training.calibration.fit import equal_label_weight
+from models.training.calibration.user import LEAST_ROWS, Floats, OwnAnswers, OwnCalibration, cross_validated, fit_own
+
+SPLIT = "valid"
+
+CROSS_VALIDATED = "cross-validation by group"
+"""What figures after are of, where there are rows enough to deal out."""
+
+_ANSWERED = 0.95  # share of rows answered at least, as of the shipped model; the others are abstained from
+_ROWS_PER_CALL = 64
+_LEAST_FREE_BYTES = 60_000_000  # twice the shipped model
+_LOCAL = "+own"  # of the version of a model calibrated here
+_CARD_BEFORE = "\n\n---\n\nThe card of the model as it was before, whose figures are of its own calibration.\n\n"
+_FIGURES = ("accuracy", "uar", "ece", "nll", "label_ece", "label_nll")
+_OUTDATED = ("calibration", "corpora")  # metrics that bring answers of the calibration before to a corpus's terms
+
+
+def calibrate(model: str, data: Path, out: Path, progress: RowsDone = unseen) -> dict[str, Any]:
+    """Writes the model folder `out`, and returns figures before and after, ready for JSON.
+
+    model: a folder, or "default". Raises EvaluationError for too few rows, models.data.manifest.ManifestError,
+    ModelError, models.out_folder.OutFolderError, or models.model.DeviceUnavailableError.
+    """
+    folder = read_model_folder(SHIPPED if model == "default" else Path(model))
+    if out.resolve() == folder.path.resolve():
+        raise ModelError(f"{out}: is the folder of the model that is calibrated; name another")
+    check_out_folder(out, _LEAST_FREE_BYTES)
+    manifest, figures = calibrated(AffectModel.from_folder(folder, choose_device("auto")), data, progress)
+    card = folder.path / CARD
+    before = card.read_text(encoding="utf-8") if card.is_file() else ""
+    written = write_model_folder(out, manifest, folder.tensors, calibrated_card(folder.manifest, manifest, before))
+    named = {"name": written.name, "version": written.version, "digest": written.digest()}
+    return {"model": named, "out": str(out), **figures}
+
+
+def calibrated(loaded: AffectModel, data: Path, progress: RowsDone = unseen) -> tuple[Manifest, dict[str, Any]]:
+    """The manifest of the model as calibrated, and the figures before and after. Raises as `calibrate`."""
+    asked, notes = _ask(loaded, data, progress)
+    before = OwnCalibration(loaded.manifest.calibration, loaded.manifest.fusion)
+    after = fit_own(before, asked)
+    if (after.calibration, after.pool) == (before.calibration, before.pool):
+        raise EvaluationError(f"{data / 'manifest.csv'}: nothing can be calibrated: {'; '.join(after.kept)}")
+    validated = cross_validated(before, asked)
+    least, kept = _least_confidence(loaded.manifest, validated)
+    figures = {
+        "split": SPLIT,
+        "n": len(asked.truth),
+        "after_is_of": "the rows that were fitted to" if validated is None else CROSS_VALIDATED,
+        "before": _figures(before.posterior(asked), asked),
+        "after": _figures(after.posterior(asked) if validated is None else validated, asked),
+        "least_confidence": {"before": loaded.manifest.least_confidence, "after": least},
+        "fitted": {name: _scaling(after.calibration[name]) for name in MODALITIES} | {"weights": after.pool.weights},
+        "kept": [*after.kept, *kept],
+        "notes": [*notes, *(["Sets are dropped: they were fitted to other probabilities."] * bool(loaded.coverages))],
+    }
+    return _manifest(loaded.manifest, after, least, figures), figures
+
+
+def _ask(model: AffectModel, data: Path, progress: RowsDone) -> tuple[OwnAnswers, list[str]]:
+    """The model's answers to the labelled rows, and what was left out of them."""
+    rows = own_rows(data, SPLIT, "emotion", progress)
+    encoded, _ = encoded_rows(model, OWN_CORPUS, rows, progress)
+    plain = TemperatureScaling(temperature=1.0, bias=(0.0,) * len(EMOTIONS))
+    uncalibrated = model.manifest.model_copy(update={"calibration": dict.fromkeys(MODALITIES, plain)})
+    asked = AffectModel(uncalibrated, model.encoders, model.device)
+    windows = [
+        {name: row for name, events in encoded.items() if (row := events[i]) is not None}
+        for i in range(len(rows.truth))
+    ]
+    logits = torch.zeros(len(MODALITIES), len(windows), len(EMOTIONS), dtype=torch.float64)
+    amount = torch.zeros(len(MODALITIES), len(windows), dtype=torch.float64)
+    for start in range(0, len(windows), _ROWS_PER_CALL):
+        chunk = windows[start : start + _ROWS_PER_CALL]
+        for i, scores in enumerate(asked.fuse([WindowFeatures(events) for events in chunk]), start):
+            for m, name in enumerate(MODALITIES):
+                said = scores.modality[name].probabilities
+                if said is not None:
+                    logits[m, i] = (
+                        torch.tensor(said, dtype=torch.float64).clamp_min(torch.finfo(torch.float64).tiny).log()
+                    )
+                    amount[m, i] = _amount(windows[i][name])
+    evident = np.flatnonzero((amount > 0).any(dim=0).numpy())
+    if not len(evident):
+        raise EvaluationError(f"{data / 'manifest.csv'}: no row of the split {SPLIT} shows a face, a voice or a line")
+    notes = list(rows.notes)
+    if silent := len(windows) - len(evident):
+        notes.append(f"{silent} rows without evidence are left out.")
+    groups = np.arange(len(windows)).astype(str) if rows.groups is None else rows.groups
+    return OwnAnswers(logits, amount, rows.truth, groups).rows(evident), notes
+
+
+def _amount(events: Encoded) -> float:
+    return float(events.weight.double().sum())
+
+
+def _least_confidence(manifest: Manifest, validated: Floats | None) -> tuple[float, list[str]]:
+    """The threshold, and a sentence where it is kept."""
+    if validated is None or len(validated) < LEAST_ROWS:
+        few = f"abstention: the threshold is kept; {LEAST_ROWS} rows of several groups are needed"
+        return manifest.least_confidence, [few]
+    least = float(np.quantile(validated.max(axis=1), 1 - _ANSWERED))
+    return min(round(least, 3), 0.999), []
+
+
+def _figures(posterior: Floats, asked: OwnAnswers) -> dict[str, Any]:
+    """Of the rows as they are, and ("label_") of labels that weigh the same, which is what probabilities are for."""
+    figures = classification_figures(posterior, asked.truth, EMOTIONS)
+    confidence, correct = posterior.max(axis=1), posterior.argmax(axis=1) == asked.truth
+    weight = equal_label_weight(asked.truth)
+    of_truth = posterior[np.arange(len(asked.truth)), asked.truth].clip(np.finfo(np.float64).tiny)
+    found = {
+        **{name: figures[name] for name in ("accuracy", "uar", "ece", "nll")},
+        "label_ece": expected_calibration_error(confidence, correct, weight),
+        "label_nll": float(-(weight * np.log(of_truth)).sum()),
+    }
+    rounded: dict[str, Any] = {name: round(found[name], 4) for name in _FIGURES}
+    return rounded | {"coverage_accuracy": coverage_accuracy(confidence, correct)}
+
+
+def _scaling(fitted: TemperatureScaling) -> dict[str, Any]:
+    bias = {label: round(value, 4) for label, value in zip(EMOTIONS, fitted.bias, strict=True)}
+    return {"temperature": round(fitted.temperature, 4), "bias": bias}
+
+
+def _manifest(own: Manifest, after: OwnCalibration, least: float, figures: Mapping[str, Any]) -> Manifest:
+    used = Provenance(OWN_CORPUS, "calibration", f"{SPLIT}, {figures['n']} rows", OWN_LICENCE, "")
+    metrics = {name: found for name, found in own.metrics.items() if name not in _OUTDATED}
+    return own.model_copy(
+        update={
+            "version": own.version.removesuffix(_LOCAL) + _LOCAL,
+            "calibration": after.calibration,
+            "fusion": after.pool,
+            "least_confidence": least,
+            "conformal": None,
+            "metrics": {**metrics, "calibrated": dict(figures)},
+            "data": (*(entry for entry in own.data if entry.get("part") != "calibration"), asdict(used)),
+        }
+    )
+
+
+def calibrated_card(own: Manifest, manifest: Manifest, card: str) -> str:
+    """What was calibrated, and then the card of the model that it was. own: of that model."""
+    figures = manifest.metrics["calibrated"]
+    head = ("figure", "before", "after")
+    rows = [head, ("---",) * 3, *((name, *(f"{figures[when][name]:.3f}" for when in head[1:])) for name in _FIGURES)]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    said = "\n".join(f"- {sentence}" for sentence in (*figures["kept"], *figures["notes"]))
+    return (
+        f"# {manifest.name} {manifest.version}\n\nThe weights of {own.name} {own.version}, "
+        f"calibrated on {figures['n']} rows of a user's own ({SPLIT} split). After is of {figures['after_is_of']}; "
+        "figures that begin with label_ are of labels that weigh the same, which is what probabilities are for. A "
+        f"window whose best label is less probable than {manifest.least_confidence} gets no label.\n\n{table}\n\n{said}"
+        f"{_CARD_BEFORE}{card.split(_CARD_BEFORE)[-1]}"
+    )

@@ -1,0 +1,97 @@
+"""Fits and measures prediction sets on windows put together of answers that no calibration had seen.
+
+Of five folds, each fifth's windows are answered under what the other four fitted; thresholds are fitted to all of them,
+for each set of modalities present. How well that keeps its promise is measured by doing all of it, folds and all, on
+four fifths of the answers, and asking about windows of the last fifth: no answer is on both sides. Beside it stands
+what one threshold for all windows would give. Windows put together share answers, and what was measured holds for
+windows like these alone: labels equally likely, modalities that agree on the label and err apart from each other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.calibration.prediction_sets import SUBSETS, ConformalSets, least_probability
+from models.labels import EMOTIONS, MODALITIES
+from models.training.fusion.pool import FOLDS, Answers, FoldWindows, answers_by_fold, every_fold, spread
+
+COVERAGES = (0.8, 0.9, 0.95)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """Windows answered from one set of modalities. posterior: (windows, 7). labels: (windows,) the right ones."""
+
+    posterior: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    @property
+    def of_truth(self) -> NDArray[np.float64]:
+        """(windows,) how probable the right label was."""
+        found: NDArray[np.float64] = self.posterior[np.arange(len(self.labels)), self.labels]
+        return found
+
+
+BySubset = Mapping[str, Answered]
+
+
+def fit_sets(answers: Mapping[str, Answers], seed: int = 0) -> tuple[ConformalSets, dict[str, Any]]:
+    """Thresholds from the windows of every fold, and the figures of the same done on four fifths of the answers.
+
+    The figures, by coverage and modalities present, with their deviation over the folds: how often the set held the
+    right label, its mean size, and how often it would have under one threshold for all windows.
+    Raises ValueError where there are too few answers for folds.
+    """
+    folds = [answered(windows) for windows in every_fold(answers, seed)]
+    found: dict[str, dict[str, list[dict[str, float]]]] = {
+        str(coverage): {subset: [] for subset in SUBSETS} for coverage in COVERAGES
+    }
+    for fold, (trained, _) in zip(folds, answers_by_fold(answers, seed), strict=True):
+        fitted = [answered(windows) for windows in every_fold(trained, seed)]
+        sets, common = thresholds(fitted), _common(fitted)
+        for subset, asked in fold.items():
+            for coverage in COVERAGES:
+                one = coverage_figures(common, subset, asked, coverage)["coverage"]
+                figures = {**coverage_figures(sets, subset, asked, coverage), "one_threshold": one}
+                found[str(coverage)][subset].append(figures)
+    subsets = {coverage: {s: spread(folds) for s, folds in each.items()} for coverage, each in found.items()}
+    return thresholds(folds), {"protocol": __doc__, "folds": FOLDS, "coverages": subsets}
+
+
+def answered(windows: FoldWindows) -> dict[str, Answered]:
+    """The windows held out, every one of them answered from each set of modalities."""
+    held_out, found = windows.held_out, {}
+    for subset in SUBSETS:
+        kept = torch.tensor([name in subset.split("+") for name in MODALITIES])
+        amount = kept[:, None].expand(-1, len(held_out.labels)).double()
+        found[subset] = Answered(windows.pool.fuse(held_out.log_posterior, amount).posterior.numpy(), held_out.labels)
+    return found
+
+
+def thresholds(folds: Sequence[BySubset]) -> ConformalSets:
+    """Of all windows of the folds together."""
+    of_truth = {subset: np.concatenate([fold[subset].of_truth for fold in folds]) for subset in SUBSETS}
+    return ConformalSets(
+        coverages=COVERAGES,
+        least={s: tuple(least_probability(found, coverage) for coverage in COVERAGES) for s, found in of_truth.items()},
+    )
+
+
+def coverage_figures(sets: ConformalSets, subset: str, asked: Answered, coverage: float) -> dict[str, float]:
+    """How often the sets hold the right label ("coverage"), and how many labels they hold in the mean ("size")."""
+    there = torch.tensor([name in subset.split("+") for name in MODALITIES])
+    present = there[:, None].expand(-1, len(asked.labels))
+    found = sets.labels(torch.from_numpy(asked.posterior), present, coverage)
+    held = [EMOTIONS[label] in labels for label, labels in zip(asked.labels.tolist(), found, strict=True)]
+    return {"coverage": float(np.mean(held)), "size": float(np.mean([len(labels) for labels in found]))}
+
+
+def _common(folds: Sequence[BySubset]) -> ConformalSets:
+    """One threshold for every window, whatever is present."""
+    every = np.concatenate([found.of_truth for fold in folds for found in fold.values()])
+    least = tuple(least_probability(every, coverage) for coverage in COVERAGES)
+    return ConformalSets(coverages=COVERAGES, least=dict.fromkeys(SUBSETS, least))

@@ -1,0 +1,67 @@
+"""Fits the risk rule: a calibrated curve per head, and levels by how often ordinary chat reaches them.
+
+A level's threshold is the score that a given share of ordinary lines reaches, because what a level costs is the false
+alarms that a person has to look at. Some ordinary lines are distressed or abusive in earnest, so the true rate of false
+alarms is a little lower. Left out: negative affect, which by itself only ever raises the lowest.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.calibration.scaling import PlattScaling
+from models.labels import RISKS
+from models.risk import LEVELS, RiskRule
+from models.training.calibration.fit import equal_label_weight, fit_platt
+
+ORDINARY_SHARE = {"low": 0.05, "medium": 0.02, "high": 0.005, "critical": 0.001}
+"""Share of ordinary lines that reach each level."""
+
+
+_STEP = 0.001  # between levels, at least
+
+
+def fit_risk(
+    heads: Mapping[str, tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]],
+    ordinary: Mapping[str, torch.Tensor],
+) -> tuple[RiskRule, dict[str, Any]]:
+    """heads: per risk, held-out logits (rows,), labels (rows,) and corpora (rows,). ordinary: per corpus of everyday
+    lines, logits (rows, 3).
+
+    Returns the rule, and how often ordinary lines and lines labelled with a risk reach each level.
+    """
+    curves = {name: fit_platt(x, y, equal_label_weight(y.astype(np.int64), c)) for name, (x, y, c) in heads.items()}
+    scores = {corpus: _scores(curves, logits) for corpus, logits in ordinary.items()}
+    pooled = np.concatenate(list(scores.values()))
+    levels = _rising({level: float(np.quantile(pooled, 1 - share)) for level, share in ORDINARY_SHARE.items()})
+    found = {
+        f"{name} of {corpus}": _reached(
+            curves[name].probability(torch.from_numpy(x[y & (c == corpus)])).numpy(), levels
+        )
+        for name, (x, y, c) in heads.items()
+        for corpus in np.unique(c)
+    }
+    alarms = {corpus: _reached(score, levels) for corpus, score in scores.items()}
+    return RiskRule(heads=curves, levels=levels), {"ordinary_lines": alarms, "lines_with_the_risk": found}
+
+
+def _rising(quantiles: Mapping[str, float]) -> dict[str, float]:
+    """Rounded thresholds, each above the last, of which few lines make quantiles that are alike."""
+    levels: dict[str, float] = {}
+    for level, value in quantiles.items():
+        levels[level] = round(max([value, *(least + _STEP for least in levels.values())]), 3)
+    return levels
+
+
+def _scores(curves: Mapping[str, PlattScaling], logits: torch.Tensor) -> NDArray[np.float64]:
+    columns = [curves[name].probability(logits[:, i]) for i, name in enumerate(RISKS)]
+    greatest: NDArray[np.float64] = torch.stack(columns).amax(dim=0).numpy()
+    return greatest
+
+
+def _reached(score: NDArray[np.float64], levels: Mapping[str, float]) -> dict[str, float]:
+    shares = {level: round(float((score >= levels[level]).mean()), 4) for level in LEVELS}
+    return {"lines": len(score), **shares}

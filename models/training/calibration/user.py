@@ -1,0 +1,169 @@
+"""Fits a model's calibration to answers to a user's own rows, and keeps what there are too few rows to fit.
+
+The rule: each modality's temperature and biases, then the pool's weights, minimise the loss of the rows, every label
+weighing the same, so that probabilities stay those of labels equally likely beforehand. A normal prior around the
+model's own values holds them where a few rows say little. A label with too few rows keeps its bias, and the biases of
+the others keep their mean, so that it stays as likely as it was; it takes no part in the loss, or it would seem never
+to occur. Left out: risk, presence, and how far events are trusted.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from models.calibration.scaling import TemperatureScaling, bounded_temperature
+from models.data.sampling import group_folds
+from models.fusion.pool import LogLinearPool
+from models.labels import EMOTIONS, MODALITIES
+from models.training.calibration.fit import equal_label_weight, minimise
+
+LEAST_ROWS = 20
+"""Of one modality, of several together, and of all, below which what they would fit is kept."""
+LEAST_OF_LABEL = 5
+"""Rows of a label in a modality, below which its bias is kept."""
+
+_DEVIATION = 0.5  # of the prior of every parameter around the model's own, as in models.training.calibration.corpora
+_FOLDS = 5
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnAnswers:
+    """A model's answers to rows that have evidence.
+
+    logits: (3, rows, 7) float64, uncalibrated, 0 where absent. amount: (3, rows) evidence, 0 where absent. truth:
+    (rows,) in EMOTIONS. group: (rows,), what must not be on both sides of a fold.
+    """
+
+    logits: torch.Tensor
+    amount: torch.Tensor
+    truth: NDArray[np.int64]
+    group: NDArray[np.str_]
+
+    def rows(self, chosen: NDArray[np.int64]) -> "OwnAnswers":
+        """The chosen rows."""
+        return OwnAnswers(self.logits[:, chosen], self.amount[:, chosen], self.truth[chosen], self.group[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCalibration:
+    """What answers are calibrated and fused by; kept: a sentence for each thing that was not fitted."""
+
+    calibration: Mapping[str, TemperatureScaling]
+    pool: LogLinearPool
+    kept: tuple[str, ...] = ()
+
+    def posterior(self, answers: OwnAnswers) -> Floats:
+        """(rows, 7), as the service would answer."""
+        found: Floats = self.pool.fuse(_calibrated(self.calibration, answers), answers.amount).posterior.numpy()
+        return found
+
+
+def fit_own(before: OwnCalibration, answers: OwnAnswers) -> OwnCalibration:
+    """Starts from, and keeps to, what the model had before."""
+    calibration, kept = dict(before.calibration), []
+    for index, name in enumerate(MODALITIES):
+        there = (answers.amount[index] > 0).numpy()
+        counts = np.bincount(answers.truth[there], minlength=len(EMOTIONS))
+        enough = np.flatnonzero(counts >= LEAST_OF_LABEL)
+        if not counts.any():
+            kept.append(f"{name}: temperature and biases are kept; no row shows it")
+            continue
+        if len(enough) < 2 or counts[enough].sum() < LEAST_ROWS:
+            kept.append(
+                f"{name}: temperature and biases are kept; {LEAST_ROWS} rows of two labels or more, each with "
+                f"{LEAST_OF_LABEL} or more, are needed (there are {int(counts.sum())} rows; "
+                f"{_missing(counts)} are missing)"
+            )
+            continue
+        if few := [label for i, label in enumerate(EMOTIONS) if i not in enough]:
+            kept.append(f"{name}: the bias of {', '.join(few)} is kept, with fewer than {LEAST_OF_LABEL} rows each")
+        rows = there & np.isin(answers.truth, enough)
+        calibration[name] = _fit_scaling(calibration[name], answers.logits[index, rows], answers.truth[rows], enough)
+    together = int(((answers.amount > 0).sum(dim=0) > 1).sum())
+    if together < LEAST_ROWS:
+        kept.append(
+            f"fusion: weights are kept; {LEAST_ROWS} rows of several modalities are needed (there are {together}; "
+            f"{LEAST_ROWS - together} are missing)"
+        )
+        return OwnCalibration(calibration, before.pool, tuple(kept))
+    return OwnCalibration(calibration, _fit_pool(before.pool, calibration, answers), tuple(kept))
+
+
+def cross_validated(before: OwnCalibration, answers: OwnAnswers) -> Floats | None:
+    """(rows, 7), each row answered by what rows of other groups fitted; None where there are too few to deal out."""
+    folds = min(_FOLDS, len(np.unique(answers.group)), int(np.bincount(answers.truth).max()))
+    if folds < 2:
+        return None
+    posterior = np.empty((len(answers.truth), len(EMOTIONS)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of labels with fewer rows than folds
+        dealt = group_folds(answers.truth, answers.group, folds)
+    for kept, asked in dealt:
+        posterior[asked] = fit_own(before, answers.rows(kept)).posterior(answers.rows(asked))
+    return posterior
+
+
+def _fit_scaling(
+    own: TemperatureScaling, logits: torch.Tensor, truth: NDArray[np.int64], labels: NDArray[np.int64]
+) -> TemperatureScaling:
+    """logits: (rows, 7). truth: (rows,), of `labels` alone, which are fitted."""
+    fitted = torch.from_numpy(labels)
+    x, bias = logits[:, fitted] / own.temperature, torch.tensor(own.bias, dtype=torch.float64)
+    y, weight = torch.from_numpy(np.searchsorted(labels, truth)), torch.from_numpy(equal_label_weight(truth))
+    changes = torch.zeros(1 + len(labels), dtype=torch.float64, requires_grad=True)
+
+    def loss() -> torch.Tensor:
+        scaled = x * torch.exp(-changes[0]) + bias[fitted] + changes[1:] - changes[1:].mean()
+        losses = functional.cross_entropy(scaled, y, reduction="none")
+        return (weight * losses).sum() + _unlikely(changes, len(truth))
+
+    minimise(loss, [changes])
+    found = changes.detach()
+    bias[fitted] += found[1:] - found[1:].mean()
+    temperature = bounded_temperature(own.temperature * float(found[0].exp()))
+    return TemperatureScaling(temperature=temperature, bias=tuple(bias.tolist()))
+
+
+def _fit_pool(own: LogLinearPool, calibration: Mapping[str, TemperatureScaling], answers: OwnAnswers) -> LogLinearPool:
+    """Of the modalities that are there beside others; one that counts for nothing stays so."""
+    several = (answers.amount > 0).sum(dim=0) > 1
+    moved = [
+        own.weights[name] > 0 and bool((answers.amount[i, several] > 0).any()) for i, name in enumerate(MODALITIES)
+    ]
+    alike = LogLinearPool(weights=dict.fromkeys(MODALITIES, 1.0), full_amount=own.full_amount)
+    evidence = alike.fuse(_calibrated(calibration, answers), answers.amount).evidence
+    start = torch.tensor([own.weights[name] for name in MODALITIES], dtype=torch.float64)
+    truth, weight = torch.from_numpy(answers.truth), torch.from_numpy(equal_label_weight(answers.truth))
+    changes, may_move = torch.zeros(len(MODALITIES), dtype=torch.float64, requires_grad=True), torch.tensor(moved)
+
+    def loss() -> torch.Tensor:
+        weights = start * torch.where(may_move, changes, 0.0).exp()
+        losses = functional.cross_entropy((weights[:, None, None] * evidence).sum(dim=0), truth, reduction="none")
+        return (weight * losses).sum() + _unlikely(changes, len(truth))
+
+    minimise(loss, [changes])
+    found = (start * torch.where(may_move, changes.detach(), 0.0).exp()).tolist()
+    return own.model_copy(update={"weights": {name: round(w, 4) for name, w in zip(MODALITIES, found, strict=True)}})
+
+
+def _calibrated(calibration: Mapping[str, TemperatureScaling], answers: OwnAnswers) -> torch.Tensor:
+    return torch.stack([calibration[name].log_posterior(answers.logits[i]) for i, name in enumerate(MODALITIES)])
+
+
+def _missing(counts: NDArray[np.int64]) -> int:
+    """counts: (7,) rows of each label. The fewest rows more, of the right labels, with which a modality is fitted."""
+    common = np.sort(counts)[::-1]
+    of_labels = [np.maximum(common[:labels], LEAST_OF_LABEL).sum() for labels in range(2, len(common) + 1)]
+    return min(int(max(LEAST_ROWS, filled) - common[:labels].sum()) for labels, filled in enumerate(of_labels, start=2))
+
+
+def _unlikely(changes: torch.Tensor, rows: int) -> torch.Tensor:
+    """The prior's part in the mean loss of a row."""
+    return changes.square().sum() / (2 * _DEVIATION**2 * rows)

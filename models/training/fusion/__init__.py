@@ -1,0 +1,1 @@
+"""Fits the fusion pool, and trains fusion strategies."""

@@ -1,0 +1,57 @@
+"""One figure by which an epoch is judged: the mean over tasks of what each is best judged by.
+
+Labels are judged by the mean recall, which counts rare ones as much as frequent ones; numbers by the concordance
+correlation coefficient (Lin, 1989), the mean over columns, as is usual for valence and arousal. Both are at most 1, and
+guessing gives 1/labels and 0. Left out: calibration.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from models.training.fusion.batches import FusionBatch
+
+
+@torch.no_grad()
+def score(net: nn.Module, batches: Iterable[FusionBatch]) -> dict[str, float]:
+    """`score`, and each task's by its name. A task of which nothing is known is left out; of all, the score is 0."""
+    answers: defaultdict[str, list[Tensor]] = defaultdict(list)
+    targets: defaultdict[str, list[Tensor]] = defaultdict(list)
+    for batch in batches:
+        logits = net(batch.inputs, batch.session).logits
+        for task, target in batch.targets.items():
+            answers[task].append(logits[task].cpu())
+            targets[task].append(target.cpu())
+    tasks = {}
+    for task, parts in answers.items():
+        answer, target = torch.cat(parts), torch.cat(targets[task])
+        found = concordance(answer, target) if target.is_floating_point() else mean_recall(answer, target)
+        if found is not None:
+            tasks[task] = found
+    return {"score": sum(tasks.values()) / max(1, len(tasks)), **tasks}
+
+
+def mean_recall(logits: Tensor, target: Tensor) -> float | None:
+    """logits: (rows, labels). target: (rows,), -1 where not known. The mean over labels that occur; None if none do."""
+    recalls = [
+        (logits[target == label].argmax(dim=1) == label).double().mean() for label in torch.unique(target) if label >= 0
+    ]
+    return torch.stack(recalls).mean().item() if recalls else None
+
+
+def concordance(values: Tensor, target: Tensor) -> float | None:
+    """values, target: (rows, columns), NaN where not known. The mean over columns of which two rows or more are known;
+    None if there is none.
+    """
+    found = []
+    for value, truth in zip(values.double().T, target.double().T, strict=True):
+        known = ~truth.isnan()
+        if known.sum() < 2:
+            continue
+        one, other = value[known], truth[known]
+        together = ((one - one.mean()) * (other - other.mean())).mean()
+        spread = one.var(correction=0) + other.var(correction=0) + (one.mean() - other.mean()).square()
+        found.append(2 * together / spread.clamp(min=1e-12))
+    return torch.stack(found).mean().item() if found else None

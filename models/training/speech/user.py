@@ -1,0 +1,95 @@
+"""Trains the speech network on the voices of a user's own manifest, from the shipped network on.
+
+Problem: a few dozen recordings cannot teach a network from nothing. Rule: the shipped network, with the centre and
+scale that it has, learns from windows of the training recordings as they are and as changed sound, every emotion as
+often; the epoch is kept whose answers to the validation recordings, never changed, have the best mean recall. A
+recording whose windows have no voice gets no answer. Left out: Whisper itself.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from models.artifact import SHIPPED, read_model_folder
+from models.data.manifest import OWN_CORPUS
+from models.data.media import sound_of
+from models.data.speech_corpora import Clip
+from models.data.user_voices import read_own_sound
+from models.labels import EMOTIONS
+from models.metrics.classification import classification_figures
+from models.speech.encoder import build_network, save_network
+from models.speech.states import emotion_logits
+from models.speech.window_network import WindowNetwork
+from models.training.loop.fit import Metrics
+from models.training.speech.train import EMOTION_OF_STATE, SpeechTraining, fit_network
+from models.training.speech.windows import Windows, joined_windows, window_passes
+
+_FIGURES = ("accuracy", "uar", "macro_f1")
+
+
+def train_own_speech(
+    data: Path, out: Path, training: SpeechTraining, progress: Callable[[int, Metrics], None] | None = None
+) -> dict[str, Any]:
+    """Writes `speech.safetensors`, `metrics.json` (returned) and `valid_logits.npz`, and what was left out, into `out`.
+
+    A run that was killed goes on from the passes and the checkpoint in `out`.
+    Raises ManifestError, ModelError for a shipped model that cannot be read, and as `fit` does.
+    """
+    train, valid, left_out = read_own_sound(data)
+    left_out.write(out / "left_out.csv")
+    network = shipped_network()
+    training = replace(training, network=network.config)
+    learnt = joined_windows(_passes(train, out / "passes" / "train", training, training.augmented_passes))
+    (asked,) = _passes(valid, out / "passes" / "valid", training, 0)
+    truth = EMOTION_OF_STATE[asked.state]
+
+    def validate(net: nn.Module) -> Metrics:
+        figures = classification_figures(_probabilities(_logits(net, asked)), truth, EMOTIONS)
+        return {name: figures[name] for name in _FIGURES}
+
+    result = fit_network(
+        network, learnt, training, validate, "uar", checkpoint=out / "checkpoint.safetensors", progress=progress
+    )
+    save_network(out / "speech.safetensors", network)
+    logits = _logits(network, asked)
+    np.savez(out / "valid_logits.npz", allow_pickle=False, logits7=logits, label7=truth, snr_db=asked.snr_db)
+    metrics = {
+        "data": OWN_CORPUS,
+        "rows": {"train": len(train), "valid": len(valid)},
+        "dropped": left_out.counts(),
+        "unanswered": len(valid) - len(asked.state),
+        "best_epoch": result.best_epoch,
+        "valid": result.best,
+        "settings": asdict(training),
+    }
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    return metrics
+
+
+def shipped_network() -> WindowNetwork:
+    """The shipped model's, to go on from. Raises ModelError."""
+    shipped = read_model_folder(SHIPPED)
+    return build_network(shipped.tensors["speech"], shipped.manifest.parts["speech"])
+
+
+def _passes(clips: list[Clip], folder: Path, training: SpeechTraining, changed: int) -> list[Windows]:
+    return list(window_passes(clips, folder, training.network.streams, changed, lambda clip: sound_of(clip.path)))
+
+
+@torch.no_grad()
+def _logits(network: nn.Module, windows: Windows) -> npt.NDArray[np.float32]:
+    """(windows, 7)"""
+    answers: npt.NDArray[np.float32] = emotion_logits(network(torch.from_numpy(windows.statistics).float())).numpy()
+    return answers
+
+
+def _probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    shares: npt.NDArray[np.float64] = torch.from_numpy(logits).double().softmax(dim=1).numpy()
+    return shares

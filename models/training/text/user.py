@@ -1,0 +1,94 @@
+"""Trains the text networks on the lines of a user's own manifest, from the shipped networks on.
+
+Rule: both shipped networks go on by the losses that they were trained with, at a share of their rate and for a few
+epochs, since what they know of other lines must last; labels that a line does not have are masked. The English network
+learns from the lines that are English alone, and stays as it is where these teach nothing. Epochs are judged by the
+validation lines. Left out: the word tables, which stay; lines of the public corpora, which a user does not have, and
+their terms: a user's are those that the heads answer on.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from models.artifact import SHIPPED, read_model_folder
+from models.data.manifest import OWN_CORPUS
+from models.data.text_corpora import TextSample
+from models.data.user_texts import ENGLISH, learnable, read_own_texts
+from models.text.network import TextNetwork
+from models.text.part import pack_part, spelt_out, unpack_networks
+from models.text.tokens import Tokenizer
+from models.text.word_pieces import WordPieceTokenizer
+from models.training.loop.progress import Report
+from models.training.text.part import write_part
+from models.training.text.train import Recipe, TextTraining, fit_text
+
+log = logging.getLogger(__name__)
+
+OWN_EPOCHS = 4
+
+_SHARE_OF_RATE = 0.25  # of the rate that the network was trained at
+_BATCH_ROWS = 32
+
+
+def make_own_text(data: Path, out: Path, training: TextTraining, progress: Mapping[str, Report]) -> dict[str, Any]:
+    """Writes `text.safetensors`, `metrics.json` (returned) and `valid_logits.npz`, and what was left out, into `out`.
+
+    progress: by network, told every epoch. A run that was killed goes on from the networks' checkpoints in `out`.
+    Raises ManifestError, ModelError for a shipped model that cannot be read, and as `fit` does.
+    """
+    train, valid, left_out = read_own_texts(data)
+    left_out.write(out / "left_out.csv")
+    part = read_model_folder(SHIPPED).tensors["text"]
+    vocabulary = spelt_out(part)
+    multilingual, english = unpack_networks(part, terms=False)
+    readers: dict[str, tuple[TextNetwork, Tokenizer | WordPieceTokenizer]] = {
+        "english": (english, WordPieceTokenizer(vocabulary)),
+        "multilingual": (multilingual, Tokenizer()),
+    }
+    best_epochs = {}
+    for name, (network, tokenizer) in readers.items():
+        learnt, judged = ([line for line in lines if _reads(name, line)] for lines in (train, valid))
+        if not learnable(learnt, judged):
+            log.info("%s network: kept as it is, the lines that it reads teach it nothing", name)
+            continue
+        recipe = own_recipe(name, training, len(learnt))
+        network.dropout.p = recipe.dropout
+        checkpoint = out / f"{name}.checkpoint.safetensors"
+        result = fit_text(
+            network,
+            tokenizer,
+            {OWN_CORPUS: learnt},
+            {OWN_CORPUS: judged},
+            recipe,
+            training.seed,
+            checkpoint,
+            progress[name],
+        )
+        best_epochs[name] = result.best_epoch
+    facts = {
+        "data": OWN_CORPUS,
+        "rows": {"train": len(train), "valid": len(valid)},
+        "dropped": left_out.counts(),
+        "best_epochs": best_epochs,
+    }
+    packed = pack_part(multilingual, english, vocabulary)
+    return write_part(packed, {OWN_CORPUS: train}, {OWN_CORPUS: valid}, out, facts)
+
+
+def own_recipe(name: str, training: TextTraining, rows: int) -> Recipe:
+    """A shipped network's recipe, for so many lines of a user's own: a batch an epoch at least."""
+    usual = training.recipe(name)
+    return replace(
+        usual,
+        draws={OWN_CORPUS: max(_BATCH_ROWS, round(rows * training.draws_share))},
+        epochs=training.epochs or OWN_EPOCHS,
+        batch_rows=_BATCH_ROWS,
+        learning_rate=usual.learning_rate * _SHARE_OF_RATE,
+    )
+
+
+def _reads(name: str, line: TextSample) -> bool:
+    return name != "english" or line.lang == ENGLISH

@@ -1,0 +1,1 @@
+"""Event time: watermarks, sessions, windows, units of encoding."""

@@ -1,0 +1,224 @@
+"""From events to the units that are encoded once: sampled pictures, segments of sound of one length, single lines.
+
+An assembler holds events back only until the watermark makes its choice final, so that the units are the same whatever
+the order events arrived in. It leaves encoding, windows and lateness to the timeline.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from streams.alignment.continuity import Laid, coverage, lay
+from streams.alignment.frame_order import recorded_order
+from streams.alignment.windows import SegmentGrid
+from streams.clock import NS_PER_S
+from streams.coordinates import Coordinates
+from streams.events import Event, Line, Picture, Sound, SoundPieces, Unit
+from streams.records import Modality
+from streams.telemetry import NullTelemetry, Telemetry
+
+FOREVER_NS = 2**63 - 1
+"""The watermark of a session that is over."""
+
+
+class Assembler(Protocol):
+    """One modality of one session. Owned by the timeline thread; no lock."""
+
+    def add(self, event: Event) -> None:
+        """Takes one event, in any order."""
+        ...
+
+    def reaches_ns(self, event: Event) -> int:
+        """The latest start of a unit that the event is part of, or has a say in."""
+        ...
+
+    def release(self, watermark_ns: int) -> list[Unit]:
+        """The units that are final at the watermark and were not released before (or were changed by a late event)."""
+        ...
+
+    def forget(self, before_ns: int) -> None:
+        """Frees what no window after `before_ns` needs."""
+        ...
+
+
+class Lines:
+    """Every line is a unit, released at once: nothing that comes later changes it."""
+
+    def __init__(self) -> None:
+        self._new: list[Unit] = []
+
+    def add(self, event: Event) -> None:
+        line = event.payload
+        if not isinstance(line, Line):
+            raise TypeError(f"a text event holds a Line, not {type(line).__name__}")
+        self._new.append(_instant(event, "\0".join((line.text, line.author or "", line.lang or ""))))
+
+    def reaches_ns(self, event: Event) -> int:
+        return event.time_ns
+
+    def release(self, watermark_ns: int) -> list[Unit]:
+        if not self._new:
+            return []
+        new, self._new = self._new, []
+        return new
+
+    def forget(self, before_ns: int) -> None:
+        return
+
+
+class FrameSampler:
+    """Chooses the earliest picture of every cell of 1 / sample_hz seconds; the others are dropped undecoded.
+
+    A choice is final once the watermark has passed the picture, since an earlier one cannot come any more.
+    """
+
+    def __init__(self, sample_hz: float, telemetry: Telemetry) -> None:
+        self._cell_ns = round(NS_PER_S / sample_hz)
+        self._telemetry = telemetry
+        self._waiting: dict[int, _Ordered] = {}
+        self._earliest_ns = FOREVER_NS
+        """No waiting picture is before this."""
+        self._taken: set[int] = set()
+
+    def add(self, event: Event) -> None:
+        cell = event.time_ns // self._cell_ns
+        ordered, rival = _Ordered(event), self._waiting.get(cell)
+        if cell in self._taken:
+            self._telemetry.dropped(Modality.VIDEO, "sampled_out")
+            return
+        if rival is not None:
+            self._telemetry.dropped(Modality.VIDEO, "sampled_out")
+            if not ordered < rival:
+                return
+        self._waiting[cell] = ordered
+        self._earliest_ns = min(self._earliest_ns, event.time_ns)
+
+    def reaches_ns(self, event: Event) -> int:
+        return (event.time_ns // self._cell_ns + 1) * self._cell_ns - 1  # it may keep any other of its cell out
+
+    def release(self, watermark_ns: int) -> list[Unit]:
+        if watermark_ns <= self._earliest_ns:
+            return []
+        final = sorted(cell for cell, waiting in self._waiting.items() if waiting.event.time_ns < watermark_ns)
+        self._taken.update(final)
+        units = [_instant(self._waiting.pop(cell).event) for cell in final]
+        self._earliest_ns = min((waiting.event.time_ns for waiting in self._waiting.values()), default=FOREVER_NS)
+        return units
+
+    def forget(self, before_ns: int) -> None:
+        first = before_ns // self._cell_ns
+        self._taken = {cell for cell in self._taken if cell >= first}
+
+
+class SoundSegmenter:
+    """Cuts sound into segments on the event-time grid, which may overlap; what is missing in a segment stays missing.
+
+    Frames of one sound are laid end to end (`streams.alignment.continuity`), each segment by itself: what comes before
+    it has no say, so that whoever reads the log from anywhere before a segment makes the same of it. A sound that
+    arrives after its segment was released changes it: the segment is released again, to be encoded anew.
+    """
+
+    def __init__(self, grid: SegmentGrid, telemetry: Telemetry | None = None) -> None:
+        self._grid = grid
+        self._telemetry = telemetry or NullTelemetry()
+        self._sounds: dict[int, list[_Ordered]] = {}
+        self._dirty: set[int] = set()
+
+    def add(self, event: Event) -> None:
+        ordered = _Ordered(event)  # one for all its segments, so that its content is read once at most
+        for segment in self._segments(event):
+            self._sounds.setdefault(segment, []).append(ordered)
+            self._dirty.add(segment)
+
+    def reaches_ns(self, event: Event) -> int:
+        return self._grid.start_ns(self._segments(event)[-1])
+
+    def release(self, watermark_ns: int) -> list[Unit]:
+        if not self._dirty:
+            return []
+        final = sorted(segment for segment in self._dirty if self._grid.end_ns(segment) <= watermark_ns)
+        self._dirty.difference_update(final)
+        return [self._unit(segment) for segment in final]
+
+    def forget(self, before_ns: int) -> None:
+        for segment in [s for s in self._sounds if self._grid.start_ns(s + 1) <= before_ns]:
+            del self._sounds[segment]
+            self._dirty.discard(segment)
+
+    def _segments(self, event: Event) -> range:
+        return self._grid.overlapping(event.time_ns, event.time_ns + event.duration_ns)
+
+    def _unit(self, segment: int) -> Unit:
+        start_ns, end_ns = self._grid.start_ns(segment), self._grid.end_ns(segment)
+        stamped = [ordered.event for ordered in sorted(self._sounds[segment])]
+        frames, repeats = recorded_order(stamped)
+        sounds = [(frame.time_ns, frame.payload) for frame in frames if isinstance(frame.payload, Sound)]
+        laid = lay(sounds)
+        pieces = tuple((at_ns, sound) for at_ns, (_, sound) in zip(laid.starts_ns, sounds, strict=True))
+        self._count(laid, repeats, end_ns)
+        covered = coverage(pieces, start_ns, end_ns)
+        return Unit(
+            session=stamped[0].session,
+            modality=Modality.AUDIO,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            received_ns=max(event.received_ns for event in stamped),
+            payload=SoundPieces(pieces),
+            order=(start_ns, 0, ""),
+            received_fraction=covered.fraction,
+            unbroken_s=covered.unbroken_s,
+            sources=tuple(source for event in stamped for source in _sources(event)),
+        )
+
+    def _count(self, laid: Laid, repeats: list[Event], end_ns: int) -> None:
+        """Counts what does not follow on in the segment's last hop, so that each instant is counted in one segment."""
+        last_ns = end_ns - self._grid.hop_ns
+        for at, fault in laid.faults.items():
+            if last_ns <= laid.starts_ns[at] < end_ns:
+                self._telemetry.discontinuity(fault)
+        for event in repeats:
+            if last_ns <= event.time_ns < end_ns:
+                self._telemetry.discontinuity("repeat")
+
+
+@dataclass(slots=True, eq=False)
+class _Ordered:
+    """An event in the order of time, sequence, content: never of arrival. Only a tie reads the content, and once."""
+
+    event: Event
+    _digest: bytes | None = None
+
+    def __lt__(self, other: "_Ordered") -> bool:
+        mine, theirs = (self.event.time_ns, self.event.sequence or 0), (other.event.time_ns, other.event.sequence or 0)
+        return mine < theirs if mine != theirs else self.digest() < other.digest()
+
+    def digest(self) -> bytes:
+        """Stands for the content; frames of one stream, which are not read for it, are all alike."""
+        match self.event.payload:
+            case Sound() as sound:
+                return sound.digest()
+            case Picture(payload=bytes() as content) if self._digest is None:
+                self._digest = hashlib.blake2b(content, digest_size=16).digest()
+        return self._digest or b""
+
+
+def _instant(event: Event, content: str = "") -> Unit:
+    if isinstance(event.payload, Sound):
+        raise TypeError("sound lasts: it is cut into segments, not taken as an instant")
+    payload: Picture | Line = event.payload
+    return Unit(
+        session=event.session,
+        modality=event.modality,
+        start_ns=event.time_ns,
+        end_ns=event.time_ns,
+        received_ns=event.received_ns,
+        payload=payload,
+        order=(event.time_ns, event.sequence or 0, content),
+        record=event.record,
+        sources=_sources(event),
+    )
+
+
+def _sources(event: Event) -> tuple[Coordinates, ...]:
+    coordinates = event.record.coordinates if event.record is not None else None
+    return () if coordinates is None else (coordinates,)

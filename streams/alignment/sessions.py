@@ -1,0 +1,285 @@
+"""All sessions: routes events to their timelines, notices which are idle or over, and frees them.
+
+A session ends when every feed of it has ended, or when it has been idle for `session_timeout`. What remains of it is
+one number, the last window closed, kept for the most recent sessions so that a window is never published twice when
+the session comes back. Where the wall clock is set back, sessions of devices begin anew, since all that they say from
+then on would be late. Of a session from a log it is the ledger that remembers; such a session is never closed before
+its time, but dropped when its partitions go elsewhere, since the log holds all of it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+
+import structlog
+
+from streams.alignment.origin import DEVICE, NO_LATEST_NS, Arrival, LogTime, Origin
+from streams.alignment.timeline import ClosedWindow, SessionTimeline, TimelineConfig
+from streams.alignment.watermark import NEVER_NS
+from streams.clock import NS_PER_S, Clock
+from streams.coordinates import Coordinates, Partition
+from streams.delivery.ledger import Ledger, Stake
+from streams.events import Event, Unit
+from streams.records import Modality
+from streams.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+_REMEMBERED_SESSIONS = 100_000  # at about 100 bytes each: 10 MB at most
+_SET_BACK_NS = 2 * NS_PER_S  # less is waited for: it makes a few events late and repeats no window
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsState:
+    """How the sessions stand: what the gauges show.
+
+    watermark_lag_s: wall clock minus the oldest watermark of sessions that happen now; 0 where there are none.
+    """
+
+    sessions: int
+    idle_streams: int
+    open_windows: int
+    watermark_lag_s: float
+
+
+@dataclass(slots=True)
+class Sessions:
+    """Every session's timeline. Owned by the timeline thread; no lock.
+
+    clock: what silence is measured by; where items wait in channels, a `streams.channel.InletClock`.
+    taken_until_ns: the same for one session, whose items may wait while those of others are taken; None is the clock's.
+    """
+
+    config: TimelineConfig
+    session_timeout_ns: int
+    clock: Clock
+    telemetry: Telemetry
+    ledger: Ledger
+    taken_until_ns: Callable[[str], int] | None = None
+    _live: dict[str, SessionTimeline] = field(default_factory=dict)
+    _ended: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    _over: list[str] = field(default_factory=list)
+    _stakes: dict[int, Stake] = field(default_factory=dict)
+    _logs: dict[Partition, LogTime] = field(default_factory=dict)
+    _wall_ns: int = NEVER_NS
+    """The wall time when it was last looked at."""
+    _set_back: bool = False
+    """Whether the wall clock was ever set back."""
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def add(self, event: Event, source: str, origin: Origin) -> list[Unit]:
+        """Takes one event of a device or a file; returns the units it made final."""
+        units = self._begin_anew() if origin is DEVICE and self._is_set_back() else []
+        timeline = self._live.get(event.session) or self._open(event.session)
+        now_ns = self._now_ns(event.session)
+        latest_ns = event.received_ns if origin is DEVICE else NO_LATEST_NS
+        timeline.add(event, Arrival(source, origin, now_ns, latest_ns))
+        self._warn_of_lateness(timeline, event, source)
+        return units + timeline.advance(now_ns)
+
+    def add_logged(self, event: Event, source: str, at: Coordinates) -> list[Unit]:
+        """Takes one event of a log; returns the units it made final. One whose partition has left is not ours."""
+        stake = self._stakes.get(at.partition.number)
+        if stake is None:
+            return []
+        origin = self._log(at.partition)
+        origin.read(at.written_ns)
+        timeline = self._live.get(event.session) or self._open(event.session, stake)
+        now_ns = self._now_ns(event.session)
+        last = timeline.add(event, Arrival(source, origin, now_ns, at.written_ns))
+        self._warn_of_lateness(timeline, event, source, at)
+        claim = timeline.claim
+        if last is None or claim is None or claim.stake is not stake:
+            self._warn_of_partitions(timeline, at)
+            self.ledger.released(at)
+        else:
+            self.ledger.needed(claim, at, last)
+        units = timeline.advance(now_ns)
+        self._settle(timeline)
+        return units
+
+    def silence(self, partition: Partition, for_ns: int) -> None:
+        """A partition of a log is read to its end, and nothing was written to it for so much longer."""
+        if partition.number in self._stakes:
+            self._log(partition).silent(for_ns)
+
+    def assigned(self, stake: Stake) -> None:
+        """The partitions of a number are read from here on."""
+        self._stakes[stake.number] = stake
+
+    def revoked(self, numbers: Collection[int]) -> None:
+        """The partitions of these numbers went elsewhere: their sessions are dropped, for the other to rebuild."""
+        for number in numbers:
+            self._stakes.pop(number, None)
+        gone = [t for t in self._live.values() if t.claim is not None and t.claim.stake.number in numbers]
+        for timeline in gone:
+            del self._live[timeline.session]
+            self._over.append(timeline.session)
+        self._logs = {at: time for at, time in self._logs.items() if at.number not in numbers}
+
+    def leave_logs(self) -> None:
+        """Nothing more is taken from logs, and their sessions are dropped: whoever reads on will rebuild them."""
+        self.revoked(list(self._stakes))
+
+    def progress(self, session: str, modality: Modality, through_ns: int, source: str, origin: Origin) -> list[Unit]:
+        """Takes a source's promise that nothing more comes before `through_ns`.
+
+        A source with an end opens the session by it, so that a stream whose first event comes late is waited for; a
+        device's promise alone opens none, and nobody can promise for a time that has not come.
+        """
+        if origin is DEVICE:
+            if session not in self._live:
+                return []
+            through_ns = min(through_ns, self.clock.wall_ns())
+        timeline = self._live.get(session) or self._open(session)
+        now_ns = self._now_ns(session)
+        timeline.watermark.progress((source, modality), through_ns, now_ns, origin)
+        return timeline.advance(now_ns)
+
+    def end(self, session: str, source: str) -> list[Unit]:
+        """Takes a source's word that it has no more for `session`."""
+        timeline = self._live.get(session)
+        if timeline is None:
+            return []
+        timeline.watermark.end(source)
+        now_ns = self._now_ns(session)
+        return timeline.advance(now_ns, "end" if timeline.watermark.ended else None)
+
+    def tick(self) -> list[Unit]:
+        """Lets time pass: closes windows of idle sessions, ends those idle too long. Call several times a second."""
+        # Also at later ticks: records from before the clock was set back may still have been on their way.
+        units = self._begin_anew() if self._is_set_back() or self._set_back else []
+        for timeline in list(self._live.values()):
+            now_ns = self._now_ns(timeline.session)
+            timed_out = timeline.watermark.abandoned(now_ns, self.session_timeout_ns)
+            units += timeline.advance(now_ns)
+            self._settle(timeline)
+            timed_out = timed_out and timeline.settled  # what is ahead of its time still waits for it
+            if (timed_out or timeline.watermark.ended) and not timeline.closed:
+                self._end(timeline)
+        return units
+
+    def drain(self) -> list[Unit]:
+        """Closes every window of every session now."""
+        now_ns = self.clock.monotonic_ns()
+        return [unit for timeline in self._live.values() for unit in timeline.advance(now_ns, "drain")]
+
+    def take_ready(self, session: str | None = None) -> Iterator[ClosedWindow]:
+        """Windows ready to be scored, of one session or of all, in closing order within a session."""
+        timelines = self._live.values() if session is None else filter(None, [self._live.get(session)])
+        for timeline in timelines:
+            if timeline.closed and timeline.closed[0].ready:
+                yield from self._hand_on(timeline)
+
+    def take_over(self) -> list[str]:
+        """Sessions that have ended since the last call."""
+        over, self._over = self._over, []
+        return over
+
+    def waiting(self) -> int:
+        """How many windows are closed and wait for units to be encoded."""
+        return sum(len(timeline.closed) for timeline in self._live.values())
+
+    def state(self) -> "SessionsState":
+        """A picture of all sessions as they are now."""
+        now_ns, wall_ns = self.clock.monotonic_ns(), self.clock.wall_ns()
+        idle_after_ns = self.config.watermark.idle_after_ns
+        timelines = self._live.values()
+        feeds = [feed for timeline in timelines for feed in timeline.watermark.feeds.values()]
+        watermarks = [t.watermark.time_ns for t in timelines if t.live and t.watermark.time_ns != NEVER_NS]
+        return SessionsState(
+            sessions=len(timelines),
+            idle_streams=sum(feed.idle(now_ns, idle_after_ns) for feed in feeds),
+            open_windows=sum(len(timeline.closed) + timeline.open_windows() for timeline in timelines),
+            watermark_lag_s=(wall_ns - min(watermarks)) / NS_PER_S if watermarks else 0.0,
+        )
+
+    def _is_set_back(self) -> bool:
+        """Whether the wall clock has been set back since it was last looked at; what ended ahead of it is forgotten."""
+        before_ns, self._wall_ns = self._wall_ns, self.clock.wall_ns()
+        if before_ns <= self._wall_ns + _SET_BACK_NS:
+            return False
+        by_s = round((before_ns - self._wall_ns) / NS_PER_S, 3)
+        log.warning("the clock was set back; sessions of devices begin anew", by_s=by_s)
+        self._set_back = True
+        until_ns = self._wall_ns + _SET_BACK_NS
+        kept = ((s, index) for s, index in self._ended.items() if self.config.grid.start_ns(index) <= until_ns)
+        self._ended = OrderedDict(kept)
+        return True
+
+    def _now_ns(self, session: str) -> int:
+        return self.clock.monotonic_ns() if self.taken_until_ns is None else self.taken_until_ns(session)
+
+    def _begin_anew(self) -> list[Unit]:
+        """Begins sessions of devices that are ahead of the wall clock anew; returns the units to encode."""
+        until_ns = self._wall_ns + _SET_BACK_NS
+        ahead = [t for t in self._live.values() if t.watermark.of_devices and t.watermark.time_ns > until_ns]
+        return [unit for timeline in ahead for unit in timeline.begin_anew(self._now_ns(timeline.session))]
+
+    def _open(self, session: str, stake: Stake | None = None) -> SessionTimeline:
+        if stake is None:
+            claim, open_from = None, self._ended.pop(session, None)
+        else:
+            claim = self.ledger.claim(stake, session)
+            open_from = claim.published_through
+        timeline = self._live[session] = SessionTimeline(session, self.config, self.telemetry, open_from, claim)
+        return timeline
+
+    def _hand_on(self, timeline: SessionTimeline) -> Iterator[ClosedWindow]:
+        claim = timeline.claim
+        for window in timeline.take_ready():
+            if claim is not None:
+                self.ledger.scoring(claim, window.index)
+            yield window
+        self._settle(timeline)
+
+    def _settle(self, timeline: SessionTimeline) -> None:
+        """Tells the ledger how far the session has been handed on."""
+        claim, before = timeline.claim, timeline.scored_before()
+        if claim is not None and before is not None and before != claim.frontier:
+            self.ledger.settle(claim, before)
+
+    def _log(self, partition: Partition) -> LogTime:
+        time = self._logs.get(partition)
+        if time is None:
+            time = self._logs[partition] = LogTime()
+        return time
+
+    def _warn_of_partitions(self, timeline: SessionTimeline, at: Coordinates) -> None:
+        stake = timeline.claim.stake if timeline.claim else None
+        if stake is None or stake.number == at.partition.number or "partitions" in timeline.warned_of:
+            return
+        timeline.warned_of.add("partitions")
+        log.warning(
+            "a session is in two partitions: its producers must choose partitions by the same rule",
+            **at.named(),
+            other_partition=stake.number,
+        )
+
+    def _warn_of_lateness(
+        self, timeline: SessionTimeline, event: Event, source: str, at: Coordinates | None = None
+    ) -> None:
+        """Once a session, without its name: it may be a person's."""
+        if timeline.behind_ns is None or "lateness" in timeline.warned_of:
+            return
+        timeline.warned_of.add("lateness")
+        where = {} if at is None else at.named()
+        log.warning(
+            "events of a session come after windows that they are in have closed; the first is told, all are counted",
+            source=source,
+            modality=event.modality,
+            behind_s=round(timeline.behind_ns / NS_PER_S, 3),
+            **where,
+        )
+
+    def _end(self, timeline: SessionTimeline) -> None:
+        del self._live[timeline.session]
+        self._over.append(timeline.session)
+        if timeline.claim is not None:
+            self.ledger.over(timeline.claim)
+        elif timeline.open_from is not None:
+            self._ended[timeline.session] = timeline.open_from
+            while len(self._ended) > _REMEMBERED_SESSIONS:
+                self._ended.popitem(last=False)

@@ -1,0 +1,171 @@
+"""From record to event: the one place where bytes from outside are judged.
+
+A record that cannot be used raises `BadRecord` with a bounded reason for the counters and a sentence for the log; it
+costs only itself. Pictures are not decoded here (see `streams.decoding.pictures`), only their headers are read.
+"""
+
+import codecs
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streams import rfc3339
+from streams.clock import NS_PER_S
+from streams.decoding import pictures, sound
+from streams.decoding.content_type import BadContentType, ContentType, parse
+from streams.events import Event, Line, Picture, Sound
+from streams.records import RAW_PICTURE, Modality, Record
+from streams.strict_json import loads_object
+
+_EARLIEST_NS = 631_152_000 * NS_PER_S  # 1990-01-01: before it, a clock was never set
+_SHOWN_CHARACTERS = 64  # of a content type in messages; the longest that is read has 16
+_CHARSETS = re.compile(
+    r"utf-8|ascii|utf-16(-[lb]e)?|utf-32(-[lb]e)?|iso8859-\d+|cp125\d|koi8-[ru]|gbk?|gb2312|gb18030|big5"
+    r"|shift_jis|euc_jp|euc_kr"
+)
+"""Python's names of the character sets that texts are read in: those that turn bytes into text and nothing else."""
+_LATEST_NS = 4_102_444_800 * NS_PER_S  # 2100-01-01
+
+
+class BadRecord(Exception):
+    """A record to be set aside; `reason` is a bounded word for counting."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is too large, too old or too far ahead.
+
+    The last two hold for live records, against the time of receipt; records of a log may be as old as they like, but
+    not ahead of when they were written.
+    """
+
+    max_pixels: int = 33_000_000
+    max_record_bytes: int = 16 * 2**20
+    max_line_bytes: int = 65_536
+    max_samples: int = 2**23
+    """Of one sound, over its channels: as many as the largest record of PCM holds."""
+    max_sound_s: float = 60.0
+    """A sound is decoded at once, while everything else waits: a minute takes some 0.1 s."""
+    max_age_ns: int = 24 * 3600 * NS_PER_S
+    max_ahead_ns: int = 60 * NS_PER_S
+
+
+def decode(record: Record, limits: Limits, live: bool) -> Event:
+    """The event in `record`, or BadRecord. `live` records are also held against the time they were received at."""
+    _check_time(record, limits, live)
+    if isinstance(record.payload, bytes) and len(record.payload) > limits.max_record_bytes:
+        raise BadRecord("oversized", f"{len(record.payload)} bytes; the limit is {limits.max_record_bytes}")
+    try:
+        payload = _PAYLOADS[record.modality](record, limits)
+    except (pictures.BadPicture, sound.BadSound) as error:
+        raise BadRecord(error.reason, str(error)) from error
+    except BadContentType as error:
+        raise BadRecord("content_type", str(error)) from error
+    return Event(
+        session=record.session,
+        modality=record.modality,
+        time_ns=record.event_time_ns,
+        duration_ns=len(payload.samples) * NS_PER_S // payload.rate_hz if isinstance(payload, Sound) else 0,
+        received_ns=record.received_ns,
+        payload=payload,
+        sequence=record.sequence,
+        record=None if record.coordinates is None else record,
+    )
+
+
+def _check_time(record: Record, limits: Limits, live: bool) -> None:
+    time_ns = record.event_time_ns
+    if not _EARLIEST_NS <= time_ns < _LATEST_NS:
+        shown = rfc3339.format_ns(time_ns) if 0 <= time_ns < 2**63 else f"{time_ns} ns"
+        raise BadRecord("absurd_time", f"event time {shown} is before 1990 or after 2099")
+    if record.coordinates is not None:
+        ahead_ns, since = time_ns - record.coordinates.written_ns, "written"
+        absurd = ahead_ns > limits.max_ahead_ns
+    else:
+        ahead_ns, since = time_ns - record.received_ns, "received"
+        absurd = live and not -limits.max_age_ns <= ahead_ns <= limits.max_ahead_ns
+    if absurd:
+        raise BadRecord(
+            "absurd_time",
+            f"event time {rfc3339.format_ns(time_ns)} is {ahead_ns / NS_PER_S:+.1f} s from the time it was {since}",
+        )
+
+
+def _picture(record: Record, limits: Limits) -> Picture:
+    stated = parse(record.content_type)
+    if stated.kind != RAW_PICTURE and stated.kind not in pictures.FORMATS:
+        raise _of_other_kind("video", stated, ", ".join(pictures.FORMATS))
+    stated.allow()
+    pictures.check_header(stated.kind, record.payload, limits.max_pixels)
+    return Picture(stated.kind, record.payload)
+
+
+def _sound(record: Record, limits: Limits) -> Sound:
+    stated = parse(record.content_type)
+    if stated.kind != "audio/l16" and stated.kind not in sound.CONTAINERS:
+        raise _of_other_kind("audio", stated, "L16, wav, flac and ogg")
+    return sound.decode(record.content_type, record.payload, limits.max_samples, limits.max_sound_s)
+
+
+def _line(record: Record, limits: Limits) -> Line:
+    if len(record.payload) > limits.max_line_bytes:
+        raise BadRecord("oversized", f"a line of {len(record.payload)} bytes; the limit is {limits.max_line_bytes}")
+    stated = parse(record.content_type)
+    if stated.kind not in ("text/plain", "application/json"):
+        raise _of_other_kind("text", stated, "text/plain and application/json")
+    stated.allow("charset")
+    text = _text(record.payload, stated.parameters.get("charset", "utf-8"))
+    line = Line(text) if stated.kind == "text/plain" else _json_line(text)
+    if not line.text.strip():
+        raise BadRecord("empty", "a line without text")
+    return line
+
+
+def _of_other_kind(modality: str, stated: ContentType, read: str) -> BadRecord:
+    if stated.kind.startswith("application/cloudevents"):
+        return BadRecord("content_type", "CloudEvents in structured or batched mode are not read, only in binary mode")
+    return BadRecord("content_type", f"{modality} of type {stated.kind[:_SHOWN_CHARACTERS]!r}; {read} are read")
+
+
+def _text(payload: bytes, charset: str) -> str:
+    """The payload in the character set that is stated, without a byte order mark."""
+    try:
+        name = codecs.lookup(charset).name
+    except (LookupError, ValueError):  # ValueError: a name with a null character
+        name = ""
+    if not _CHARSETS.fullmatch(name):
+        raise BadRecord("content_type", f"parameter charset={charset[:_SHOWN_CHARACTERS]!r} is none that is read")
+    try:
+        return payload.decode(name).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        reason = "invalid_utf8" if name == "utf-8" else "invalid_text"
+        hint = "; it begins as UTF-16 does (charset=utf-16)" if payload[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise BadRecord(reason, f"byte {error.start} of {len(payload)} is not {name.upper()}{hint}") from error
+
+
+def _json_line(text: str) -> Line:
+    try:
+        value = loads_object(text)
+    except ValueError as error:
+        raise BadRecord("invalid_json", str(error)) from error
+    fields = {key: value[key] for key in ("text", "author", "lang") if value.get(key) is not None}
+    wrong = [key for key, field in fields.items() if not isinstance(field, str)]
+    if wrong or "text" not in fields:
+        raise BadRecord("invalid_json", f"{', '.join(wrong) or 'text'}: a string is needed")
+    return Line(**{key: _well_formed(field) for key, field in fields.items()})
+
+
+def _well_formed(text: str) -> str:
+    """Text that can be written as UTF-8: JSON may spell half a character (`\\ud83d`), which becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+_PAYLOADS: dict[Modality, Callable[[Record, Limits], Picture | Sound | Line]] = {
+    Modality.VIDEO: _picture,
+    Modality.AUDIO: _sound,
+    Modality.TEXT: _line,
+}
