@@ -12,7 +12,7 @@ from daemon.scoring.pipeline import Encoded, Message, Pipeline, Published
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
-from streams.channel import Inlet, InletClock, Policy
+from streams.channels.channel import Inlet, InletClock, Policy
 from streams.clock import NS_PER_S
 from streams.decoding.decode import Limits
 from streams.delivery.ledger import Ledger

@@ -131,7 +131,7 @@ def report(model: str, data: Path, out: Path, rows: int) -> None:
     from models.evaluation.progress import shown_rows
     from models.evaluation.report import report
     from streams.clock import SystemClock
-    from streams.rfc3339 import format_ns
+    from streams.formats.rfc3339 import format_ns
 
     today = format_ns(SystemClock().wall_ns())[:10]
 

@@ -12,7 +12,7 @@ from daemon.config import Config
 from daemon.config.source import load, load_to_run
 from daemon.config.values import LEAST_SPEED, MOST_SPEED
 from daemon.telemetry import logs
-from streams import rfc3339
+from streams.formats import rfc3339
 
 log = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ from daemon.telemetry import logs
 from daemon.telemetry.instruments import Instruments
 from streams.predictions import Prediction
 from streams.sinks.json_lines import JsonLines
-from streams.sources.stored import StoredOptions
+from streams.sources.stored.discovery import StoredOptions
 
 _LEGEND = "each line a window; V video, A audio, T text: how much of the window has a face, a voice, words; - is absent"
 

@@ -19,8 +19,8 @@ from daemon.config.values import dotted, split_address
 from daemon.kafka.clusters import clusters
 from streams.findings import Finding, Verdict
 from streams.kafka.checks import look
-from streams.sources import devices
 from streams.sources.base import SourceError
+from streams.sources.devices import discovery
 
 _LIBRARIES = {
     "torch": "scores the windows",
@@ -88,11 +88,11 @@ def _model(config: Config) -> Iterator[Finding]:
 
 
 def _devices(config: Config) -> Iterator[Finding]:
-    for camera in devices.cameras():
+    for camera in discovery.cameras():
         verdict = Verdict.GOOD if camera.problem is None else Verdict.NOTE
         yield Finding(verdict, f"camera {camera.path}", camera.problem or camera.name)
     try:
-        microphones = devices.microphones()
+        microphones = discovery.microphones()
     except SourceError as error:
         wanted = any(isinstance(source, MicrophoneSource) for source in config.sources)
         yield Finding(Verdict.BAD if wanted else Verdict.NOTE, "microphones", str(error))
@@ -103,13 +103,13 @@ def _devices(config: Config) -> Iterator[Finding]:
 
 def list_cameras() -> Iterator[str]:
     """One line per camera: kind, what `device` is set to, and what it is, between tabs."""
-    for camera in devices.cameras():
+    for camera in discovery.cameras():
         yield f"camera\t{camera.path}\t{camera.name}{f' ({camera.problem})' if camera.problem else ''}"
 
 
 def list_microphones() -> Iterator[str]:
     """One line per microphone, as of cameras; SourceError where they cannot be listed."""
-    for microphone in devices.microphones():
+    for microphone in discovery.microphones():
         facts = f"{microphone.system}, {microphone.channels} channels, {microphone.rate_hz} Hz"
         yield f"microphone\t{microphone.index}\t{microphone.name} ({facts}{', default' * microphone.is_default})"
 

@@ -30,11 +30,11 @@ from streams.decoding.decode import BadRecord, decode
 from streams.decoding.pictures import BadPicture
 from streams.delivery.ledger import Ledger
 from streams.events import Line, Unit
+from streams.formats.rfc3339 import format_ns
 from streams.predictions import prediction_id
 from streams.records import EndOfSession, OfSession, Progress, Record
-from streams.rfc3339 import format_ns
-from streams.sources.playback import Playback
-from streams.sources.stored import StoredOptions, stored_sessions
+from streams.sources.stored.discovery import StoredOptions, stored_sessions
+from streams.sources.stored.playback import Playback
 
 SCHEMA = "affectd.explanation/1"
 _DIGITS = 4  # of shares: attribution is good to 1e-4

@@ -22,15 +22,15 @@ from daemon.kafka.endpoints import Inputs
 from streams.clock import NS_PER_S, Clock, SystemClock
 from streams.decoding import pictures
 from streams.events import Picture
+from streams.formats.rfc3339 import format_ns
 from streams.kafka.bounded_producer import BoundedProducer
 from streams.kafka.contract import InputTopic, to_message
 from streams.kafka.topic_limits import message_limits
 from streams.records import RAW_PICTURE, Item, Modality, Record
-from streams.rfc3339 import format_ns
 from streams.sources.base import Emit, SourceError
-from streams.sources.chat import is_session_name
-from streams.sources.playback import Playback, StoredSession
-from streams.sources.stored import StoredOptions, stored_sessions
+from streams.sources.chat.receiver import is_session_name
+from streams.sources.stored.discovery import StoredOptions, stored_sessions
+from streams.sources.stored.playback import Playback, StoredSession
 
 PictureFormat = Literal["png", "jpeg"]
 

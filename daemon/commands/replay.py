@@ -21,8 +21,8 @@ from streams.clock import NS_PER_S
 from streams.predictions import Prediction
 from streams.sinks.json_lines import JsonLines
 from streams.sources.base import Source, SourceError
-from streams.sources.playback import Playback
-from streams.sources.stored import StoredOptions
+from streams.sources.stored.discovery import StoredOptions
+from streams.sources.stored.playback import Playback
 
 log = structlog.get_logger(__name__)
 

@@ -6,10 +6,10 @@ shown as neutral or as zero. Colours are for terminals; `click.echo` drops them 
 
 import click
 
-from streams import rfc3339
 from streams.clock import NS_PER_S
+from streams.formats import rfc3339
 from streams.predictions import ModalityReport, Prediction
-from streams.sources.media import START_NS
+from streams.sources.stored.media_session import START_NS
 
 _BAR_CELLS = 10
 _SPAN_CHARACTERS = len("-00:03-00:01")

@@ -21,7 +21,7 @@ from daemon.config.errors import ConfigurationError
 from daemon.config.keys import field_at
 from daemon.config.values import KeyPath
 from streams.disclosure import masked_address
-from streams.text_files import FileProblem, read_text
+from streams.formats.text_files import FileProblem, read_text
 
 ENVIRONMENT_PREFIX = "AFFECTD__"
 _INDEX = re.compile(r"[0-9]{1,4}")

@@ -32,7 +32,7 @@ from daemon.http.feed import EventFeed, Listener
 from streams.clock import Clock
 from streams.decoding.decode import BadRecord, Limits, decode
 from streams.records import Modality, Record
-from streams.sources.chat import is_session_name
+from streams.sources.chat.receiver import is_session_name
 
 log = structlog.get_logger(__name__)
 

@@ -27,13 +27,13 @@ from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.wiring import Endpoints, build_endpoints, limits
 from daemon.scoring.pipeline import Message, Tally
 from daemon.telemetry.instruments import Instruments
-from streams.channel import Inlet
+from streams.channels.channel import Inlet
 from streams.clock import NS_PER_S
 from streams.disclosure import disclosed
 from streams.kafka.source import KafkaSource
 from streams.predictions import Prediction
 from streams.records import Record
-from streams.sources.chat_posted import PostedChat
+from streams.sources.chat.posted import PostedChat
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
 

@@ -25,7 +25,7 @@ from daemon.kafka import wiring as kafka_wiring
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.timeline import TimelineConfig
 from streams.alignment.watermark import WatermarkConfig
-from streams.channel import Policy
+from streams.channels.channel import Policy
 from streams.clock import Clock
 from streams.decoding.decode import Limits
 from streams.delivery.in_hand import InHand
@@ -35,14 +35,14 @@ from streams.kafka import source as kafka_source
 from streams.sinks.base import Sink, TransactionalSink
 from streams.sinks.json_lines import JsonLines
 from streams.sources.base import Source
-from streams.sources.camera import Camera, CameraConfig
-from streams.sources.chat_file import TailedChat
-from streams.sources.chat_posted import PostedChat
-from streams.sources.chat_socket import SocketChat
-from streams.sources.chat_stdin import StdinChat
-from streams.sources.microphone import Microphone, MicrophoneConfig
-from streams.sources.playback import Playback
-from streams.sources.stored import StoredOptions, stored_sessions
+from streams.sources.chat.posted import PostedChat
+from streams.sources.chat.socket_server import SocketChat
+from streams.sources.chat.standard_input import StdinChat
+from streams.sources.chat.tailed_file import TailedChat
+from streams.sources.devices.camera import Camera, CameraConfig
+from streams.sources.devices.microphone import Microphone, MicrophoneConfig
+from streams.sources.stored.discovery import StoredOptions, stored_sessions
+from streams.sources.stored.playback import Playback
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)

@@ -20,7 +20,7 @@ from daemon.telemetry.instruments import Instruments
 from streams.alignment.origin import DEVICE, STORED
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
-from streams.channel import Channel, Delivery, Inlet
+from streams.channels.channel import Channel, Delivery, Inlet
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.coordinates import Coordinates
 from streams.decoding.decode import BadRecord, Limits, decode

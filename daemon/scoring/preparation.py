@@ -16,12 +16,12 @@ import torch
 
 from daemon.scoring.lanes import BadRow, DeviceThread, Work
 from daemon.telemetry.instruments import Instruments
+from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.decoding.pictures import BadPicture
 from streams.decoding.sound import BadSound
 from streams.delivery.in_hand import InHand
 from streams.events import Unit
-from streams.fair_queue import FairQueue
 from streams.records import Modality
 
 _NAP_S = 1.0  # how often an idle worker shows that it is alive

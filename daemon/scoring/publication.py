@@ -17,8 +17,8 @@ from streams.alignment.timeline import ClosedWindow
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import Line, Unit
+from streams.formats.rfc3339 import format_ns
 from streams.records import Modality
-from streams.rfc3339 import format_ns
 
 
 @dataclass(frozen=True, slots=True)

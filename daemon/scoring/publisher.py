@@ -27,8 +27,8 @@ from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S
 from streams.delivery.ledger import Ledger
 from streams.disclosure import disclosed
+from streams.formats.rfc3339 import format_ns
 from streams.records import Modality, Unreadable
-from streams.rfc3339 import format_ns
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
 
 log = structlog.get_logger(__name__)

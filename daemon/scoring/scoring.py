@@ -16,7 +16,7 @@ from daemon.telemetry.instruments import Instruments
 from models.fusion.smoothing import Smoothing
 from models.model import AffectModel
 from streams.alignment.sessions import Sessions, SessionsState
-from streams.channel import Inlet, InletClock
+from streams.channels.channel import Inlet, InletClock
 from streams.predictions import ModelRef, Prediction
 
 _UNDER_WAY_PER_BATCH = 4  # batches in flight: one on the device, one filling in each of three encoder lanes

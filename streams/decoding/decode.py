@@ -9,13 +9,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams import rfc3339
 from streams.clock import NS_PER_S
 from streams.decoding import pictures, sound
 from streams.decoding.content_type import BadContentType, ContentType, parse
 from streams.events import Event, Line, Picture, Sound
+from streams.formats import rfc3339
+from streams.formats.strict_json import loads_object
 from streams.records import RAW_PICTURE, Modality, Record
-from streams.strict_json import loads_object
 
 _EARLIEST_NS = 631_152_000 * NS_PER_S  # 1990-01-01: before it, a clock was never set
 _SHOWN_CHARACTERS = 64  # of a content type in messages; the longest that is read has 16

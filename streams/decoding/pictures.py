@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from streams.decoding import frames, picture_work
+from streams.decoding import frames, picture_cost
 from streams.events import Picture
 from streams.records import RAW_PICTURE
 
@@ -49,7 +49,7 @@ def check_header(content_type: str, payload: Any, max_pixels: int) -> tuple[int,
         raise BadPicture("oversized", f"picture of {width}x{height} pixels; the limit is {max_pixels} pixels")
     if (
         isinstance(payload, bytes)
-        and width * height * (scans := picture_work.scans(payload)) > picture_work.MOST_PASSES * max_pixels
+        and width * height * (scans := picture_cost.scans(payload)) > picture_cost.MOST_PASSES * max_pixels
     ):
         raise BadPicture("oversized", f"picture of {width}x{height} pixels in {scans} scans")
     return width, height
@@ -88,7 +88,7 @@ def _header(content_type: str, payload: Any) -> _Header:
         raise BadPicture("corrupt", f"a picture of type {content_type} is bytes, not {type(payload)}")
     if not payload:
         raise BadPicture("empty", "picture of 0 bytes")
-    if picture_work.header_is_excessive(payload):
+    if picture_cost.header_is_excessive(payload):
         raise BadPicture(
             "oversized", f"a picture of type {content_type} in too many parts, or with too much beside its pixels"
         )

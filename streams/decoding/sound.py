@@ -1,7 +1,7 @@
 """Sound from bytes to samples, and from pieces of sound to one evenly sampled segment.
 
 Decoding and resampling are the libraries' (libsndfile, soxr). Ours is only where the pieces lie in the segment.
-Channels stay apart until a segment is whole, since how they mix (`streams.decoding.mixing`) is told from all of it.
+Channels stay apart until a segment is whole, since how they mix (`streams.decoding.downmix`) is told from all of it.
 """
 
 import io
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from streams.clock import NS_PER_S
 from streams.decoding import riff
 from streams.decoding.content_type import BadContentType, ContentType, parse
-from streams.decoding.mixing import mono
+from streams.decoding.downmix import mono
 from streams.events import Sound, SoundPieces
 
 RATE_HZ = 16_000

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
+from streams.formats.text_files import FileProblem, read_text
 from streams.sources.base import SourceError
-from streams.text_files import FileProblem, read_text
 
 Protocol = Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from kafka.consumer.fetcher import ConsumerRecord
 
-from streams import rfc3339
 from streams.clock import NS_PER_MS
 from streams.coordinates import Coordinates, Partition
+from streams.formats import rfc3339
 from streams.records import Modality, Record, Unreadable
-from streams.sources.chat import is_session_name
+from streams.sources.chat.receiver import is_session_name
 
 CONTENT_TYPES = {
     Modality.VIDEO: "image/jpeg",

@@ -11,8 +11,8 @@ from typing import Any
 
 from kafka.consumer.fetcher import ConsumerRecord
 
-from streams import rfc3339
 from streams.coordinates import Partition
+from streams.formats import rfc3339
 from streams.kafka.contract import Headers, Message
 from streams.records import Unreadable
 

@@ -16,8 +16,8 @@ import pytest
 
 from daemon.sample import SAMPLE
 from streams.clock import NS_PER_S
-from streams.rfc3339 import parse
-from streams.sources.media import START_NS
+from streams.formats.rfc3339 import parse
+from streams.sources.stored.media_session import START_NS
 from tests.sample.script import ANGRY, HAPPY, RELIEVED, SAD, Span
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

@@ -2,8 +2,8 @@
 
 from streams import predictions as wire
 from streams.clock import NS_PER_S
-from streams.rfc3339 import format_ns
-from streams.sources.media import START_NS
+from streams.formats.rfc3339 import format_ns
+from streams.sources.stored.media_session import START_NS
 
 FLAT = wire.EmotionProbabilities(
     neutral=0.16, happiness=0.14, surprise=0.14, sadness=0.14, anger=0.14, disgust=0.14, fear=0.14

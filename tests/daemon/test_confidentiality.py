@@ -33,7 +33,7 @@ from daemon.telemetry.instruments import Instruments
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
 from models.text.encoder import TextEncoder
-from streams.channel import Policy
+from streams.channels.channel import Policy
 from streams.decoding.decode import decode
 from streams.predictions import Prediction
 from streams.records import Item, Modality, Record

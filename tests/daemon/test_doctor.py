@@ -9,9 +9,9 @@ from daemon.commands import doctor
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode
 from streams.findings import Finding, Verdict
-from streams.sources import devices
 from streams.sources.base import SourceError
-from streams.sources.devices import CameraDevice, MicrophoneDevice
+from streams.sources.devices import discovery
+from streams.sources.devices.discovery import CameraDevice, MicrophoneDevice
 
 pytestmark = pytest.mark.unit
 
@@ -25,8 +25,8 @@ def no_portaudio() -> list[MicrophoneDevice]:
 
 
 def test_cameras_are_listed_where_microphones_cannot_be(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    monkeypatch.setattr(devices, "cameras", lambda: [CAMERA])
-    monkeypatch.setattr(devices, "microphones", no_portaudio)
+    monkeypatch.setattr(discovery, "cameras", lambda: [CAMERA])
+    monkeypatch.setattr(discovery, "microphones", no_portaudio)
     assert main(["devices"]) == ExitCode.UNAVAILABLE
     heard = capsys.readouterr()
     assert heard.out == "camera\t/dev/video0\tIntegrated\n"
@@ -34,11 +34,11 @@ def test_cameras_are_listed_where_microphones_cannot_be(monkeypatch: pytest.Monk
 
 
 def test_devices_are_listed_and_none_is_said_to_be_none(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    monkeypatch.setattr(devices, "cameras", list)
-    monkeypatch.setattr(devices, "microphones", lambda: [MICROPHONE])
+    monkeypatch.setattr(discovery, "cameras", list)
+    monkeypatch.setattr(discovery, "microphones", lambda: [MICROPHONE])
     assert main(["devices"]) == ExitCode.OK
     assert capsys.readouterr().out == "microphone\t3\tUSB (ALSA, 1 channels, 48000 Hz, default)\n"
-    monkeypatch.setattr(devices, "microphones", list)
+    monkeypatch.setattr(discovery, "microphones", list)
     assert main(["devices"]) == ExitCode.OK
     assert capsys.readouterr().err == "no camera and no microphone was found\n"
 

@@ -15,7 +15,7 @@ from daemon.scoring.publisher import Publisher
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import SEGMENTS, ClosedWindow
-from streams.channel import Channel, Delivery, Inlet, Policy, any_item
+from streams.channels.channel import Channel, Delivery, Inlet, Policy, any_item
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode

@@ -18,7 +18,7 @@ from daemon.runtime.wiring import SourceFeed, stored_endpoints
 from daemon.telemetry.instruments import Instruments
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
-from streams.channel import Policy
+from streams.channels.channel import Policy
 from streams.predictions import Prediction, json_schema
 from streams.records import EndOfSession, Item, Modality, Record
 from streams.sinks.base import SinkError

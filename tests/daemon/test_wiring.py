@@ -9,18 +9,18 @@ from daemon.config import Config
 from daemon.config.source import load
 from daemon.runtime.wiring import SourceFeed, build_endpoints, limits, timeline_config
 from daemon.telemetry.instruments import Instruments
-from streams.channel import Policy
+from streams.channels.channel import Policy
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.source import KafkaSource
 from streams.records import Modality
 from streams.sinks.base import SinkError
-from streams.sources.camera import Camera
-from streams.sources.chat_file import TailedChat
-from streams.sources.chat_posted import PostedChat
-from streams.sources.chat_socket import SocketChat
-from streams.sources.chat_stdin import StdinChat
-from streams.sources.microphone import Microphone
-from streams.sources.playback import Playback
+from streams.sources.chat.posted import PostedChat
+from streams.sources.chat.socket_server import SocketChat
+from streams.sources.chat.standard_input import StdinChat
+from streams.sources.chat.tailed_file import TailedChat
+from streams.sources.devices.camera import Camera
+from streams.sources.devices.microphone import Microphone
+from streams.sources.stored.playback import Playback
 from tests.daemon.making import instruments
 
 pytestmark = pytest.mark.unit

@@ -13,9 +13,9 @@ import structlog
 
 from streams.clock import SystemClock
 from streams.records import Item, Modality, Progress, Record
-from streams.sources import devices
 from streams.sources.backoff import Backoff
-from streams.sources.microphone import Microphone, MicrophoneConfig
+from streams.sources.devices import discovery
+from streams.sources.devices.microphone import Microphone, MicrophoneConfig
 from streams.sources.runner import SourceRunner
 from streams.telemetry import NullTelemetry
 
@@ -60,7 +60,7 @@ def report_item(item: Item) -> None:
 
 def main(device: str) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    report(microphones=[microphone.name for microphone in devices.microphones()])
+    report(microphones=[microphone.name for microphone in discovery.microphones()])
     telemetry = Reporting()
     clock = SystemClock()
     source = Microphone(MicrophoneConfig("room", device, rate_hz=RATE_HZ), clock, telemetry)

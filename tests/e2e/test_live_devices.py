@@ -11,7 +11,7 @@ import pytest
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.records import Item, Modality, Progress, Record
 from streams.sources.backoff import Backoff
-from streams.sources.camera import Camera, CameraConfig
+from streams.sources.devices.camera import Camera, CameraConfig
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
 from streams.telemetry import NullTelemetry

@@ -13,8 +13,8 @@ from typing import Literal
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from streams import rfc3339
 from streams.clock import NS_PER_S, SystemClock
+from streams.formats import rfc3339
 from tests.kafka.conftest import Topics
 from tests.kafka.feed import PARTITIONS
 from tests.kafka.hashing import Content, content

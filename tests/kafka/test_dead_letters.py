@@ -12,9 +12,9 @@ from kafka.consumer.fetcher import ConsumerRecord
 from daemon.cli.main import main
 from daemon.commands import dead_letters
 from daemon.exit_codes import ExitCode
-from streams import rfc3339
 from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates, Partition
+from streams.formats import rfc3339
 from streams.kafka import bounded_producer, dead_letter_topic
 from streams.kafka.bounded_producer import BoundedProducer
 from streams.kafka.contract import InputTopic, Message, to_item

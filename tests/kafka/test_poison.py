@@ -26,10 +26,10 @@ from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.decoding import pictures
 from streams.decoding.decode import BadRecord, decode
 from streams.events import Picture
+from streams.formats.rfc3339 import format_ns
 from streams.kafka.contract import CONTENT_TYPES, Headers, InputTopic, to_item, to_message
 from streams.kafka.dead_letters import read_letter
 from streams.records import Modality, Record, Unreadable
-from streams.rfc3339 import format_ns
 from tests.kafka.conftest import Topics
 from tests.kafka.hashing import content, expected
 from tests.kafka.in_process import Daemon, configured, daemon

@@ -14,15 +14,15 @@ from kafka.consumer.fetcher import ConsumerRecord
 from daemon.cli.main import main
 from daemon.exit_codes import ExitCode
 from daemon.sample import SAMPLE
-from streams import rfc3339
 from streams.clock import NS_PER_S, ManualClock, SystemClock
 from streams.decoding import pictures
 from streams.events import Picture
+from streams.formats import rfc3339
 from streams.kafka import bounded_producer
 from streams.kafka.contract import InputTopic, to_item
 from streams.records import RAW_PICTURE, Modality, Record
-from streams.sources.playback import Playback
-from streams.sources.stored import StoredOptions, stored_sessions
+from streams.sources.stored.discovery import StoredOptions, stored_sessions
+from streams.sources.stored.playback import Playback
 from tests.kafka.broker import Broker
 from tests.kafka.conftest import Topics
 

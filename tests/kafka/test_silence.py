@@ -16,8 +16,8 @@ import pytest
 from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 
-from streams import rfc3339
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
+from streams.formats import rfc3339
 from streams.kafka.contract import to_message
 from streams.records import Modality, Record
 from tests.kafka.broker import Broker, Cluster

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.channel import Delivery, Inlet, Policy
+from streams.channels.channel import Delivery, Inlet, Policy
 from streams.clock import ManualClock
 from streams.records import EndOfSession, Item, Modality, Progress, Record
 from tests.streams.making import Counts

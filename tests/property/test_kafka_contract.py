@@ -8,12 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from kafka.consumer.fetcher import ConsumerRecord
 
+from streams.formats.rfc3339 import MAX_NS
 from streams.kafka.contract import InputTopic, to_item, to_message
 from streams.kafka.dead_letters import dead_letter_message, read_letter, resubmitted
 from streams.kafka.resubmissions import Resubmissions
 from streams.records import Modality, Record, Unreadable
-from streams.rfc3339 import MAX_NS
-from streams.sources.chat import is_session_name
+from streams.sources.chat.receiver import is_session_name
 
 pytestmark = pytest.mark.property
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from streams.channel import Channel, Delivery, Inlet, InletClock, Policy
+from streams.channels.channel import Channel, Delivery, Inlet, InletClock, Policy
 from streams.clock import NS_PER_S, ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.records import EndOfSession, Item, Modality, Progress, Record, Revoked, Silence

@@ -11,10 +11,10 @@ import pytest
 
 from streams.clock import NS_PER_S, ManualClock
 from streams.records import Modality, Record
-from streams.sources.file_clock import FileClock
-from streams.sources.media import START_NS
-from streams.sources.playback import Playback
-from streams.sources.stored import stored_sessions
+from streams.sources.stored.discovery import stored_sessions
+from streams.sources.stored.file_clock import FileClock
+from streams.sources.stored.media_session import START_NS
+from streams.sources.stored.playback import Playback
 
 pytestmark = pytest.mark.unit
 

@@ -16,10 +16,10 @@ from streams.clock import ManualClock
 from streams.decoding import pictures
 from streams.decoding.frames import to_pixels, with_pixel_shape
 from streams.events import Picture
-from streams.recording import RecordingWriter
 from streams.records import RAW_PICTURE, Modality, Record
-from streams.sources.playback import Playback
-from streams.sources.stored import stored_sessions
+from streams.sources.stored.discovery import stored_sessions
+from streams.sources.stored.playback import Playback
+from streams.sources.stored.recording import RecordingWriter
 
 pytestmark = pytest.mark.unit
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 
-from streams import rfc3339
 from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates, Partition
+from streams.formats import rfc3339
 from streams.kafka.contract import CONTENT_TYPES, InputTopic, to_item, to_message
 from streams.records import Modality, Record, Unreadable
 

@@ -12,9 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams import rfc3339
 from streams.clock import NS_PER_S, ManualClock
-from streams.recording import (
+from streams.formats import rfc3339
+from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Record
+from streams.sources.base import SourceError
+from streams.sources.stored.discovery import stored_sessions
+from streams.sources.stored.playback import Playback
+from streams.sources.stored.recorded_session import RecordedSession
+from streams.sources.stored.recording import (
     PAYLOADS_FILE,
     RECORDS_FILE,
     SESSION_FILE,
@@ -24,11 +29,6 @@ from streams.recording import (
     is_recording,
     read_header,
 )
-from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Record
-from streams.sources.base import SourceError
-from streams.sources.playback import Playback
-from streams.sources.recorded import RecordedSession
-from streams.sources.stored import stored_sessions
 from streams.telemetry import NullTelemetry
 
 pytestmark = pytest.mark.unit

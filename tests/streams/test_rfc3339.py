@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import rfc3339
+from streams.formats import rfc3339
 
 pytestmark = pytest.mark.unit
 

@@ -8,13 +8,13 @@ import pytest
 import streams.alignment.sessions
 from streams.alignment.origin import DEVICE
 from streams.alignment.sessions import Sessions
-from streams.channel import Delivery, Inlet, InletClock, Policy
+from streams.channels.channel import Delivery, Inlet, InletClock, Policy
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode
 from streams.delivery.ledger import Ledger
 from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
-from streams.sources.playback import Playback
+from streams.sources.stored.playback import Playback
 from tests.streams.making import Counts, Stage, config, line, ns, picture, seconds, sound, span_ns, starts_of
 
 pytestmark = pytest.mark.unit

@@ -8,10 +8,10 @@ import pytest
 
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
 from streams.records import RAW_PICTURE, Item, Modality, Progress, Record
-from streams.sources import camera as camera_module
-from streams.sources import devices
 from streams.sources.base import SourceError
-from streams.sources.camera import Camera, CameraConfig
+from streams.sources.devices import camera as camera_module
+from streams.sources.devices import discovery
+from streams.sources.devices.camera import Camera, CameraConfig
 from streams.sources.sampler import Sampler
 
 pytestmark = pytest.mark.unit
@@ -201,8 +201,8 @@ def test_a_rate_must_be_above_zero() -> None:
 
 
 def test_a_device_file_that_is_no_camera_is_listed_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "local_cameras", lambda: [Path("/dev/null"), Path("/dev/none")])
-    null, none = devices.cameras()
+    monkeypatch.setattr(discovery, "local_cameras", lambda: [Path("/dev/null"), Path("/dev/none")])
+    null, none = discovery.cameras()
     assert (null.path, null.name) == (Path("/dev/null"), "null")
     assert null.problem is not None
     assert "is no Video4Linux device" in null.problem
@@ -216,6 +216,6 @@ def test_of_a_cameras_device_files_the_one_with_pictures_is_listed(
     def answers(device: int, request: int, buffer: bytes) -> bytes:
         return buffer[:88] + device_caps.to_bytes(4, "little") + buffer[92:]
 
-    monkeypatch.setattr(devices, "local_cameras", lambda: [Path("/dev/null")])
+    monkeypatch.setattr(discovery, "local_cameras", lambda: [Path("/dev/null")])
     monkeypatch.setattr("fcntl.ioctl", answers)
-    assert [camera.problem for camera in devices.cameras()] == ([None] if is_listed else [])
+    assert [camera.problem for camera in discovery.cameras()] == ([None] if is_listed else [])

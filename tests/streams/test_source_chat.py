@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.clock import ManualClock, SystemClock
+from streams.formats.lines import LineBuffer
 from streams.records import EndOfSession, Item, Modality, Progress, Record
 from streams.sources.base import Source, SourceError
-from streams.sources.chat import ChatReceiver, is_session_name
-from streams.sources.chat_file import TailedChat
-from streams.sources.chat_posted import PostedChat
-from streams.sources.chat_socket import SocketChat
-from streams.sources.chat_stdin import StdinChat
-from streams.sources.lines import LineBuffer
+from streams.sources.chat.posted import PostedChat
+from streams.sources.chat.receiver import ChatReceiver, is_session_name
+from streams.sources.chat.socket_server import SocketChat
+from streams.sources.chat.standard_input import StdinChat
+from streams.sources.chat.tailed_file import TailedChat
 from streams.telemetry import NullTelemetry
 
 pytestmark = pytest.mark.unit

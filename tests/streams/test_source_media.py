@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
 from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, OfSession, Progress, Record
 from streams.sources.base import SourceError
-from streams.sources.media import START_NS, MediaSession
-from streams.sources.playback import Playback
-from streams.sources.presentation import PresentationTime
-from streams.sources.stored import StoredOptions, stored_sessions
+from streams.sources.stored.discovery import StoredOptions, stored_sessions
+from streams.sources.stored.media_session import START_NS, MediaSession
+from streams.sources.stored.playback import Playback
+from streams.sources.stored.presentation_time import PresentationTime
 from streams.telemetry import NullTelemetry
 
 pytestmark = pytest.mark.unit

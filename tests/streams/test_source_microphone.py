@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
 from streams.records import Item, Modality, Progress, Record
-from streams.sources import devices
 from streams.sources.base import SourceError
-from streams.sources.devices import MicrophoneDevice
-from streams.sources.microphone import BlockQueue, Microphone, MicrophoneConfig
-from streams.sources.sample_clock import SampleClock
+from streams.sources.devices import discovery
+from streams.sources.devices.discovery import MicrophoneDevice
+from streams.sources.devices.microphone import BlockQueue, Microphone, MicrophoneConfig
+from streams.sources.devices.sample_clock import SampleClock
 from streams.telemetry import NullTelemetry
 
 pytestmark = pytest.mark.unit
@@ -282,7 +282,7 @@ def test_devices_are_listed_anew_only_while_no_stream_is_open(monkeypatch: pytes
 
 def test_microphones_are_listed_with_their_form_and_without_the_speakers(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_sounddevice(monkeypatch)
-    assert devices.microphones() == [MicrophoneDevice(3, "USB mic", "ALSA", 2, 44_100, is_default=True)]
+    assert discovery.microphones() == [MicrophoneDevice(3, "USB mic", "ALSA", 2, 44_100, is_default=True)]
 
 
 def test_a_missing_portaudio_says_which_package_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

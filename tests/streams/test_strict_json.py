@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.strict_json import loads_object
+from streams.formats.strict_json import loads_object
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.text_files import FileProblem, open_file, read_text
+from streams.formats.text_files import FileProblem, open_file, read_text
 
 pytestmark = pytest.mark.unit
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from streams.clock import NS_PER_S
 from streams.records import RAW_PICTURE, Modality, Record
 from streams.sources.base import SourceError
-from streams.sources.chat_script import ScriptLine, read_script
-from streams.sources.media_file import StreamReader, cut_short, open_stream
 from streams.sources.sampler import Sampler
+from streams.sources.stored.chat_script import ScriptLine, read_script
+from streams.sources.stored.media_stream import StreamReader, cut_short, open_stream
 from streams.telemetry import NullTelemetry, Telemetry
 
 START_NS = 946_684_800 * NS_PER_S
@@ -24,7 +24,7 @@ START_NS = 946_684_800 * NS_PER_S
 
 @dataclass
 class MediaSession:
-    """A stored session (see `streams.sources.playback`). Owned by the thread that plays it.
+    """A stored session (see `streams.sources.stored.playback`). Owned by the thread that plays it.
 
     `sample_hz` limits the pictures handed on (the first in each 1/sample_hz s of event time); None hands on all.
     `received_ns` of its records is left 0 for the playback to fill.

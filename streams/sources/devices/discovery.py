@@ -10,8 +10,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from streams.sources import portaudio
-from streams.sources.camera import local_cameras
+from streams.sources.devices import portaudio
+from streams.sources.devices.camera import local_cameras
 
 _VIDIOC_QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), 104 bytes; linux/videodev2.h
 _CAPABILITY = struct.Struct("16s32s32sIII12x")  # driver, card, bus_info, version, capabilities, device_caps

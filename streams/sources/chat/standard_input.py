@@ -5,10 +5,10 @@ import select
 import threading
 
 from streams.clock import Clock
+from streams.formats.lines import LineBuffer
 from streams.records import Modality
 from streams.sources.base import Emit, SourceError
-from streams.sources.chat import TICK_S, ChatReceiver, Ticker
-from streams.sources.lines import LineBuffer
+from streams.sources.chat.receiver import TICK_S, ChatReceiver, Ticker
 from streams.telemetry import Telemetry
 
 _CHUNK_BYTES = 64 * 1024

@@ -19,8 +19,8 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
+from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_S, Clock
-from streams.fair_queue import FairQueue
 from streams.records import Assigned, EndOfSession, Item, Progress, Record, Revoked, Silence, Unreadable
 from streams.telemetry import Telemetry
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import structlog
 
 from streams.clock import Clock
+from streams.formats.lines import LineBuffer
 from streams.records import Modality
 from streams.sources.base import Emit, SourceError
-from streams.sources.chat import TICK_S, ChatReceiver, Ticker
-from streams.sources.chat_queue import ChatQueue
-from streams.sources.lines import LineBuffer
+from streams.sources.chat.message_queue import ChatQueue
+from streams.sources.chat.receiver import TICK_S, ChatReceiver, Ticker
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)

@@ -9,9 +9,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Hashable
 
-from streams.fair_queue import FairQueue
+from streams.channels.fair_queue import FairQueue
 from streams.records import Progress, Record
-from streams.sources.chat import ChatReceiver
+from streams.sources.chat.receiver import ChatReceiver
 
 Receive = Callable[[ChatReceiver], Record | None]
 

@@ -10,8 +10,8 @@ import threading
 from streams.clock import Clock
 from streams.records import Modality, Record
 from streams.sources.base import Emit
-from streams.sources.chat import TICK_S, ChatReceiver, Ticker
-from streams.sources.chat_queue import ChatQueue
+from streams.sources.chat.message_queue import ChatQueue
+from streams.sources.chat.receiver import TICK_S, ChatReceiver, Ticker
 from streams.telemetry import Telemetry
 
 _QUEUED_MESSAGES = 1024

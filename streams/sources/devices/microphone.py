@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from streams.clock import Clock
 from streams.records import Modality, Progress, Record
-from streams.sources import portaudio
 from streams.sources.base import Emit, SourceError
-from streams.sources.sample_clock import SampleClock
+from streams.sources.devices import portaudio
+from streams.sources.devices.sample_clock import SampleClock
 from streams.sources.sampler import Sampler
 from streams.telemetry import Telemetry
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streams.decoding.mixing import mono
+from streams.decoding.downmix import mono
 from tests.streams.test_sound import tone
 
 pytestmark = pytest.mark.unit

@@ -1,4 +1,4 @@
-"""A session that was recorded (`streams.recording`), read back in event-time order with the times it had.
+"""A recorded session, read back in event-time order with the times it had.
 
 Records may have been written out of order, as they arrived; the index is small, so it is sorted whole and payloads are
 read as they are played. A line that cannot be read is a dead letter with its file and line; a torn last line is what a
@@ -12,19 +12,26 @@ from pathlib import Path
 
 import structlog
 
-from streams.recording import PAYLOADS_FILE, RECORDS_FILE, RecordingError, StoredRecord, read_header, read_line
+from streams.formats.lines import LINE_LIMIT_BYTES, numbered_lines
+from streams.formats.text_files import FileProblem, open_file
 from streams.records import Modality, Record
 from streams.sources.base import SourceError
-from streams.sources.lines import LINE_LIMIT_BYTES, numbered_lines
+from streams.sources.stored.recording import (
+    PAYLOADS_FILE,
+    RECORDS_FILE,
+    RecordingError,
+    StoredRecord,
+    read_header,
+    read_line,
+)
 from streams.telemetry import NullTelemetry, Telemetry
-from streams.text_files import FileProblem, open_file
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass
 class RecordedSession:
-    """A stored session (see `streams.sources.playback`). Owned by the thread that plays it."""
+    """A stored session (see `streams.sources.stored.playback`). Owned by the thread that plays it."""
 
     folder: Path
     telemetry: Telemetry = field(default_factory=NullTelemetry)

@@ -12,11 +12,11 @@ from pathlib import Path
 import structlog
 
 from streams.clock import NS_PER_S
+from streams.formats.lines import LINE_LIMIT_BYTES, numbered_lines
+from streams.formats.strict_json import loads_object
+from streams.formats.text_files import FileProblem, check_utf_16, open_file
 from streams.sources.base import SourceError
-from streams.sources.lines import LINE_LIMIT_BYTES, numbered_lines
-from streams.strict_json import loads_object
 from streams.telemetry import Telemetry
-from streams.text_files import FileProblem, check_utf_16, open_file
 
 log = structlog.get_logger(__name__)
 

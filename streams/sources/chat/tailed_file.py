@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from streams.clock import Clock
+from streams.formats.lines import LineBuffer
+from streams.formats.text_files import FileProblem, open_file
 from streams.records import Modality
 from streams.sources.base import Emit, SourceError
-from streams.sources.chat import TICK_S, ChatReceiver
-from streams.sources.lines import LineBuffer
+from streams.sources.chat.receiver import TICK_S, ChatReceiver
 from streams.telemetry import Telemetry
-from streams.text_files import FileProblem, open_file
 
 _CHUNK_BYTES = 64 * 1024
 _ABSENT_TICKS = 25  # five seconds: log rotation renames and makes anew within one

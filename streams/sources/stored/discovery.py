@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streams.recording import is_recording
 from streams.sources.base import SourceError
-from streams.sources.media import START_NS, MediaSession
-from streams.sources.playback import StoredSession
-from streams.sources.recorded import RecordedSession
+from streams.sources.stored.media_session import START_NS, MediaSession
+from streams.sources.stored.playback import StoredSession
+from streams.sources.stored.recorded_session import RecordedSession
+from streams.sources.stored.recording import is_recording
 from streams.telemetry import NullTelemetry, Telemetry
 
 CHAT_SUFFIX = ".chat.jsonl"

@@ -23,12 +23,12 @@ import structlog
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.decoding import riff
 from streams.decoding.frames import with_pixel_shape
+from streams.formats.text_files import FileProblem, open_file
 from streams.sources.base import SourceError
-from streams.sources.file_clock import FileClock
-from streams.sources.presentation import PresentationTime
-from streams.sources.tracks import chosen_track
+from streams.sources.stored.file_clock import FileClock
+from streams.sources.stored.presentation_time import PresentationTime
+from streams.sources.stored.tracks import chosen_track
 from streams.telemetry import Telemetry
-from streams.text_files import FileProblem, open_file
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""Bounded queues from the sources to the timeline thread."""

@@ -1,0 +1,1 @@
+"""Live chat: a file, standard input, a socket, or HTTP."""

@@ -1,0 +1,1 @@
+"""Sessions on disk: media files, chat scripts and recordings, played back."""
