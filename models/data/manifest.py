@@ -27,7 +27,7 @@ Split = Literal["train", "valid", "test"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-OWN_CORPUS = "manifest"
+USER_CORPUS = "manifest"
 """What such a data set is called among the corpora."""
 
 _FILE = "manifest.csv"

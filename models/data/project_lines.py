@@ -103,7 +103,7 @@ _KINDS = (
 )
 
 
-def own_lines(held_out: bool) -> list[TextSample]:
+def project_lines(held_out: bool) -> list[TextSample]:
     """The lines of the validation phrases, or of the others."""
     return [line for kind in _KINDS for line in _lines(kind) if _in_valid(line.group) == held_out]
 

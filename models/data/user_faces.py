@@ -21,7 +21,7 @@ from models.labels import EMOTIONS
 _MODALITY = "video"
 
 
-def read_own_faces(folder: Path) -> tuple[Faces, Faces, LeftOut]:
+def read_user_faces(folder: Path) -> tuple[Faces, Faces, LeftOut]:
     """The faces for training, those for validation, and what was left out.
 
     Raises ManifestError for a manifest that cannot be used, TooFewRowsError for too few faces in it.

@@ -21,7 +21,7 @@ ENGLISH, OTHER = "en", "other"
 _MODALITY = "text"
 
 
-def read_own_texts(folder: Path) -> tuple[list[TextSample], list[TextSample], LeftOut]:
+def read_user_texts(folder: Path) -> tuple[list[TextSample], list[TextSample], LeftOut]:
     """The lines for training, those for validation, and what was left out.
 
     Raises ManifestError for a manifest that cannot be used, TooFewRowsError for too few lines in it.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.data.cleaning import LeftOut, UnusableError, usable, without_copies
-from models.data.manifest import OWN_CORPUS, Sample, check_enough, read_manifest
+from models.data.manifest import USER_CORPUS, Sample, check_enough, read_manifest
 from models.data.media import sound_of
 from models.data.speech_corpora import Clip
 from models.speech.activity import VoiceActivity
@@ -21,7 +21,7 @@ Recording = tuple[Clip, bytes]
 """A row's clip, and a digest of its sound, which takes the place of the sound itself in memory."""
 
 
-def read_own_sound(folder: Path) -> tuple[list[Clip], list[Clip], LeftOut]:
+def read_user_voices(folder: Path) -> tuple[list[Clip], list[Clip], LeftOut]:
     """The clips for training, those for validation, and what was left out. Their sound is read by `sound_of`.
 
     Raises ManifestError for a manifest that cannot be used, TooFewRowsError for too few voices in it.
@@ -37,7 +37,7 @@ def read_own_sound(folder: Path) -> tuple[list[Clip], list[Clip], LeftOut]:
         pairs = (pcm[start : start + SEGMENT_SAMPLES] for start in range(0, len(pcm), SEGMENT_SAMPLES))
         if not any(voice_activity(pair).voiced.any() for pair in pairs):
             raise UnusableError("no voice")
-        clip = Clip(sample.audio, OWN_CORPUS, f"{OWN_CORPUS}-{sample.group}", sample.emotion)
+        clip = Clip(sample.audio, USER_CORPUS, f"{USER_CORPUS}-{sample.group}", sample.emotion)
         return [(clip, hashlib.sha256(pcm.tobytes()).digest())]
 
     heard = [sample for sample in read_manifest(folder) if sample.audio is not None]

@@ -18,7 +18,7 @@ from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
 from models.data.studied_corpora import STUDIED
 from models.data.text_corpora import CORPORA, TextSample, read_corpus
 from models.evaluation.progress import RowsDone, unseen
-from models.evaluation.user_rows import own_rows
+from models.evaluation.user_rows import read_user_rows
 from models.face.crop import given_face
 from models.face.expressions import EXPRESSIONS
 from models.labels import EMOTIONS, RISKS
@@ -38,7 +38,7 @@ def read_rows(corpus: str, data: Path, split: str, task: str | None, progress: R
     """Raises EvaluationError for what is not there or cannot be read, naming the file."""
     try:
         if corpus == "manifest":
-            return own_rows(data, split, task or "emotion", progress)
+            return read_user_rows(data, split, task or "emotion", progress)
         if corpus == "ferplus":
             return _faces(data, split, _task(corpus, task, ("expression", "emotion")))
         if corpus in SPEECH_CORPORA:

@@ -16,7 +16,7 @@ from models.metrics.rows import EvaluationError, Rows, segments_of
 from models.text.encoder import ChatLine
 
 
-def own_rows(data: Path, split: str, task: str, progress: RowsDone = unseen) -> Rows:
+def read_user_rows(data: Path, split: str, task: str, progress: RowsDone = unseen) -> Rows:
     """The labelled rows of a split, or of "all". Raises EvaluationError, or ManifestError."""
     if split not in (*SPLITS, "all"):
         raise EvaluationError(f"manifest has no split {split!r}; it has {', '.join(SPLITS)} and all")

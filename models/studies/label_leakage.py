@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class UnseenLook:
+class LeakageNoise:
     """mean: (width,). root: (width, width), of the noise's covariance. noise: its strength, in within-class deviations;
     0 where the features already tell no more than they should.
     """

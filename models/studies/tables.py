@@ -218,7 +218,7 @@ def own_speech(bench: Bench, data: Path, answers_file: Path, strategy: str) -> T
 
     answers_file: `oof_logits.npz` of the speech training, with `clip`. Raises ValueError or OSError, naming the file.
     """
-    speech = _own_answers(answers_file, data)
+    speech = _user_evidence(answers_file, data)
     where = {name: place for place, name in enumerate(speech.rows.ids)}
     order = np.array([where[name] for name in bench.rows.ids])
     audio = speech.rows.inputs["audio"]
@@ -249,7 +249,7 @@ def own_speech(bench: Bench, data: Path, answers_file: Path, strategy: str) -> T
     }
 
 
-def _own_answers(path: Path, data: Path) -> FusionCorpus:
+def _user_evidence(path: Path, data: Path) -> FusionCorpus:
     corpus = read_ravdess_au(data)
     with np.load(path, allow_pickle=False) as stored:
         if missing := {"logits9", "clip", "question"} - set(stored.files):

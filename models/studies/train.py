@@ -18,7 +18,7 @@ from models.data.fusion_corpora import Standardisation
 from models.data.fusion_rows import FusionRows
 from models.evaluation.fusion_folder import Member
 from models.fusion.strategies.interface import FusionConfig, Missing
-from models.studies.label_leakage import UnseenLook
+from models.studies.label_leakage import LeakageNoise
 from models.training.fusion.train import FusionTraining, train_fusion
 
 Floats = NDArray[np.float64]
@@ -88,17 +88,17 @@ def train_member(
     return Member(strategy, net.eval(), scale, seed, fold)
 
 
-def looks(study: StudyTraining, rows: FusionRows) -> dict[str, UnseenLook]:
+def looks(study: StudyTraining, rows: FusionRows) -> dict[str, LeakageNoise]:
     """By input, what takes the look at labels out of the rows' features; fitted on these rows."""
     truth = rows.targets[study.task].astype(np.int64)
     return {
-        name: UnseenLook.fitted(rows.inputs[name][0][:, 0], truth, accuracy)
+        name: LeakageNoise.fitted(rows.inputs[name][0][:, 0], truth, accuracy)
         for name, accuracy in study.seen.items()
         if name in rows.inputs
     }
 
 
-def blurred(rows: FusionRows, seen: Mapping[str, UnseenLook], rng: np.random.Generator) -> FusionRows:
+def blurred(rows: FusionRows, seen: Mapping[str, LeakageNoise], rng: np.random.Generator) -> FusionRows:
     """The rows with noise drawn anew in the inputs that need it."""
     changed = {
         name: (look(rows.inputs[name][0][:, 0], rng)[:, None], rows.inputs[name][1]) for name, look in seen.items()

@@ -29,14 +29,14 @@ from models.training.assemble.card import model_card
 from models.training.assemble.user_choice import better_model
 from models.training.face.train import FaceTraining, train_face
 from models.training.loop.distributed import joined_processes, rank
-from models.training.loop.progress import Report, shown, tensorboard_events, told_to
+from models.training.loop.progress import Report, every_report, shown, tensorboard_events
 from models.training.preflight import check_out, missing_files
 from models.training.speech.protocols import measure_speech
 from models.training.speech.train import SpeechTraining, train_speech
-from models.training.speech.user import train_own_speech
+from models.training.speech.user import train_user_speech
 from models.training.text.part import make_text_part
 from models.training.text.train import SHIPPED, TextTraining
-from models.training.text.user import OWN_EPOCHS, make_own_text
+from models.training.text.user import USER_EPOCHS, make_user_text
 
 TASKS = ("face", "speech", "text", "fusion", "all")
 
@@ -44,9 +44,9 @@ log = logging.getLogger(__name__)
 
 _MODEL = "model"
 _RECORD = "training.json"
-_OWN_FACE = FaceTraining(from_shipped=True, epochs=12, learning_rate=5e-4)
-_OWN_SPEECH = SpeechTraining(epochs=12, windows_per_epoch=1024, batch_windows=64, learning_rate=5e-4)
-_OWN_TEXT = TextTraining(epochs=OWN_EPOCHS)
+_USER_FACE = FaceTraining(from_shipped=True, epochs=12, learning_rate=5e-4)
+_USER_SPEECH = SpeechTraining(epochs=12, windows_per_epoch=1024, batch_windows=64, learning_rate=5e-4)
+_USER_TEXT = TextTraining(epochs=USER_EPOCHS)
 """For a manifest, unless its configuration says otherwise."""
 
 Training = TypeVar("Training", FaceTraining, SpeechTraining, TextTraining)
@@ -105,11 +105,11 @@ def _own(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Path:
         raise TrainingError(
             f"{data / 'manifest.csv'}: a manifest trains no fusion; `affectd calibrate` fits fusion weights to it"
         )
-    trainings = _trainings((_OWN_FACE, _OWN_SPEECH, _OWN_TEXT), settings)
+    trainings = _trainings((_USER_FACE, _USER_SPEECH, _USER_TEXT), settings)
     steps: dict[str, Callable[[], None]] = {
         "face": lambda: _face(data, out / "face", trainings.face, settings),
-        "speech": lambda: _own_speech(data, out / "speech", trainings.speech, settings),
-        "text": lambda: _text(data, out / "text", trainings.text, settings, make_own_text),
+        "speech": lambda: _user_speech(data, out / "speech", trainings.speech, settings),
+        "text": lambda: _text(data, out / "text", trainings.text, settings, make_user_text),
     }
     _check_begun(data, out, trainings, [*steps] if task == "all" else [task])
     if task != "all":
@@ -166,7 +166,7 @@ def _face(data: Path, out: Path, training: FaceTraining, settings: Mapping[str, 
     members = 1 if training.from_shipped else len(training.networks)
     with _once(data, out, training) as wanted, shown("face", training.epochs * members) as bar:
         if wanted:
-            train_face(data, out, training, told_to(bar, *_events(out, settings)))
+            train_face(data, out, training, every_report(bar, *_events(out, settings)))
 
 
 def _speech(data: Path, out: Path, training: SpeechTraining) -> None:
@@ -176,10 +176,10 @@ def _speech(data: Path, out: Path, training: SpeechTraining) -> None:
             measure_speech(data, out, training)
 
 
-def _own_speech(data: Path, out: Path, training: SpeechTraining, settings: Mapping[str, Any]) -> None:
+def _user_speech(data: Path, out: Path, training: SpeechTraining, settings: Mapping[str, Any]) -> None:
     with _once(data, out, training) as wanted, shown("speech", training.epochs) as bar:
         if wanted:
-            train_own_speech(data, out, training, told_to(bar, *_events(out, settings)))
+            train_user_speech(data, out, training, every_report(bar, *_events(out, settings)))
 
 
 def _text(
@@ -193,7 +193,7 @@ def _text(
     with _once(data, out, training) as wanted, shown("text", sum(epochs.values())) as bar:
         if wanted:
             before = {"english": 0, "multilingual": epochs["english"]}
-            told = {name: told_to(_later(bar, before[name]), *_events(out / name, settings)) for name in SHIPPED}
+            told = {name: every_report(_later(bar, before[name]), *_events(out / name, settings)) for name in SHIPPED}
             make(data, out, training, told)
 
 

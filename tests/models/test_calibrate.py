@@ -20,18 +20,26 @@ from models.calibration.scaling import TemperatureScaling
 from models.fusion.pool import LogLinearPool
 from models.labels import EMOTIONS, MODALITIES
 from models.text.encoder import ChatLine
-from models.training.calibration.user import LEAST_OF_LABEL, OwnAnswers, OwnCalibration, cross_validated, fit_own
+from models.training.calibration.user import (
+    LEAST_OF_LABEL,
+    FusionCalibration,
+    UserEvidence,
+    cross_validated,
+    fit_user_calibration,
+)
 from tests.models.model_folders import Repeater, plain_manifest
 
 pytestmark = pytest.mark.unit
 
 PLAIN = TemperatureScaling(temperature=1.0, bias=(0.0,) * len(EMOTIONS))
-BEFORE = OwnCalibration(dict.fromkeys(MODALITIES, PLAIN), LogLinearPool(weights=dict.fromkeys(MODALITIES, 1.0)))
+BEFORE = FusionCalibration(dict.fromkeys(MODALITIES, PLAIN), LogLinearPool(weights=dict.fromkeys(MODALITIES, 1.0)))
 OVERSURE = 4.0
 """How much surer the answers of these tests are than they should be."""
 
 
-def answers(rows: int, modalities: Sequence[str] = ("text",), labels: int = len(EMOTIONS), seed: int = 0) -> OwnAnswers:
+def answers(
+    rows: int, modalities: Sequence[str] = ("text",), labels: int = len(EMOTIONS), seed: int = 0
+) -> UserEvidence:
     """Answers whose logits would be right if they were divided by OVERSURE."""
     rng = np.random.default_rng(seed)
     truth = np.arange(rows) % labels
@@ -41,7 +49,7 @@ def answers(rows: int, modalities: Sequence[str] = ("text",), labels: int = len(
         said[np.arange(rows), truth] += 1
         logits[MODALITIES.index(name)] = torch.from_numpy(OVERSURE * said)
         amount[MODALITIES.index(name)] = 1
-    return OwnAnswers(logits, amount, truth, np.arange(rows).astype(str))
+    return UserEvidence(logits, amount, truth, np.arange(rows).astype(str))
 
 
 def nll(posterior: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
@@ -50,25 +58,25 @@ def nll(posterior: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
 
 def test_answers_that_are_too_sure_are_made_less_sure_and_predict_others_better() -> None:
     asked, new = answers(700), answers(700, seed=1)
-    after = fit_own(BEFORE, asked)
+    after = fit_user_calibration(BEFORE, asked)
     assert after.calibration["text"].temperature == pytest.approx(OVERSURE, rel=0.25)
     assert nll(after.posterior(new), new.truth) < nll(BEFORE.posterior(new), new.truth) - 0.5
 
 
 def test_a_modality_without_enough_rows_keeps_what_the_model_had_and_is_named() -> None:
-    after = fit_own(BEFORE, answers(210))
+    after = fit_user_calibration(BEFORE, answers(210))
     assert (after.calibration["video"], after.calibration["audio"]) == (PLAIN, PLAIN)
     assert after.pool == BEFORE.pool
     assert after.kept[0] == "video: temperature and biases are kept; no row shows it"
-    few = fit_own(BEFORE, answers(9)).kept
+    few = fit_user_calibration(BEFORE, answers(9)).kept
     assert any(sentence.startswith("text: ") and "(there are 9 rows; 14 are missing)" in sentence for sentence in few)
     assert [sentence.partition(":")[0] for sentence in after.kept] == ["video", "audio", "fusion"]
 
 
 def test_a_label_with_few_rows_keeps_its_bias_and_is_as_likely_as_it_was() -> None:
     own = PLAIN.model_copy(update={"bias": (0.0, 0.2, -0.2, 0.1, -0.1, 0.3, -0.3)})
-    before = OwnCalibration({**BEFORE.calibration, "text": own}, BEFORE.pool)
-    after = fit_own(before, answers(210, labels=5))
+    before = FusionCalibration({**BEFORE.calibration, "text": own}, BEFORE.pool)
+    after = fit_user_calibration(before, answers(210, labels=5))
     fitted = after.calibration["text"]
     assert fitted.bias[5:] == own.bias[5:]
     assert fitted.bias[:5] != own.bias[:5]
@@ -77,21 +85,21 @@ def test_a_label_with_few_rows_keeps_its_bias_and_is_as_likely_as_it_was() -> No
 
 
 def test_few_rows_change_less_than_many() -> None:
-    few, many = (fit_own(BEFORE, answers(rows)).calibration["text"].temperature for rows in (35, 700))
+    few, many = (fit_user_calibration(BEFORE, answers(rows)).calibration["text"].temperature for rows in (35, 700))
     assert 1 < few < many
 
 
 def test_a_modality_that_says_nothing_loses_weight_beside_one_that_does() -> None:
     asked = answers(350, ("video", "text"))
     asked.logits[0] = torch.from_numpy(np.random.default_rng(2).normal(0, 3, (350, len(EMOTIONS))))
-    weights = fit_own(BEFORE, asked).pool.weights
+    weights = fit_user_calibration(BEFORE, asked).pool.weights
     assert weights["video"] < weights["text"]
     assert weights["audio"] == 1
 
 
 def test_rows_that_cannot_be_dealt_out_are_not_cross_validated() -> None:
     asked = answers(70)
-    alike = OwnAnswers(asked.logits, asked.amount, asked.truth, np.full(70, "one person"))
+    alike = UserEvidence(asked.logits, asked.amount, asked.truth, np.full(70, "one person"))
     assert cross_validated(BEFORE, alike) is None
     found = cross_validated(BEFORE, asked)
     assert found is not None

@@ -21,7 +21,7 @@ from models.fusion.strategies.registry import FUSIONS
 from models.metrics.rows import EvaluationError
 from models.studies import shipping
 from models.studies.held_out_folds import Answer, Question, all_answered, calibrated, over_folds
-from models.studies.label_leakage import UnseenLook
+from models.studies.label_leakage import LeakageNoise
 from models.studies.tables import CANDIDATES, Bench, ravdess_nested
 from models.studies.train import STUDY_TRAININGS, blurred, fitted_temperature, looks, train_member
 from tests.models.fusion_files import write_mosi, write_ravdess
@@ -181,7 +181,7 @@ def vectors_of(apart: float, rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
 
 def test_features_that_saw_labels_are_blurred_to_what_new_rows_allow() -> None:
     vectors, labels = vectors_of(apart=4.0)  # 98 % right
-    blurred_vectors = UnseenLook.fitted(vectors, labels, 0.7)(vectors, np.random.default_rng(1))
+    blurred_vectors = LeakageNoise.fitted(vectors, labels, 0.7)(vectors, np.random.default_rng(1))
     assert (((vectors[:, 2] - 13) > 0) == labels).mean() > 0.97
     middle = blurred_vectors[:, 2].mean()
     assert ((blurred_vectors[:, 2] > middle) == labels).mean() == pytest.approx(0.7, abs=0.02)
@@ -190,7 +190,7 @@ def test_features_that_saw_labels_are_blurred_to_what_new_rows_allow() -> None:
 
 def test_features_that_tell_no_more_than_they_should_stay() -> None:
     vectors, labels = vectors_of(apart=0.2)
-    look = UnseenLook.fitted(vectors, labels, 0.8)
+    look = LeakageNoise.fitted(vectors, labels, 0.8)
     assert look.noise == 0
     assert look(vectors, np.random.default_rng(1)) == pytest.approx(vectors, abs=1e-4)
 
@@ -198,7 +198,7 @@ def test_features_that_tell_no_more_than_they_should_stay() -> None:
 @pytest.mark.parametrize(("accuracy", "labels"), [(0.5, [0, 1]), (1.0, [0, 1]), (0.7, [1, 1])])
 def test_blur_needs_two_classes_and_a_figure_between(accuracy: float, labels: list[int]) -> None:
     with pytest.raises(ValueError, match="must be"):
-        UnseenLook.fitted(np.eye(2, dtype=np.float32), np.array(labels), accuracy)
+        LeakageNoise.fitted(np.eye(2, dtype=np.float32), np.array(labels), accuracy)
 
 
 def test_only_inputs_that_saw_labels_are_blurred(data: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.data.project_lines import own_lines
+from models.data.project_lines import project_lines
 from models.data.text_corpora import CORPORA, CorpusError, TextSample, read_corpus, without_repeats
 from models.labels import EMOTIONS
 
@@ -130,8 +130,8 @@ def test_no_group_of_the_real_corpora_is_in_two_splits(name: str) -> None:
     assert not {sample.group for sample in train} & {sample.group for sample in valid}
 
 
-def test_own_lines_speak_of_dying_in_earnest_and_in_figures_and_no_phrase_is_in_two_splits() -> None:
-    train, valid = own_lines(held_out=False), own_lines(held_out=True)
+def test_project_lines_speak_of_dying_in_earnest_and_in_figures_and_no_phrase_is_in_two_splits() -> None:
+    train, valid = project_lines(held_out=False), project_lines(held_out=True)
     for lines in (train, valid):
         assert {(line.lang, line.risk[:2]) for line in lines} == {
             (lang, (risk, risk)) for lang in ("en", "zh") for risk in (0.0, 1.0)

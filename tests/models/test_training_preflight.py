@@ -31,7 +31,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def begun(*_: object) -> None:
         raise AssertionError("a part was trained")
 
-    for name in ("_face", "_own_speech", "_speech", "_text", "_fusion"):
+    for name in ("_face", "_user_speech", "_speech", "_text", "_fusion"):
         monkeypatch.setattr(command, name, begun)
 
 

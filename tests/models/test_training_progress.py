@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from models.training.loop.progress import save_learning_curves, shown, told_to
+from models.training.loop.progress import every_report, save_learning_curves, shown
 
 pytestmark = pytest.mark.unit
 
@@ -43,7 +43,7 @@ def test_elsewhere_every_epoch_is_a_log_line(caplog: pytest.LogCaptureFixture) -
 
 def test_several_reports_are_told_the_same() -> None:
     told: list[tuple[str, int]] = []
-    report = told_to(lambda epoch, _: told.append(("a", epoch)), lambda epoch, _: told.append(("b", epoch)))
+    report = every_report(lambda epoch, _: told.append(("a", epoch)), lambda epoch, _: told.append(("b", epoch)))
     report(4, {"loss": 1.0})
     assert told == [("a", 4), ("b", 4)]
 

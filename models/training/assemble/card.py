@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from models.artifact import Manifest
-from models.data.manifest import OWN_CORPUS
+from models.data.manifest import USER_CORPUS
 from models.labels import RISKS
 from models.risk import LEVELS
 
-_OWN_VALID = "the user's own valid"
+_USER_VALID = "the user's own valid"
 
 _USES = """## Uses
 Intended: showing a person who already watches over a conversation or a room where to look, research on affect, and
@@ -78,12 +78,12 @@ def _own(manifest: Manifest) -> list[str]:
     return [
         "## Trained on the user's own\n"
         + (trained if rows else "No part that was trained on the user's rows was better: all are as they were shipped.")
-        + _own_compared(own)
+        + _user_compared(own)
         + (f"\n\n{said}" if said else "")
     ]
 
 
-def _own_compared(own: Mapping[str, Any]) -> str:
+def _user_compared(own: Mapping[str, Any]) -> str:
     """The shipped and the trained parts on the rows held out; nothing where that was not asked."""
     rows = [
         (part, task, str(found["rows"]), *map(_interval, (found["before"], found["after"], found["change"])))
@@ -106,13 +106,13 @@ def _interval(estimate: Sequence[float]) -> str:
 
 def _parts(manifest: Manifest) -> str:
     face, speech, text = (manifest.metrics[part] for part in ("face", "speech", "text"))
-    faces, whose = (_OWN_VALID, "their") if face.get("data") == OWN_CORPUS else ("FER+ valid", "FER+'s")
+    faces, whose = (_USER_VALID, "their") if face.get("data") == USER_CORPUS else ("FER+ valid", "FER+'s")
     rows: list[tuple[str, ...]] = [("face", f"{faces}, 7 emotions", _share(face["valid"]["ekman7_equal"]["uar"]), "")]
     rows += [("face", "the same, found by the detector", _share(face["through_detector_balanced"]["uar_through"]), "")]
     rows += _speech_rows(speech)
-    for corpus in ("goemotions", "meld", "tweeteval-emotion", "isear", "smp2020", OWN_CORPUS):
+    for corpus in ("goemotions", "meld", "tweeteval-emotion", "isear", "smp2020", USER_CORPUS):
         if "emotion" in text.get(corpus, {}):
-            measured = _OWN_VALID if corpus == OWN_CORPUS else f"{corpus} valid"
+            measured = _USER_VALID if corpus == USER_CORPUS else f"{corpus} valid"
             rows.append(("text", measured, _share(text[corpus]["emotion"]["uar"]), ""))
     fer8 = face["valid"]["fer8"]["accuracy"]
     return (
@@ -125,7 +125,7 @@ def _parts(manifest: Manifest) -> str:
 
 
 def _unheard(speech: Mapping[str, Any]) -> str:
-    if speech.get("data") == OWN_CORPUS:
+    if speech.get("data") == USER_CORPUS:
         return ""
     return (
         " Speech is measured on speakers that the network did not hear, with the standard deviation over folds. "
@@ -134,8 +134,8 @@ def _unheard(speech: Mapping[str, Any]) -> str:
 
 
 def _speech_rows(speech: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    if speech.get("data") == OWN_CORPUS:
-        return [("speech", _OWN_VALID, _share(speech["valid"]["uar"]), "")]
+    if speech.get("data") == USER_CORPUS:
+        return [("speech", _USER_VALID, _share(speech["valid"]["uar"]), "")]
     asked = [(question, corpus) for corpus in ("ravdess", "emodb") for question in speech["questions"]]
     return [_speech_row(speech, *row) for row in asked if "/".join(row) in speech["results"]]
 
@@ -261,7 +261,7 @@ def _risk(manifest: Manifest) -> str:
     figures = manifest.metrics.get("risk")
     levels = ", ".join(f"{level} from {manifest.risk.levels[level]}" for level in LEVELS)
     if figures is None:
-        return f"## Risk\nLevels: {levels}. {_own_risk(manifest.metrics['text'])}"
+        return f"## Risk\nLevels: {levels}. {_user_risk(manifest.metrics['text'])}"
     named = [("ordinary: " + name, reach) for name, reach in figures["ordinary_lines"].items()]
     named += list(figures["lines_with_the_risk"].items())
     rows = [(name, str(int(reach["lines"])), *(_share(reach[level]) for level in LEVELS)) for name, reach in named]
@@ -273,9 +273,9 @@ def _risk(manifest: Manifest) -> str:
     )
 
 
-def _own_risk(text: Mapping[str, Any]) -> str:
+def _user_risk(text: Mapping[str, Any]) -> str:
     """How well the user's own lines are told, where they are labelled."""
-    found = [(risk, figures) for risk, figures in text.get(OWN_CORPUS, {}).items() if risk in RISKS]
+    found = [(risk, figures) for risk, figures in text.get(USER_CORPUS, {}).items() if risk in RISKS]
     said = "How often lines reach them has not been measured of this text part."
     if not found:
         return said

@@ -17,7 +17,7 @@ import numpy as np
 
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
 from models.components import PARTS
-from models.data.manifest import OWN_CORPUS, Sample, read_manifest
+from models.data.manifest import USER_CORPUS, Sample, read_manifest
 from models.evaluation.answers import EncodedRows, Floats, encoded_rows, posteriors
 from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.user_rows import labelled, rows_of
@@ -25,7 +25,7 @@ from models.labels import MODALITIES, RISKS
 from models.metrics.comparison import Paired, compare
 from models.metrics.rows import EvaluationError, Rows
 from models.model import AffectModel, choose_device
-from models.training.assemble.user_model import with_own_parts
+from models.training.assemble.user_model import with_user_parts
 from models.training.calibration.command import CROSS_VALIDATED, calibrated
 
 LEAST_HELD_OUT = 20
@@ -52,12 +52,12 @@ def better_model(data: Path, runs: Path, parts: Sequence[str], progress: RowsDon
     """
     folder, device = read_model_folder(SHIPPED), choose_device("auto")
     shipped = AffectModel.from_folder(folder, device)
-    trained = AffectModel.from_folder(with_own_parts(folder, runs, parts), device)
+    trained = AffectModel.from_folder(with_user_parts(folder, runs, parts), device)
     held, splits = _held_out(read_manifest(data), parts)
     asked = _ask(held, parts, shipped, trained, progress)
     compared = {part: _compare_part(part, asked, shipped, trained) for part in parts}
     taken = [part for part in parts if _is_better(compared[part])]
-    chosen = with_own_parts(folder, runs, taken) if taken else folder
+    chosen = with_user_parts(folder, runs, taken) if taken else folder
     encoders = {
         modality: (trained if PARTS[modality].name in taken else shipped).encoders[modality] for modality in PARTS
     }
@@ -102,8 +102,8 @@ def _ask(
         if not len(rows.truth) or (task != "emotion" and len(np.unique(rows.truth)) < 2):
             continue
         of_parts = {name: units for name, units in rows.units.items() if PARTS[name].name in parts}
-        before, _ = encoded_rows(shipped, OWN_CORPUS, rows, progress)
-        after, _ = encoded_rows(trained, OWN_CORPUS, replace(rows, units=of_parts), progress)
+        before, _ = encoded_rows(shipped, USER_CORPUS, rows, progress)
+        after, _ = encoded_rows(trained, USER_CORPUS, replace(rows, units=of_parts), progress)
         asked[task] = _Asked(rows, before, after)
     return asked
 

@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 
 from models.artifact import Manifest, ModelFolder
 from models.components import PARTS
-from models.data.manifest import OWN_CORPUS
+from models.data.manifest import USER_CORPUS
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import RiskRule
 from models.training.assemble.provenance import Provenance
 from models.training.assemble.trained_part import read_part
 from models.training.calibration.fit import equal_label_weight, fit_platt
 from models.training.calibration.trust import trusted
-from models.training.calibration.user import OwnAnswers, OwnCalibration, fit_own
+from models.training.calibration.user import FusionCalibration, UserEvidence, fit_user_calibration
 
 log = logging.getLogger(__name__)
 
-OWN_LICENCE = "the user's own"
+USER_LICENCE = "the user's own"
 
 LEAST_OF_RISK = 25
 """Lines with a risk, and lines without it, below which the head's curve is kept."""
@@ -41,7 +41,7 @@ _MODALITY = {part.name: modality for modality, part in PARTS.items()}
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def with_own_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name: str = "own") -> ModelFolder:
+def with_user_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name: str = "own") -> ModelFolder:
     """The shipped model's folder with the parts that training on a manifest left in `runs`/PART; not written yet.
 
     Raises FileNotFoundError for a run that is not whole.
@@ -51,7 +51,7 @@ def with_own_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name: 
     figures = {part: json.loads((runs / part / "metrics.json").read_text(encoding="utf-8")) for part in parts}
     answers = {part: _answers(runs / part / "valid_logits.npz") for part in parts}
     sure = {_MODALITY[part]: trusted(a, shipped.reliability.get(_MODALITY[part])) for part, a in answers.items()}
-    fitted = fit_own(OwnCalibration(shipped.calibration, shipped.fusion), _own_answers(sure))
+    fitted = fit_user_calibration(FusionCalibration(shipped.calibration, shipped.fusion), _user_evidence(sure))
     risk, kept = _risk(shipped.risk, answers["text"]) if "text" in parts else (shipped.risk, [])
     kept += [sentence for sentence in fitted.kept if sentence.partition(":")[0] in sure]
     for sentence in kept:
@@ -79,7 +79,7 @@ def _answers(path: Path) -> dict[str, NDArray[Any]]:
     return {name: values if name.startswith("risk_") else values[known] for name, values in arrays.items()}
 
 
-def _own_answers(answers: Mapping[str, Arrays]) -> OwnAnswers:
+def _user_evidence(answers: Mapping[str, Arrays]) -> UserEvidence:
     """answers: by modality. Each row is one modality's alone."""
     rows = sum(len(arrays["label7"]) for arrays in answers.values())
     logits = torch.zeros(len(MODALITIES), rows, len(EMOTIONS), dtype=torch.float64)
@@ -90,7 +90,7 @@ def _own_answers(answers: Mapping[str, Arrays]) -> OwnAnswers:
         logits[MODALITIES.index(modality), start:end] = torch.from_numpy(arrays["logits7"]).double()
         amount[MODALITIES.index(modality), start:end] = 1
         truth[start:end], start = arrays["label7"], end
-    return OwnAnswers(logits, amount, truth, np.arange(rows).astype(str))
+    return UserEvidence(logits, amount, truth, np.arange(rows).astype(str))
 
 
 def _risk(before: RiskRule, answers: Arrays) -> tuple[RiskRule, list[str]]:
@@ -132,7 +132,7 @@ def _metrics(shipped: Manifest, parts: Collection[str]) -> dict[str, Any]:
 
 def _data(shipped: Manifest, figures: Mapping[str, Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     """What the parts were trained on, and what the shipped model was, but for corpora of a part begun anew."""
-    own = [asdict(Provenance(OWN_CORPUS, part, "train", OWN_LICENCE, "")) for part in figures]
+    own = [asdict(Provenance(USER_CORPUS, part, "train", USER_LICENCE, "")) for part in figures]
     anew = {part for part, found in figures.items() if not found.get("from_shipped", True)}
     measured = {name.partition("/")[0] for name in shipped.metrics.get("corpora", {})}
     others = [entry for entry in shipped.data if not (entry["part"] in anew and entry["corpus"] in measured)]

@@ -15,11 +15,11 @@ import torch
 
 from models.artifact import CARD, SHIPPED, Manifest, ModelError, read_model_folder, write_model_folder
 from models.calibration.scaling import TemperatureScaling
-from models.data.manifest import OWN_CORPUS
+from models.data.manifest import USER_CORPUS
 from models.encoder import Encoded
 from models.evaluation.answers import encoded_rows
 from models.evaluation.progress import RowsDone, unseen
-from models.evaluation.user_rows import own_rows
+from models.evaluation.user_rows import read_user_rows
 from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures, expected_calibration_error
 from models.metrics.curves import coverage_accuracy
@@ -27,9 +27,16 @@ from models.metrics.rows import EvaluationError
 from models.model import AffectModel, WindowFeatures, choose_device
 from models.out_folder import check_out_folder
 from models.training.assemble.provenance import Provenance
-from models.training.assemble.user_model import OWN_LICENCE
+from models.training.assemble.user_model import USER_LICENCE
 from models.training.calibration.fit import equal_label_weight
-from models.training.calibration.user import LEAST_ROWS, Floats, OwnAnswers, OwnCalibration, cross_validated, fit_own
+from models.training.calibration.user import (
+    LEAST_ROWS,
+    Floats,
+    FusionCalibration,
+    UserEvidence,
+    cross_validated,
+    fit_user_calibration,
+)
 
 SPLIT = "valid"
 
@@ -66,8 +73,8 @@ def calibrate(model: str, data: Path, out: Path, progress: RowsDone = unseen) ->
 def calibrated(loaded: AffectModel, data: Path, progress: RowsDone = unseen) -> tuple[Manifest, dict[str, Any]]:
     """The manifest of the model as calibrated, and the figures before and after. Raises as `calibrate`."""
     asked, notes = _ask(loaded, data, progress)
-    before = OwnCalibration(loaded.manifest.calibration, loaded.manifest.fusion)
-    after = fit_own(before, asked)
+    before = FusionCalibration(loaded.manifest.calibration, loaded.manifest.fusion)
+    after = fit_user_calibration(before, asked)
     if (after.calibration, after.pool) == (before.calibration, before.pool):
         raise EvaluationError(f"{data / 'manifest.csv'}: nothing can be calibrated: {'; '.join(after.kept)}")
     validated = cross_validated(before, asked)
@@ -86,10 +93,10 @@ def calibrated(loaded: AffectModel, data: Path, progress: RowsDone = unseen) -> 
     return _manifest(loaded.manifest, after, least, figures), figures
 
 
-def _ask(model: AffectModel, data: Path, progress: RowsDone) -> tuple[OwnAnswers, list[str]]:
+def _ask(model: AffectModel, data: Path, progress: RowsDone) -> tuple[UserEvidence, list[str]]:
     """The model's answers to the labelled rows, and what was left out of them."""
-    rows = own_rows(data, SPLIT, "emotion", progress)
-    encoded, _ = encoded_rows(model, OWN_CORPUS, rows, progress)
+    rows = read_user_rows(data, SPLIT, "emotion", progress)
+    encoded, _ = encoded_rows(model, USER_CORPUS, rows, progress)
     plain = TemperatureScaling(temperature=1.0, bias=(0.0,) * len(EMOTIONS))
     uncalibrated = model.manifest.model_copy(update={"calibration": dict.fromkeys(MODALITIES, plain)})
     asked = AffectModel(uncalibrated, model.encoders, model.device)
@@ -116,7 +123,7 @@ def _ask(model: AffectModel, data: Path, progress: RowsDone) -> tuple[OwnAnswers
     if silent := len(windows) - len(evident):
         notes.append(f"{silent} rows without evidence are left out.")
     groups = np.arange(len(windows)).astype(str) if rows.groups is None else rows.groups
-    return OwnAnswers(logits, amount, rows.truth, groups).rows(evident), notes
+    return UserEvidence(logits, amount, rows.truth, groups).rows(evident), notes
 
 
 def _amount(events: Encoded) -> float:
@@ -132,7 +139,7 @@ def _least_confidence(manifest: Manifest, validated: Floats | None) -> tuple[flo
     return min(round(least, 3), 0.999), []
 
 
-def _figures(posterior: Floats, asked: OwnAnswers) -> dict[str, Any]:
+def _figures(posterior: Floats, asked: UserEvidence) -> dict[str, Any]:
     """Of the rows as they are, and ("label_") of labels that weigh the same, which is what probabilities are for."""
     figures = classification_figures(posterior, asked.truth, EMOTIONS)
     confidence, correct = posterior.max(axis=1), posterior.argmax(axis=1) == asked.truth
@@ -152,8 +159,8 @@ def _scaling(fitted: TemperatureScaling) -> dict[str, Any]:
     return {"temperature": round(fitted.temperature, 4), "bias": bias}
 
 
-def _manifest(own: Manifest, after: OwnCalibration, least: float, figures: Mapping[str, Any]) -> Manifest:
-    used = Provenance(OWN_CORPUS, "calibration", f"{SPLIT}, {figures['n']} rows", OWN_LICENCE, "")
+def _manifest(own: Manifest, after: FusionCalibration, least: float, figures: Mapping[str, Any]) -> Manifest:
+    used = Provenance(USER_CORPUS, "calibration", f"{SPLIT}, {figures['n']} rows", USER_LICENCE, "")
     metrics = {name: found for name, found in own.metrics.items() if name not in _OUTDATED}
     return own.model_copy(
         update={

@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OwnAnswers:
+class UserEvidence:
     """A model's answers to rows that have evidence.
 
     logits: (3, rows, 7) float64, uncalibrated, 0 where absent. amount: (3, rows) evidence, 0 where absent. truth:
@@ -46,26 +46,26 @@ class OwnAnswers:
     truth: NDArray[np.int64]
     group: NDArray[np.str_]
 
-    def rows(self, chosen: NDArray[np.int64]) -> "OwnAnswers":
+    def rows(self, chosen: NDArray[np.int64]) -> "UserEvidence":
         """The chosen rows."""
-        return OwnAnswers(self.logits[:, chosen], self.amount[:, chosen], self.truth[chosen], self.group[chosen])
+        return UserEvidence(self.logits[:, chosen], self.amount[:, chosen], self.truth[chosen], self.group[chosen])
 
 
 @dataclass(frozen=True, slots=True)
-class OwnCalibration:
+class FusionCalibration:
     """What answers are calibrated and fused by; kept: a sentence for each thing that was not fitted."""
 
     calibration: Mapping[str, TemperatureScaling]
     pool: LogLinearPool
     kept: tuple[str, ...] = ()
 
-    def posterior(self, answers: OwnAnswers) -> Floats:
+    def posterior(self, answers: UserEvidence) -> Floats:
         """(rows, 7), as the service would answer."""
         found: Floats = self.pool.fuse(_calibrated(self.calibration, answers), answers.amount).posterior.numpy()
         return found
 
 
-def fit_own(before: OwnCalibration, answers: OwnAnswers) -> OwnCalibration:
+def fit_user_calibration(before: FusionCalibration, answers: UserEvidence) -> FusionCalibration:
     """Starts from, and keeps to, what the model had before."""
     calibration, kept = dict(before.calibration), []
     for index, name in enumerate(MODALITIES):
@@ -92,11 +92,11 @@ def fit_own(before: OwnCalibration, answers: OwnAnswers) -> OwnCalibration:
             f"fusion: weights are kept; {LEAST_ROWS} rows of several modalities are needed (there are {together}; "
             f"{LEAST_ROWS - together} are missing)"
         )
-        return OwnCalibration(calibration, before.pool, tuple(kept))
-    return OwnCalibration(calibration, _fit_pool(before.pool, calibration, answers), tuple(kept))
+        return FusionCalibration(calibration, before.pool, tuple(kept))
+    return FusionCalibration(calibration, _fit_pool(before.pool, calibration, answers), tuple(kept))
 
 
-def cross_validated(before: OwnCalibration, answers: OwnAnswers) -> Floats | None:
+def cross_validated(before: FusionCalibration, answers: UserEvidence) -> Floats | None:
     """(rows, 7), each row answered by what rows of other groups fitted; None where there are too few to deal out."""
     folds = min(_FOLDS, len(np.unique(answers.group)), int(np.bincount(answers.truth).max()))
     if folds < 2:
@@ -106,7 +106,7 @@ def cross_validated(before: OwnCalibration, answers: OwnAnswers) -> Floats | Non
         warnings.simplefilter("ignore", UserWarning)  # of labels with fewer rows than folds
         dealt = group_folds(answers.truth, answers.group, folds)
     for kept, asked in dealt:
-        posterior[asked] = fit_own(before, answers.rows(kept)).posterior(answers.rows(asked))
+        posterior[asked] = fit_user_calibration(before, answers.rows(kept)).posterior(answers.rows(asked))
     return posterior
 
 
@@ -131,7 +131,9 @@ def _fit_scaling(
     return TemperatureScaling(temperature=temperature, bias=tuple(bias.tolist()))
 
 
-def _fit_pool(own: LogLinearPool, calibration: Mapping[str, TemperatureScaling], answers: OwnAnswers) -> LogLinearPool:
+def _fit_pool(
+    own: LogLinearPool, calibration: Mapping[str, TemperatureScaling], answers: UserEvidence
+) -> LogLinearPool:
     """Of the modalities that are there beside others; one that counts for nothing stays so."""
     several = (answers.amount > 0).sum(dim=0) > 1
     moved = [
@@ -153,7 +155,7 @@ def _fit_pool(own: LogLinearPool, calibration: Mapping[str, TemperatureScaling],
     return own.model_copy(update={"weights": {name: round(w, 4) for name, w in zip(MODALITIES, found, strict=True)}})
 
 
-def _calibrated(calibration: Mapping[str, TemperatureScaling], answers: OwnAnswers) -> torch.Tensor:
+def _calibrated(calibration: Mapping[str, TemperatureScaling], answers: UserEvidence) -> torch.Tensor:
     return torch.stack([calibration[name].log_posterior(answers.logits[i]) for i, name in enumerate(MODALITIES)])
 
 

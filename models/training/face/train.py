@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from models.artifact import SHIPPED, read_model_folder
 from models.data.ferplus import Faces, read_ferplus, with_repeats_merged, without_images_of
-from models.data.manifest import OWN_CORPUS, has_manifest
+from models.data.manifest import USER_CORPUS, has_manifest
 from models.data.sampling import draw_weights
-from models.data.user_faces import read_own_faces
+from models.data.user_faces import read_user_faces
 from models.face.crop import given_face
 from models.face.detector import FaceDetector
 from models.face.encoder import FaceEncoder, face_qualities, load_network, save_network
@@ -136,9 +136,9 @@ def train_face(
 
 def _read_faces(data_dir: Path, out_dir: Path) -> tuple[Faces, Faces, dict[str, Any]]:
     if has_manifest(data_dir):
-        train, valid, left_out = read_own_faces(data_dir)
+        train, valid, left_out = read_user_faces(data_dir)
         left_out.write(out_dir / "left_out.csv")
-        name, dropped = OWN_CORPUS, left_out.counts()
+        name, dropped = USER_CORPUS, left_out.counts()
     else:
         valid = read_ferplus(data_dir, "valid")
         train = with_repeats_merged(without_images_of(read_ferplus(data_dir, "train"), valid))

@@ -51,7 +51,7 @@ def shown(task: str, epochs: int, console: Console | None = None) -> Iterator[Re
         yield show
 
 
-def told_to(*reports: Report) -> Report:
+def every_report(*reports: Report) -> Report:
     """One report that tells all of them, in turn."""
 
     def tell(epoch: int, metrics: Metrics) -> None:

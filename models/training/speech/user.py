@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from models.artifact import SHIPPED, read_model_folder
-from models.data.manifest import OWN_CORPUS
+from models.data.manifest import USER_CORPUS
 from models.data.media import sound_of
 from models.data.speech_corpora import Clip
-from models.data.user_voices import read_own_sound
+from models.data.user_voices import read_user_voices
 from models.labels import EMOTIONS
 from models.metrics.classification import classification_figures
 from models.speech.encoder import build_network, save_network
@@ -34,7 +34,7 @@ from models.training.speech.windows import Windows, joined_windows, window_passe
 _FIGURES = ("accuracy", "uar", "macro_f1")
 
 
-def train_own_speech(
+def train_user_speech(
     data: Path, out: Path, training: SpeechTraining, progress: Callable[[int, Metrics], None] | None = None
 ) -> dict[str, Any]:
     """Writes `speech.safetensors`, `metrics.json` (returned) and `valid_logits.npz`, and what was left out, into `out`.
@@ -42,7 +42,7 @@ def train_own_speech(
     A run that was killed goes on from the passes and the checkpoint in `out`.
     Raises ManifestError, ModelError for a shipped model that cannot be read, and as `fit` does.
     """
-    train, valid, left_out = read_own_sound(data)
+    train, valid, left_out = read_user_voices(data)
     left_out.write(out / "left_out.csv")
     network = shipped_network()
     training = replace(training, network=network.config)
@@ -61,7 +61,7 @@ def train_own_speech(
     logits = _logits(network, asked)
     np.savez(out / "valid_logits.npz", allow_pickle=False, logits7=logits, label7=truth, snr_db=asked.snr_db)
     metrics = {
-        "data": OWN_CORPUS,
+        "data": USER_CORPUS,
         "rows": {"train": len(train), "valid": len(valid)},
         "dropped": left_out.counts(),
         "unanswered": len(valid) - len(asked.state),

@@ -25,7 +25,7 @@ from models.text.minilm import minilm_vocabulary
 from models.text.part import build_part, pack_part
 from models.training.loop.progress import Report
 from models.training.text.mix import Floats, log_prior
-from models.training.text.train import OWN, SHIPPED, TextTraining, read_training_data, train_text
+from models.training.text.train import PROJECT_LINES, SHIPPED, TextTraining, read_training_data, train_text
 
 _LINES_PER_CALL = 64
 
@@ -73,7 +73,7 @@ def measure_text(
     figures = {
         name: _figures(logits[name], own[name], samples, _emotion(train[name])) for name, samples in valid.items()
     }
-    answered = [corpus for corpus in valid if corpus != OWN]
+    answered = [corpus for corpus in valid if corpus != PROJECT_LINES]
     lines = [(corpus, row, sample) for corpus in answered for row, sample in enumerate(valid[corpus])]
     alone = [line for line in lines if line[2].emotion is not None and max(line[2].emotion) == 1]
     answers: dict[str, NDArray[Any]] = {

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.data.project_lines import own_lines
+from models.data.project_lines import project_lines
 from models.data.text_corpora import CORPORA, TextSample, read_corpus, without_repeats
 from models.labels import EMOTIONS
 from models.metrics.text import emotion_figures, risk_figures, text_logits
@@ -35,7 +35,7 @@ from models.training.text.mix import ABSENT, Floats, LineTokenizer, Rows, TextBa
 
 log = logging.getLogger(__name__)
 
-OWN = "own"
+PROJECT_LINES = "own"
 """The corpus of lines written for this project."""
 
 _BINARY_SHARE = 2.0  # weight of the labels taught for themselves against the cross-entropy
@@ -74,7 +74,7 @@ RECIPES = {
             "davidson": 1_000,
             "tweeteval-hate": 1_600,
             "tweeteval-offensive": 3_000,
-            OWN: 500,
+            PROJECT_LINES: 500,
         },
         start=lambda lines: (WordPieceTokenizer(minilm_vocabulary()), load_minilm()),
         epochs=12,
@@ -97,7 +97,7 @@ RECIPES = {
             "tweeteval-hate": 2_500,
             "tweeteval-offensive": 3_500,
             "cold": 6_500,
-            OWN: 700,
+            PROJECT_LINES: 700,
         },
         start=lambda lines: (Tokenizer(), SentenceEncoder.load()),
         epochs=8,
@@ -117,7 +117,7 @@ RECIPES = {
             "davidson": 3_000,
             "tweeteval-hate": 3_500,
             "tweeteval-offensive": 5_000,
-            OWN: 250,
+            PROJECT_LINES: 250,
         },
         start=start_recurrent,
         epochs=6,
@@ -163,7 +163,7 @@ def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[st
     train, repeats = {}, {}
     for name in CORPORA:
         train[name], repeats[name] = without_repeats(read_corpus(name, data, "train"), everything)
-    train[OWN], valid[OWN] = own_lines(held_out=False), own_lines(held_out=True)
+    train[PROJECT_LINES], valid[PROJECT_LINES] = project_lines(held_out=False), project_lines(held_out=True)
     return train, valid, repeats
 
 

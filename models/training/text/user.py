@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from models.artifact import SHIPPED, read_model_folder
-from models.data.manifest import OWN_CORPUS
+from models.data.manifest import USER_CORPUS
 from models.data.text_corpora import TextSample
-from models.data.user_texts import ENGLISH, learnable, read_own_texts
+from models.data.user_texts import ENGLISH, learnable, read_user_texts
 from models.text.network import TextNetwork
 from models.text.part import pack_part, spelt_out, unpack_networks
 from models.text.tokens import Tokenizer
@@ -27,19 +27,19 @@ from models.training.text.train import Recipe, TextTraining, fit_text
 
 log = logging.getLogger(__name__)
 
-OWN_EPOCHS = 4
+USER_EPOCHS = 4
 
 _SHARE_OF_RATE = 0.25  # of the rate that the network was trained at
 _BATCH_ROWS = 32
 
 
-def make_own_text(data: Path, out: Path, training: TextTraining, progress: Mapping[str, Report]) -> dict[str, Any]:
+def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapping[str, Report]) -> dict[str, Any]:
     """Writes `text.safetensors`, `metrics.json` (returned) and `valid_logits.npz`, and what was left out, into `out`.
 
     progress: by network, told every epoch. A run that was killed goes on from the networks' checkpoints in `out`.
     Raises ManifestError, ModelError for a shipped model that cannot be read, and as `fit` does.
     """
-    train, valid, left_out = read_own_texts(data)
+    train, valid, left_out = read_user_texts(data)
     left_out.write(out / "left_out.csv")
     part = read_model_folder(SHIPPED).tensors["text"]
     vocabulary = spelt_out(part)
@@ -54,14 +54,14 @@ def make_own_text(data: Path, out: Path, training: TextTraining, progress: Mappi
         if not learnable(learnt, judged):
             log.info("%s network: kept as it is, the lines that it reads teach it nothing", name)
             continue
-        recipe = own_recipe(name, training, len(learnt))
+        recipe = user_recipe(name, training, len(learnt))
         network.dropout.p = recipe.dropout
         checkpoint = out / f"{name}.checkpoint.safetensors"
         result = fit_text(
             network,
             tokenizer,
-            {OWN_CORPUS: learnt},
-            {OWN_CORPUS: judged},
+            {USER_CORPUS: learnt},
+            {USER_CORPUS: judged},
             recipe,
             training.seed,
             checkpoint,
@@ -69,22 +69,22 @@ def make_own_text(data: Path, out: Path, training: TextTraining, progress: Mappi
         )
         best_epochs[name] = result.best_epoch
     facts = {
-        "data": OWN_CORPUS,
+        "data": USER_CORPUS,
         "rows": {"train": len(train), "valid": len(valid)},
         "dropped": left_out.counts(),
         "best_epochs": best_epochs,
     }
     packed = pack_part(multilingual, english, vocabulary)
-    return write_part(packed, {OWN_CORPUS: train}, {OWN_CORPUS: valid}, out, facts)
+    return write_part(packed, {USER_CORPUS: train}, {USER_CORPUS: valid}, out, facts)
 
 
-def own_recipe(name: str, training: TextTraining, rows: int) -> Recipe:
+def user_recipe(name: str, training: TextTraining, rows: int) -> Recipe:
     """A shipped network's recipe, for so many lines of a user's own: a batch an epoch at least."""
     usual = training.recipe(name)
     return replace(
         usual,
-        draws={OWN_CORPUS: max(_BATCH_ROWS, round(rows * training.draws_share))},
-        epochs=training.epochs or OWN_EPOCHS,
+        draws={USER_CORPUS: max(_BATCH_ROWS, round(rows * training.draws_share))},
+        epochs=training.epochs or USER_EPOCHS,
         batch_rows=_BATCH_ROWS,
         learning_rate=usual.learning_rate * _SHARE_OF_RATE,
     )

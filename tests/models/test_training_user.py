@@ -19,23 +19,23 @@ from daemon.cli.figures import print_comparison
 from daemon.cli.main import main
 from models.artifact import CARD, SHIPPED, ModelFolder, read_model_folder, write_model_folder
 from models.data.manifest import TooFewRowsError
-from models.data.user_texts import read_own_texts
+from models.data.user_texts import read_user_texts
 from models.evaluation.command import evaluate
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel
 from models.training.assemble import user_choice
 from models.training.assemble.card import model_card
 from models.training.assemble.user_choice import LEAST_HELD_OUT, better_model
-from models.training.assemble.user_model import LEAST_OF_RISK, with_own_parts
+from models.training.assemble.user_model import LEAST_OF_RISK, with_user_parts
 from models.training.calibration.command import CROSS_VALIDATED
 from models.training.calibration.user import LEAST_OF_LABEL, LEAST_ROWS
 from models.training.command import train
 from models.training.loop.fit import Metrics
 from models.training.speech.train import SpeechTraining
-from models.training.speech.user import train_own_speech
+from models.training.speech.user import train_user_speech
 from models.training.speech.windows import load_windows
 from models.training.text.train import TextTraining
-from models.training.text.user import make_own_text
+from models.training.text.user import make_user_text
 from tests.models.model_folders import plain_manifest
 from tests.models.test_speech_activity import vowel
 
@@ -163,7 +163,7 @@ def test_lines_that_the_shipped_part_reads_as_well_leave_it_where_it_is(data: Pa
 def test_a_part_made_of_lines_is_whole_and_said_only_what_was_measured_of_it(data: Path, out: Path) -> None:
     trained("text", data, out)
     shipped = read_model_folder(SHIPPED)
-    model = with_own_parts(shipped, out, ["text"])
+    model = with_user_parts(shipped, out, ["text"])
     assert [same(model, shipped, part) for part in ("face", "speech", "text")] == [True, True, False]
     tensors = model.tensors["text"]
     assert all(
@@ -210,10 +210,10 @@ def killed(epoch: int, metrics: Metrics) -> None:
 def test_speech_that_was_killed_goes_on_to_the_same_network(data: Path, tmp_path: Path) -> None:
     quick = SpeechTraining(epochs=2, windows_per_epoch=32, batch_windows=16, augmented_passes=0)
     with pytest.raises(Killed):
-        train_own_speech(data, tmp_path / "killed", quick, killed)
+        train_user_speech(data, tmp_path / "killed", quick, killed)
     shutil.copytree(tmp_path / "killed" / "passes", tmp_path / "whole" / "passes")
-    train_own_speech(data, tmp_path / "killed", quick)
-    train_own_speech(data, tmp_path / "whole", quick)
+    train_user_speech(data, tmp_path / "killed", quick)
+    train_user_speech(data, tmp_path / "whole", quick)
     resumed, whole = (load_file(tmp_path / run / "speech.safetensors") for run in ("killed", "whole"))
     assert all(resumed[name].equal(tensor) for name, tensor in whole.items())
 
@@ -223,7 +223,7 @@ def test_the_english_network_learns_from_english_lines_alone(tmp_path: Path) -> 
         f"{n},{SPLITS[n % 4]},,,{('今天真高兴', '我好难过')[n // 4 % 2]}第{n}天,{('joy', 'sad')[n // 4 % 2]},"
         for n in range(16)
     ]
-    figures = make_own_text(
+    figures = make_user_text(
         manifest(tmp_path / "data", rows), tmp_path / "text", TextTraining(epochs=1), {"multilingual": lambda *_: None}
     )
     assert set(figures["best_epochs"]) == {"multilingual"}
@@ -239,7 +239,7 @@ def test_the_english_network_learns_from_english_lines_alone(tmp_path: Path) -> 
 def test_a_group_is_in_one_split_however_rows_are_dealt(tmp_path: Path) -> None:
     rows = [f"{n},,singer{n // 2},{n % 16}.wav,line {n},{('joy', 'sad')[n % 2]}," for n in range(48)]
     voices(tmp_path / "data")
-    learnt, judged, _ = read_own_texts(manifest(tmp_path / "data", rows))
+    learnt, judged, _ = read_user_texts(manifest(tmp_path / "data", rows))
     assert {line.group for line in learnt}.isdisjoint(line.group for line in judged)
     assert len(learnt) > len(judged) > 0
 
@@ -348,7 +348,7 @@ def test_a_risk_is_calibrated_anew_where_there_are_enough_lines(tmp_path: Path, 
     np.savez(run / "valid_logits.npz", allow_pickle=False, **arrays)
     (run / "metrics.json").write_text(json.dumps({"data": "manifest", "rows": {"train": 9, "valid": 70}}))
     save_file(dict(shipped.tensors["text"]), run / "text.safetensors")
-    made = with_own_parts(shipped, tmp_path, ["text"]).manifest
+    made = with_user_parts(shipped, tmp_path, ["text"]).manifest
     fitted = [risk for risk in RISKS if made.risk.heads[risk] != shipped.manifest.risk.heads[risk]]
     assert fitted == (["distress"] if each >= LEAST_OF_RISK else [])
     assert made.risk.levels == shipped.manifest.risk.levels
