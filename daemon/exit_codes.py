@@ -24,7 +24,7 @@ STATUS_BY_ERROR = {
     "daemon.cli.extras.MissingExtra": ExitCode.UNAVAILABLE,
     "daemon.http.server.CannotBind": ExitCode.UNAVAILABLE,
     "models.artifact.ModelError": ExitCode.CONFIGURATION,
-    "models.data.manifest_table.ManifestError": ExitCode.BAD_DATA,
+    "models.data.user.manifest_table.ManifestError": ExitCode.BAD_DATA,
     "models.metrics.rows.EvaluationError": ExitCode.BAD_DATA,
     "models.model.DeviceUnavailableError": ExitCode.UNAVAILABLE,
     "models.training.command.TrainingError": ExitCode.BAD_DATA,

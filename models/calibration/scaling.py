@@ -4,7 +4,7 @@ Emotion: one temperature (Guo et al., 2017) and one bias per label (bias-correct
 al., 2020). The bias takes out how common each label was in the training data, because how common it is where the
 service runs is not known. Risk: a logistic curve per head (Platt, 1999), likewise for risk and no risk equally likely.
 To measure on a corpus, whose label frequencies are known, answers are brought to these and to how sure it lets one be.
-Left out: fitting, which is `models.training.calibration.fit`'s.
+Left out: fitting, which is `models.training.calibration.scaling`'s.
 """
 
 from typing import Annotated

@@ -1,1 +1,1 @@
-"""Labelled data: public corpora and the manifest of a user."""
+"""Labelled data: public corpora, a user's manifest, and features of the fusion study."""

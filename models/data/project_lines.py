@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from models.data.text_corpora import RiskTargets, TextSample
+from models.data.corpora.text import RiskTargets, TextSample
 
 _EN_OPENINGS = ("", "honestly ", "sorry guys, ", "tonight ")
 _EN_ENDINGS = ("", ".", ", nobody would care", ", goodbye everyone", " and I mean it", "...")

@@ -2,8 +2,8 @@
 
 Answers are on the corpus's terms, because that is what the literature's figures assume: lines are read as its labels
 are meant where the text part has learned that, and answers are brought to its label frequencies and to how sure one can
-be on it where the model knows them (`models.training.calibration.corpora`). The service takes labels as equally likely,
-and knows nothing of the corpus. Labels that a corpus does not use cannot be chosen.
+be on it where the model knows them (`models.training.calibration.corpus_calibration`). The service takes labels as
+equally likely, and knows nothing of the corpus. Labels that a corpus does not use cannot be chosen.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.data.studied_corpora import STUDIED
+from models.data.fusion.studied_corpora import STUDIED
 from models.evaluation.answers import Answers, answers
 from models.evaluation.corpus_rows import SPEECH_CORPORA, read_rows
 from models.evaluation.fusion_evaluation import evaluate_study

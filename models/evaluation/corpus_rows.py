@@ -13,10 +13,10 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.ferplus import read_ferplus
-from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
-from models.data.studied_corpora import STUDIED
-from models.data.text_corpora import CORPORA, TextSample, read_corpus
+from models.data.corpora.ferplus import read_ferplus
+from models.data.corpora.speech import Clip, read_emodb, read_pcm, read_ravdess
+from models.data.corpora.text import CORPORA, TextSample, read_corpus
+from models.data.fusion.studied_corpora import STUDIED
 from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.user_rows import read_user_rows
 from models.face.crop import given_face

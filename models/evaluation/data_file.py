@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from models.data.text_corpora import CORPORA
+from models.data.corpora.text import CORPORA
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from time import perf_counter
 import numpy as np
 
 from models.artifact import SHIPPED
-from models.data.studied_corpora import STUDIED, read_studied
+from models.data.fusion.studied_corpora import STUDIED, read_studied
 from models.evaluation.fusion_folder import StudyModel, read_study
 from models.metrics.classification import classification_figures
 from models.metrics.rows import EvaluationError

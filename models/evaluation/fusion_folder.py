@@ -22,8 +22,8 @@ from torch import Tensor
 
 from models.artifact import CARD, MANIFEST, WEIGHTS, ModelError, read_tensors
 from models.calibration.scaling import Temperature
-from models.data.fusion_corpora import Standardisation
-from models.data.fusion_rows import FusionRows
+from models.data.fusion.corpora import Standardisation
+from models.data.fusion.rows import FusionRows
 from models.fusion.strategies.interface import Fusion, FusionConfig, Missing, ModalitySteps
 from models.fusion.strategies.registry import build_fusion
 

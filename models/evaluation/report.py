@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from models.artifact import SHIPPED
-from models.data.manifest import has_manifest, no_manifest, read_manifest
-from models.data.text_corpora import CORPORA
+from models.data.corpora.text import CORPORA
+from models.data.user.manifest import has_manifest, no_manifest, read_manifest
 from models.evaluation.corpus_evaluation import Study, study
 from models.evaluation.page import page, section, summary_row
 from models.evaluation.plots import pictures

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from models.data.cleaning import LeftOut, UnusableError, checked_text
-from models.data.manifest import SPLITS, Sample, read_manifest
-from models.data.media import faces_in, sound_of
+from models.data.user.cleaning import LeftOut, UnusableError, checked_text
+from models.data.user.manifest import SPLITS, Sample, read_manifest
+from models.data.user.media import faces_in, sound_of
 from models.evaluation.progress import RowsDone, unseen
 from models.face.detector import FaceDetector
 from models.labels import EMOTIONS, MODALITIES, RISKS

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from models.data.fusion_rows import FusionRows
+from models.data.fusion.rows import FusionRows
 from models.evaluation.fusion_folder import Member
 from models.fusion.strategies.interface import ModalitySteps
 from models.metrics.classification import classification_figures

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.fusion_rows import FusionRows
-from models.data.studied_corpora import STUDIED
+from models.data.fusion.rows import FusionRows
+from models.data.fusion.studied_corpora import STUDIED
 from models.evaluation.fusion_folder import Member, StudyManifest, StudyModel, write_study
 from models.studies.train import STUDY_TRAININGS, train_member
 

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.fusion_corpora import (
+from models.data.corpora.speech import read_emodb, read_ravdess
+from models.data.fusion.corpora import (
     MOSI_LABELS,
     RAVDESS_LABELS,
     FusionCorpus,
     by_group,
     read_ravdess_au,
 )
-from models.data.fusion_rows import FusionRows
-from models.data.speech_corpora import read_emodb, read_ravdess
-from models.data.studied_corpora import read_studied
+from models.data.fusion.rows import FusionRows
+from models.data.fusion.studied_corpora import read_studied
 from models.fusion.strategies.registry import FUSIONS
 from models.speech.states import STATES
 from models.studies.held_out_folds import (

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from models.data.fusion_corpora import Standardisation
-from models.data.fusion_rows import FusionRows
+from models.data.fusion.corpora import Standardisation
+from models.data.fusion.rows import FusionRows
 from models.evaluation.fusion_folder import Member
 from models.fusion.strategies.interface import FusionConfig, Missing
 from models.studies.label_leakage import LeakageNoise

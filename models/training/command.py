@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 from models.artifact import ModelError, write_model_folder
-from models.data.manifest import ManifestError, TooFewRowsError, has_manifest, no_manifest
+from models.data.user.manifest import ManifestError, TooFewRowsError, has_manifest, no_manifest
 from models.evaluation.progress import shown_rows
 from models.out_folder import OutFolderError
 from models.training.assemble.card import model_card
@@ -31,10 +31,10 @@ from models.training.face.train import FaceTraining, train_face
 from models.training.loop.distributed import joined_processes, rank
 from models.training.loop.progress import Report, every_report, shown, tensorboard_events
 from models.training.preflight import check_out, missing_files
-from models.training.speech.protocols import measure_speech
+from models.training.speech.cross_validation import measure_speech
 from models.training.speech.train import SpeechTraining, train_speech
 from models.training.speech.user import train_user_speech
-from models.training.text.part import make_text_part
+from models.training.text.text_part import make_text_part
 from models.training.text.train import SHIPPED, TextTraining
 from models.training.text.user import USER_EPOCHS, make_user_text
 

@@ -6,7 +6,7 @@ Left out: whether rows are enough, which each part says when it has read them.
 from collections.abc import Collection
 from pathlib import Path
 
-from models.data.text_corpora import CORPORA
+from models.data.corpora.text import CORPORA
 from models.out_folder import check_out_folder
 
 _NEEDS_MB = {"face": 150, "speech": 300, "text": 600, "fusion": 100}

@@ -16,7 +16,7 @@ from daemon.config.source import load
 from daemon.exit_codes import STATUS_BY_ERROR, ExitCode, exit_code
 from daemon.http.server import CannotBind
 from models.artifact import ModelError
-from models.data.manifest import ManifestError
+from models.data.user.manifest import ManifestError
 from models.metrics.rows import EvaluationError
 from models.training.command import TASKS, TrainingError
 from streams.delivery.in_hand import InHandError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.data.fusion_corpora import RAVDESS_LABELS
+from models.data.fusion.corpora import RAVDESS_LABELS
 
 ACTORS = 10
 CLIPS = 16

@@ -20,7 +20,7 @@ from models.calibration.scaling import TemperatureScaling
 from models.fusion.pool import LogLinearPool
 from models.labels import EMOTIONS, MODALITIES
 from models.text.encoder import ChatLine
-from models.training.calibration.user import (
+from models.training.calibration.user_calibration import (
     LEAST_OF_LABEL,
     FusionCalibration,
     UserEvidence,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.calibration.scaling import PlattScaling, TemperatureScaling
 from models.labels import EMOTIONS
-from models.training.calibration.fit import equal_label_weight, fit_platt, fit_temperature
+from models.training.calibration.scaling import equal_label_weight, fit_platt, fit_temperature
 
 pytestmark = pytest.mark.unit
 

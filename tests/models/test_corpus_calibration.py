@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.calibration.scaling import CorpusCalibration
-from models.training.calibration.corpora import HeldOut, cross_validated_figures, fit_corpus
+from models.training.calibration.corpus_calibration import HeldOut, cross_validated_figures, fit_corpus
 
 pytestmark = pytest.mark.unit
 

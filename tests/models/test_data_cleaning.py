@@ -9,10 +9,10 @@ import pytest
 import skimage
 import soundfile
 
-from models.data.cleaning import LeftOut, UnusableError, checked_text, usable, without_copies
-from models.data.manifest import Sample, Split
-from models.data.media import faces_in, sound_of
 from models.data.sampling import draw_weights, group_folds
+from models.data.user.cleaning import LeftOut, UnusableError, checked_text, usable, without_copies
+from models.data.user.manifest import Sample, Split
+from models.data.user.media import faces_in, sound_of
 from models.face.detector import FaceDetector
 
 pytestmark = pytest.mark.unit

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.data.manifest import ManifestError, read_manifest, split_of_group
+from models.data.user.manifest import ManifestError, read_manifest, split_of_group
 from models.training.command import TrainingError, train
 
 pytestmark = pytest.mark.unit

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.data.fusion_corpora import (
+from models.data.fusion.corpora import (
     RAVDESS_LABELS,
     Standardisation,
     by_group,
@@ -14,8 +14,8 @@ from models.data.fusion_corpora import (
     read_mosi,
     read_ravdess_au,
 )
-from models.data.fusion_rows import FusionRows
-from models.data.studied_corpora import STUDIED, read_studied
+from models.data.fusion.rows import FusionRows
+from models.data.fusion.studied_corpora import STUDIED, read_studied
 from tests.models.fusion_files import ACTORS, CLIPS, write_mosi, write_ravdess
 
 pytestmark = pytest.mark.unit

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from daemon.cli.main import cli
 from models.artifact import MANIFEST, WEIGHTS, ModelError
-from models.data.fusion_rows import FusionRows
-from models.data.studied_corpora import STUDIED, read_studied
+from models.data.fusion.rows import FusionRows
+from models.data.fusion.studied_corpora import STUDIED, read_studied
 from models.evaluation.command import evaluate
 from models.evaluation.fusion_evaluation import STUDIES_SHIPPED
 from models.evaluation.fusion_folder import Member, StudyManifest, StudyModel, read_study, write_study

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.data.fusion_rows import FusionRows
+from models.data.fusion.rows import FusionRows
 from models.fusion.strategies.branches import BranchedFusion
 from models.fusion.strategies.interface import Fusion, FusionConfig, FusionOutput, ModalitySteps
 from models.fusion.strategies.missing import StandIns
@@ -21,8 +21,8 @@ from models.training.fusion.contrast import ContrastLoss, info_nce
 from models.training.fusion.loss import FusionLoss, task_loss
 from models.training.fusion.modality_dropout import surviving
 from models.training.fusion.modulation import GradientModulation
-from models.training.fusion.score import concordance, mean_recall, score
 from models.training.fusion.train import FusionTraining, train_fusion
+from models.training.fusion.validation import concordance, mean_recall, score
 from models.training.loop.fit import Metrics
 
 pytestmark = pytest.mark.unit

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from torch import nn
 
-from models.data.speech_corpora import Clip
+from models.data.corpora.speech import Clip
 from models.encoder import Encoder
 from models.recurrent import AttentionPool, BidirectionalLstm
 from models.speech.recurrent import (
@@ -22,7 +22,8 @@ from models.speech.recurrent import (
 )
 from models.speech.states import STATES
 from models.training.speech.augment import Masks, masked
-from models.training.speech.protocols import scores
+from models.training.speech.cross_validation import scores
+from models.training.speech.mel_passes import Voices, padded, read_voices
 from models.training.speech.recurrent import (
     DrawnVoices,
     RecurrentSpeechTraining,
@@ -30,7 +31,6 @@ from models.training.speech.recurrent import (
     measure_recurrent,
     train_recurrent,
 )
-from models.training.speech.voices import Voices, padded, read_voices
 from tests.models.test_speech_activity import vowel
 
 pytestmark = pytest.mark.unit

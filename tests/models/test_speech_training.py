@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from models.data.speech_corpora import Clip, read_emodb, read_pcm, read_ravdess
+from models.data.corpora.speech import Clip, read_emodb, read_pcm, read_ravdess
 from models.labels import EMOTIONS
 from models.speech.states import STATES
 from models.speech.window_network import WindowNetworkConfig
@@ -20,7 +20,7 @@ from models.training.speech.augment import (
     noisy,
     reverberated,
 )
-from models.training.speech.protocols import (
+from models.training.speech.cross_validation import (
     Answers,
     answers,
     cross_validated,
@@ -29,7 +29,7 @@ from models.training.speech.protocols import (
     scores,
 )
 from models.training.speech.train import DrawnWindows, SpeechTraining, train_network
-from models.training.speech.windows import Windows, on_grid, read_windows, window_passes
+from models.training.speech.window_passes import Windows, on_grid, read_windows, window_passes
 from tests.models.test_speech_activity import vowel
 
 pytestmark = pytest.mark.unit

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from models.data.corpora.text import CORPORA, CorpusError, TextSample, read_corpus, without_repeats
 from models.data.project_lines import project_lines
-from models.data.text_corpora import CORPORA, CorpusError, TextSample, read_corpus, without_repeats
 from models.labels import EMOTIONS
 
 pytestmark = pytest.mark.unit

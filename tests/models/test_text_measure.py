@@ -5,7 +5,7 @@ import pytest
 
 from models.labels import EMOTIONS
 from models.metrics.text import best_thresholds, emotion_figures, label_scores, multi_label_f1, risk_figures
-from models.training.text.mix import ABSENT
+from models.training.text.batches import ABSENT
 
 pytestmark = pytest.mark.unit
 

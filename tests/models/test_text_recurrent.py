@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from models.data.text_corpora import TextSample
+from models.data.corpora.text import TextSample
 from models.text.encoder import ChatLine
 from models.text.network import LineEncoder, TextNetwork
 from models.text.part import build_part, pack_recurrent
@@ -19,7 +19,7 @@ from models.text.recurrent import (
 from models.text.sentence_encoder import SentenceEncoder
 from models.training.loop.fit import FitConfig, fit
 from models.training.text.augment import in_another_case, misspelt, with_typos
-from models.training.text.mix import TextMix, rows_of
+from models.training.text.batches import TextMix, rows_of
 from models.training.text.train import RECIPES, SHIPPED, joint_loss, score
 
 pytestmark = pytest.mark.unit

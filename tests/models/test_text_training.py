@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.data.text_corpora import TextSample
+from models.data.corpora.text import TextSample
 from models.text.network import TextNetwork
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.training.text.augment import augment, crop_span, drop_tokens
-from models.training.text.mix import Rows, TextBatch, TextMix, log_prior, rows_of
+from models.training.text.batches import Rows, TextBatch, TextMix, log_prior, rows_of
 from models.training.text.train import emotion_loss, joint_loss, risk_loss
 
 pytestmark = pytest.mark.unit

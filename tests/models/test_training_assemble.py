@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from models.artifact import SHIPPED, read_model_folder
-from models.data.text_corpora import CORPORA
+from models.data.corpora.text import CORPORA
 from models.labels import EMOTIONS, RISKS
 from models.training.assemble.model_folder import assemble
-from models.training.fusion import choice, pool
+from models.training.fusion import pool, strategy_comparison
 
 pytestmark = pytest.mark.unit
 
@@ -107,7 +107,7 @@ def test_parts_answers_and_figures_become_a_model_folder(
     runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "_WINDOWS", 1000)
-    monkeypatch.setattr(choice, "_TRAINING", replace(choice._TRAINING, epochs=1))
+    monkeypatch.setattr(strategy_comparison, "_TRAINING", replace(strategy_comparison._TRAINING, epochs=1))
     written = assemble(runs, data, tmp_path / "out")
     read, shipped = read_model_folder(tmp_path / "out"), read_model_folder(SHIPPED)
     assert read.manifest.digest() == written.digest() != shipped.manifest.digest()

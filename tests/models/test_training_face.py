@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.data.ferplus import Faces, read_ferplus, with_repeats_merged, without_images_of
+from models.data.corpora.ferplus import Faces, read_ferplus, with_repeats_merged, without_images_of
 from models.face.detector import FaceDetector
 from models.face.encoder import FaceEncoder, load_network
 from models.face.expressions import EXPRESSIONS
 from models.face.network import ExpressionNet, NetworkConfig
 from models.model import AffectModel
 from models.training.face.augment import augment_faces, mix_faces
-from models.training.face.measure import detector_figures, expression_figures, expression_logits, in_a_room
+from models.training.face.figures import detector_figures, expression_figures, expression_logits, in_a_room
 from models.training.face.train import DrawnFaces, FaceTraining, train_face
 
 pytestmark = pytest.mark.unit

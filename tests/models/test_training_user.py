@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from daemon.cli.figures import print_comparison
 from daemon.cli.main import main
 from models.artifact import CARD, SHIPPED, ModelFolder, read_model_folder, write_model_folder
-from models.data.manifest import TooFewRowsError
-from models.data.user_texts import read_user_texts
+from models.data.user.manifest import TooFewRowsError
+from models.data.user.texts import read_user_texts
 from models.evaluation.command import evaluate
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel
@@ -28,12 +28,12 @@ from models.training.assemble.card import model_card
 from models.training.assemble.user_choice import LEAST_HELD_OUT, better_model
 from models.training.assemble.user_model import LEAST_OF_RISK, with_user_parts
 from models.training.calibration.command import CROSS_VALIDATED
-from models.training.calibration.user import LEAST_OF_LABEL, LEAST_ROWS
+from models.training.calibration.user_calibration import LEAST_OF_LABEL, LEAST_ROWS
 from models.training.command import train
 from models.training.loop.fit import Metrics
 from models.training.speech.train import SpeechTraining
 from models.training.speech.user import train_user_speech
-from models.training.speech.windows import load_windows
+from models.training.speech.window_passes import load_windows
 from models.training.text.train import TextTraining
 from models.training.text.user import make_user_text
 from tests.models.model_folders import plain_manifest

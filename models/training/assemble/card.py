@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from models.artifact import Manifest
-from models.data.manifest import USER_CORPUS
+from models.data.user.manifest import USER_CORPUS
 from models.labels import RISKS
 from models.risk import LEVELS
 

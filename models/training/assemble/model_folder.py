@@ -20,21 +20,20 @@ from numpy.typing import NDArray
 
 from models.artifact import Manifest, Presence, write_model_folder
 from models.components import PARTS
-from models.data.text_corpora import CORPORA, read_corpus
+from models.data.corpora.text import CORPORA, read_corpus
 from models.labels import EMOTIONS, RISKS
 from models.text.encoder import TextEncoder
 from models.text.part import build_part
 from models.training.assemble.card import model_card
 from models.training.assemble.provenance import DATA, LICENCES
 from models.training.assemble.trained_part import read_part
-from models.training.calibration.corpora import cross_validated_figures, fit_corpus
-from models.training.calibration.fit import Floats
-from models.training.calibration.held_out import held_out_corpora
+from models.training.calibration.corpus_calibration import cross_validated_figures, fit_corpus
+from models.training.calibration.corpus_posteriors import held_out_corpora
 from models.training.calibration.prediction_sets import fit_sets
 from models.training.calibration.risk_levels import fit_risk
+from models.training.calibration.scaling import Floats
 from models.training.calibration.trust import trusted
-from models.training.fusion.choice import compare_strategies
-from models.training.fusion.corrupted import (
+from models.training.fusion.corruption import (
     measure_spoilt,
     misspelt_lines,
     reliability_of_faces,
@@ -43,6 +42,7 @@ from models.training.fusion.corrupted import (
     spoilt_voices,
 )
 from models.training.fusion.pool import Answers, fit_fusion
+from models.training.fusion.strategy_comparison import compare_strategies
 
 NAME = "affectd-trimodal"
 VERSION = "1.0.0"

@@ -17,7 +17,7 @@ import numpy as np
 
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
 from models.components import PARTS
-from models.data.manifest import USER_CORPUS, Sample, read_manifest
+from models.data.user.manifest import USER_CORPUS, Sample, read_manifest
 from models.evaluation.answers import EncodedRows, Floats, encoded_rows, posteriors
 from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.user_rows import labelled, rows_of

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from models.artifact import Manifest, ModelFolder
 from models.components import PARTS
-from models.data.manifest import USER_CORPUS
+from models.data.user.manifest import USER_CORPUS
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import RiskRule
 from models.training.assemble.provenance import Provenance
 from models.training.assemble.trained_part import read_part
-from models.training.calibration.fit import equal_label_weight, fit_platt
+from models.training.calibration.scaling import equal_label_weight, fit_platt
 from models.training.calibration.trust import trusted
-from models.training.calibration.user import FusionCalibration, UserEvidence, fit_user_calibration
+from models.training.calibration.user_calibration import FusionCalibration, UserEvidence, fit_user_calibration
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,6 @@
 """`affectd calibrate`: a model folder with the same weights, calibrated on the validation rows of a user's manifest.
 
-What is fitted is `models.training.calibration.user`'s, and the least confidence below which a window is abstained from.
-Figures after are cross-validated: each row is answered by what rows of other groups fitted; those of the rows by
+`models.training.calibration.user_calibration` fits; the least confidence for an answer is fitted here. Figures after are cross-validated: each row is answered by what rows of other groups fitted; those of the rows by
 themselves would flatter. Prediction sets are dropped, since their thresholds are those of other probabilities.
 """
 
@@ -15,7 +14,7 @@ import torch
 
 from models.artifact import CARD, SHIPPED, Manifest, ModelError, read_model_folder, write_model_folder
 from models.calibration.scaling import TemperatureScaling
-from models.data.manifest import USER_CORPUS
+from models.data.user.manifest import USER_CORPUS
 from models.encoder import Encoded
 from models.evaluation.answers import encoded_rows
 from models.evaluation.progress import RowsDone, unseen
@@ -28,8 +27,8 @@ from models.model import AffectModel, WindowFeatures, choose_device
 from models.out_folder import check_out_folder
 from models.training.assemble.provenance import Provenance
 from models.training.assemble.user_model import USER_LICENCE
-from models.training.calibration.fit import equal_label_weight
-from models.training.calibration.user import (
+from models.training.calibration.scaling import equal_label_weight
+from models.training.calibration.user_calibration import (
     LEAST_ROWS,
     Floats,
     FusionCalibration,
@@ -55,7 +54,7 @@ _OUTDATED = ("calibration", "corpora")  # metrics that bring answers of the cali
 def calibrate(model: str, data: Path, out: Path, progress: RowsDone = unseen) -> dict[str, Any]:
     """Writes the model folder `out`, and returns figures before and after, ready for JSON.
 
-    model: a folder, or "default". Raises EvaluationError for too few rows, models.data.manifest.ManifestError,
+    model: a folder, or "default". Raises EvaluationError for too few rows, models.data.user.manifest.ManifestError,
     ModelError, models.out_folder.OutFolderError, or models.model.DeviceUnavailableError.
     """
     folder = read_model_folder(SHIPPED if model == "default" else Path(model))

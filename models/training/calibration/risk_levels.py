@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.calibration.scaling import PlattScaling
 from models.labels import RISKS
 from models.risk import LEVELS, RiskRule
-from models.training.calibration.fit import equal_label_weight, fit_platt
+from models.training.calibration.scaling import equal_label_weight, fit_platt
 
 ORDINARY_SHARE = {"low": 0.05, "medium": 0.02, "high": 0.005, "critical": 0.001}
 """Share of ordinary lines that reach each level."""

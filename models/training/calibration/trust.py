@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from models.calibration.trust import Reliability
-from models.training.calibration.fit import equal_label_weight, minimise
+from models.training.calibration.scaling import equal_label_weight, minimise
 
 Arrays = Mapping[str, NDArray[Any]]
 

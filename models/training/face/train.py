@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from models.artifact import SHIPPED, read_model_folder
-from models.data.ferplus import Faces, read_ferplus, with_repeats_merged, without_images_of
-from models.data.manifest import USER_CORPUS, has_manifest
+from models.data.corpora.ferplus import Faces, read_ferplus, with_repeats_merged, without_images_of
 from models.data.sampling import draw_weights
-from models.data.user_faces import read_user_faces
+from models.data.user.faces import read_user_faces
+from models.data.user.manifest import USER_CORPUS, has_manifest
 from models.face.crop import given_face
 from models.face.detector import FaceDetector
 from models.face.encoder import FaceEncoder, face_qualities, load_network, save_network
@@ -29,8 +29,8 @@ from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfi
 from models.labels import EMOTIONS
 from models.precision import mixed_precision
 from models.training.face.augment import augment_faces, mix_faces
-from models.training.face.corrupted import spoilt_answers
-from models.training.face.measure import (
+from models.training.face.corrupted_logits import spoilt_answers
+from models.training.face.figures import (
     detector_figures,
     expression_figures,
     expression_logits,

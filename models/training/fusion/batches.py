@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.data.fusion_rows import FusionRows
+from models.data.fusion.rows import FusionRows
 from models.fusion.strategies.interface import ModalitySteps
 
 

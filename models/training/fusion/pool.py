@@ -23,7 +23,7 @@ from models.fusion.pool import LogLinearPool
 from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures
 from models.metrics.curves import coverage_accuracy
-from models.training.calibration.fit import equal_label_weight, fit_temperature, minimise
+from models.training.calibration.scaling import equal_label_weight, fit_temperature, minimise
 
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]
 FOLDS = 5

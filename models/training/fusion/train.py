@@ -1,7 +1,7 @@
 """Trains any way of fusing on any rows, by the loop that trains everything else.
 
-An epoch is judged by `models.training.fusion.score` on the rows held out, or, without these, by the loss on the rows
-trained on. Contrastive training, where it is asked for, comes first and leaves nothing but the branches' weights. Left
+An epoch is judged by `models.training.fusion.validation` on the rows held out, or, without these, by the loss on the
+rows trained on. Contrastive training, where it is asked for, comes first and leaves nothing but the branches' weights. Left
 out: calibration, which is fitted afterwards on rows held out; several processes, since rows are few.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.data.fusion_rows import FusionRows
+from models.data.fusion.rows import FusionRows
 from models.fusion.strategies.branches import BranchedFusion
 from models.fusion.strategies.interface import Fusion, FusionConfig
 from models.fusion.strategies.registry import build_fusion
@@ -21,7 +21,7 @@ from models.training.fusion.batches import FusionBatch, batches, whole_batch
 from models.training.fusion.contrast import ContrastLoss
 from models.training.fusion.loss import FusionLoss
 from models.training.fusion.options import FusionTraining
-from models.training.fusion.score import score
+from models.training.fusion.validation import score
 from models.training.loop.fit import FitConfig, Metrics, fit
 from models.training.loop.run_digest import run_digest, settings_of
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.fusion_rows import FusionRows
+from models.data.fusion.rows import FusionRows
 
 
 def run_digest(settings: dict[str, Any], rows: list[FusionRows | None]) -> str:

@@ -1,8 +1,8 @@
 """Trains and judges the recurrent speech network, which stands on no pretrained one, as the shipped network is judged.
 
 Problem: what a pretrained encoder brings can be told only by a network without one under the same protocol. Rule:
-speakers are held out as in `models.training.speech.protocols`, and their clips, laid on the grid of seconds at a random
-phase, are asked about whole. Training draws runs of at most two seconds from clips as they are and as changed sound
+speakers are held out as in `models.training.speech.cross_validation`, and their clips, laid on the grid of seconds at a
+random phase, are asked about whole. Training draws runs of at most two seconds from clips as they are and as changed sound
 (`models.training.speech.augment`), both corpora with their shares and every emotion as often, and hides bands and
 stretches of them. Left out: choosing an epoch by a validation score, as there is no speaker to spare.
 """
@@ -20,14 +20,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.data.speech_corpora import read_emodb, read_ravdess
+from models.data.corpora.speech import read_emodb, read_ravdess
 from models.speech.recurrent import RecurrentSpeechConfig, RecurrentSpeechNetwork, save_recurrent
 from models.speech.states import STATES
 from models.training.loop.fit import FitConfig, fit
 from models.training.speech.augment import Masks, Pcm, masked
-from models.training.speech.protocols import CORPORA, Answers, figures, held_out_speakers, joined
+from models.training.speech.cross_validation import CORPORA, Answers, figures, held_out_speakers, joined
+from models.training.speech.mel_passes import Voices, padded, voice_passes
 from models.training.speech.train import EMOTION_OF_STATE, of_emodb
-from models.training.speech.voices import Voices, padded, voice_passes
 
 _CLIPS_PER_CALL = 32
 

@@ -17,13 +17,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from models.data.speech_corpora import read_emodb, read_ravdess
+from models.data.corpora.speech import read_emodb, read_ravdess
 from models.labels import EMOTIONS
 from models.speech.encoder import save_network
 from models.speech.states import EMOTION_OF, STATES
 from models.speech.window_network import WindowNetwork, WindowNetworkConfig
 from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
-from models.training.speech.windows import Windows, joined_windows, window_passes
+from models.training.speech.window_passes import Windows, joined_windows, window_passes
 
 EMOTION_OF_STATE = np.array([EMOTIONS.index(EMOTION_OF[state]) for state in STATES])
 """Index in `EMOTIONS` of each of `STATES`."""

@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from models.artifact import SHIPPED, read_model_folder
-from models.data.manifest import USER_CORPUS
-from models.data.media import sound_of
-from models.data.speech_corpora import Clip
-from models.data.user_voices import read_user_voices
+from models.data.corpora.speech import Clip
+from models.data.user.manifest import USER_CORPUS
+from models.data.user.media import sound_of
+from models.data.user.voices import read_user_voices
 from models.labels import EMOTIONS
 from models.metrics.classification import classification_figures
 from models.speech.encoder import build_network, save_network
@@ -29,7 +29,7 @@ from models.speech.states import emotion_logits
 from models.speech.window_network import WindowNetwork
 from models.training.loop.fit import Metrics
 from models.training.speech.train import EMOTION_OF_STATE, SpeechTraining, fit_network
-from models.training.speech.windows import Windows, joined_windows, window_passes
+from models.training.speech.window_passes import Windows, joined_windows, window_passes
 
 _FIGURES = ("accuracy", "uar", "macro_f1")
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.data.text_corpora import TextSample
+from models.data.corpora.text import TextSample
 
 _SHORTEST_SPAN = 16
 _LONG_LINE = 64

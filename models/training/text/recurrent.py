@@ -13,14 +13,14 @@ import click
 
 from models.text.part import pack_recurrent
 from models.training.loop.progress import Report, shown
-from models.training.text.part import write_part
+from models.training.text.text_part import write_part
 from models.training.text.train import TextTraining, read_training_data, train_text
 
 _NAME = "recurrent"
 
 
 def make_recurrent_part(data: Path, out: Path, training: TextTraining, progress: Report) -> dict[str, Any]:
-    """Writes what `models.training.text.part.make_text_part` does, and returns the figures. Raises as it does."""
+    """Writes what `models.training.text.text_part.make_text_part` does, and returns the figures. Raises as it does."""
     out.mkdir(parents=True, exist_ok=True)
     train, valid, _ = read_training_data(data)
     return write_part(pack_recurrent(train_text(_NAME, data, out, training, progress)), train, valid, out)

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.data.corpora.text import CORPORA, TextSample, read_corpus, without_repeats
 from models.data.project_lines import project_lines
-from models.data.text_corpora import CORPORA, TextSample, read_corpus, without_repeats
 from models.labels import EMOTIONS
 from models.metrics.text import emotion_figures, risk_figures, text_logits
 from models.precision import mixed_precision
@@ -31,7 +31,7 @@ from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
 from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
 from models.training.text.augment import misspelt
-from models.training.text.mix import ABSENT, Floats, LineTokenizer, Rows, TextBatch, TextMix, rows_of
+from models.training.text.batches import ABSENT, Floats, LineTokenizer, Rows, TextBatch, TextMix, rows_of
 
 log = logging.getLogger(__name__)
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from models.artifact import SHIPPED, read_model_folder
-from models.data.manifest import USER_CORPUS
-from models.data.text_corpora import TextSample
-from models.data.user_texts import ENGLISH, learnable, read_user_texts
+from models.data.corpora.text import TextSample
+from models.data.user.manifest import USER_CORPUS
+from models.data.user.texts import ENGLISH, learnable, read_user_texts
 from models.text.network import TextNetwork
 from models.text.part import pack_part, spelt_out, unpack_networks
 from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
 from models.training.loop.progress import Report
-from models.training.text.part import write_part
+from models.training.text.text_part import write_part
 from models.training.text.train import Recipe, TextTraining, fit_text
 
 log = logging.getLogger(__name__)

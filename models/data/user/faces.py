@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.data.cleaning import LeftOut, UnusableError, usable, without_copies
-from models.data.ferplus import Faces
-from models.data.manifest import Sample, check_enough, read_manifest
-from models.data.media import faces_in
+from models.data.corpora.ferplus import Faces
+from models.data.user.cleaning import LeftOut, UnusableError, usable, without_copies
+from models.data.user.manifest import Sample, check_enough, read_manifest
+from models.data.user.media import faces_in
 from models.face.crop import Face
 from models.face.detector import FaceDetector
 from models.face.expressions import EXPRESSIONS

@@ -3,7 +3,7 @@
 The rows of one group (a video's utterances, an actor's clips) are side by side and in order of time, since some
 strategies read a group's past; a group is also what must never be cut in two by a split. A label that is not known is
 marked, not left out, so that one row may serve some tasks and not others. Left out: where rows come from
-(`models.data.fusion_corpora`), and any change of their values.
+(`models.data.fusion.corpora`), and any change of their values.
 """
 
 from collections.abc import Mapping

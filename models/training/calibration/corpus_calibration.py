@@ -19,7 +19,7 @@ from torch.nn import functional
 from models.calibration.scaling import CorpusCalibration, bounded_temperature
 from models.data.sampling import group_folds
 from models.metrics.classification import classification_figures
-from models.training.calibration.fit import Floats, minimise
+from models.training.calibration.scaling import Floats, minimise
 
 _DEVIATION = 0.5  # of the prior of the temperature's logarithm and of each bias, around no change
 _FOLDS = 5

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.data.text_corpora import TextSample
+from models.data.corpora.text import TextSample
 from models.labels import EMOTIONS, RISKS
 from models.training.text.augment import augment
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from models.calibration.trust import Reliability
-from models.data.text_corpora import TextSample
+from models.data.corpora.text import TextSample
 from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures
 from models.metrics.corruptions import CHANGES
@@ -78,7 +78,7 @@ def _mean(folds: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def reliability_of_faces(spoilt: Arrays) -> Reliability:
-    """spoilt: as `models.training.face.corrupted.spoilt_answers` gives them."""
+    """spoilt: as `models.training.face.corrupted_logits.spoilt_answers` gives them."""
     fitted = ~spoilt["measured"]
     qualities = {name: spoilt[name][fitted] for name in ("log_sharpness", "log_brightness")}
     return fit_reliability(spoilt["logits7"][fitted], spoilt["label7"][fitted], qualities, spoilt["way"][fitted])

@@ -20,14 +20,14 @@ from models.calibration.scaling import TemperatureScaling, bounded_temperature
 from models.data.sampling import group_folds
 from models.fusion.pool import LogLinearPool
 from models.labels import EMOTIONS, MODALITIES
-from models.training.calibration.fit import equal_label_weight, minimise
+from models.training.calibration.scaling import equal_label_weight, minimise
 
 LEAST_ROWS = 20
 """Of one modality, of several together, and of all, below which what they would fit is kept."""
 LEAST_OF_LABEL = 5
 """Rows of a label in a modality, below which its bias is kept."""
 
-_DEVIATION = 0.5  # of the prior of every parameter around the model's own, as in models.training.calibration.corpora
+_DEVIATION = 0.5  # of the prior of every parameter around the model's own, as of corpora
 _FOLDS = 5
 
 Floats = NDArray[np.float64]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.data.speech_corpora import Clip, read_pcm
+from models.data.corpora.speech import Clip, read_pcm
 from models.precision import mixed_precision
 from models.speech import whisper
 from models.speech.activity import VoiceActivity

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.data.cleaning import LeftOut, UnusableError, checked_text, usable, without_copies
-from models.data.manifest import Sample, TooFewRowsError, read_manifest
-from models.data.text_corpora import TextSample
+from models.data.corpora.text import TextSample
+from models.data.user.cleaning import LeftOut, UnusableError, checked_text, usable, without_copies
+from models.data.user.manifest import Sample, TooFewRowsError, read_manifest
 from models.labels import EMOTIONS, RISKS
 from models.text.language import EnglishDetector
 

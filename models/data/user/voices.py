@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.data.cleaning import LeftOut, UnusableError, usable, without_copies
-from models.data.manifest import USER_CORPUS, Sample, check_enough, read_manifest
-from models.data.media import sound_of
-from models.data.speech_corpora import Clip
+from models.data.corpora.speech import Clip
+from models.data.user.cleaning import LeftOut, UnusableError, usable, without_copies
+from models.data.user.manifest import USER_CORPUS, Sample, check_enough, read_manifest
+from models.data.user.media import sound_of
 from models.speech.activity import VoiceActivity
 from models.speech.encoder import SEGMENT_SAMPLES
 

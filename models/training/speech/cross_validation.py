@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.data.speech_corpora import Clip, read_emodb, read_ravdess
+from models.data.corpora.speech import Clip, read_emodb, read_ravdess
 from models.speech.states import emotion_logits
 from models.speech.window_network import WindowNetwork
 from models.training.speech.train import EMOTION_OF_STATE, SpeechTraining, train_network
-from models.training.speech.windows import Windows, joined_windows, window_passes
+from models.training.speech.window_passes import Windows, joined_windows, window_passes
 
 CORPORA = ("ravdess", "emodb")
 

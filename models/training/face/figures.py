@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.data.ferplus import Faces
+from models.data.corpora.ferplus import Faces
 from models.face.crop import Face, cut_face, given_face
 from models.face.detector import FaceDetector
 from models.face.encoder import FaceEncoder

@@ -20,7 +20,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.fusion_rows import FusionRows, Steps
+from models.data.fusion.rows import FusionRows, Steps
 
 RAVDESS_LABELS = ("angry", "calm", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
 """Of the task `emotion`, in the order of the outputs in the file."""

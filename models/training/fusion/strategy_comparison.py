@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.data.fusion_rows import FusionRows
+from models.data.fusion.rows import FusionRows
 from models.fusion.strategies.interface import FusionConfig, ModalitySteps
 from models.fusion.strategies.registry import FUSIONS
 from models.labels import EMOTIONS, MODALITIES

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from models.artifact import Manifest
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.training.calibration.corpora import HeldOut
-from models.training.calibration.fit import Floats
+from models.training.calibration.corpus_calibration import HeldOut
+from models.training.calibration.scaling import Floats
 
 Arrays = Mapping[str, NDArray[Any]]
 Prior = Sequence[float | None]

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.manifest import Sample
+from models.data.user.manifest import Sample
 
 Item = TypeVar("Item")
 

@@ -14,8 +14,8 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from models.data.cleaning import UnusableError, checked_sound
-from models.data.manifest import PICTURES
+from models.data.user.cleaning import UnusableError, checked_sound
+from models.data.user.manifest import PICTURES
 from models.face.crop import Face, cut_face, given_face
 from models.face.detector import FaceDetector
 from models.face.network import CROP_PX

@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from models.data.manifest_table import ManifestError as ManifestError
-from models.data.manifest_table import names_like, read_table, suggestion
+from models.data.user.manifest_table import ManifestError as ManifestError
+from models.data.user.manifest_table import names_like, read_table, suggestion
 from models.labels import EMOTIONS, RISKS
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 Problem: finding the voice and changing the sound take longer than learning from the frames. Rule: in a *pass* every
 clip, changed on its own, starts at a random phase of the grid of seconds, as the daemon would cut it, and its seconds
 with a voice are kept on disk, a file per pass; what is drawn for a clip depends on its name and the pass alone. Left
-out: clips without voice, and what Whisper says of the frames (`models.training.speech.windows`).
+out: clips without voice, and what Whisper says of the frames (`models.training.speech.window_passes`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.data.speech_corpora import Clip, read_pcm
+from models.data.corpora.speech import Clip, read_pcm
 from models.speech.activity import VoiceActivity
 from models.speech.encoder import prepare_segment
 from models.speech.states import STATES
 from models.training.speech.augment import SpeechAugmentation, augment
-from models.training.speech.windows import on_grid
+from models.training.speech.window_passes import on_grid
 
 _SEED = 11
 

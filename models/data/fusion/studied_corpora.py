@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.data.fusion_corpora import (
+from models.data.fusion.corpora import (
     MOSI_LABELS,
     RAVDESS_LABELS,
     FusionCorpus,
@@ -20,8 +20,8 @@ from models.data.fusion_corpora import (
     read_mosi,
     read_ravdess_au,
 )
-from models.data.fusion_rows import FusionRows
-from models.data.sentence_vectors import sentence_vectors
+from models.data.fusion.rows import FusionRows
+from models.data.fusion.sentence_vectors import sentence_vectors
 
 _WORDS_WIDTH = 1152
 

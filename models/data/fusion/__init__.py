@@ -1,0 +1,1 @@
+"""Features and rows of the corpora that fusion is studied on."""

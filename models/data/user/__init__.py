@@ -1,0 +1,1 @@
+"""A user's own data: the manifest, and faces, voices and texts of its rows."""
