@@ -1,7 +1,8 @@
 """`affectd calibrate`: a model folder with the same weights, calibrated on the validation rows of a user's manifest.
 
-`models.training.calibration.user_calibration` fits; the least confidence for an answer is fitted here. Figures after are cross-validated: each row is answered by what rows of other groups fitted; those of the rows by
-themselves would flatter. Prediction sets are dropped, since their thresholds are those of other probabilities.
+`models.training.calibration.user_calibration` fits; the least confidence for an answer is fitted here. Figures after
+are cross-validated: each row is answered by what rows of other groups fitted; those of the rows by themselves would
+flatter. Prediction sets are dropped, since their thresholds are those of other probabilities.
 """
 
 from collections.abc import Mapping

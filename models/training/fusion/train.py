@@ -1,8 +1,8 @@
 """Trains any way of fusing on any rows, by the loop that trains everything else.
 
 An epoch is judged by `models.training.fusion.validation` on the rows held out, or, without these, by the loss on the
-rows trained on. Contrastive training, where it is asked for, comes first and leaves nothing but the branches' weights. Left
-out: calibration, which is fitted afterwards on rows held out; several processes, since rows are few.
+rows trained on. Contrastive training, where it is asked for, comes first and leaves nothing but the branches' weights.
+Left out: calibration, which is fitted afterwards on rows held out; several processes, since rows are few.
 """
 
 import math

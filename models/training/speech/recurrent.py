@@ -2,8 +2,8 @@
 
 Problem: what a pretrained encoder brings can be told only by a network without one under the same protocol. Rule:
 speakers are held out as in `models.training.speech.cross_validation`, and their clips, laid on the grid of seconds at a
-random phase, are asked about whole. Training draws runs of at most two seconds from clips as they are and as changed sound
-(`models.training.speech.augment`), both corpora with their shares and every emotion as often, and hides bands and
+random phase, are asked about whole. Training draws runs of at most two seconds from clips as they are and as changed
+sound (`models.training.speech.augment`), both corpora with their shares and every emotion as often, and hides bands and
 stretches of them. Left out: choosing an epoch by a validation score, as there is no speaker to spare.
 """
 
