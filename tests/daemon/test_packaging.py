@@ -112,7 +112,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
 
 def test_the_service_and_its_commands_run_without_the_packages_of_training() -> None:
     """All that `daemon` imports, but for the commands that train and measure models."""
-    training = ROOT / "daemon" / "cli_models.py"
+    training = ROOT / "daemon" / "cli" / "models.py"
     runs = reached_from(sources("daemon") - {training}, but=training)
     assert ROOT / "models" / "model.py" in runs
     needed = third_party(runs)
@@ -226,12 +226,23 @@ def test_the_wheel_holds_what_the_commands_need_and_no_model_of_a_study(wheel: P
     } <= names
     python = {str(path.relative_to(ROOT)) for path in sources(*PACKAGES)}
     assert {name for name in names if name.endswith(".py")} == python
-    others = {name for name in names - python if not re.match(r"(affectd-[^/]+\.dist-info|daemon/sample)/", name)}
+    typed = {f"{package}/py.typed" for package in PACKAGES}
+    assert typed <= names
+    assert not {name for name in names if name.endswith(("README.md", "timeline.png"))}
+    left = names - python - typed
+    others = {name for name in left if not re.match(r"(affectd-[^/]+\.dist-info|daemon/sample)/", name)}
     assert {str(Path(name).parent) for name in others} == {
         "streams/schemas",
         "models/weights/default",
         "models/weights/centerface",
     }
+
+
+def test_the_wheel_has_the_version_of_the_project_and_the_changelog_begins_with_it(wheel: Path) -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.findall(r"^## (\S+)", changelog, flags=re.MULTILINE)[0]
+    assert newest == PROJECT["version"]
+    assert wheel.name.startswith(f"affectd-{newest}-")
 
 
 def test_an_installed_affectd_says_where_the_model_of_a_study_is(wheel: Path, tmp_path: Path) -> None:
