@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from streams.coordinates import Coordinates, Partition
-from streams.delivery.ledger import Stake
+from streams.delivery.ledger import PartitionAssignment
 
 
 class Modality(StrEnum):
@@ -81,10 +81,10 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The partitions of this number are read from here on; `stake` is what `Ledger.assigned` gave."""
+    """The partitions of this number are read from here on; `assignment` is what `Ledger.assigned` gave."""
 
     number: int
-    stake: Stake
+    assignment: PartitionAssignment
 
 
 @dataclass(frozen=True, slots=True)

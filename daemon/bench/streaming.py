@@ -53,8 +53,8 @@ class NoModel:
         received_ns = max(unit.received_ns for units in window.units.values() for unit in units)
         self.processing_s.append((self.instruments.clock.wall_ns() - received_ns) / NS_PER_S)
         self.windows += 1
-        if window.claim is not None:
-            self.ledger.delivered(window.claim, window.index)
+        if window.lease is not None:
+            self.ledger.delivered(window.lease, window.index)
         self.inlet.post(Published())
 
     def forget(self, session: str) -> None:

@@ -222,8 +222,8 @@ class Pipeline:
                 self._score(self._sessions.take_ready(session))
             case Silence(partition=partition, for_ns=for_ns):
                 self._sessions.silence(partition, for_ns)
-            case Assigned(stake=stake):
-                self._sessions.assigned(stake)
+            case Assigned(assignment=assignment):
+                self._sessions.assigned(assignment)
             case Revoked(numbers=numbers):
                 self._sessions.revoked(numbers)
             case Unreadable(modality=modality, reason=reason, why=why):

@@ -167,9 +167,9 @@ class Publisher:
             self._never_published([window])
             return None
         try:
-            if window.claim is None or window.claim.valid:
+            if window.lease is None or window.lease.valid:
                 prediction = build(scored, scored.scores, self._publication, self._since_received_s(window))
-                outgoing = Outgoing(prediction, prediction.json_line(), window.claim, window.index)
+                outgoing = Outgoing(prediction, prediction.json_line(), window.lease, window.index)
         except Exception as error:  # scores that the schema refuses, or a fault of ours: it costs this window only
             self._refused(error, **_named(window))
         if outgoing is None:
@@ -179,8 +179,8 @@ class Publisher:
     def _never_published(self, windows: Sequence[ClosedWindow]) -> None:
         """Tells the ledger of windows that will never be published."""
         for window in windows:
-            if window.claim is not None and self._ledger is not None:
-                self._ledger.delivered(window.claim, window.index)
+            if window.lease is not None and self._ledger is not None:
+                self._ledger.delivered(window.lease, window.index)
 
     def _deliver(self, leaving: Sequence[Outgoing | Unreadable]) -> Sequence[bool] | None:
         """Which have left, once all are settled; None if the deadline passed before."""
@@ -233,8 +233,8 @@ class Publisher:
         for each in leaving:
             if isinstance(each, Unreadable):
                 self._ledger.released(each.coordinates)
-            elif each.claim is not None:
-                self._ledger.delivered(each.claim, each.index)
+            elif each.lease is not None:
+                self._ledger.delivered(each.lease, each.index)
 
     def _done(self, window: ClosedWindow, outgoing: Outgoing | None, since_ns: int) -> None:
         """A window that was handed over at `since_ns` is settled."""
@@ -268,5 +268,5 @@ class Publisher:
 
 def _named(window: ClosedWindow) -> dict[str, object]:
     """Which window it is, for the log; of sessions of a log the partition only, since their names are others'."""
-    where = {"session": window.session} if window.claim is None else {"partition": window.claim.stake.number}
+    where = {"session": window.session} if window.lease is None else {"partition": window.lease.assignment.number}
     return {"start": format_ns(window.start_ns), **where}

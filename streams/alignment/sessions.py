@@ -18,7 +18,7 @@ from streams.alignment.timeline import ClosedWindow, SessionTimeline, TimelineCo
 from streams.alignment.watermark import NEVER_NS
 from streams.clock import NS_PER_S, Clock
 from streams.coordinates import Coordinates, Partition
-from streams.delivery.ledger import Ledger, Stake
+from streams.delivery.ledger import Ledger, PartitionAssignment
 from streams.events import Event, Unit
 from streams.records import Modality
 from streams.telemetry import Telemetry
@@ -59,7 +59,7 @@ class Sessions:
     _live: dict[str, SessionTimeline] = field(default_factory=dict)
     _ended: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _over: list[str] = field(default_factory=list)
-    _stakes: dict[int, Stake] = field(default_factory=dict)
+    _assignments: dict[int, PartitionAssignment] = field(default_factory=dict)
     _logs: dict[Partition, LogTime] = field(default_factory=dict)
     _wall_ns: int = NEVER_NS
     """The wall time when it was last looked at."""
@@ -81,39 +81,39 @@ class Sessions:
 
     def add_logged(self, event: Event, source: str, at: Coordinates) -> list[Unit]:
         """Takes one event of a log; returns the units it made final. One whose partition has left is not ours."""
-        stake = self._stakes.get(at.partition.number)
-        if stake is None:
+        assignment = self._assignments.get(at.partition.number)
+        if assignment is None:
             return []
         origin = self._log(at.partition)
         origin.read(at.written_ns)
-        timeline = self._live.get(event.session) or self._open(event.session, stake)
+        timeline = self._live.get(event.session) or self._open(event.session, assignment)
         now_ns = self._now_ns(event.session)
         last = timeline.add(event, Arrival(source, origin, now_ns, at.written_ns))
         self._warn_of_lateness(timeline, event, source, at)
-        claim = timeline.claim
-        if last is None or claim is None or claim.stake is not stake:
+        lease = timeline.lease
+        if last is None or lease is None or lease.assignment is not assignment:
             self._warn_of_partitions(timeline, at)
             self.ledger.released(at)
         else:
-            self.ledger.needed(claim, at, last)
+            self.ledger.needed(lease, at, last)
         units = timeline.advance(now_ns)
         self._settle(timeline)
         return units
 
     def silence(self, partition: Partition, for_ns: int) -> None:
         """A partition of a log is read to its end, and nothing was written to it for so much longer."""
-        if partition.number in self._stakes:
+        if partition.number in self._assignments:
             self._log(partition).silent(for_ns)
 
-    def assigned(self, stake: Stake) -> None:
+    def assigned(self, assignment: PartitionAssignment) -> None:
         """The partitions of a number are read from here on."""
-        self._stakes[stake.number] = stake
+        self._assignments[assignment.number] = assignment
 
     def revoked(self, numbers: Collection[int]) -> None:
         """The partitions of these numbers went elsewhere: their sessions are dropped, for the other to rebuild."""
         for number in numbers:
-            self._stakes.pop(number, None)
-        gone = [t for t in self._live.values() if t.claim is not None and t.claim.stake.number in numbers]
+            self._assignments.pop(number, None)
+        gone = [t for t in self._live.values() if t.lease is not None and t.lease.assignment.number in numbers]
         for timeline in gone:
             del self._live[timeline.session]
             self._over.append(timeline.session)
@@ -121,7 +121,7 @@ class Sessions:
 
     def leave_logs(self) -> None:
         """Nothing more is taken from logs, and their sessions are dropped: whoever reads on will rebuild them."""
-        self.revoked(list(self._stakes))
+        self.revoked(list(self._assignments))
 
     def progress(self, session: str, modality: Modality, through_ns: int, source: str, origin: Origin) -> list[Unit]:
         """Takes a source's promise that nothing more comes before `through_ns`.
@@ -218,28 +218,28 @@ class Sessions:
         ahead = [t for t in self._live.values() if t.watermark.of_devices and t.watermark.time_ns > until_ns]
         return [unit for timeline in ahead for unit in timeline.begin_anew(self._now_ns(timeline.session))]
 
-    def _open(self, session: str, stake: Stake | None = None) -> SessionTimeline:
-        if stake is None:
-            claim, open_from = None, self._ended.pop(session, None)
+    def _open(self, session: str, assignment: PartitionAssignment | None = None) -> SessionTimeline:
+        if assignment is None:
+            lease, open_from = None, self._ended.pop(session, None)
         else:
-            claim = self.ledger.claim(stake, session)
-            open_from = claim.published_through
-        timeline = self._live[session] = SessionTimeline(session, self.config, self.telemetry, open_from, claim)
+            lease = self.ledger.lease(assignment, session)
+            open_from = lease.published_through
+        timeline = self._live[session] = SessionTimeline(session, self.config, self.telemetry, open_from, lease)
         return timeline
 
     def _hand_on(self, timeline: SessionTimeline) -> Iterator[ClosedWindow]:
-        claim = timeline.claim
+        lease = timeline.lease
         for window in timeline.take_ready():
-            if claim is not None:
-                self.ledger.scoring(claim, window.index)
+            if lease is not None:
+                self.ledger.scoring(lease, window.index)
             yield window
         self._settle(timeline)
 
     def _settle(self, timeline: SessionTimeline) -> None:
         """Tells the ledger how far the session has been handed on."""
-        claim, before = timeline.claim, timeline.scored_before()
-        if claim is not None and before is not None and before != claim.frontier:
-            self.ledger.settle(claim, before)
+        lease, before = timeline.lease, timeline.scored_before()
+        if lease is not None and before is not None and before != lease.frontier:
+            self.ledger.settle(lease, before)
 
     def _log(self, partition: Partition) -> LogTime:
         time = self._logs.get(partition)
@@ -248,14 +248,14 @@ class Sessions:
         return time
 
     def _warn_of_partitions(self, timeline: SessionTimeline, at: Coordinates) -> None:
-        stake = timeline.claim.stake if timeline.claim else None
-        if stake is None or stake.number == at.partition.number or "partitions" in timeline.warned_of:
+        assignment = timeline.lease.assignment if timeline.lease else None
+        if assignment is None or assignment.number == at.partition.number or "partitions" in timeline.warned_of:
             return
         timeline.warned_of.add("partitions")
         log.warning(
             "a session is in two partitions: its producers must choose partitions by the same rule",
             **at.named(),
-            other_partition=stake.number,
+            other_partition=assignment.number,
         )
 
     def _warn_of_lateness(
@@ -277,8 +277,8 @@ class Sessions:
     def _end(self, timeline: SessionTimeline) -> None:
         del self._live[timeline.session]
         self._over.append(timeline.session)
-        if timeline.claim is not None:
-            self.ledger.over(timeline.claim)
+        if timeline.lease is not None:
+            self.ledger.over(timeline.lease)
         elif timeline.open_from is not None:
             self._ended[timeline.session] = timeline.open_from
             while len(self._ended) > _REMEMBERED_SESSIONS:

@@ -24,7 +24,7 @@ from streams.alignment.sequence import SequenceCheck
 from streams.alignment.watermark import NEVER_NS, Watermark, WatermarkConfig
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_S
-from streams.delivery.ledger import Claim
+from streams.delivery.ledger import SessionLease
 from streams.events import Event, Unit
 from streams.records import Modality
 from streams.telemetry import Telemetry
@@ -84,7 +84,7 @@ class ClosedWindow:
     """How far the session's event time was ahead of the watermark when the window closed."""
     index: int
     """Its place on the grid of windows."""
-    claim: Claim | None
+    lease: SessionLease | None
     """The session's place in the ledger; None where it does not come from a log."""
     before: Units = field(default_factory=dict)
     """What starts in the lookback before `start_ns`: with `units`, all that lies in the windows looked back on."""
@@ -115,7 +115,7 @@ class SessionTimeline:
     telemetry: Telemetry
     open_from: int | None = None
     """Windows before this one are closed; None until the watermark is known. Given for a session that comes back."""
-    claim: Claim | None = None
+    lease: SessionLease | None = None
     """The session's place in the ledger, where it comes from a log."""
     watermark: Watermark = field(init=False)
     assemblers: dict[Modality, Assembler] = field(init=False)
@@ -141,7 +141,7 @@ class SessionTimeline:
 
     def __post_init__(self) -> None:
         self.published_before = self.open_from
-        if self.open_from is not None and self.claim is not None and self.claim.restored_through == self.open_from:
+        if self.open_from is not None and self.lease is not None and self.lease.restored_through == self.open_from:
             self.open_from -= self.config.looks_back  # the log is read again from there on
         self.never_before = self.open_from
         self._begin()
@@ -206,7 +206,7 @@ class SessionTimeline:
 
     def _drop(self, event: Event, last: int) -> None:
         """Counts an event that no window takes any more; those up to `last`, the last that it is in, are closed."""
-        restored = self.claim.restored_through if self.claim else None
+        restored = self.lease.restored_through if self.lease else None
         if restored is not None and last < restored:
             self.telemetry.dropped(event.modality, "already_scored")
         else:
@@ -221,9 +221,9 @@ class SessionTimeline:
     def _first_missed(self, event: Event) -> int:
         """The first window that the event is in and that was not scored before the session came to this instance."""
         first = self.config.grid.first_containing(event.time_ns, event.time_ns)
-        if self.claim is None or self.claim.restored_through is None:
+        if self.lease is None or self.lease.restored_through is None:
             return first
-        return max(first, self.claim.restored_through)
+        return max(first, self.lease.restored_through)
 
     def advance(self, now_ns: int, end_by: str | None = None) -> list[Unit]:
         """Moves the watermark, closes what is complete, and returns the units to encode.
@@ -321,7 +321,7 @@ class SessionTimeline:
                 received,
                 lag_ns,
                 index,
-                self.claim,
+                self.lease,
                 self._before(start_ns),
                 self.live,
             ),

@@ -5,9 +5,9 @@ set aside. The lowest offset still needed of each partition is what a checkpoint
 session that was not published (`streams.delivery.checkpoint`): after a crash the tail is read again and nothing is
 published twice. Offsets are read in order, so those needed are kept in that order, and the lowest is the first.
 
-A `Stake` is what this instance holds while the partitions of one number are assigned to it, and a `Claim` one session
-in it. Both lose their force for good when the partitions go elsewhere: what comes back later from the engine for a
-claim of before changes nothing, and is not published.
+A `PartitionAssignment` is what this instance holds while the partitions of one number are assigned to it, and a
+`SessionLease` one session in it. Both end for good when the partitions go elsewhere: what comes back later from the
+engine under an ended lease changes nothing, and is not published.
 """
 
 import heapq
@@ -45,11 +45,11 @@ class _Reading:
 
 
 @dataclass(slots=True, eq=False)
-class Claim:
-    """One session of a stake. Changed by the ledger only, which holds the lock."""
+class SessionLease:
+    """One session of an assignment. Changed by the ledger only, which holds the lock."""
 
     session: str
-    stake: "Stake"
+    assignment: "PartitionAssignment"
     restored_through: int | None
     """Windows before this one were published before the partitions came here."""
     published_through: int | None
@@ -65,18 +65,18 @@ class Claim:
     @property
     def valid(self) -> bool:
         """Whether the session is still ours."""
-        return self.stake.valid
+        return self.assignment.valid
 
 
 @dataclass(slots=True, eq=False)
-class Stake:
+class PartitionAssignment:
     """The partitions of one number, while they are assigned. Changed by the ledger only, which holds the lock."""
 
     number: int
     readings: dict[Partition, _Reading]
     restored: dict[bytes, int]
     valid: bool = True
-    claims: OrderedDict[str, Claim] = field(default_factory=OrderedDict)
+    leases: OrderedDict[str, SessionLease] = field(default_factory=OrderedDict)
     """By when their windows last moved on, the longest ago first."""
 
 
@@ -86,22 +86,24 @@ class Ledger:
     def __init__(self, grid: WindowGrid) -> None:
         self.grid = grid
         self._lock = threading.Lock()
-        self._stakes: dict[int, Stake] = {}
+        self._assignments: dict[int, PartitionAssignment] = {}
         self._waiting_bytes = 0
 
     # The source.
 
-    def assigned(self, number: int, starts: Mapping[Partition, int], emitted_through: Mapping[bytes, int]) -> Stake:
+    def assigned(
+        self, number: int, starts: Mapping[Partition, int], emitted_through: Mapping[bytes, int]
+    ) -> PartitionAssignment:
         """The partitions of `number` are read from `starts` on; what was held of them before has no force any more.
 
         emitted_through: by session digest, the first window that was not published.
         """
         readings = {partition: _Reading(offset) for partition, offset in starts.items()}
-        stake = Stake(number, readings, dict(emitted_through))
+        assignment = PartitionAssignment(number, readings, dict(emitted_through))
         with self._lock:
             self._give_up(number)
-            self._stakes[number] = stake
-        return stake
+            self._assignments[number] = assignment
+        return assignment
 
     def revoked(self, numbers: Iterable[int]) -> None:
         """The partitions of these numbers are not ours any more."""
@@ -129,7 +131,7 @@ class Ledger:
     def uncommitted(self) -> int:
         """How many records would be read again after a crash."""
         with self._lock:
-            readings = chain.from_iterable(stake.readings.values() for stake in self._stakes.values())
+            readings = chain.from_iterable(assignment.readings.values() for assignment in self._assignments.values())
             return sum(reading.next_offset - reading.lowest for reading in readings)
 
     def checkpoint(self) -> dict[Partition, Position]:
@@ -137,108 +139,108 @@ class Ledger:
         with self._lock:
             return {
                 partition: position
-                for stake in self._stakes.values()
-                for partition, position in self._positions(stake).items()
+                for assignment in self._assignments.values()
+                for partition, position in self._positions(assignment).items()
             }
 
     # The timeline.
 
-    def claim(self, stake: Stake, session: str) -> Claim:
+    def lease(self, assignment: PartitionAssignment, session: str) -> SessionLease:
         """The session's place in the ledger: the one it has, or a new one."""
         with self._lock:
-            claim = stake.claims.get(session)
-            if claim is None:
-                through = stake.restored.pop(session_digest(session), None)
-                claim = stake.claims[session] = Claim(session, stake, through, through)
-                self._forget_oldest(stake)
-            return claim
+            lease = assignment.leases.get(session)
+            if lease is None:
+                through = assignment.restored.pop(session_digest(session), None)
+                lease = assignment.leases[session] = SessionLease(session, assignment, through, through)
+                self._forget_oldest(assignment)
+            return lease
 
-    def needed(self, claim: Claim, coordinates: Coordinates, last_window: int) -> None:
+    def needed(self, lease: SessionLease, coordinates: Coordinates, last_window: int) -> None:
         """The timeline has taken a record; it may matter to windows up to `last_window`."""
         with self._lock:
-            reading = claim.stake.readings[coordinates.partition]
+            reading = lease.assignment.readings[coordinates.partition]
             size_bytes = reading.needed.get(coordinates.offset)
-            if size_bytes is None or not claim.valid:
+            if size_bytes is None or not lease.valid:
                 return
             self._waiting_bytes -= size_bytes
             reading.needed[coordinates.offset] = 0
-            claim.over = False
-            heapq.heappush(claim.held, (last_window, coordinates.partition, coordinates.offset))
+            lease.over = False
+            heapq.heappush(lease.held, (last_window, coordinates.partition, coordinates.offset))
 
-    def settle(self, claim: Claim, before: int) -> None:
+    def settle(self, lease: SessionLease, before: int) -> None:
         """Windows before `before` have all been handed on to be scored, or will never be."""
         with self._lock:
-            claim.frontier = before
-            self._settle(claim)
+            lease.frontier = before
+            self._settle(lease)
 
-    def scoring(self, claim: Claim, index: int) -> None:
+    def scoring(self, lease: SessionLease, index: int) -> None:
         """A window is handed on to be scored; to be told before `settle` passes it."""
         with self._lock:
-            claim.under_way.append(index)
+            lease.under_way.append(index)
 
-    def over(self, claim: Claim) -> None:
+    def over(self, lease: SessionLease) -> None:
         """The session has ended and all its windows are handed on: what it holds is needed by no other."""
         with self._lock:
-            claim.over = True
-            self._settle(claim)
+            lease.over = True
+            self._settle(lease)
 
     # The publish thread.
 
-    def delivered(self, claim: Claim, index: int) -> None:
+    def delivered(self, lease: SessionLease, index: int) -> None:
         """A window was acknowledged, or will never be published."""
         with self._lock:
-            claim.under_way.remove(index)
-            self._settle(claim)
+            lease.under_way.remove(index)
+            self._settle(lease)
 
     def released(self, coordinates: Coordinates) -> None:
         """A record was set aside, and that was acknowledged; or it can matter to no window."""
         with self._lock:
-            stake = self._stakes.get(coordinates.partition.number)
-            if stake is not None:
-                self._release(stake, coordinates.partition, coordinates.offset)
+            assignment = self._assignments.get(coordinates.partition.number)
+            if assignment is not None:
+                self._release(assignment, coordinates.partition, coordinates.offset)
 
     # With the lock held.
 
     def _reading(self, partition: Partition) -> _Reading | None:
-        stake = self._stakes.get(partition.number)
-        return None if stake is None else stake.readings.get(partition)
+        assignment = self._assignments.get(partition.number)
+        return None if assignment is None else assignment.readings.get(partition)
 
     def _give_up(self, number: int) -> None:
-        stake = self._stakes.pop(number, None)
-        if stake is not None:
-            stake.valid = False
-            self._waiting_bytes -= sum(sum(reading.needed.values()) for reading in stake.readings.values())
+        assignment = self._assignments.pop(number, None)
+        if assignment is not None:
+            assignment.valid = False
+            self._waiting_bytes -= sum(sum(reading.needed.values()) for reading in assignment.readings.values())
 
-    def _release(self, stake: Stake, partition: Partition, offset: int) -> None:
-        reading = stake.readings.get(partition)
+    def _release(self, assignment: PartitionAssignment, partition: Partition, offset: int) -> None:
+        reading = assignment.readings.get(partition)
         size_bytes = reading.needed.pop(offset, None) if reading is not None else None
-        if size_bytes is not None and stake.valid:
+        if size_bytes is not None and assignment.valid:
             self._waiting_bytes -= size_bytes
 
-    def _settle(self, claim: Claim) -> None:
-        if claim.frontier is None:
+    def _settle(self, lease: SessionLease) -> None:
+        if lease.frontier is None:
             return
-        through = min(claim.frontier, *claim.under_way) if claim.under_way else claim.frontier
-        if claim.published_through is None or through > claim.published_through:
-            claim.published_through = through
-            if claim.session in claim.stake.claims:
-                claim.stake.claims.move_to_end(claim.session)
-        finished = claim.over and not claim.under_way
-        while claim.held and (finished or claim.held[0][0] < through):
-            _, partition, offset = heapq.heappop(claim.held)
-            self._release(claim.stake, partition, offset)
+        through = min(lease.frontier, *lease.under_way) if lease.under_way else lease.frontier
+        if lease.published_through is None or through > lease.published_through:
+            lease.published_through = through
+            if lease.session in lease.assignment.leases:
+                lease.assignment.leases.move_to_end(lease.session)
+        finished = lease.over and not lease.under_way
+        while lease.held and (finished or lease.held[0][0] < through):
+            _, partition, offset = heapq.heappop(lease.held)
+            self._release(lease.assignment, partition, offset)
 
-    def _positions(self, stake: Stake) -> dict[Partition, Position]:
-        moved = ((session_digest(c.session), c.published_through) for c in reversed(stake.claims.values()))
+    def _positions(self, assignment: PartitionAssignment) -> dict[Partition, Position]:
+        moved = ((session_digest(c.session), c.published_through) for c in reversed(assignment.leases.values()))
         known = ((digest, through) for digest, through in moved if through is not None)
-        entries = chain(known, stake.restored.items())
+        entries = chain(known, assignment.restored.items())
         return {
             partition: Position(reading.lowest, encode(islice(entries, MOST_SESSIONS), self.grid))
-            for partition, reading in stake.readings.items()
+            for partition, reading in assignment.readings.items()
         }
 
-    def _forget_oldest(self, stake: Stake) -> None:
-        if len(stake.claims) > _REMEMBERED_SESSIONS:
-            oldest = next((c for c in stake.claims.values() if not (c.held or c.under_way)), None)
+    def _forget_oldest(self, assignment: PartitionAssignment) -> None:
+        if len(assignment.leases) > _REMEMBERED_SESSIONS:
+            oldest = next((c for c in assignment.leases.values() if not (c.held or c.under_way)), None)
             if oldest is not None:
-                del stake.claims[oldest.session]
+                del assignment.leases[oldest.session]

@@ -68,7 +68,7 @@ class _Entry:
         """Whether this instance may publish it; held: the partitions that are its own."""
         if isinstance(self.source, Unreadable):
             return self.source.coordinates.partition in held
-        return self.source.claim is None or self.source.claim.valid
+        return self.source.lease is None or self.source.lease.valid
 
 
 class _LostError(Exception):
@@ -239,8 +239,8 @@ class Transactions:
         entry.told = True
         if isinstance(entry.source, Unreadable):
             self._ledger.released(entry.source.coordinates)
-        elif entry.source.claim is not None:
-            self._ledger.delivered(entry.source.claim, entry.source.index)
+        elif entry.source.lease is not None:
+            self._ledger.delivered(entry.source.lease, entry.source.index)
 
     def _unsaved(self, checkpoint: Positions) -> Positions:
         """What of it is not committed yet."""
@@ -248,7 +248,7 @@ class Transactions:
 
     def _moved_by(self, todo: list[_Entry], positions: Positions) -> Positions:
         """The positions that nothing but this transaction can have committed: ahead, in numbers that stayed ours."""
-        numbers = {e.source.claim.stake.number for e in todo if isinstance(e.source, Outgoing) and e.source.claim}
+        numbers = {e.source.lease.assignment.number for e in todo if isinstance(e.source, Outgoing) and e.source.lease}
         return {at: p for at, p in positions.items() if at.number in numbers and p != self._before.get(at)}
 
     def _resolve_doubt(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from streams.delivery.ledger import Claim
+from streams.delivery.ledger import SessionLease
 from streams.predictions import Prediction
 from streams.records import Unreadable
 
@@ -24,11 +24,11 @@ class SinkBlockedError(SinkError):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A prediction, its JSON, and the window it is of: the ledger's claim (None: not from a log) and index."""
+    """A prediction, its JSON, and the window it is of: the ledger's lease (None: not from a log) and index."""
 
     prediction: Prediction
     line: bytes
-    claim: Claim | None
+    lease: SessionLease | None
     index: int
 
 

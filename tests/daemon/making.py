@@ -91,6 +91,6 @@ def window(
         received_fraction={m: float(any(u.modality is m for u in units)) for m in Modality},
         watermark_lag_ns=250_000_000,
         index=round(at_s),
-        claim=None,
+        lease=None,
         before={m: tuple(u for u in before if u.modality is m) for m in Modality} if before else {},
     )

@@ -18,7 +18,7 @@ from streams.alignment.timeline import SEGMENTS
 from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_S, ManualClock
 from streams.coordinates import Coordinates, Partition
-from streams.delivery.ledger import Claim, Ledger
+from streams.delivery.ledger import Ledger, SessionLease
 from streams.predictions import ModelRef, Prediction
 from streams.records import Modality, Unreadable
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
@@ -121,20 +121,20 @@ def scores(abstained: str | None = None) -> Scores:
     return Scores(PEAKED, None if abstained else EMOTIONS[1], 0.3, 0.2, 1.7, modality, NO_RISK, abstained)
 
 
-def scored(at_s: float = 0.0, answer: Scores | None = None, claim: Claim | None = None) -> Scored:
+def scored(at_s: float = 0.0, answer: Scores | None = None, lease: SessionLease | None = None) -> Scored:
     closed = window(unit(text="hello", result=evidence(1.0)), at_s=at_s)
-    return Scored(replace(closed, claim=claim, index=round(at_s)), answer or scores(), 0.0, 0.0)
+    return Scored(replace(closed, lease=lease, index=round(at_s)), answer or scores(), 0.0, 0.0)
 
 
-def claimed(on: Running, windows: int = 1) -> Claim:
+def leased(on: Running, windows: int = 1) -> SessionLease:
     """A session of a log with one record, at offset 7, that windows 0 to `windows` - 1 need, all handed on."""
-    claim = on.ledger.claim(on.ledger.assigned(0, {TEXT: 7}, {}), "room")
+    lease = on.ledger.lease(on.ledger.assigned(0, {TEXT: 7}, {}), "room")
     on.ledger.read(TEXT, [(7, 100)])
-    on.ledger.needed(claim, Coordinates(TEXT, 7, 0), windows - 1)
+    on.ledger.needed(lease, Coordinates(TEXT, 7, 0), windows - 1)
     for index in range(windows):
-        on.ledger.scoring(claim, index)
-    on.ledger.settle(claim, windows)
-    return claim
+        on.ledger.scoring(lease, index)
+    on.ledger.settle(lease, windows)
+    return lease
 
 
 def letter(on: Running, size_bytes: int = 3) -> Unreadable:
@@ -309,7 +309,7 @@ def test_what_is_not_acknowledged_at_the_deadline_is_given_up_and_reported() -> 
         return False
 
     sink.answers = [away]
-    on.publisher.submit(scored(claim=claimed(on)))
+    on.publisher.submit(scored(lease=leased(on)))
     on.publisher.start()
     on.publisher.stop(timeout_s=5.0)
     assert on.publisher.undelivered
@@ -375,9 +375,9 @@ def test_a_record_is_needed_until_its_last_window_is_acknowledged() -> None:
         return False
 
     sink.answers = [away] * 2
-    claim = claimed(on, windows=2)
-    on.publisher.submit(scored(0, claim=claim))
-    on.publisher.submit(scored(1, claim=claim))
+    lease = leased(on, windows=2)
+    on.publisher.submit(scored(0, lease=lease))
+    on.publisher.submit(scored(1, lease=lease))
     on.publisher.start()
     on.told.many(2)
     on.publisher.stop()
@@ -388,9 +388,9 @@ def test_a_record_is_needed_until_its_last_window_is_acknowledged() -> None:
 def test_a_window_that_is_another_instances_now_is_not_published_and_told_to_be_done() -> None:
     sink = Kept()
     on = running(sink)
-    claim = claimed(on)
+    lease = leased(on)
     on.ledger.revoked([0])
-    on.publisher.submit(scored(claim=claim))
+    on.publisher.submit(scored(lease=lease))
     assert on.told.next() == (None, b"")
     on.publisher.stop()
     assert sink.lines == []
@@ -399,7 +399,7 @@ def test_a_window_that_is_another_instances_now_is_not_published_and_told_to_be_
 
 def test_a_window_that_the_schema_refuses_holds_up_no_checkpoint() -> None:
     on = running()
-    on.publisher.submit(scored(0, replace(scores(), valence=float("nan")), claimed(on)))
+    on.publisher.submit(scored(0, replace(scores(), valence=float("nan")), leased(on)))
     on.told.next()
     on.publisher.stop()
     assert on.needed() == [8]
@@ -407,7 +407,7 @@ def test_a_window_that_the_schema_refuses_holds_up_no_checkpoint() -> None:
 
 def test_a_window_that_a_working_device_cannot_score_holds_up_no_checkpoint() -> None:
     on = running()
-    on.publisher.submit(replace(scored(claim=claimed(on)), scores=BadRow("ValueError")))
+    on.publisher.submit(replace(scored(lease=leased(on)), scores=BadRow("ValueError")))
     on.told.next()
     assert on.needed() == [8]
     on.publisher.stop()
@@ -415,9 +415,9 @@ def test_a_window_that_a_working_device_cannot_score_holds_up_no_checkpoint() ->
 
 def test_what_a_broken_device_could_not_score_is_left_to_another_process() -> None:
     on = running()
-    claim = claimed(on, windows=2)
+    lease = leased(on, windows=2)
     for at_s in range(2):
-        on.publisher.submit(replace(scored(at_s, claim=claim), scores=None))
+        on.publisher.submit(replace(scored(at_s, lease=lease), scores=None))
     on.told.many(2)
     on.publisher.stop()
     assert on.needed() == [7]
@@ -484,7 +484,7 @@ def test_what_the_transaction_left_out_is_done_but_not_published() -> None:
 
 def test_the_ledger_is_left_to_the_transaction() -> None:
     on = prepared(transactions=KeptTogether())
-    on.publisher.submit(scored(claim=claimed(on)))
+    on.publisher.submit(scored(lease=leased(on)))
     on.publisher.start()
     on.told.next()
     on.publisher.stop()

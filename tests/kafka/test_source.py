@@ -393,19 +393,19 @@ def test_what_is_needed_still_is_read_again_with_what_was_published(
     send(topics, 10)
     one = instance(topics, takes=False)
     wait(lambda: len(one.records) == 30, "all records")
-    stake = next(item.stake for item in one.items if isinstance(item, Assigned))
+    assignment = next(item.assignment for item in one.items if isinstance(item, Assigned))
     for record in one.records:
         assert record.coordinates is not None
-        claim = one.ledger.claim(stake, record.session)
-        one.ledger.needed(claim, record.coordinates, record.coordinates.offset)
+        lease = one.ledger.lease(assignment, record.session)
+        one.ledger.needed(lease, record.coordinates, record.coordinates.offset)
     for session in {record.session for record in one.records}:
-        one.ledger.settle(one.ledger.claim(stake, session), 4)  # windows up to 3 are published
+        one.ledger.settle(one.ledger.lease(assignment, session), 4)  # windows up to 3 are published
     wait(lambda: {at.offset for at in committed(topics).values()} == {4}, "the commit")
     one.stop()
     two = instance(topics)
     wait(lambda: len(two.records) >= 18, "the rest")
     assert {record.coordinates.offset for record in two.records if record.coordinates} == set(range(4, 10))
-    restored = next(item.stake.restored for item in two.items if isinstance(item, Assigned))
+    restored = next(item.assignment.restored for item in two.items if isinstance(item, Assigned))
     assert restored == {session_digest(f"room {at}"): 4 for at in range(7)}
 
 

@@ -19,7 +19,7 @@ from kafka.structs import ConsumerGroupMetadata, MemberState
 from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_S, SystemClock
 from streams.coordinates import Coordinates, Partition
-from streams.delivery.ledger import Claim, Ledger
+from streams.delivery.ledger import Ledger, SessionLease
 from streams.kafka.connection import Connection
 from streams.kafka.producer import Output
 from streams.kafka.transactions import Transactions
@@ -66,24 +66,24 @@ class Instance:
         )
         self.commit([])  # aborts what a predecessor with this transactional id has left open
         self.start = committed(topics)
-        self.claim = self._claim(windows)
+        self.lease = self._lease(windows)
 
-    def _claim(self, windows: int) -> Claim:
+    def _lease(self, windows: int) -> SessionLease:
         """Record n lies at offset n and is needed by window n alone; all windows are handed on."""
-        claim = self.ledger.claim(self.ledger.assigned(0, {self.partition: self.start}, {}), "room")
+        lease = self.ledger.lease(self.ledger.assigned(0, {self.partition: self.start}, {}), "room")
         self.ledger.read(self.partition, [(offset, 1) for offset in range(self.start, windows)])
         for offset in range(self.start, windows):
-            self.ledger.needed(claim, Coordinates(self.partition, offset, 0), offset)
-            self.ledger.scoring(claim, offset)
-        self.ledger.settle(claim, windows)
-        return claim
+            self.ledger.needed(lease, Coordinates(self.partition, offset, 0), offset)
+            self.ledger.scoring(lease, offset)
+        self.ledger.settle(lease, windows)
+        return lease
 
     def windows(self, first: int, before: int, *, padding: int = 0) -> list[Outgoing | Unreadable]:
         return [self.window(index, padding) for index in range(first, before)]
 
     def window(self, index: int, padding: int = 0) -> Outgoing:
         made = prediction(start_s=float(index)).model_copy(update={"id": str(index), "transcript": "x" * padding})
-        return Outgoing(made, made.json_line(), self.claim, index)
+        return Outgoing(made, made.json_line(), self.lease, index)
 
     def commit(self, group: Sequence[Outgoing | Unreadable]) -> tuple[Sequence[bool], list[SinkError]]:
         """What became of the group, and what was told on the way. No call may hold its caller up."""
@@ -149,7 +149,7 @@ def test_the_checkpoint_alone_is_committed_where_it_has_moved(
 ) -> None:
     one = instance()
     assert one.commit([]) == ([], [])
-    one.ledger.delivered(one.claim, 0)
+    one.ledger.delivered(one.lease, 0)
     assert one.commit([]) == ([], [])
     assert committed(topics) == 1
     assert seen(topics) == []
@@ -170,7 +170,7 @@ def test_what_the_cluster_refuses_costs_itself_only_and_its_aborted_companions_a
 ) -> None:
     one = instance()
     huge = one.window(3, padding=1)  # a line that no broker here takes
-    group = [*one.windows(0, 3), Outgoing(huge.prediction, os.urandom(5 * 2**20), one.claim, 3), *one.windows(4, 6)]
+    group = [*one.windows(0, 3), Outgoing(huge.prediction, os.urandom(5 * 2**20), one.lease, 3), *one.windows(4, 6)]
     fates, [error] = one.commit(group)
     assert fates == [True, True, True, False, True, True]
     assert "prediction 3 is given up: MessageSizeTooLargeError" in str(error)
@@ -225,10 +225,10 @@ def test_a_zombie_with_the_same_transactional_id_cannot_commit_what_it_has_begun
     held, go_on = threading.Event(), threading.Event()
     delivered = zombie.ledger.delivered
 
-    def slowly_delivered(claim: Claim, index: int) -> None:
+    def slowly_delivered(lease: SessionLease, index: int) -> None:
         held.set()
         go_on.wait(_PATIENCE_S)
-        delivered(claim, index)
+        delivered(lease, index)
 
     zombie.ledger.delivered = slowly_delivered  # type: ignore[method-assign]  # called in the open transaction
     group = zombie.windows(0, 3)

@@ -57,8 +57,8 @@ class Instance:
             key = window.session, window.index
             assert key not in self.published
             self.published[key] = content(window)
-            assert window.claim is not None
-            self.ledger.delivered(window.claim, window.index)
+            assert window.lease is not None
+            self.ledger.delivered(window.lease, window.index)
         del self.waiting[:most]
 
     def _take(self, units: list[Unit]) -> None:

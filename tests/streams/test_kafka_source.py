@@ -408,9 +408,9 @@ def test_revoked_partitions_are_committed_and_the_timeline_is_told(bench: Bench)
     bench.consumer.write(TEXT, b"one", b"two")
     bench.turns()
     bench.ledger.released(bench.records[0].coordinates)  # type: ignore[arg-type]
-    stake = next(item.stake for item in bench.items if isinstance(item, Assigned))
+    assignment = next(item.assignment for item in bench.items if isinstance(item, Assigned))
     bench.consumer.revoke(*BOTH)
-    assert not stake.valid
+    assert not assignment.valid
     last = bench.consumer.commits[-1]
     assert {partition: at.offset for partition, at in last.items()} == {VIDEO: 0, TEXT: 1}
     bench.turns()
@@ -596,8 +596,8 @@ def test_commits_that_a_rebalance_comes_before_are_told_apart(bench: Bench) -> N
 
 
 def test_a_broker_that_takes_no_metadata_gets_offsets_alone(bench: Bench) -> None:
-    stake = next(item.stake for item in bench.items if isinstance(item, Assigned))
-    bench.ledger.settle(bench.ledger.claim(stake, "room"), 5)
+    assignment = next(item.assignment for item in bench.items if isinstance(item, Assigned))
+    bench.ledger.settle(bench.ledger.lease(assignment, "room"), 5)
     bench.consumer.commit_answer = errors.OffsetMetadataTooLargeError()
     bench.turns(11)
     bench.consumer.commit_answer = None

@@ -19,7 +19,7 @@ from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata,
 from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_S, ManualClock
 from streams.coordinates import Coordinates, Partition
-from streams.delivery.ledger import Claim, Ledger
+from streams.delivery.ledger import Ledger, SessionLease
 from streams.kafka.connection import Connection
 from streams.kafka.producer import Output
 from streams.kafka.transactions import Transactions
@@ -156,23 +156,23 @@ class Instance:
         self.cluster = cluster
         self.clock = ManualClock()
         self.ledger = Ledger(WindowGrid(4 * NS_PER_S, NS_PER_S))
-        self.claim = self._claim(windows)
+        self.lease = self._lease(windows)
         self.member: ConsumerGroupMetadata | None = MEMBER
         output = Output(Connection(("nowhere:9092",)), "predictions", "dead-letters", client=cluster.client)
         self.telemetry = Counting()
         self.sink = Transactions("kafka", output, "one", self.ledger, lambda: self.member, self.clock, self.telemetry)
 
-    def _claim(self, windows: int) -> Claim:
-        claim = self.ledger.claim(self.ledger.assigned(0, {TEXT: 0}, {}), "room")
+    def _lease(self, windows: int) -> SessionLease:
+        lease = self.ledger.lease(self.ledger.assigned(0, {TEXT: 0}, {}), "room")
         self.ledger.read(TEXT, [(offset, 1) for offset in range(windows)])
         for index in range(windows):
-            self.ledger.needed(claim, Coordinates(TEXT, index, 0), index)
-            self.ledger.scoring(claim, index)
-        self.ledger.settle(claim, windows)
-        return claim
+            self.ledger.needed(lease, Coordinates(TEXT, index, 0), index)
+            self.ledger.scoring(lease, index)
+        self.ledger.settle(lease, windows)
+        return lease
 
     def group(self, first: int, before: int) -> list[Outgoing | Unreadable]:
-        return [Outgoing(prediction(), b"%d" % index, self.claim, index) for index in range(first, before)]
+        return [Outgoing(prediction(), b"%d" % index, self.lease, index) for index in range(first, before)]
 
     def commit(self, group: list[Outgoing | Unreadable], most: int = 100) -> tuple[list[bool], list[SinkError]]:
         told: list[SinkError] = []
@@ -215,7 +215,7 @@ def test_a_checkpoint_that_has_not_moved_is_not_committed_again(one: Instance) -
 def test_a_checkpoint_that_has_moved_by_itself_is_committed_alone(one: Instance) -> None:
     one.commit(one.group(0, 3))
     one.cluster.steps.clear()
-    one.ledger.delivered(one.claim, 3)
+    one.ledger.delivered(one.lease, 3)
     assert one.commit([]) == ([], [])
     assert one.cluster.steps == ["offsets", "commit", "answer"]
     assert one.committed() == 4
@@ -261,7 +261,7 @@ def test_a_producer_that_failed_is_replaced_even_if_nothing_is_left_to_publish(o
 
 
 def test_a_window_that_is_lost_while_the_transaction_is_open_is_left_out_of_the_next(one: Instance) -> None:
-    other = one.ledger.claim(one.ledger.assigned(1, {Partition("text", 1): 0}, {}), "hall")
+    other = one.ledger.lease(one.ledger.assigned(1, {Partition("text", 1): 0}, {}), "hall")
     one.ledger.scoring(other, 0)
     group = [*one.group(0, 2), Outgoing(prediction(), b"hall", other, 0)]
     one.cluster.before = {"send": [lambda: None, lambda: None, lambda: one.ledger.revoked([1])]}
@@ -348,7 +348,7 @@ def test_windows_that_are_lost_while_there_is_no_membership_are_waited_for_no_lo
 
 def test_the_checkpoint_alone_waits_for_no_membership(one: Instance) -> None:
     one.member = None
-    one.ledger.delivered(one.claim, 0)
+    one.ledger.delivered(one.lease, 0)
     assert one.commit([]) == ([], [])
     assert one.cluster.offsets == {}
 

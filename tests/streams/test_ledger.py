@@ -5,7 +5,7 @@ import pytest
 from streams.alignment.windows import WindowGrid
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import MOST_SESSIONS, decode, encode, session_digest
-from streams.delivery.ledger import Claim, Ledger, Stake
+from streams.delivery.ledger import Ledger, PartitionAssignment, SessionLease
 
 pytestmark = pytest.mark.unit
 
@@ -19,7 +19,7 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def stake(ledger: Ledger) -> Stake:
+def assignment(ledger: Ledger) -> PartitionAssignment:
     return ledger.assigned(0, {VIDEO: 10, AUDIO: 20}, {})
 
 
@@ -42,63 +42,65 @@ def published_through(ledger: Ledger) -> dict[bytes, int]:
     return found
 
 
-def hand_on(ledger: Ledger, claim: Claim, *windows: int) -> None:
+def hand_on(ledger: Ledger, lease: SessionLease, *windows: int) -> None:
     for index in windows:
-        ledger.scoring(claim, index)
-        ledger.settle(claim, index + 1)
+        ledger.scoring(lease, index)
+        ledger.settle(lease, index + 1)
 
 
-def test_before_anything_is_read_the_start_is_committed(ledger: Ledger, stake: Stake) -> None:
+def test_before_anything_is_read_the_start_is_committed(ledger: Ledger, assignment: PartitionAssignment) -> None:
     assert offsets(ledger) == {VIDEO: 10, AUDIO: 20}
 
 
 def test_a_record_is_needed_from_when_it_is_read_even_before_the_timeline_takes_it(
-    ledger: Ledger, stake: Stake
+    ledger: Ledger, assignment: PartitionAssignment
 ) -> None:
     read(ledger, VIDEO, 10, 11)
     assert offsets(ledger)[VIDEO] == 10
     assert ledger.waiting_bytes == 200
 
 
-def test_a_record_is_needed_until_the_last_window_it_matters_to_is_delivered(ledger: Ledger, stake: Stake) -> None:
+def test_a_record_is_needed_until_the_last_window_it_matters_to_is_delivered(
+    ledger: Ledger, assignment: PartitionAssignment
+) -> None:
     read(ledger, VIDEO, 10, 11)
-    claim = ledger.claim(stake, "room")
-    ledger.needed(claim, at(VIDEO, 10), last_window=5)
-    ledger.needed(claim, at(VIDEO, 11), last_window=6)
+    lease = ledger.lease(assignment, "room")
+    ledger.needed(lease, at(VIDEO, 10), last_window=5)
+    ledger.needed(lease, at(VIDEO, 11), last_window=6)
     assert ledger.waiting_bytes == 0
-    hand_on(ledger, claim, 4, 5)
+    hand_on(ledger, lease, 4, 5)
     assert offsets(ledger)[VIDEO] == 10
-    ledger.delivered(claim, 4)
+    ledger.delivered(lease, 4)
     assert offsets(ledger)[VIDEO] == 10
-    ledger.delivered(claim, 5)
+    ledger.delivered(lease, 5)
     assert offsets(ledger)[VIDEO] == 11
 
 
-def test_windows_that_nothing_lies_in_are_passed_over(ledger: Ledger, stake: Stake) -> None:
+def test_windows_that_nothing_lies_in_are_passed_over(ledger: Ledger, assignment: PartitionAssignment) -> None:
     read(ledger, VIDEO, 10)
-    claim = ledger.claim(stake, "room")
-    ledger.needed(claim, at(VIDEO, 10), last_window=5)
-    ledger.settle(claim, 6)
+    lease = ledger.lease(assignment, "room")
+    ledger.needed(lease, at(VIDEO, 10), last_window=5)
+    ledger.settle(lease, 6)
     assert offsets(ledger)[VIDEO] == 11
 
 
-def test_a_slow_window_holds_back_those_after_it(ledger: Ledger, stake: Stake) -> None:
+def test_a_slow_window_holds_back_those_after_it(ledger: Ledger, assignment: PartitionAssignment) -> None:
     read(ledger, VIDEO, 10)
-    claim = ledger.claim(stake, "room")
-    ledger.needed(claim, at(VIDEO, 10), last_window=5)
-    hand_on(ledger, claim, 4, 5, 6)
-    ledger.delivered(claim, 5)
-    ledger.delivered(claim, 6)
+    lease = ledger.lease(assignment, "room")
+    ledger.needed(lease, at(VIDEO, 10), last_window=5)
+    hand_on(ledger, lease, 4, 5, 6)
+    ledger.delivered(lease, 5)
+    ledger.delivered(lease, 6)
     assert offsets(ledger)[VIDEO] == 10
     assert published_through(ledger) == {session_digest("room"): 4}
-    ledger.delivered(claim, 4)
+    ledger.delivered(lease, 4)
     assert offsets(ledger)[VIDEO] == 11
     assert published_through(ledger) == {session_digest("room"): 7}
 
 
-def test_one_session_that_waits_holds_the_partition(ledger: Ledger, stake: Stake) -> None:
+def test_one_session_that_waits_holds_the_partition(ledger: Ledger, assignment: PartitionAssignment) -> None:
     read(ledger, VIDEO, 10, 11)
-    slow, quick = ledger.claim(stake, "slow"), ledger.claim(stake, "quick")
+    slow, quick = ledger.lease(assignment, "slow"), ledger.lease(assignment, "quick")
     ledger.needed(slow, at(VIDEO, 10), last_window=5)
     ledger.needed(quick, at(VIDEO, 11), last_window=5)
     hand_on(ledger, quick, 5)
@@ -107,7 +109,7 @@ def test_one_session_that_waits_holds_the_partition(ledger: Ledger, stake: Stake
     assert published_through(ledger) == {session_digest("quick"): 6}
 
 
-def test_what_can_matter_to_no_window_is_not_needed(ledger: Ledger, stake: Stake) -> None:
+def test_what_can_matter_to_no_window_is_not_needed(ledger: Ledger, assignment: PartitionAssignment) -> None:
     read(ledger, VIDEO, 10, 11)
     ledger.released(at(VIDEO, 10))
     assert offsets(ledger)[VIDEO] == 11
@@ -115,21 +117,23 @@ def test_what_can_matter_to_no_window_is_not_needed(ledger: Ledger, stake: Stake
     assert ledger.uncommitted == 1
 
 
-def test_a_session_that_is_over_needs_nothing_once_its_windows_are_delivered(ledger: Ledger, stake: Stake) -> None:
+def test_a_session_that_is_over_needs_nothing_once_its_windows_are_delivered(
+    ledger: Ledger, assignment: PartitionAssignment
+) -> None:
     read(ledger, VIDEO, 10)
-    claim = ledger.claim(stake, "room")
-    ledger.needed(claim, at(VIDEO, 10), last_window=9)
-    hand_on(ledger, claim, 5)
-    ledger.over(claim)
+    lease = ledger.lease(assignment, "room")
+    ledger.needed(lease, at(VIDEO, 10), last_window=9)
+    hand_on(ledger, lease, 5)
+    ledger.over(lease)
     assert offsets(ledger)[VIDEO] == 10
-    ledger.delivered(claim, 5)
+    ledger.delivered(lease, 5)
     assert offsets(ledger)[VIDEO] == 11
 
 
 def test_a_session_is_known_again_by_what_was_committed(ledger: Ledger) -> None:
-    stake = ledger.assigned(0, {VIDEO: 10}, {session_digest("room"): 7})
-    assert ledger.claim(stake, "room").published_through == 7
-    assert ledger.claim(stake, "other").published_through is None
+    assignment = ledger.assigned(0, {VIDEO: 10}, {session_digest("room"): 7})
+    assert ledger.lease(assignment, "room").published_through == 7
+    assert ledger.lease(assignment, "other").published_through is None
     assert published_through(ledger) == {session_digest("room"): 7}
 
 
@@ -138,23 +142,25 @@ def test_a_session_that_has_not_come_back_yet_stays_in_the_checkpoint(ledger: Le
     assert published_through(ledger) == {session_digest("room"): 7}
 
 
-def test_what_comes_back_for_partitions_that_went_elsewhere_changes_nothing(ledger: Ledger, stake: Stake) -> None:
+def test_what_comes_back_for_partitions_that_went_elsewhere_changes_nothing(
+    ledger: Ledger, assignment: PartitionAssignment
+) -> None:
     read(ledger, VIDEO, 10)
-    claim = ledger.claim(stake, "room")
-    ledger.needed(claim, at(VIDEO, 10), last_window=5)
-    hand_on(ledger, claim, 5)
+    lease = ledger.lease(assignment, "room")
+    ledger.needed(lease, at(VIDEO, 10), last_window=5)
+    hand_on(ledger, lease, 5)
     ledger.revoked([0])
-    assert not claim.valid
+    assert not lease.valid
     assert ledger.checkpoint() == {}
     again = ledger.assigned(0, {VIDEO: 10, AUDIO: 20}, {})
     read(ledger, VIDEO, 10)
-    ledger.delivered(claim, 5)
+    ledger.delivered(lease, 5)
     assert offsets(ledger)[VIDEO] == 10
-    assert ledger.claim(again, "room").published_through is None
+    assert ledger.lease(again, "room").published_through is None
     assert ledger.waiting_bytes == 100
 
 
-def test_revoked_partitions_take_their_waiting_bytes_with_them(ledger: Ledger, stake: Stake) -> None:
+def test_revoked_partitions_take_their_waiting_bytes_with_them(ledger: Ledger, assignment: PartitionAssignment) -> None:
     read(ledger, VIDEO, 10, 11)
     ledger.revoked([0])
     assert ledger.waiting_bytes == 0
@@ -163,11 +169,11 @@ def test_revoked_partitions_take_their_waiting_bytes_with_them(ledger: Ledger, s
 
 
 def test_more_sessions_than_a_commit_holds_are_spread_over_the_topics_and_the_longest_silent_left_out(
-    ledger: Ledger, stake: Stake
+    ledger: Ledger, assignment: PartitionAssignment
 ) -> None:
     many = 2 * MOST_SESSIONS + 5
     for number in range(many):
-        ledger.settle(ledger.claim(stake, f"room-{number}"), number)
+        ledger.settle(ledger.lease(assignment, f"room-{number}"), number)
     metadata = [position.metadata for position in ledger.checkpoint().values()]
     assert all(len(text.encode()) <= 4096 for text in metadata)
     known = published_through(ledger)

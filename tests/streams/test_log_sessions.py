@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import session_digest
-from streams.delivery.ledger import Ledger, Stake
+from streams.delivery.ledger import Ledger, PartitionAssignment
 from streams.events import Event, Line
 from streams.records import Modality
 from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, span_ns
@@ -24,13 +24,13 @@ class LogStage(Stage):
         super().__post_init__()
         self.ledger: Ledger = self.sessions.ledger
         self.offsets = dict.fromkeys(PARTITIONS.values(), 0)
-        self.stake = self.assign()
+        self.assignment = self.assign()
 
-    def assign(self, through: dict[str, int] | None = None) -> Stake:
+    def assign(self, through: dict[str, int] | None = None) -> PartitionAssignment:
         emitted = {session_digest(session): index for session, index in (through or {}).items()}
-        stake = self.ledger.assigned(0, dict(self.offsets), emitted)
-        self.sessions.assigned(stake)
-        return stake
+        assignment = self.ledger.assigned(0, dict(self.offsets), emitted)
+        self.sessions.assigned(assignment)
+        return assignment
 
     def log(self, *events: Event, written_s: float | None = None) -> None:
         """Events as they are read of the log; written when they happened, unless said otherwise."""
@@ -48,8 +48,8 @@ class LogStage(Stage):
 
     def deliver(self) -> None:
         for window in self.windows:
-            if window.claim is not None:
-                self.ledger.delivered(window.claim, window.index)
+            if window.lease is not None:
+                self.ledger.delivered(window.lease, window.index)
 
     def committed(self, modality: Modality) -> int:
         return self.ledger.checkpoint()[PARTITIONS[modality]].offset
@@ -250,7 +250,7 @@ def content(window: object) -> list[tuple[int, int, float]]:
 
 def test_what_is_sent_again_after_it_was_published_is_counted_and_not_held() -> None:
     stage = LogStage()
-    stage.stake = stage.assign({"room": stage.sessions.config.grid.first_open(ns(12))})
+    stage.assignment = stage.assign({"room": stage.sessions.config.grid.first_open(ns(12))})
     stage.log(*(sound(at, 1) for at in range(6)), *(picture(at) for at in range(6)), line(5))
     assert stage.counts.of["already_scored", Modality.AUDIO] == 6
     assert stage.counts.of["already_scored", Modality.VIDEO] == 6

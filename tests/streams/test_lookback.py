@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from streams.alignment.timeline import ClosedWindow
-from streams.delivery.ledger import Stake
+from streams.delivery.ledger import PartitionAssignment
 from streams.records import Modality
 from tests.streams.making import Stage, config, line, ns, picture, sound, span_ns, starts_of
 from tests.streams.test_log_sessions import PARTITIONS, LogStage
@@ -22,11 +22,11 @@ def log_stage(published_through_s: float | None = None, grace_s: float = 0) -> L
     """A log's session; windows that start before `published_through_s` were published before."""
     stage = LogStage(config(lookback_s=3, grace_s=grace_s))
     if published_through_s is not None:
-        stage.stake = restored(stage, published_through_s)
+        stage.assignment = restored(stage, published_through_s)
     return stage
 
 
-def restored(stage: LogStage, through_s: float) -> Stake:
+def restored(stage: LogStage, through_s: float) -> PartitionAssignment:
     return stage.assign({"room": ns(through_s) // stage.config.grid.step_ns})
 
 
@@ -116,7 +116,7 @@ def test_a_session_that_comes_back_is_given_what_its_first_window_looks_back_on_
     committed = before.ledger.checkpoint()
     after = log_stage()
     after.offsets = {partition: position.offset for partition, position in committed.items()}
-    after.stake = restored(after, before.starts()[-1] + 1)
+    after.assignment = restored(after, before.starts()[-1] + 1)
     seen = dict.fromkeys(Modality, 0)
     for event in events:
         if seen[event.modality] >= committed[PARTITIONS[event.modality]].offset:
