@@ -72,11 +72,11 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
-    """A partition was read to its end, and nothing had been written to it for `for_ns` more."""
+class PartitionIdle:
+    """A partition was read to its end, and nothing had been written to it for `idle_ns` more."""
 
     partition: Partition
-    for_ns: int
+    idle_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +96,5 @@ class Revoked:
 
 OfSession = Record | Progress | EndOfSession
 """What tells of one session."""
-Item = OfSession | Unreadable | Silence | Assigned | Revoked
+Item = OfSession | Unreadable | PartitionIdle | Assigned | Revoked
 """What travels from a source to the timeline, in order; all but the first three are a log's."""

@@ -26,7 +26,7 @@ from streams.coordinates import Coordinates
 from streams.decoding.decode import BadRecord, Limits, decode
 from streams.delivery.in_hand import InHand
 from streams.events import Unit
-from streams.records import Assigned, EndOfSession, Item, Modality, Progress, Record, Revoked, Silence, Unreadable
+from streams.records import Assigned, EndOfSession, Item, Modality, PartitionIdle, Progress, Record, Revoked, Unreadable
 
 log = structlog.get_logger(__name__)
 
@@ -220,8 +220,8 @@ class Pipeline:
             case EndOfSession(session=session):
                 self._encode(self._sessions.end(session, channel.name))
                 self._score(self._sessions.take_ready(session))
-            case Silence(partition=partition, for_ns=for_ns):
-                self._sessions.silence(partition, for_ns)
+            case PartitionIdle(partition=partition, idle_ns=idle_ns):
+                self._sessions.partition_idle(partition, idle_ns)
             case Assigned(assignment=assignment):
                 self._sessions.assigned(assignment)
             case Revoked(numbers=numbers):

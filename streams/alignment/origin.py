@@ -66,9 +66,9 @@ class LogTime:
         if written_ns > self.time_ns:
             self.time_ns = written_ns
 
-    def silent(self, for_ns: int) -> None:
+    def idle(self, idle_ns: int) -> None:
         """At its end, nothing was written for so much longer."""
-        self.time_ns += for_ns
+        self.time_ns += idle_ns
 
     def now_ns(self, monotonic_ns: int) -> int:
         """Where the log is; the clock has no say in it."""

@@ -100,10 +100,10 @@ class Sessions:
         self._settle(timeline)
         return units
 
-    def silence(self, partition: Partition, for_ns: int) -> None:
+    def partition_idle(self, partition: Partition, idle_ns: int) -> None:
         """A partition of a log is read to its end, and nothing was written to it for so much longer."""
         if partition.number in self._assignments:
-            self._log(partition).silent(for_ns)
+            self._log(partition).idle(idle_ns)
 
     def assigned(self, assignment: PartitionAssignment) -> None:
         """The partitions of a number are read from here on."""

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_S, Clock
-from streams.records import Assigned, EndOfSession, Item, Progress, Record, Revoked, Silence, Unreadable
+from streams.records import Assigned, EndOfSession, Item, Progress, Record, Revoked, PartitionIdle, Unreadable
 from streams.telemetry import Telemetry
 
 Message = TypeVar("Message")
@@ -185,7 +185,7 @@ def _lanes_of(item: Item) -> Iterator[tuple[LaneKey, Item]]:
             yield session, item
         case Record(coordinates=at) | Unreadable(coordinates=at) if at is not None:
             yield at.partition.number, item
-        case Silence(partition=partition):
+        case PartitionIdle(partition=partition):
             yield partition.number, item
         case Assigned(number=number):
             yield number, item

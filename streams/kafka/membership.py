@@ -29,7 +29,7 @@ from streams.kafka.owned_partitions import Holdings, RebalanceListener
 from streams.kafka.retry import Recovery
 from streams.kafka.start_offsets import ask_offsets, emitted_through, find_starts
 from streams.kafka.topic_watch import TopicWatch
-from streams.records import Modality, Silence
+from streams.records import Modality, PartitionIdle
 from streams.sources.base import Emit
 from streams.telemetry import OffsetReset, Telemetry
 
@@ -197,7 +197,7 @@ class Intake:
             if unread > 0:
                 self._ends.behind(partition)
             elif not waiting and (silent_ns := self._ends.confirmed(partition, asked_ns)):
-                emit(Silence(partition, silent_ns))
+                emit(PartitionIdle(partition, silent_ns))
 
     def _unread(self, topic_partition: TopicPartition, end: int, waiting: int) -> int:
         partition = Partition(*topic_partition)

@@ -25,7 +25,7 @@ from streams.kafka.connection import Connection
 from streams.kafka.consumer_config import KafkaSourceConfig
 from streams.kafka.contract import CONTENT_TYPES, InputTopic
 from streams.kafka.source import KafkaSource
-from streams.records import Assigned, Item, Modality, Record, Revoked, Silence
+from streams.records import Assigned, Item, Modality, PartitionIdle, Record, Revoked
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
 from streams.telemetry import NullTelemetry, OffsetReset
@@ -190,7 +190,9 @@ def test_a_silent_topic_is_confirmed_and_holds_nothing_back(topics: Topics, inst
     wait(lambda: one.payloads == [b"picture"], "the picture")
 
     def silent_s(topic: str) -> float:
-        return sum(i.for_ns for i in one.items if isinstance(i, Silence) and i.partition.topic == topic) / NS_PER_S
+        return (
+            sum(i.idle_ns for i in one.items if isinstance(i, PartitionIdle) and i.partition.topic == topic) / NS_PER_S
+        )
 
     began_s = time.monotonic()
     wait(lambda: all(silent_s(topic) > 1.5 for topic in topics.inputs), "silence of all topics")
@@ -238,7 +240,7 @@ def test_a_second_instance_takes_over_part_and_gives_it_back(topics: Topics, ins
     wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 2, "two numbers each")
     assert sorted(one.source.numbers + two.source.numbers) == [0, 1, 2, 3]
     kept = one.source.numbers
-    assert Counter(type(item) for item in one.items if not isinstance(item, Silence)) == {Assigned: 4, Revoked: 1}
+    assert Counter(type(item) for item in one.items if not isinstance(item, PartitionIdle)) == {Assigned: 4, Revoked: 1}
     sent = send(topics, 40)
     wait(lambda: len(one.records) + len(two.records) >= len(sent), "all records")
     assert sorted(one.payloads + two.payloads) == sorted(sent)
@@ -324,11 +326,11 @@ def test_a_static_instance_keeps_its_numbers_over_a_restart(topics: Topics, inst
     topics.create(partitions=4)
     one, two = instance(topics, instance_id="one"), instance(topics, instance_id="two")
     wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 2, "two numbers each")
-    before, told = two.source.numbers, len([i for i in one.items if not isinstance(i, Silence)])
+    before, told = two.source.numbers, len([i for i in one.items if not isinstance(i, PartitionIdle)])
     two.stop()
     again = instance(topics, instance_id="two")
     wait(lambda: again.source.numbers == before, "the same numbers")
-    assert len([i for i in one.items if not isinstance(i, Silence)]) == told
+    assert len([i for i in one.items if not isinstance(i, PartitionIdle)]) == told
 
 
 def test_an_instance_that_dies_loses_its_numbers_within_the_session_timeout(
@@ -346,7 +348,7 @@ def test_an_instance_that_dies_loses_its_numbers_within_the_session_timeout(
     wait(lambda: one.source.numbers == (0, 1), "all numbers again", patience_s=within_s)
     del two.source._intake.turn  # type: ignore[union-attr]  # it was only cut off, and is back
     wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 1, "one number each again")
-    assert [type(item) for item in two.items if not isinstance(item, Silence)] == [Assigned, Revoked, Assigned]
+    assert [type(item) for item in two.items if not isinstance(item, PartitionIdle)] == [Assigned, Revoked, Assigned]
     sent = send(topics, 10)
     wait(lambda: len(one.records) + len(two.records) >= len(sent), "all records")
     assert sorted(one.payloads + two.payloads) == sorted(sent)
@@ -366,7 +368,7 @@ def test_aborted_transactions_are_not_read_and_their_marks_hold_nothing_back(
         producer.send(topics.video, b"picture", key=b"room")
     one = instance(topics)
     wait(lambda: sorted(one.payloads) == [b"kept", b"picture"], "what was committed")
-    wait(lambda: any(isinstance(i, Silence) and i.partition.topic == topics.text for i in one.items), "silence")
+    wait(lambda: any(isinstance(i, PartitionIdle) and i.partition.topic == topics.text for i in one.items), "silence")
     assert one.telemetry.lags.get(Modality.TEXT, 0) == 0
 
 
@@ -532,9 +534,9 @@ def test_a_broker_that_stops_answering_ends_nothing(own_broker: Callable[..., Br
         wait(lambda: len(one.records) >= len(sent), "all records")
         broker.pause()
         time.sleep(1.5)
-        silences = len([item for item in one.items if isinstance(item, Silence)])
+        idle_notices = len([item for item in one.items if isinstance(item, PartitionIdle)])
         time.sleep(1.5)
-        assert len([item for item in one.items if isinstance(item, Silence)]) <= silences + 3
+        assert len([item for item in one.items if isinstance(item, PartitionIdle)]) <= idle_notices + 3
         broker.resume()
         more = send(topics, 5, first=5)
         wait(lambda: len(one.records) >= len(sent) + len(more), "what came after")

@@ -49,7 +49,7 @@ class Instance:
 
     def end(self) -> None:
         for partition in PARTITIONS.values():
-            self.sessions.silence(partition, span_ns(1000))
+            self.sessions.partition_idle(partition, span_ns(1000))
         self._take(self.sessions.tick())
 
     def publish(self, most: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from streams.channels.channel import Channel, Delivery, Inlet, InletClock, Policy
 from streams.clock import NS_PER_S, ManualClock
 from streams.coordinates import Coordinates, Partition
-from streams.records import EndOfSession, Item, Modality, Progress, Record, Revoked, Silence
+from streams.records import EndOfSession, Item, Modality, PartitionIdle, Progress, Record, Revoked
 from tests.streams.making import Counts
 
 pytestmark = pytest.mark.unit
@@ -93,12 +93,12 @@ def logged(session: str, number: int, offset: int) -> Record:
 
 
 def test_what_was_read_from_a_log_keeps_the_order_of_its_partition_number(inlet: Inlet[str]) -> None:
-    silence = Silence(Partition("text", 0), 100)
-    of_first: list[Item] = [logged("a", 0, 1), logged("b", 0, 2), silence]
+    idle = PartitionIdle(Partition("text", 0), 100)
+    of_first: list[Item] = [logged("a", 0, 1), logged("b", 0, 2), idle]
     filled(inlet, Policy.BLOCK, 10, [*of_first, Revoked(frozenset({0, 1})), logged("c", 1, 1)])
     order = taken(inlet)
     assert [item for item in order if item in of_first] == of_first
-    assert order.index(Revoked(frozenset({0}))) > order.index(silence)
+    assert order.index(Revoked(frozenset({0}))) > order.index(idle)
     assert order.index(Revoked(frozenset({1}))) < order.index(logged("c", 1, 1))
 
 

@@ -28,7 +28,7 @@ from streams.kafka.consumer_config import KafkaSourceConfig, consumer_options
 from streams.kafka.contract import InputTopic
 from streams.kafka.membership import Intake
 from streams.kafka.start_offsets import Start, emitted_through, find_starts
-from streams.records import Assigned, Item, Modality, Record, Revoked, Silence
+from streams.records import Assigned, Item, Modality, PartitionIdle, Record, Revoked
 from streams.sources.base import SourceError
 from streams.telemetry import NullTelemetry, OffsetReset
 
@@ -217,8 +217,8 @@ class Bench:
         return [record.payload for record in self.records]
 
     @property
-    def silences(self) -> list[Silence]:
-        return [item for item in self.items if isinstance(item, Silence)]
+    def idle_notices(self) -> list[PartitionIdle]:
+        return [item for item in self.items if isinstance(item, PartitionIdle)]
 
 
 @pytest.fixture
@@ -285,25 +285,25 @@ def test_silence_is_the_time_since_the_last_record_or_answer(bench: Bench) -> No
     bench.consumer.write(TEXT, b"line")
     bench.turns()
     spoken_ns = bench.clock.monotonic_ns()
-    heard = len(bench.silences)
+    heard = len(bench.idle_notices)
     bench.turns(40)
-    since = bench.silences[heard:]
+    since = bench.idle_notices[heard:]
     for partition in BOTH:
-        told_ns = sum(silence.for_ns for silence in since if silence.partition == partition)
+        told_ns = sum(notice.idle_ns for notice in since if notice.partition == partition)
         assert bench.clock.monotonic_ns() - spoken_ns - 500 * NS_PER_MS <= told_ns
         assert told_ns <= bench.clock.monotonic_ns() - (spoken_ns if partition == TEXT else spoken_ns - NS_PER_S)
 
 
 def test_time_without_answers_is_not_silence(bench: Bench) -> None:
     bench.turns(10)
-    heard = len(bench.silences)
+    heard = len(bench.idle_notices)
     bench.consumer.ask = failing(errors.KafkaTimeoutError("no answer"))
     bench.clock.advance(60)
     bench.turns(20)
-    assert len(bench.silences) == heard
+    assert len(bench.idle_notices) == heard
     bench.consumer.ask = lambda: None
     bench.turns(4)
-    assert 0 < sum(silence.for_ns for silence in bench.silences[heard:]) <= 2 * 2 * 500 * NS_PER_MS
+    assert 0 < sum(notice.idle_ns for notice in bench.idle_notices[heard:]) <= 2 * 2 * 500 * NS_PER_MS
 
 
 def test_what_was_known_of_an_end_counts_for_two_seconds(bench: Bench) -> None:
@@ -326,7 +326,7 @@ def test_what_was_known_of_an_end_counts_for_two_seconds(bench: Bench) -> None:
 def test_a_partition_without_a_leader_is_asked_for_again(bench: Bench) -> None:
     bench.consumer.ask = failing(KeyError(TopicPartition("text", 0)))
     bench.turns(5)
-    heard = len(bench.silences)
+    heard = len(bench.idle_notices)
     bench.consumer.ask = lambda: None
     assert len(bench.turns(5).silences) > heard
 

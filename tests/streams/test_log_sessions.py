@@ -42,8 +42,8 @@ class LogStage(Stage):
             written_ns = event.time_ns if written_s is None else ns(written_s)
             self._took(self.sessions.add_logged(event, "kafka", Coordinates(partition, offset, written_ns)))
 
-    def silence(self, modality: Modality, for_s: float) -> None:
-        self.sessions.silence(PARTITIONS[modality], span_ns(for_s))
+    def partition_idle(self, modality: Modality, for_s: float) -> None:
+        self.sessions.partition_idle(PARTITIONS[modality], span_ns(for_s))
         self.tick()
 
     def deliver(self) -> None:
@@ -70,7 +70,7 @@ def test_while_nothing_is_known_of_a_log_the_clock_closes_no_window(stage: LogSt
 def test_confirmed_silence_closes_windows_as_the_clock_does_for_a_device(stage: LogStage) -> None:
     stage.log(picture(0))
     for _ in range(14):
-        stage.silence(Modality.VIDEO, 0.5)
+        stage.partition_idle(Modality.VIDEO, 0.5)
     assert stage.starts()[0] == -3
     assert stage.windows[0].closed_by == "idle"
     assert stage.starts()[-1] == 0
@@ -79,9 +79,9 @@ def test_confirmed_silence_closes_windows_as_the_clock_does_for_a_device(stage: 
 def test_a_silent_modality_is_passed_by_the_time_of_the_log_and_not_by_the_clock(stage: LogStage) -> None:
     stage.log(line(0), *(picture(at) for at in range(12)))
     assert stage.windows == []
-    stage.silence(Modality.TEXT, 2.9)
+    stage.partition_idle(Modality.TEXT, 2.9)
     assert stage.windows == []
-    stage.silence(Modality.TEXT, 0.2)
+    stage.partition_idle(Modality.TEXT, 0.2)
     assert seconds(stage.windows[-1].end_ns) == 10
 
 
@@ -100,9 +100,9 @@ def test_a_line_from_a_clock_that_is_ahead_makes_no_other_late_and_waits_for_its
     talk(stage, ahead={3: 50.0})
     assert stage.counts.of["missed a window", Modality.TEXT] == 0
     assert seconds(stage.windows[-1].end_ns) == 18
-    stage.silence(Modality.TEXT, 30)
+    stage.partition_idle(Modality.TEXT, 30)
     assert "3" not in lines_scored(stage)
-    stage.silence(Modality.TEXT, 30)
+    stage.partition_idle(Modality.TEXT, 30)
     assert lines_scored(stage) == {f"{at}" for at in range(20)}
     ahead = [seconds(window.start_ns) for window in stage.windows if seconds(window.end_ns) > 40]
     assert ahead == [50, 51, 52, 53]
@@ -110,7 +110,7 @@ def test_a_line_from_a_clock_that_is_ahead_makes_no_other_late_and_waits_for_its
 
 def test_a_person_whose_clock_is_fast_takes_no_line_from_another(stage: LogStage) -> None:
     talk(stage, ahead=dict.fromkeys(range(0, 20, 2), 20.0))
-    stage.silence(Modality.TEXT, 60)
+    stage.partition_idle(Modality.TEXT, 60)
     assert stage.counts.of["missed a window", Modality.TEXT] == 0
     assert lines_scored(stage) == {f"{at}" for at in range(20)}
 
@@ -124,12 +124,12 @@ def test_a_record_ahead_of_its_time_is_held_until_its_own_windows_are_delivered(
 def test_a_session_with_something_ahead_is_not_over_before_that(stage: LogStage) -> None:
     stage.sessions.session_timeout_ns = span_ns(5)
     stage.log(line(50), written_s=0)
-    stage.silence(Modality.TEXT, 20)
+    stage.partition_idle(Modality.TEXT, 20)
     stage.log(line(20), written_s=20)
     assert stage.counts.of["missed a window", Modality.TEXT] == 0
-    stage.silence(Modality.TEXT, 40)
+    stage.partition_idle(Modality.TEXT, 40)
     assert stage.starts() == [17, 18, 19, 20, 47, 48, 49, 50]
-    stage.silence(Modality.TEXT, 0.5)
+    stage.partition_idle(Modality.TEXT, 0.5)
     assert len(stage.sessions) == 0
 
 
@@ -194,7 +194,7 @@ def test_late_and_repeated_records_are_not_held(stage: LogStage) -> None:
 def test_a_session_that_ends_by_silence_lets_go_of_all_it_held(stage: LogStage) -> None:
     stage.log(*(picture(at) for at in range(6)))
     for _ in range(140):
-        stage.silence(Modality.VIDEO, 0.5)
+        stage.partition_idle(Modality.VIDEO, 0.5)
     assert len(stage.sessions) == 0
     stage.deliver()
     assert stage.committed(Modality.VIDEO) == 6
@@ -270,7 +270,7 @@ def test_only_what_happens_now_tells_how_far_the_service_is_behind(
 ) -> None:
     stage.clock.set_wall(ns(1000))
     stage.log(replace(line(happened_s), received_ns=ns(1000)), written_s=written_s)
-    stage.silence(Modality.TEXT, 3600)
+    stage.partition_idle(Modality.TEXT, 3600)
     assert {window.live for window in stage.windows} == {live}
     assert (stage.sessions.state().watermark_lag_s == 0) is not live
 
