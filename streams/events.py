@@ -78,7 +78,7 @@ class SoundPieces:
 
 
 @dataclass(slots=True, eq=False)
-class Unit:
+class EncodingUnit:
     """What is encoded once: a sampled picture, a segment of sound, or a line, over [start_ns, end_ns).
 
     `result` is the engine's, set when `done`; a unit that could not be encoded is done without a result.

@@ -23,7 +23,7 @@ from streams.alignment.sessions import Sessions
 from streams.clock import NS_PER_S, ManualClock
 from streams.decoding.decode import Limits, decode
 from streams.delivery.ledger import Ledger
-from streams.events import Unit
+from streams.events import EncodingUnit
 from streams.records import Record
 from streams.telemetry import NullTelemetry
 
@@ -92,7 +92,7 @@ class _Room:
             preparer.forget(taken[0].session)
         return units, windows
 
-    def _encode(self, units: Sequence[Unit]) -> int:
+    def _encode(self, units: Sequence[EncodingUnit]) -> int:
         for unit in units:
             rows = self._preparers[unit.modality].prepare(unit).rows
             if rows:

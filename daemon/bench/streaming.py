@@ -16,7 +16,7 @@ from streams.channels.channel import Inlet, InletClock, Policy
 from streams.clock import NS_PER_S
 from streams.decoding.decode import Limits
 from streams.delivery.ledger import Ledger
-from streams.events import Unit
+from streams.events import EncodingUnit
 from streams.kafka.connection import Connection
 from streams.kafka.consumer_config import KafkaSourceConfig
 from streams.kafka.contract import InputTopic
@@ -42,7 +42,7 @@ class NoModel:
     arrival_s: list[float] = field(default_factory=list)
     """Of each line: from written to the log until it is in the timeline."""
 
-    def encode(self, unit: Unit) -> None:
+    def encode(self, unit: EncodingUnit) -> None:
         record = unit.record
         if unit.modality is Modality.TEXT and record is not None and record.coordinates is not None:
             written_ns = record.coordinates.written_ns

@@ -29,7 +29,7 @@ from streams.clock import NS_PER_S
 from streams.decoding.decode import BadRecord, decode
 from streams.decoding.pictures import BadPicture
 from streams.delivery.ledger import Ledger
-from streams.events import Line, Unit
+from streams.events import EncodingUnit, Line
 from streams.formats.rfc3339 import format_ns
 from streams.predictions import prediction_id
 from streams.records import EndOfSession, OfSession, Progress, Record
@@ -134,7 +134,7 @@ class _Room:
         at_ns = self._began_ns[session] + round(self._asked.at_s * NS_PER_S)
         return start_ns <= at_ns < end_ns
 
-    def _prepare(self, unit: Unit) -> None:
+    def _prepare(self, unit: EncodingUnit) -> None:
         """Keeps what was prepared of the unit as its result, where some window that is asked for may hold it."""
         if self._wanted(unit.session, unit.start_ns - self._size_ns, unit.end_ns + self._size_ns):
             try:
@@ -153,11 +153,11 @@ class _Room:
         self._told(_object(window, found, self._model.digest), _sentence(found, self._asked.target))
 
 
-def _gave_rows(unit: Unit) -> bool:
+def _gave_rows(unit: EncodingUnit) -> bool:
     return isinstance(unit.result, Prepared) and bool(unit.result.rows)
 
 
-def _event(unit: Unit, prepared: Prepared) -> WindowEvent:
+def _event(unit: EncodingUnit, prepared: Prepared) -> WindowEvent:
     line = unit.payload.text if isinstance(unit.payload, Line) else None
     return WindowEvent(unit.start_ns, unit.end_ns, prepared.rows, line)
 

@@ -21,11 +21,11 @@ from models.encoder import Encoded, Encoder
 from models.fusion.smoothed_scores import smoothed
 from models.fusion.smoothing import Smoothing
 from models.model import AffectModel, Scores, WindowFeatures
-from streams.alignment.placed import Units
+from streams.alignment.placed import UnitsByModality
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_MS
 from streams.delivery.in_hand import InHand
-from streams.events import Unit
+from streams.events import EncodingUnit
 from streams.records import Modality
 
 _FUSE_DELAY_SHARE = 0.25  # of the encoders' delay: fusion is the last step, and windows of a step close together
@@ -71,7 +71,7 @@ class ScoringEngine:
         model: AffectModel,
         workers: Sequence[Mapping[Modality, Preparer]],
         batching: Batching,
-        encoded: Callable[[Unit], None],
+        encoded: Callable[[EncodingUnit], None],
         scored: Callable[[Scored], None],
         instruments: Instruments,
         lookback: Lookback | None = None,
@@ -104,7 +104,7 @@ class ScoringEngine:
         self._pool.stop()
         self.device.stop()
 
-    def encode(self, unit: Unit) -> None:
+    def encode(self, unit: EncodingUnit) -> None:
         self._pool.submit(unit)
 
     def forget(self, session: str) -> None:
@@ -143,7 +143,7 @@ def window_features(window: ClosedWindow) -> WindowFeatures:
     return _features(window.units)
 
 
-def _features(units: Units) -> WindowFeatures:
+def _features(units: UnitsByModality) -> WindowFeatures:
     events = {}
     for modality, placed in units.items():
         evidence = [found for _, found in with_evidence(placed)]

@@ -25,7 +25,7 @@ from streams.clock import NS_PER_MS, NS_PER_S
 from streams.coordinates import Coordinates
 from streams.decoding.decode import BadRecord, Limits, decode
 from streams.delivery.in_hand import InHand
-from streams.events import Unit
+from streams.events import EncodingUnit
 from streams.records import Assigned, EndOfSession, Item, Modality, PartitionIdle, Progress, Record, Revoked, Unreadable
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ _TICK_REST = 4  # times what a tick took: with very many sessions most of the ti
 class Encoded:
     """The engine is done with a unit."""
 
-    unit: Unit
+    unit: EncodingUnit
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ Message = Encoded | Published | Drain
 class Engine(Protocol):
     """What encodes units and scores windows, somewhere else; it answers with messages to the inlet."""
 
-    def encode(self, unit: Unit) -> None:
+    def encode(self, unit: EncodingUnit) -> None:
         """Begins to encode one unit; never blocks."""
         ...
 
@@ -119,13 +119,13 @@ class Pipeline:
         self._under_way = 0
         self._counted = 0
         self._in_hand = in_hand or InHand(None, instruments.clock)
-        self._to_encode: deque[Unit] = deque()
+        self._to_encode: deque[EncodingUnit] = deque()
         """Units that wait for a suspect to be alone in the engine, or to leave it."""
         self._encoders_have = 0
-        self._alone: Unit | None = None
+        self._alone: EncodingUnit | None = None
         self._next_alone: Coordinates | None = None
         """The suspect that waits for the engine to be empty; nothing else is taken before it."""
-        self._encoding: dict[str, dict[Unit, int]] = {}
+        self._encoding: dict[str, dict[EncodingUnit, int]] = {}
         """By session, the units in the engine and when they were handed to it, the oldest first."""
         self._draining = False
         self._drained = False
@@ -262,7 +262,7 @@ class Pipeline:
             self._encode(self._sessions.add_logged(event, channel.name, record.coordinates))
         self._score(self._sessions.take_ready(event.session))
 
-    def _set_aside_unit(self, unit: Unit, reason: str, why: str) -> None:
+    def _set_aside_unit(self, unit: EncodingUnit, reason: str, why: str) -> None:
         if unit.record is not None:
             self._set_aside(unit.record, reason, why)
         else:
@@ -292,7 +292,7 @@ class Pipeline:
         took_ns = self._clock.monotonic_ns() - now_ns
         self._tick_due_ns = now_ns + max(_TICK_NS, took_ns + _TICK_REST * took_ns)
 
-    def _encode(self, units: Iterable[Unit]) -> None:
+    def _encode(self, units: Iterable[EncodingUnit]) -> None:
         for unit in units:
             of_session = self._encoding.setdefault(unit.session, {})
             self._under_way += 1
@@ -312,7 +312,7 @@ class Pipeline:
             self._encoders_have += 1
             self._engine.encode(unit)
 
-    def _encoded(self, unit: Unit) -> None:
+    def _encoded(self, unit: EncodingUnit) -> None:
         self._encoders_have -= 1
         if unit is self._alone:
             self._alone = None

@@ -21,7 +21,7 @@ from streams.clock import NS_PER_MS, NS_PER_S
 from streams.decoding.pictures import BadPicture
 from streams.decoding.sound import BadSound
 from streams.delivery.in_hand import InHand
-from streams.events import Unit
+from streams.events import EncodingUnit
 from streams.records import Modality
 
 _NAP_S = 1.0  # how often an idle worker shows that it is alive
@@ -45,7 +45,7 @@ class Evidence:
     encode_ms: float
 
 
-def with_evidence(units: Iterable[Unit]) -> list[tuple[Unit, Evidence]]:
+def with_evidence(units: Iterable[EncodingUnit]) -> list[tuple[EncodingUnit, Evidence]]:
     """The encoded units that gave any evidence, each with it; the others saw no face, heard no voice, or failed."""
     return [(unit, unit.result) for unit in units if isinstance(unit.result, Evidence) and len(unit.result.weight)]
 
@@ -53,7 +53,7 @@ def with_evidence(units: Iterable[Unit]) -> list[tuple[Unit, Evidence]]:
 class Preparer(Protocol):
     """The CPU work of one modality. Called by any worker, for each session by one at a time."""
 
-    def prepare(self, unit: Unit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> Prepared:
         """Rows of one unit, none where there is no evidence; BadPicture or BadSound if it turns out to be damaged."""
         ...
 
@@ -69,7 +69,7 @@ class PreparationPool:
         self,
         workers: Sequence[Mapping[Modality, Preparer]],
         device: DeviceThread,
-        done: Callable[[Unit], None],
+        done: Callable[[EncodingUnit], None],
         instruments: Instruments,
         in_hand: InHand | None = None,
     ) -> None:
@@ -90,7 +90,7 @@ class PreparationPool:
         for worker in self._workers:
             worker.thread.start()
 
-    def submit(self, unit: Unit) -> None:
+    def submit(self, unit: EncodingUnit) -> None:
         """Queues one unit; never blocks."""
         self._inbox.put(unit.session, unit)
 
@@ -110,19 +110,19 @@ class _Inbox:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._queue: FairQueue[str, Unit | None] = FairQueue()
+        self._queue: FairQueue[str, EncodingUnit | None] = FairQueue()
         self._served: set[str] = set()
         self._closed = False
 
     def depth(self) -> int:
         return len(self._queue)
 
-    def put(self, session: str, entry: Unit | None) -> None:
+    def put(self, session: str, entry: EncodingUnit | None) -> None:
         with self._changed:
             self._queue.put(session, entry)
             self._changed.notify()
 
-    def take(self) -> tuple[str, Unit | None] | None:
+    def take(self) -> tuple[str, EncodingUnit | None] | None:
         """The next entry of a session that nobody serves, which the caller serves from now on; None after a nap."""
         with self._changed:
             taken = self._next()
@@ -146,7 +146,7 @@ class _Inbox:
     def ended(self) -> bool:
         return self._closed and not len(self._queue)
 
-    def _next(self) -> tuple[str, Unit | None] | None:
+    def _next(self) -> tuple[str, EncodingUnit | None] | None:
         taken = self._queue.take(lambda session, entry: session not in self._served)
         if taken is not None:
             self._served.add(taken[0])
@@ -160,7 +160,7 @@ class _Worker:
         preparers: Mapping[Modality, Preparer],
         inbox: _Inbox,
         device: DeviceThread,
-        done: Callable[[Unit], None],
+        done: Callable[[EncodingUnit], None],
         instruments: Instruments,
         in_hand: InHand,
     ) -> None:
@@ -192,7 +192,7 @@ class _Worker:
                 self._inbox.served(session)
         self._heartbeats.retire(self.thread.name)
 
-    def _prepare(self, unit: Unit) -> None:
+    def _prepare(self, unit: EncodingUnit) -> None:
         began_ns = self._clock.monotonic_ns()
         try:
             with self._in_hand.working_on(unit.sources):
@@ -213,7 +213,7 @@ class _Worker:
         done = partial(self._encoded, unit, prepared, began_ns)
         self._device.submit(unit.modality, Work(rows, len(rows), done, sources))
 
-    def _encoded(self, unit: Unit, prepared: Prepared, began_ns: int, result: Any, _: float) -> None:
+    def _encoded(self, unit: EncodingUnit, prepared: Prepared, began_ns: int, result: Any, _: float) -> None:
         if result is None:  # the device is broken: another process will encode it
             self._metrics.dropped(unit.modality, "inference")
             self._finish(unit, None)
@@ -225,10 +225,10 @@ class _Worker:
         encode_ms = (self._clock.monotonic_ns() - began_ns) / NS_PER_MS
         self._finish(unit, Evidence(embedding, weight, prepared.quality, encode_ms))
 
-    def _finish(self, unit: Unit, evidence: Evidence | None) -> None:
+    def _finish(self, unit: EncodingUnit, evidence: Evidence | None) -> None:
         unit.result = evidence
         self._done(unit)
 
-    def _set_aside(self, unit: Unit, reason: str, why: str) -> None:
+    def _set_aside(self, unit: EncodingUnit, reason: str, why: str) -> None:
         unit.damage = reason, why
         self._finish(unit, None)

@@ -18,7 +18,7 @@ from models.speech.encoder import SpeechEncoder
 from models.text.encoder import TextEncoder
 from streams.clock import NS_PER_S
 from streams.decoding import pictures, sound
-from streams.events import Line, Picture, SoundPieces, Unit
+from streams.events import EncodingUnit, Line, Picture, SoundPieces
 from streams.records import Modality
 
 _LEAST_WORKERS = 2  # so that a picture that takes long leaves one to the other sessions
@@ -37,7 +37,7 @@ class FacesOfPictures:
         self._max_side_px = max_side_px
         self._followers: dict[str, FaceFollower] = {}
 
-    def prepare(self, unit: Unit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> Prepared:
         if not isinstance(unit.payload, Picture):
             raise TypeError(f"a video unit holds a Picture, not {type(unit.payload).__name__}")
         follower = self._followers.get(unit.session)
@@ -65,7 +65,7 @@ class VoiceOfSound:
     def __init__(self, encoder: SpeechEncoder) -> None:
         self._encoder = encoder
 
-    def prepare(self, unit: Unit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> Prepared:
         if not isinstance(unit.payload, SoundPieces):
             raise TypeError(f"an audio unit holds SoundPieces, not {type(unit.payload).__name__}")
         whole = self._encoder.prepare(sound.render(unit.payload, unit.start_ns, unit.end_ns))
@@ -83,7 +83,7 @@ class TokensOfLines:
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
 
-    def prepare(self, unit: Unit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> Prepared:
         if not isinstance(unit.payload, Line):
             raise TypeError(f"a text unit holds a Line, not {type(unit.payload).__name__}")
         return Prepared((self._encoder.prepare(unit.payload.text),), {"characters": float(len(unit.payload.text))})

@@ -16,7 +16,7 @@ from streams import predictions as wire
 from streams.alignment.timeline import ClosedWindow
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
-from streams.events import Line, Unit
+from streams.events import EncodingUnit, Line
 from streams.formats.rfc3339 import format_ns
 from streams.records import Modality
 
@@ -93,7 +93,10 @@ def _modality(
 
 
 def _coverage(
-    window: ClosedWindow, modality: Modality, evidence: Sequence[tuple[Unit, Evidence]], publication: Publication
+    window: ClosedWindow,
+    modality: Modality,
+    evidence: Sequence[tuple[EncodingUnit, Evidence]],
+    publication: Publication,
 ) -> float:
     """The part of the window with evidence: pictures with a face, seconds of voice; all of it for text."""
     match modality:

@@ -13,7 +13,7 @@ from streams.alignment.frame_order import recorded_order
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates
-from streams.events import Event, Line, Picture, Sound, SoundPieces, Unit
+from streams.events import EncodingUnit, Event, Line, Picture, Sound, SoundPieces
 from streams.records import Modality
 from streams.telemetry import NullTelemetry, Telemetry
 
@@ -32,7 +32,7 @@ class Assembler(Protocol):
         """The latest start of a unit that the event is part of, or has a say in."""
         ...
 
-    def release(self, watermark_ns: int) -> list[Unit]:
+    def release(self, watermark_ns: int) -> list[EncodingUnit]:
         """The units that are final at the watermark and were not released before (or were changed by a late event)."""
         ...
 
@@ -45,7 +45,7 @@ class Lines:
     """Every line is a unit, released at once: nothing that comes later changes it."""
 
     def __init__(self) -> None:
-        self._new: list[Unit] = []
+        self._new: list[EncodingUnit] = []
 
     def add(self, event: Event) -> None:
         line = event.payload
@@ -56,7 +56,7 @@ class Lines:
     def reaches_ns(self, event: Event) -> int:
         return event.time_ns
 
-    def release(self, watermark_ns: int) -> list[Unit]:
+    def release(self, watermark_ns: int) -> list[EncodingUnit]:
         if not self._new:
             return []
         new, self._new = self._new, []
@@ -96,7 +96,7 @@ class FrameSampler:
     def reaches_ns(self, event: Event) -> int:
         return (event.time_ns // self._cell_ns + 1) * self._cell_ns - 1  # it may keep any other of its cell out
 
-    def release(self, watermark_ns: int) -> list[Unit]:
+    def release(self, watermark_ns: int) -> list[EncodingUnit]:
         if watermark_ns <= self._earliest_ns:
             return []
         final = sorted(cell for cell, waiting in self._waiting.items() if waiting.event.time_ns < watermark_ns)
@@ -133,7 +133,7 @@ class SoundSegmenter:
     def reaches_ns(self, event: Event) -> int:
         return self._grid.start_ns(self._segments(event)[-1])
 
-    def release(self, watermark_ns: int) -> list[Unit]:
+    def release(self, watermark_ns: int) -> list[EncodingUnit]:
         if not self._dirty:
             return []
         final = sorted(segment for segment in self._dirty if self._grid.end_ns(segment) <= watermark_ns)
@@ -148,7 +148,7 @@ class SoundSegmenter:
     def _segments(self, event: Event) -> range:
         return self._grid.overlapping(event.time_ns, event.time_ns + event.duration_ns)
 
-    def _unit(self, segment: int) -> Unit:
+    def _unit(self, segment: int) -> EncodingUnit:
         start_ns, end_ns = self._grid.start_ns(segment), self._grid.end_ns(segment)
         stamped = [ordered.event for ordered in sorted(self._sounds[segment])]
         frames, repeats = recorded_order(stamped)
@@ -157,7 +157,7 @@ class SoundSegmenter:
         pieces = tuple((at_ns, sound) for at_ns, (_, sound) in zip(laid.starts_ns, sounds, strict=True))
         self._count(laid, repeats, end_ns)
         covered = coverage(pieces, start_ns, end_ns)
-        return Unit(
+        return EncodingUnit(
             session=stamped[0].session,
             modality=Modality.AUDIO,
             start_ns=start_ns,
@@ -202,11 +202,11 @@ class _Ordered:
         return self._digest or b""
 
 
-def _instant(event: Event, content: str = "") -> Unit:
+def _instant(event: Event, content: str = "") -> EncodingUnit:
     if isinstance(event.payload, Sound):
         raise TypeError("sound lasts: it is cut into segments, not taken as an instant")
     payload: Picture | Line = event.payload
-    return Unit(
+    return EncodingUnit(
         session=event.session,
         modality=event.modality,
         start_ns=event.time_ns,

@@ -19,7 +19,7 @@ from streams.alignment.watermark import NEVER_NS
 from streams.clock import NS_PER_S, Clock
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Ledger, PartitionAssignment
-from streams.events import Event, Unit
+from streams.events import EncodingUnit, Event
 from streams.records import Modality
 from streams.telemetry import Telemetry
 
@@ -69,7 +69,7 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._live)
 
-    def add(self, event: Event, source: str, origin: Origin) -> list[Unit]:
+    def add(self, event: Event, source: str, origin: Origin) -> list[EncodingUnit]:
         """Takes one event of a device or a file; returns the units it made final."""
         units = self._begin_anew() if origin is DEVICE and self._is_set_back() else []
         timeline = self._live.get(event.session) or self._open(event.session)
@@ -79,7 +79,7 @@ class Sessions:
         self._warn_of_lateness(timeline, event, source)
         return units + timeline.advance(now_ns)
 
-    def add_logged(self, event: Event, source: str, at: Coordinates) -> list[Unit]:
+    def add_logged(self, event: Event, source: str, at: Coordinates) -> list[EncodingUnit]:
         """Takes one event of a log; returns the units it made final. One whose partition has left is not ours."""
         assignment = self._assignments.get(at.partition.number)
         if assignment is None:
@@ -123,7 +123,9 @@ class Sessions:
         """Nothing more is taken from logs, and their sessions are dropped: whoever reads on will rebuild them."""
         self.revoked(list(self._assignments))
 
-    def progress(self, session: str, modality: Modality, through_ns: int, source: str, origin: Origin) -> list[Unit]:
+    def progress(
+        self, session: str, modality: Modality, through_ns: int, source: str, origin: Origin
+    ) -> list[EncodingUnit]:
         """Takes a source's promise that nothing more comes before `through_ns`.
 
         A source with an end opens the session by it, so that a stream whose first event comes late is waited for; a
@@ -138,7 +140,7 @@ class Sessions:
         timeline.watermark.progress((source, modality), through_ns, now_ns, origin)
         return timeline.advance(now_ns)
 
-    def end(self, session: str, source: str) -> list[Unit]:
+    def end(self, session: str, source: str) -> list[EncodingUnit]:
         """Takes a source's word that it has no more for `session`."""
         timeline = self._live.get(session)
         if timeline is None:
@@ -147,7 +149,7 @@ class Sessions:
         now_ns = self._now_ns(session)
         return timeline.advance(now_ns, "end" if timeline.watermark.ended else None)
 
-    def tick(self) -> list[Unit]:
+    def tick(self) -> list[EncodingUnit]:
         """Lets time pass: closes windows of idle sessions, ends those idle too long. Call several times a second."""
         # Also at later ticks: records from before the clock was set back may still have been on their way.
         units = self._begin_anew() if self._is_set_back() or self._set_back else []
@@ -161,7 +163,7 @@ class Sessions:
                 self._end(timeline)
         return units
 
-    def drain(self) -> list[Unit]:
+    def drain(self) -> list[EncodingUnit]:
         """Closes every window of every session now."""
         now_ns = self.clock.monotonic_ns()
         return [unit for timeline in self._live.values() for unit in timeline.advance(now_ns, "drain")]
@@ -212,7 +214,7 @@ class Sessions:
     def _now_ns(self, session: str) -> int:
         return self.clock.monotonic_ns() if self.taken_until_ns is None else self.taken_until_ns(session)
 
-    def _begin_anew(self) -> list[Unit]:
+    def _begin_anew(self) -> list[EncodingUnit]:
         """Begins sessions of devices that are ahead of the wall clock anew; returns the units to encode."""
         until_ns = self._wall_ns + _SET_BACK_NS
         ahead = [t for t in self._live.values() if t.watermark.of_devices and t.watermark.time_ns > until_ns]

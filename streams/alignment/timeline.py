@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 
 from streams.alignment.assembly import FOREVER_NS, Assembler, FrameSampler, Lines, SoundSegmenter
 from streams.alignment.origin import LIVE_WITHIN_NS, STORED, Arrival
-from streams.alignment.placed import Units, first_from, place, starting_in, within
+from streams.alignment.placed import UnitsByModality, first_from, place, starting_in, within
 from streams.alignment.sequence import SequenceCheck
 from streams.alignment.watermark import NEVER_NS, Watermark, WatermarkConfig
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_S
 from streams.delivery.ledger import SessionLease
-from streams.events import Event, Unit
+from streams.events import EncodingUnit, Event
 from streams.records import Modality
 from streams.telemetry import Telemetry
 
@@ -77,7 +77,7 @@ class ClosedWindow:
     closed_by: str
     """`watermark`, `idle`, `end` or `drain`."""
     revision: int
-    units: Units
+    units: UnitsByModality
     received_fraction: dict[Modality, float]
     """How much of the window was received, 0..1, whatever it held; for text, whether there was a line."""
     watermark_lag_ns: int
@@ -86,7 +86,7 @@ class ClosedWindow:
     """Its place on the grid of windows."""
     lease: SessionLease | None
     """The session's place in the ledger; None where it does not come from a log."""
-    before: Units = field(default_factory=dict)
+    before: UnitsByModality = field(default_factory=dict)
     """What starts in the lookback before `start_ns`: with `units`, all that lies in the windows looked back on."""
     live: bool = True
     """Whether it was of the present when it closed, and not of a stored session or a backlog."""
@@ -96,7 +96,7 @@ class ClosedWindow:
         """Whether every unit is encoded (or known to be unusable), also of those before."""
         return all(unit.done for found in (self.units, self.before) for units in found.values() for unit in units)
 
-    def earlier(self, count: int, step_ns: int) -> list[Units]:
+    def earlier(self, count: int, step_ns: int) -> list[UnitsByModality]:
         """What lies in each of the `count` windows of the grid before this one, as far as it is known now.
 
         The oldest comes first; at most as many as the lookback holds.
@@ -119,7 +119,7 @@ class SessionTimeline:
     """The session's place in the ledger, where it comes from a log."""
     watermark: Watermark = field(init=False)
     assemblers: dict[Modality, Assembler] = field(init=False)
-    units: dict[Modality, list[Unit]] = field(init=False)
+    units: dict[Modality, list[EncodingUnit]] = field(init=False)
     sequences: dict[Modality, SequenceCheck] = field(init=False)
     closed: deque[ClosedWindow] = field(default_factory=deque)
     revisions: dict[int, int] = field(init=False)
@@ -154,7 +154,7 @@ class SessionTimeline:
         self.revisions = {}
         self.newest_ns = self.furthest_ns = NEVER_NS
 
-    def begin_anew(self, now_ns: int) -> list[Unit]:
+    def begin_anew(self, now_ns: int) -> list[EncodingUnit]:
         """Closes every window and forgets event time, which was that of a clock that has been set back.
 
         Returns the units to encode. Not for a session of a log.
@@ -225,7 +225,7 @@ class SessionTimeline:
             return first
         return max(first, self.lease.restored_through)
 
-    def advance(self, now_ns: int, end_by: str | None = None) -> list[Unit]:
+    def advance(self, now_ns: int, end_by: str | None = None) -> list[EncodingUnit]:
         """Moves the watermark, closes what is complete, and returns the units to encode.
 
         With `end_by` (`end`, `idle` or `drain`) the session is over: everything in it is released and closed.
@@ -275,7 +275,7 @@ class SessionTimeline:
             self.open_from = complete_before
         self._forget()
 
-    def _revise(self, new: list[Unit], accepts_from: int, closed_by: str) -> None:
+    def _revise(self, new: list[EncodingUnit], accepts_from: int, closed_by: str) -> None:
         """Hands closed windows in grace on again when a new unit lies in them, or in what they look back on."""
         if self.open_from is None or accepts_from == self.open_from:
             return
@@ -328,7 +328,7 @@ class SessionTimeline:
         )
         self.telemetry.window_closed(closed_by)
 
-    def _before(self, start_ns: int) -> Units:
+    def _before(self, start_ns: int) -> UnitsByModality:
         """What a window that starts at `start_ns` needs to look back on; nothing where none does."""
         lookback_ns = self.config.lookback_ns
         if not lookback_ns:
@@ -337,7 +337,7 @@ class SessionTimeline:
             modality: starting_in(placed, start_ns - lookback_ns, start_ns) for modality, placed in self.units.items()
         }
 
-    def _received(self, units: Units, start_ns: int) -> dict[Modality, float]:
+    def _received(self, units: UnitsByModality, start_ns: int) -> dict[Modality, float]:
         size_ns = self.config.grid.size_ns
         pictures = len(units[Modality.VIDEO]) * 1e9 / (self.config.sample_hz * size_ns)
         segments = self.config.segments.count_within(start_ns, start_ns + size_ns)

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_S, Clock
-from streams.records import Assigned, EndOfSession, Item, Progress, Record, Revoked, PartitionIdle, Unreadable
+from streams.records import Assigned, EndOfSession, Item, PartitionIdle, Progress, Record, Revoked, Unreadable
 from streams.telemetry import Telemetry
 
 Message = TypeVar("Message")

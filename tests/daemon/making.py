@@ -10,7 +10,7 @@ from daemon.scoring.preparation import Evidence
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import ManualClock
-from streams.events import Line, Picture, SoundPieces, Unit
+from streams.events import EncodingUnit, Line, Picture, SoundPieces
 from streams.records import Modality
 from tests.streams.making import ns
 
@@ -58,7 +58,7 @@ def unit(
     session: str = "room",
     text: str = "hello",
     result: Any = None,
-) -> Unit:
+) -> EncodingUnit:
     """A unit of one modality; with a `result`, it has been encoded."""
     payloads: dict[Modality, Callable[[], Picture | SoundPieces | Line]] = {
         Modality.VIDEO: lambda: Picture("image/jpeg", b"picture"),
@@ -67,7 +67,7 @@ def unit(
     }
     start_ns, end_ns = ns(at_s), ns(at_s + for_s)
     order = (start_ns, 0, text)
-    made = Unit(session, modality, start_ns, end_ns, start_ns, payloads[modality](), order, result=result)
+    made = EncodingUnit(session, modality, start_ns, end_ns, start_ns, payloads[modality](), order, result=result)
     made.done = result is not None
     return made
 
@@ -79,7 +79,11 @@ def evidence(*weight: float, width: int = 2, encode_ms: float = 0.0, **quality: 
 
 
 def window(
-    *units: Unit, at_s: float = 0.0, size_s: float = 4.0, revision: int = 0, before: tuple[Unit, ...] = ()
+    *units: EncodingUnit,
+    at_s: float = 0.0,
+    size_s: float = 4.0,
+    revision: int = 0,
+    before: tuple[EncodingUnit, ...] = (),
 ) -> ClosedWindow:
     return ClosedWindow(
         session=units[0].session if units else "room",

@@ -23,7 +23,7 @@ from models.risk import NO_RISK
 from models.speech.encoder import SpeechSegment
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S
-from streams.events import Unit
+from streams.events import EncodingUnit
 from streams.records import Modality
 from tests.daemon.making import Told, counted, evidence, instruments, unit, window
 
@@ -159,20 +159,20 @@ def scores(entropy: float) -> Scores:
 
 
 class Characters:
-    def prepare(self, unit: Unit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> Prepared:
         return Prepared([[1, 2], [3]], {})
 
     def forget(self, session: str) -> None:
         """Nothing is remembered."""
 
 
-def engine(model: AffectModel, encoded: Told[Unit], scored: Told[Scored]) -> ScoringEngine:
+def engine(model: AffectModel, encoded: Told[EncodingUnit], scored: Told[Scored]) -> ScoringEngine:
     of = instruments()
     return ScoringEngine(model, [{Modality.TEXT: Characters()}], Batching(8, 0.0), encoded, scored, of)
 
 
 def test_a_unit_is_encoded_once_and_the_windows_with_it_are_scored_from_that() -> None:
-    model, encoded, scored = FakeModel(), Told[Unit](), Told[Scored]()
+    model, encoded, scored = FakeModel(), Told[EncodingUnit](), Told[Scored]()
     made = engine(model, encoded, scored)
     made.start()
     made.encode(unit())
@@ -190,7 +190,7 @@ def test_a_unit_is_encoded_once_and_the_windows_with_it_are_scored_from_that() -
 
 def test_windows_that_wait_together_are_fused_in_one_call() -> None:
     model, scored = FakeModel(), Told[Scored]()
-    made = engine(model, Told[Unit](), scored)
+    made = engine(model, Told[EncodingUnit](), scored)
     encoded = unit(result=evidence(1.0))
     for at_s in range(3):
         made.score(window(encoded, at_s=at_s))
@@ -202,7 +202,7 @@ def test_windows_that_wait_together_are_fused_in_one_call() -> None:
 
 def test_a_window_whose_answer_is_no_number_costs_itself_and_its_neighbours_are_scored() -> None:
     scored = Told[Scored]()
-    made = ScoringEngine(FakeModel(poison_rows=2), [{}], Batching(8, 0.0), Told[Unit](), scored, instruments())
+    made = ScoringEngine(FakeModel(poison_rows=2), [{}], Batching(8, 0.0), Told[EncodingUnit](), scored, instruments())
     for rows in (1, 2, 3):
         made.score(window(unit(result=evidence(*[1.0] * rows))))
     made.start()
@@ -220,7 +220,7 @@ def test_a_row_whose_embedding_is_no_number_costs_its_unit_only() -> None:
 
 def test_a_window_that_a_broken_device_cannot_fuse_is_answered_without_scores() -> None:
     of, scored = instruments(), Told[Scored]()
-    made = ScoringEngine(FakeModel(broken=True), [{}], Batching(8, 0.0), Told[Unit](), scored, of)
+    made = ScoringEngine(FakeModel(broken=True), [{}], Batching(8, 0.0), Told[EncodingUnit](), scored, of)
     made.start()
     made.score(window(unit(result=evidence(1.0))))
     assert scored.next().scores is None
@@ -235,7 +235,7 @@ def test_an_ended_session_is_forgotten_by_its_preparers() -> None:
         def forget(self, session: str) -> None:
             forgotten(session)
 
-    told = (Told[Unit](), Told[Scored]())
+    told = (Told[EncodingUnit](), Told[Scored]())
     made = ScoringEngine(FakeModel(), [{Modality.TEXT: Remembering()}], Batching(8, 0.0), *told, instruments())
     made.start()
     made.forget("room")
@@ -261,7 +261,7 @@ def answered(*windows: ClosedWindow, looks_back: int, model: FakeModel | None = 
     scored = Told[Scored]()
     lookback = Lookback(looks_back, NS_PER_S, Smoothing(size_s=4, step_s=1)) if looks_back else None
     of = instruments()
-    made = ScoringEngine(model or Moody(), [{}], Batching(64, 0.0), Told[Unit](), scored, of, lookback)
+    made = ScoringEngine(model or Moody(), [{}], Batching(64, 0.0), Told[EncodingUnit](), scored, of, lookback)
     for each in windows:
         made.score(each)
     made.start()
@@ -270,7 +270,7 @@ def answered(*windows: ClosedWindow, looks_back: int, model: FakeModel | None = 
     return answers
 
 
-def lines_at(*seconds: float) -> tuple[Unit, ...]:
+def lines_at(*seconds: float) -> tuple[EncodingUnit, ...]:
     return tuple(unit(at_s=at_s, text=f"at {at_s}", result=evidence(1.0)) for at_s in seconds)
 
 

@@ -21,7 +21,7 @@ from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode
 from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
-from streams.events import Event, Line, Unit
+from streams.events import EncodingUnit, Event, Line
 from streams.predictions import ModelRef
 from streams.records import Assigned, EndOfSession, Item, Modality, Record, Unreadable
 from tests.daemon.making import Told, counted, instruments
@@ -37,14 +37,14 @@ class HeldEngine:
 
     inlet: Inlet[Message]
     at_once: bool = False
-    units: Told[Unit] = field(default_factory=Told)
+    units: Told[EncodingUnit] = field(default_factory=Told)
     windows: Told[ClosedWindow] = field(default_factory=Told)
     over: Told[str] = field(default_factory=Told)
     most_held: int = 0
     _held: list[Message] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def encode(self, unit: Unit) -> None:
+    def encode(self, unit: EncodingUnit) -> None:
         self._hold(Encoded(unit))
         self.units(unit)
 
@@ -130,7 +130,7 @@ def line(at_s: float, text: str = "hello", session: str = "room") -> Record:
     return Record(session, Modality.TEXT, "text/plain", text.encode(), ns(at_s), ns(at_s))
 
 
-def text_of(unit: Unit) -> str:
+def text_of(unit: EncodingUnit) -> str:
     assert isinstance(unit.payload, Line)
     return unit.payload.text
 
@@ -155,7 +155,7 @@ def test_while_too_much_is_under_way_items_wait_and_messages_go_on() -> None:
 def test_a_look_at_very_many_sessions_leaves_most_of_the_time_to_items(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
 
-    def takes_half_a_second(sessions: Sessions) -> list[Unit]:
+    def takes_half_a_second(sessions: Sessions) -> list[EncodingUnit]:
         nonlocal looks
         looks += 1
         assert isinstance(sessions.clock, ManualClock)

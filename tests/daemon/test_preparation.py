@@ -13,7 +13,7 @@ from daemon.scoring.lanes import DeviceThread, Lane
 from daemon.scoring.preparation import Evidence, PreparationPool, Prepared
 from daemon.telemetry.instruments import Instruments
 from streams.decoding.pictures import BadPicture
-from streams.events import Line, Unit
+from streams.events import EncodingUnit, Line
 from streams.records import Modality
 from tests.daemon.making import Told, counted, instruments, unit
 
@@ -27,7 +27,7 @@ class Lines:
     log: list[tuple[str, str, str]] = field(default_factory=list)
     faults: dict[str, Exception] = field(default_factory=dict)
 
-    def prepare(self, unit: Unit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> Prepared:
         assert isinstance(unit.payload, Line)
         text = unit.payload.text
         self.log.append((unit.session, text, threading.current_thread().name))
@@ -48,7 +48,7 @@ def encode(units: Sequence[Sequence[str]]) -> Sequence[Any]:
 @dataclass
 class Pool:
     pool: PreparationPool
-    done: Told[Unit]
+    done: Told[EncodingUnit]
     instruments: Instruments
     log: list[tuple[str, str, str]]
 
@@ -60,7 +60,7 @@ def running(
     try_device: Callable[[], None] = lambda: None,
     lines: type[Lines] = Lines,
 ) -> Iterator[Pool]:
-    of, done, log = instruments(), Told[Unit](), list[tuple[str, str, str]]()
+    of, done, log = instruments(), Told[EncodingUnit](), list[tuple[str, str, str]]()
     device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of, try_device)
     pool = PreparationPool([{Modality.TEXT: lines(log, faults or {})}] * workers, device, done, of)
     device.start()
@@ -106,7 +106,7 @@ def test_a_unit_that_takes_long_holds_up_its_own_session_only() -> None:
     may_go_on = threading.Event()
 
     class Slow(Lines):
-        def prepare(self, unit: Unit) -> Prepared:
+        def prepare(self, unit: EncodingUnit) -> Prepared:
             if unit.session == "slow":
                 assert may_go_on.wait(60)
             return super().prepare(unit)
@@ -193,7 +193,7 @@ def test_stopping_finishes_what_is_queued_and_ends_the_workers() -> None:
 def test_depth_is_what_waits_for_all_workers() -> None:
     of = instruments()
     device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of, lambda: None)
-    ignore: Callable[[Unit], None] = lambda unit: None  # noqa: E731
+    ignore: Callable[[EncodingUnit], None] = lambda unit: None  # noqa: E731
     pool = PreparationPool([{Modality.TEXT: Lines()} for _ in range(3)], device, ignore, of)
     for number in range(5):
         pool.submit(unit(session=f"room-{number}"))

@@ -15,7 +15,7 @@ from models.face.follow import FollowConfig
 from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
 from models.text.encoder import TextEncoder
 from streams.decoding.pictures import BadPicture
-from streams.events import Picture, Sound, SoundPieces, Unit
+from streams.events import EncodingUnit, Picture, Sound, SoundPieces
 from streams.records import RAW_PICTURE, Modality
 from tests.daemon.making import unit
 
@@ -63,13 +63,13 @@ def lines() -> TokensOfLines:
     return TokensOfLines(cast(TextEncoder, FakeTokens()))
 
 
-def shown(at_s: float = 0.0, session: str = "room", picture: Picture | None = None) -> Unit:
+def shown(at_s: float = 0.0, session: str = "room", picture: Picture | None = None) -> EncodingUnit:
     made = unit(Modality.VIDEO, at_s, session=session)
     made.payload = picture or Picture(RAW_PICTURE, PIXELS)
     return made
 
 
-def heard(level: float) -> Unit:
+def heard(level: float) -> EncodingUnit:
     made = unit(Modality.AUDIO, 0, 2)
     sound = Sound(np.full(SEGMENT_SAMPLES, level, np.float32), SEGMENT_SAMPLES // 2)
     made.payload = SoundPieces(((made.start_ns, sound),))

@@ -14,7 +14,7 @@ from models.labels import EMOTIONS
 from models.model import ModalityScores, Scores
 from models.risk import NO_RISK, Reason, RiskScores
 from streams.alignment.timeline import SEGMENTS
-from streams.events import Unit
+from streams.events import EncodingUnit
 from streams.predictions import ModelRef
 from streams.records import Modality
 from tests.daemon.making import evidence, unit, window
@@ -36,14 +36,14 @@ def scores(*present: Modality, risk: RiskScores = NO_RISK, abstained: str | None
     return Scores(PEAKED, label, 0.3, 0.2, 1.7, modality, risk, abstained)
 
 
-def everything() -> list[Unit]:
+def everything() -> list[EncodingUnit]:
     face = unit(Modality.VIDEO, 0.2, result=evidence(0.9, encode_ms=4.0, size_px=100.0))
     voice = unit(Modality.AUDIO, 1.0, 1.0, result=evidence(0.5, encode_ms=9.0, level_db=-20.0))
     return [face, voice, unit(text="hello", result=evidence(1.0, encode_ms=2.0, characters=5.0))]
 
 
 def published(
-    *units: Unit,
+    *units: EncodingUnit,
     answer: Scores | None = None,
     publication: Publication = PUBLICATION,
     **of_window: Any,
@@ -187,12 +187,12 @@ def test_too_little_of_a_modality_to_count_covers_nothing() -> None:
     assert (told["present"], told["coverage"]) == (False, 0.0)
 
 
-def pictures(faces: int, others: int = 0) -> list[Unit]:
+def pictures(faces: int, others: int = 0) -> list[EncodingUnit]:
     seen = [unit(Modality.VIDEO, i / 5, result=evidence(0.9)) for i in range(faces)]
     return seen + [unit(Modality.VIDEO, (faces + i) / 5, result=evidence()) for i in range(others)]
 
 
-def voices(*weights: float) -> list[Unit]:
+def voices(*weights: float) -> list[EncodingUnit]:
     return [unit(Modality.AUDIO, i, 1, result=evidence(weight)) for i, weight in enumerate(weights)]
 
 
@@ -212,7 +212,7 @@ def voices(*weights: float) -> list[Unit]:
     ids=str,
 )
 def test_coverage_is_the_part_of_the_window_with_evidence(
-    modality: Modality, units: list[Unit], coverage: float
+    modality: Modality, units: list[EncodingUnit], coverage: float
 ) -> None:
     told = published(*units)["modalities"][modality]
     assert told["coverage"] == pytest.approx(coverage)

@@ -31,7 +31,7 @@ from streams.clock import ManualClock
 from streams.decoding.decode import decode
 from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
-from streams.events import Line, Picture, SoundPieces, Unit
+from streams.events import EncodingUnit, Line, Picture, SoundPieces
 from streams.predictions import ModelRef
 from streams.records import Modality, Record
 from streams.telemetry import NullTelemetry
@@ -68,7 +68,7 @@ class HashingEngine:
         model: object,
         workers: object,
         batching: object,
-        encoded: Callable[[Unit], None],
+        encoded: Callable[[EncodingUnit], None],
         scored: Callable[[Scored], None],
         instruments: Instruments,
         lookback: object = None,
@@ -88,7 +88,7 @@ class HashingEngine:
     def forget(self, session: str) -> None:
         """Nothing is remembered."""
 
-    def encode(self, unit: Unit) -> None:
+    def encode(self, unit: EncodingUnit) -> None:
         with self._in_hand.working_on(unit.sources):
             if isinstance(unit.payload, Line) and unit.payload.text == KILLER:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -104,7 +104,7 @@ class HashingEngine:
         self._scored(Scored(window, scores(window), 0.0, 0.0))
 
 
-def hashed(unit: Unit) -> Evidence:
+def hashed(unit: EncodingUnit) -> Evidence:
     """One row that stands for the whole content of the unit."""
     content = hashlib.sha256(f"{unit.start_ns} {unit.end_ns} {unit.received_fraction}".encode())
     match unit.payload:
@@ -154,7 +154,7 @@ def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
     publication = Publication(MODEL, profile, False, config.video.sample_hz, windows.segments)
     sessions = Sessions(of_config, 10**18, clock, telemetry, Ledger(of_config.grid))
 
-    def take(units: Iterable[Unit]) -> None:
+    def take(units: Iterable[EncodingUnit]) -> None:
         for unit in units:
             unit.result = hashed(unit)
             unit.finish()

@@ -18,7 +18,7 @@ from daemon.scoring import scoring
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.timeline import ClosedWindow
 from streams.decoding import pictures
-from streams.events import Picture, Unit
+from streams.events import EncodingUnit, Picture
 from streams.kafka.source import KafkaSource
 from streams.records import Modality
 from tests.kafka.conftest import Topics
@@ -30,7 +30,7 @@ _STOP_S = 30.0
 class DecodingEngine(HashingEngine):
     """What is damaged gives no evidence, and is told."""
 
-    def encode(self, unit: Unit) -> None:
+    def encode(self, unit: EncodingUnit) -> None:
         try:
             if isinstance(unit.payload, Picture):
                 pictures.decode(unit.payload, 640)

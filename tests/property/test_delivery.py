@@ -11,7 +11,7 @@ from streams.alignment.timeline import ClosedWindow, TimelineConfig
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import decode
 from streams.delivery.ledger import Ledger, Position
-from streams.events import Event, Unit
+from streams.events import EncodingUnit, Event
 from streams.records import Modality
 from tests.streams.making import Counts, Stage, config, line, ns, picture, sound, span_ns
 
@@ -61,7 +61,7 @@ class Instance:
             self.ledger.delivered(window.lease, window.index)
         del self.waiting[:most]
 
-    def _take(self, units: list[Unit]) -> None:
+    def _take(self, units: list[EncodingUnit]) -> None:
         for unit in units:
             unit.finish()
         self.waiting += self.sessions.take_ready()

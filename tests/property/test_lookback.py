@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.alignment.placed import Units
+from streams.alignment.placed import UnitsByModality
 from streams.alignment.timeline import ClosedWindow, TimelineConfig
 from streams.events import Event
 from streams.records import Modality
@@ -36,7 +36,7 @@ def looking_back(grid: tuple[float, float], steps: int, grace_s: float = 0) -> T
     return config(*grid, bound_s=BOUND_S, grace_s=grace_s, lookback_s=steps * grid[1])
 
 
-def earlier(window: ClosedWindow, found: TimelineConfig) -> list[Units]:
+def earlier(window: ClosedWindow, found: TimelineConfig) -> list[UnitsByModality]:
     return window.earlier(found.looks_back, found.grid.step_ns)
 
 
@@ -45,7 +45,7 @@ def counted(stage: Stage) -> dict[tuple[str, str], int]:
     return {key: count for key, count in stage.counts.of.items() if key[0] != "window"}
 
 
-def values(units: Units) -> list[Any]:
+def values(units: UnitsByModality) -> list[Any]:
     return [value(unit) for placed in units.values() for unit in placed]
 
 

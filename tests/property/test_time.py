@@ -13,7 +13,7 @@ from streams.alignment.origin import DEVICE, STORED
 from streams.alignment.timeline import ClosedWindow, TimelineConfig
 from streams.alignment.watermark import Watermark, WatermarkConfig
 from streams.alignment.windows import WindowGrid
-from streams.events import Event, Line, Picture, SoundPieces, Unit
+from streams.events import EncodingUnit, Event, Line, Picture, SoundPieces
 from streams.records import Modality
 from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, span_ns
 
@@ -37,7 +37,7 @@ def settings(grid: tuple[float, float], grace_s: float = 0) -> TimelineConfig:
     return config(*grid, bound_s=BOUND_S, grace_s=grace_s)
 
 
-def value(unit: Unit) -> tuple[Any, ...]:
+def value(unit: EncodingUnit) -> tuple[Any, ...]:
     """A unit as what it says, whoever says it."""
     match unit.payload:
         case SoundPieces(pieces=pieces):

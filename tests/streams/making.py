@@ -12,7 +12,7 @@ from streams.alignment.watermark import WatermarkConfig
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_S, ManualClock
 from streams.delivery.ledger import Ledger
-from streams.events import Event, Line, Picture, Sound, Unit
+from streams.events import EncodingUnit, Event, Line, Picture, Sound
 from streams.records import Modality
 from streams.telemetry import NullTelemetry
 
@@ -94,7 +94,7 @@ class Stage:
     encodes: bool = True
     clock: ManualClock = field(default_factory=ManualClock)
     counts: Counts = field(default_factory=Counts)
-    units: list[Unit] = field(default_factory=list)
+    units: list[EncodingUnit] = field(default_factory=list)
     windows: list[ClosedWindow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class Stage:
         """Takes what is ready to be scored."""
         self.windows += self.sessions.take_ready()
 
-    def _took(self, units: list[Unit]) -> None:
+    def _took(self, units: list[EncodingUnit]) -> None:
         self.units += units
         if self.encodes:
             for unit in units:
@@ -150,5 +150,5 @@ class Stage:
         self.take()
 
 
-def starts_of(units: tuple[Unit, ...]) -> list[float]:
+def starts_of(units: tuple[EncodingUnit, ...]) -> list[float]:
     return [seconds(unit.start_ns) for unit in units]

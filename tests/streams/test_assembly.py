@@ -6,7 +6,7 @@ import pytest
 
 from streams.alignment.assembly import FOREVER_NS, FrameSampler, Lines, SoundSegmenter
 from streams.alignment.windows import SegmentGrid
-from streams.events import Event, Line, Picture, SoundPieces, Unit
+from streams.events import EncodingUnit, Event, Line, Picture, SoundPieces
 from streams.records import Modality
 from tests.streams.making import Counts, line, ns, picture, seconds, sound, span_ns
 
@@ -16,7 +16,7 @@ SECONDS = SegmentGrid(span_ns(1), span_ns(1))
 PAIRS = SegmentGrid(span_ns(2), span_ns(1))
 
 
-def contents(units: list[Unit]) -> list[bytes]:
+def contents(units: list[EncodingUnit]) -> list[bytes]:
     return [unit.payload.payload for unit in units if isinstance(unit.payload, Picture)]
 
 
@@ -93,7 +93,7 @@ def test_lines_of_the_same_time_have_an_order_of_their_own() -> None:
     assert [unit.payload for unit in by_order] == [Line("hello", "ann"), Line("hello", "zoe")]
 
 
-def pieces(unit: Unit) -> list[float]:
+def pieces(unit: EncodingUnit) -> list[float]:
     assert isinstance(unit.payload, SoundPieces)
     return [seconds(time_ns) for time_ns, _ in unit.payload.pieces]
 

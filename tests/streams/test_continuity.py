@@ -13,7 +13,7 @@ from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.sound import RATE_HZ, render
-from streams.events import Event, Sound, SoundPieces, Unit
+from streams.events import EncodingUnit, Event, Sound, SoundPieces
 from streams.records import Modality, Record
 from tests.streams.making import Counts, ns, span_ns
 
@@ -64,19 +64,19 @@ def numbered(events: Iterable[Event], first: int = 0, most: int = 2**31) -> list
     return [replace(event, sequence=(first + at) % most, record=None) for at, event in enumerate(events)]
 
 
-def segments(events: Iterable[Event], counts: Faults | None = None) -> list[Unit]:
+def segments(events: Iterable[Event], counts: Faults | None = None) -> list[EncodingUnit]:
     segmenter = SoundSegmenter(PAIRS, counts or Faults())
     for event in events:
         segmenter.add(event)
     return segmenter.release(FOREVER_NS)
 
 
-def heard(unit: Unit) -> NDArray[np.float32]:
+def heard(unit: EncodingUnit) -> NDArray[np.float32]:
     assert isinstance(unit.payload, SoundPieces)
     return render(unit.payload, unit.start_ns, unit.end_ns)
 
 
-def share_of_voice(unit: Unit, most_shift_s: float) -> float:
+def share_of_voice(unit: EncodingUnit, most_shift_s: float) -> float:
     """How much of a segment is the voice itself in one piece, moved by at most so much."""
     sound, first = heard(unit), (unit.start_ns - ns(0)) * RATE_HZ // NS_PER_S
     most = round(most_shift_s * RATE_HZ)

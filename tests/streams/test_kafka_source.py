@@ -328,7 +328,7 @@ def test_a_partition_without_a_leader_is_asked_for_again(bench: Bench) -> None:
     bench.turns(5)
     heard = len(bench.idle_notices)
     bench.consumer.ask = lambda: None
-    assert len(bench.turns(5).silences) > heard
+    assert len(bench.turns(5).idle_notices) > heard
 
 
 def full(**config: Any) -> Bench:
