@@ -30,6 +30,7 @@ from daemon.http.access import Access, AccessGuard, RefusalReason, Refused, refu
 from daemon.http.connections import BoundedConnection
 from daemon.http.feed import EventFeed, Listener
 from streams.clock import Clock
+from streams.deadline import Deadline
 from streams.decoding.decode import BadRecord, Limits, decode
 from streams.records import Modality, Record
 from streams.sources.chat.receiver import is_session_name
@@ -158,12 +159,12 @@ class HttpServer:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(listening)), name="http", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, deadline: Deadline) -> None:
         """Ends open streams and leaves; safe without `start`."""
         self._feed.close()
         self._server.should_exit = True
         if self._thread is not None:
-            self._thread.join(_STOP_S * 2)
+            self._thread.join(deadline.at_most(_STOP_S * 2).remaining_s)
 
     @property
     def is_alive(self) -> bool:

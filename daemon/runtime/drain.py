@@ -1,39 +1,53 @@
-"""How long a drain may take.
+"""The deadline of a shutdown: to finish what has begun, then to close.
 
-Asked to stop, a service has `lifecycle.drain_timeout_s`: whoever asked waits. Where the input has ended by itself,
-nobody waits: what has been read is finished, however long that takes, while there is progress. That a sink is blocked,
-as by the reader of a pipe who pauses, is no lack of it: the sink goes on by itself.
+Asked to stop, a service has `lifecycle.drain_timeout_s` to drain, since whoever asked waits, and `CLOSING_S` after that
+to close what is open. Where the input has ended by itself, nobody waits: what was read is finished, however long that
+takes, while there is progress. A blocked sink, as by the reader of a pipe who pauses, is no lack of progress: it goes
+on by itself.
 """
 
 import threading
 from collections.abc import Hashable
 
 from daemon.runtime.heartbeats import OVERDUE_S
-from streams.clock import NS_PER_S, Clock
+from streams.clock import Clock
+from streams.deadline import Deadline
 
-_STALLED_S = 2 * OVERDUE_S  # by then a thread that is stuck has been told as well
+CLOSING_S = 10.0  # sinks give up what is not acknowledged, logs commit and leave their group, HTTP ends its streams
+EXIT_S = 10.0  # from the signal to the drain, and for the interpreter to end: a margin of the supervisor's timeout
+_STALLED_S = 2 * OVERDUE_S  # by then a thread that is stuck counts as overdue as well
 
 
-class DrainDeadline:
-    """Owned by the main thread. `hurry` is set as soon as somebody has asked the service to stop."""
+class ShutdownDeadline:
+    """Owned by the main thread. It moves with progress until a stop is requested, and never after."""
 
-    def __init__(self, clock: Clock, timeout_s: float, hurry: threading.Event) -> None:
+    def __init__(self, clock: Clock, drain_timeout_s: float, stop_requested: threading.Event) -> None:
         self._clock = clock
-        self._timeout_s = timeout_s
-        self._hurry = hurry
-        self._hurried_ns: int | None = None
+        self._timeout_s = drain_timeout_s + CLOSING_S
+        self._stop_requested = stop_requested
+        self._stop: Deadline | None = None
         self._progress: Hashable = None
-        self._progressed_ns = clock.monotonic_ns()
+        self._stalled = Deadline.after(clock, _STALLED_S)
 
-    def left_s(self, progress: Hashable = None, blocked: bool = False) -> float:
-        """Seconds left, 0 when it has passed.
+    def drain(self, progress: Hashable = None, blocked: bool = False) -> Deadline:
+        """By when work must be finished, as it is now.
 
         progress: anything that changes as work is done. blocked: whether a sink delivers nothing now.
         """
-        now_ns = self._clock.monotonic_ns()
-        if self._hurry.is_set():
-            self._hurried_ns = now_ns if self._hurried_ns is None else self._hurried_ns
-            return max(0.0, self._timeout_s - (now_ns - self._hurried_ns) / NS_PER_S)
+        if (stop := self.stop) is not None:
+            return stop.earlier_by(CLOSING_S)
         if blocked or progress != self._progress:
-            self._progress, self._progressed_ns = progress, now_ns
-        return max(0.0, _STALLED_S - (now_ns - self._progressed_ns) / NS_PER_S)
+            self._progress, self._stalled = progress, Deadline.after(self._clock, _STALLED_S)
+        return self._stalled
+
+    def close(self) -> Deadline:
+        """By when everything must be closed; asked for when the drain has ended."""
+        closing = Deadline.after(self._clock, CLOSING_S)
+        return closing if self.stop is None else self.stop.at_most(CLOSING_S)
+
+    @property
+    def stop(self) -> Deadline | None:
+        """By when the service must be stopped; None while nobody has requested it."""
+        if self._stop is None and self._stop_requested.is_set():
+            self._stop = Deadline.after(self._clock, self._timeout_s)
+        return self._stop

@@ -48,9 +48,9 @@ class ServiceNotifier:
         """A sentence for `systemctl status`."""
         self._send(f"STATUS={_one_line(status)}")
 
-    def stopping(self, status: str) -> None:
-        """Draining has begun."""
-        self._send(f"STOPPING=1\nSTATUS={_one_line(status)}")
+    def stopping(self, status: str, within_s: float) -> None:
+        """Draining has begun, and is to be waited for `within_s` from now, whatever TimeoutStopSec= says."""
+        self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={round(within_s * 1e6)}\nSTATUS={_one_line(status)}")
 
     def alive(self) -> None:
         """The work makes progress. To be sent at least twice per `watchdog_s`."""

@@ -20,7 +20,7 @@ from daemon.http.access import Access, RefusalReason
 from daemon.http.feed import EventFeed
 from daemon.http.server import Health, HttpServer, Posted, build_app
 from daemon.runtime import signals
-from daemon.runtime.drain import DrainDeadline
+from daemon.runtime.drain import EXIT_S, ShutdownDeadline
 from daemon.runtime.lifecycle import LifecycleState, moved
 from daemon.runtime.readiness import Readiness
 from daemon.runtime.sdnotify import ServiceNotifier
@@ -29,6 +29,7 @@ from daemon.scoring.pipeline import Message, Tally
 from daemon.telemetry.instruments import Instruments
 from streams.channels.channel import Inlet
 from streams.clock import NS_PER_S
+from streams.deadline import Deadline
 from streams.disclosure import disclosed
 from streams.kafka.source import KafkaSource
 from streams.predictions import Prediction
@@ -44,7 +45,8 @@ log = structlog.get_logger(__name__)
 
 _WATCH_S = 0.25
 _STARTED_WITHIN_S = 60.0  # what systemd is asked to wait while no source is open; asked again at every look
-_SOURCE_STOP_S = 5.0  # a network camera takes its read timeout, 3 s, to notice anything
+_SOURCES_STOP_S = 5.0  # a network camera takes its read timeout, 3 s, to notice anything
+_LEAVE_LOGS_S = 5.0  # of the closing: the last commit, and leaving the group
 
 
 class Service:
@@ -102,13 +104,15 @@ class Service:
             runner.start()
         self._watch_over(scoring)
         self._move(LifecycleState.DRAINING)
-        drained = self._drain(scoring)
-        self._notifier.stopping("stopping")
-        scoring.stop()
-        self._leave_logs()
+        shutdown = ShutdownDeadline(self._clock, self._config.lifecycle.drain_timeout_s, self._stop)
+        drained = self._drain(scoring, shutdown)
+        closing = shutdown.close()
+        self._notifier.stopping("stopping", closing.remaining_s + EXIT_S)
+        scoring.stop(closing.earlier_by(_LEAVE_LOGS_S))
+        self._leave_logs(closing)
         self._move(LifecycleState.STOPPED)
         if http is not None:
-            http.stop()
+            http.stop(closing)
         return self._exit_status(scoring, drained)
 
     @property
@@ -139,7 +143,7 @@ class Service:
             self._stop.set()
             if self._state in (LifecycleState.STARTING, LifecycleState.WARMING):
                 self._tell("stopped before it had started")
-                self._notifier.stopping("stopped")
+                self._notifier.stopping("stopped", EXIT_S)
                 os._exit(self._stopped_status)
 
         signals.install(stop, lambda: self._tell("SIGHUP is ignored: reload is not supported; restart to reconfigure"))
@@ -255,42 +259,42 @@ class Service:
             if live:
                 self._notifier.alive()
 
-    def _drain(self, scoring: "Scoring") -> bool:
+    def _drain(self, scoring: "Scoring", shutdown: ShutdownDeadline) -> bool:
         """Whether everything under way was finished within the deadline."""
-        deadline = DrainDeadline(self._clock, self._config.lifecycle.drain_timeout_s, self._stop)
-        if self._stop.is_set():
-            self._notifier.stopping("draining")  # from here on systemd counts the seconds too
+        if (stop := shutdown.stop) is not None:  # from here on systemd counts the seconds too
+            self._notifier.stopping("draining", stop.remaining_s + EXIT_S)
         for log_source in self._logs():
             log_source.drain()
         others = [runner for runner in self._runners if not isinstance(runner.source, KafkaSource)]
         for runner in others:
             runner.stop()
+        sources_stop = shutdown.drain().at_most(_SOURCES_STOP_S)
         for runner in others:
-            runner.join(min(_SOURCE_STOP_S, deadline.left_s()))
+            runner.join(sources_stop.remaining_s)
         for channel in self._channels:
             channel.close()
         scoring.drain()
-        while not self._abandoned and not scoring.drained(min(_WATCH_S, self._left_s(deadline, scoring))):
-            if scoring.broken or self._left_s(deadline, scoring) == 0:
+        while not self._abandoned and not scoring.drained(min(_WATCH_S, self._remaining_s(shutdown, scoring))):
+            if scoring.broken or self._remaining_s(shutdown, scoring) == 0:
                 log.error("not everything was published before the drain ended", under_way=scoring.under_way)
                 return False
             if self.live().ok:
                 self._notifier.alive()
         return True
 
-    def _leave_logs(self) -> None:
+    def _leave_logs(self, deadline: Deadline) -> None:
         """What is published is committed, and others take over; not before nothing more will be published."""
         for runner in self._runners:
             runner.stop()
         for runner in self._runners:
-            runner.join(_SOURCE_STOP_S)
+            runner.join(deadline.remaining_s)
 
     def _logs(self) -> list[KafkaSource]:
         return [runner.source for runner in self._runners if isinstance(runner.source, KafkaSource)]
 
-    def _left_s(self, deadline: DrainDeadline, scoring: "Scoring") -> float:
-        depths = (channel.depth() for channel in self._channels)
-        return deadline.left_s((self._published_predictions, scoring.under_way, *depths), bool(scoring.blocked))
+    def _remaining_s(self, shutdown: ShutdownDeadline, scoring: "Scoring") -> float:
+        progress = (self._published_predictions, scoring.under_way, *(channel.depth() for channel in self._channels))
+        return shutdown.drain(progress, bool(scoring.blocked)).remaining_s
 
     def _exit_status(self, scoring: "Scoring", drained: bool) -> int:
         if scoring.broken:

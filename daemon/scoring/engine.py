@@ -24,6 +24,7 @@ from models.model import AffectModel, Scores, WindowFeatures
 from streams.alignment.placed import UnitsByModality
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_MS
+from streams.deadline import Deadline
 from streams.delivery.in_hand import InHand
 from streams.events import EncodingUnit
 from streams.records import Modality
@@ -99,10 +100,10 @@ class ScoringEngine:
         self.device.start()
         self._pool.start()
 
-    def stop(self) -> None:
+    def stop(self, deadline: Deadline) -> None:
         """Ends them; what is still waiting is not computed."""
-        self._pool.stop()
-        self.device.stop()
+        self._pool.stop(deadline)
+        self.device.stop(deadline)
 
     def encode(self, unit: EncodingUnit) -> None:
         self._pool.submit(unit)

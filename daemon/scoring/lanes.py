@@ -20,6 +20,7 @@ import structlog
 from daemon.telemetry.instruments import Instruments
 from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates
+from streams.deadline import Deadline
 from streams.delivery.in_hand import InHand
 
 log = structlog.get_logger(__name__)
@@ -132,12 +133,12 @@ class DeviceThread:
             self._lanes[lane].rows += work.rows
             self._changed.notify()
 
-    def stop(self, timeout_s: float = 5.0) -> None:
+    def stop(self, deadline: Deadline) -> None:
         """Ends the thread after the batch under way; what waits in the lanes is not computed."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join(timeout_s)
+        self._thread.join(deadline.remaining_s)
 
     def _run(self) -> None:
         while (due := self._next()) is not None:

@@ -18,6 +18,7 @@ from daemon.scoring.lanes import BadRow, DeviceThread, Work
 from daemon.telemetry.instruments import Instruments
 from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_MS, NS_PER_S
+from streams.deadline import Deadline
 from streams.decoding.pictures import BadPicture
 from streams.decoding.sound import BadSound
 from streams.delivery.in_hand import InHand
@@ -98,11 +99,11 @@ class PreparationPool:
         """Frees what is remembered of a session, after its units."""
         self._inbox.put(session, None)
 
-    def stop(self, timeout_s: float = 5.0) -> None:
+    def stop(self, deadline: Deadline) -> None:
         """Ends the workers after what they have queued."""
         self._inbox.close()
         for worker in self._workers:
-            worker.thread.join(timeout_s)
+            worker.thread.join(deadline.remaining_s)
 
 
 class _Inbox:

@@ -25,6 +25,7 @@ from daemon.telemetry.instruments import Instruments
 from streams import predictions as wire
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S
+from streams.deadline import Deadline
 from streams.delivery.ledger import Ledger
 from streams.disclosure import disclosed
 from streams.formats.rfc3339 import format_ns
@@ -78,7 +79,7 @@ class Publisher:
         self._beat = self._heartbeats.worker("publish")
         self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._in_group = 0
-        self._deadline_ns: int | None = None
+        self._deadline: Deadline | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
         self.blockage = Blockage(self._clock)
@@ -100,11 +101,11 @@ class Publisher:
         """Queues a record of a log that cannot be used; never blocks (the ledger counts its bytes as waiting)."""
         self._queue.put(_Queued(letter, self._clock.monotonic_ns()))
 
-    def stop(self, timeout_s: float = 5.0) -> None:
-        """Publishes what is queued and closes the sinks; gives up what is not acknowledged after `timeout_s`."""
-        self._deadline_ns = self._clock.monotonic_ns() + round(timeout_s * NS_PER_S)
+    def stop(self, deadline: Deadline) -> None:
+        """Publishes what is queued and closes the sinks; gives up what is not acknowledged by then."""
+        self._deadline = deadline.earlier_by(2 * _WAIT_S)  # the wait it may be in, and closing
         self._queue.put(None)
-        self._thread.join(timeout_s + 2 * _WAIT_S)
+        self._thread.join(deadline.remaining_s)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -223,7 +224,7 @@ class Publisher:
                 self.blockage.fails(name, since_ns, disclosed(error))
             except SinkError as error:
                 self._refused(error, sink=name)
-            if self._deadline_ns is not None and self._clock.monotonic_ns() >= self._deadline_ns:
+            if self._deadline is not None and self._deadline.has_passed:
                 return None
 
     def _account(self, leaving: Sequence[Outgoing | Unreadable]) -> None:

@@ -17,6 +17,7 @@ from models.fusion.smoothing import Smoothing
 from models.model import AffectModel
 from streams.alignment.sessions import Sessions, SessionsState
 from streams.channels.channel import Inlet, InletClock
+from streams.deadline import Deadline
 from streams.predictions import ModelRef, Prediction
 
 _UNDER_WAY_PER_BATCH = 4  # batches in flight: one on the device, one filling in each of three encoder lanes
@@ -88,10 +89,10 @@ class Scoring:
         """Waits until the last window is published; whether it is."""
         return self._pipeline.finished.wait(timeout_s)
 
-    def stop(self) -> None:
-        """Ends the threads and closes the sinks."""
-        self._publisher.stop()
-        self._engine.stop()
+    def stop(self, deadline: Deadline) -> None:
+        """Ends the threads and closes the sinks; what is not done at the deadline is given up."""
+        self._publisher.stop(deadline)
+        self._engine.stop(deadline)
 
     @property
     def broken(self) -> bool:

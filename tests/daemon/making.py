@@ -9,7 +9,8 @@ import torch
 from daemon.scoring.preparation import Evidence
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.timeline import ClosedWindow
-from streams.clock import ManualClock
+from streams.clock import Clock, ManualClock, SystemClock
+from streams.deadline import Deadline
 from streams.events import EncodingUnit, Line, Picture, SoundPieces
 from streams.records import Modality
 from tests.streams.making import ns
@@ -44,6 +45,11 @@ class Told(Generic[Told_]):
 
 def instruments() -> Instruments:
     return Instruments(ManualClock())
+
+
+def deadline(clock: Clock | None = None) -> Deadline:
+    """Five seconds from now, which are as long as the clock's: real ones where none is given."""
+    return Deadline.after(clock or SystemClock(), 5.0)
 
 
 def counted(of: Instruments, name: str, **labels: str) -> float:

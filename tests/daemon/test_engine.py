@@ -25,7 +25,7 @@ from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S
 from streams.events import EncodingUnit
 from streams.records import Modality
-from tests.daemon.making import Told, counted, evidence, instruments, unit, window
+from tests.daemon.making import Told, counted, deadline, evidence, instruments, unit, window
 
 pytestmark = pytest.mark.unit
 
@@ -181,7 +181,7 @@ def test_a_unit_is_encoded_once_and_the_windows_with_it_are_scored_from_that() -
     for each in windows:
         made.score(each)
     answers = scored.many(2)
-    made.stop()
+    made.stop(deadline())
     assert [answer.window for answer in answers] == windows
     assert [answer.scores.entropy for answer in answers if isinstance(answer.scores, Scores)] == [2, 2]
     assert isinstance(text := model.encoders["text"], FakeEncoder)
@@ -196,7 +196,7 @@ def test_windows_that_wait_together_are_fused_in_one_call() -> None:
         made.score(window(encoded, at_s=at_s))
     made.start()
     scored.many(3)
-    made.stop()
+    made.stop(deadline())
     assert model.batches == [3]
 
 
@@ -207,7 +207,7 @@ def test_a_window_whose_answer_is_no_number_costs_itself_and_its_neighbours_are_
         made.score(window(unit(result=evidence(*[1.0] * rows))))
     made.start()
     first, poison, last = (answer.scores for answer in scored.many(3))
-    made.stop()
+    made.stop(deadline())
     assert poison == BadRow("not_finite")
     assert isinstance(first, Scores)
     assert isinstance(last, Scores)
@@ -224,7 +224,7 @@ def test_a_window_that_a_broken_device_cannot_fuse_is_answered_without_scores() 
     made.start()
     made.score(window(unit(result=evidence(1.0))))
     assert scored.next().scores is None
-    made.stop()
+    made.stop(deadline())
     assert counted(of, "inference_failures_total", reason="ArithmeticError") > 0
 
 
@@ -240,7 +240,7 @@ def test_an_ended_session_is_forgotten_by_its_preparers() -> None:
     made.start()
     made.forget("room")
     assert forgotten.next() == "room"
-    made.stop()
+    made.stop(deadline())
 
 
 class Moody(FakeModel):
@@ -266,7 +266,7 @@ def answered(*windows: ClosedWindow, looks_back: int, model: FakeModel | None = 
         made.score(each)
     made.start()
     answers = [answer.scores for answer in scored.many(len(windows)) if isinstance(answer.scores, Scores)]
-    made.stop()
+    made.stop(deadline())
     return answers
 
 

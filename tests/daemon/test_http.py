@@ -16,6 +16,7 @@ from daemon.telemetry.metrics import Metrics
 from streams.clock import ManualClock
 from streams.decoding.decode import Limits
 from streams.records import Modality, Record
+from tests.daemon.making import deadline
 
 pytestmark = pytest.mark.unit
 
@@ -74,7 +75,7 @@ def running() -> Iterator[Running]:
     server.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=5, trust_env=False) as client:
         yield Running(daemon, feed, client, server, clock)
-    server.stop()
+    server.stop(deadline())
 
 
 @pytest.mark.parametrize(("path", "name", "field_name"), [("/livez", "live", "alive"), ("/readyz", "ready", "warm")])
@@ -160,7 +161,7 @@ def test_events_are_streamed_as_they_are_published_and_end_when_the_server_stops
         assert next(lines) == ": affectd"
         running.feed.publish("prediction", "id-1", '{"a": 1}')
         assert [next(lines) for _ in range(4)] == ["", "event: prediction", "id: id-1", 'data: {"a": 1}']
-        stopping = threading.Thread(target=running.server.stop)
+        stopping = threading.Thread(target=running.server.stop, args=[deadline()])
         stopping.start()
         assert list(lines) == [""]
         stopping.join(5)

@@ -20,6 +20,7 @@ from daemon.http.feed import MAX_LISTENERS, EventFeed
 from daemon.http.server import HttpServer, build_app
 from streams.clock import ManualClock
 from streams.decoding.decode import Limits
+from tests.daemon.making import deadline
 from tests.daemon.test_http import StubDaemon
 
 pytestmark = pytest.mark.unit
@@ -82,7 +83,7 @@ def serving(access: Access) -> Iterator[Server]:
     http = HttpServer("127.0.0.1:0", app, feed, daemon.http_refused)
     http.start()
     yield Server(daemon, feed, http)
-    http.stop()
+    http.stop(deadline())
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +315,7 @@ def test_stopping_waits_for_no_half_request_and_no_listener_that_does_not_read(
                 server.feed.publish("prediction", str(number), "x" * 20_000)
             with ThreadPoolExecutor() as pool:
                 read = pool.submit(read_all, reads)
-                server.http.stop()
+                server.http.stop(deadline())
                 assert read.result().endswith(b"\r\n0\r\n\r\n")  # whole, to the last chunk
             assert read_all(half) == b""
         assert not server.http.is_alive

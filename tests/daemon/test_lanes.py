@@ -11,7 +11,7 @@ import pytest
 from daemon.scoring.lanes import BadRow, DeviceThread, Lane, Work
 from daemon.telemetry.instruments import Instruments
 from streams.clock import NS_PER_S, ManualClock
-from tests.daemon.making import Told, counted, instruments
+from tests.daemon.making import Told, counted, deadline, instruments
 
 pytestmark = pytest.mark.unit
 
@@ -55,7 +55,7 @@ def running(device: DeviceThread) -> Iterator[DeviceThread]:
     try:
         yield device
     finally:
-        device.stop()
+        device.stop(deadline())
 
 
 def submit(device: DeviceThread, name: str, *payloads: Any) -> Told[Any]:

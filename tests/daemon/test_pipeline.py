@@ -24,7 +24,7 @@ from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Event, Line
 from streams.predictions import ModelRef
 from streams.records import Assigned, EndOfSession, Item, Modality, Record, Unreadable
-from tests.daemon.making import Told, counted, instruments
+from tests.daemon.making import Told, counted, deadline, instruments
 from tests.streams.making import config, ns, seconds
 from tests.streams.test_in_hand import dies_at_work
 
@@ -406,7 +406,7 @@ def test_a_window_that_cannot_be_scored_still_lets_the_drain_finish() -> None:
     pipeline.start()
     pipeline.drain()
     assert pipeline.finished.wait(10)
-    publisher.stop()
+    publisher.stop(deadline())
     assert counted(of, "windows_closed_total", closed_by="drain") == 4
     assert counted(of, "predictions_total") == 0
 

@@ -15,7 +15,7 @@ from daemon.telemetry.instruments import Instruments
 from streams.decoding.pictures import BadPicture
 from streams.events import EncodingUnit, Line
 from streams.records import Modality
-from tests.daemon.making import Told, counted, instruments, unit
+from tests.daemon.making import Told, counted, deadline, instruments, unit
 
 pytestmark = pytest.mark.unit
 
@@ -68,8 +68,8 @@ def running(
     try:
         yield Pool(pool, done, of, log)
     finally:
-        pool.stop()
-        device.stop()
+        pool.stop(deadline())
+        device.stop(deadline())
 
 
 def test_a_unit_comes_back_with_its_rows_encoded_and_its_quality() -> None:
@@ -185,7 +185,7 @@ def test_stopping_finishes_what_is_queued_and_ends_the_workers() -> None:
     with running(workers=2) as on:
         for number in range(20):
             on.pool.submit(unit(session=f"room-{number}"))
-        on.pool.stop()
+        on.pool.stop(deadline())
         assert len(on.log) == 20
         assert on.instruments.heartbeats.names() == ["device"]
 

@@ -22,7 +22,7 @@ from streams.delivery.ledger import Ledger, SessionLease
 from streams.predictions import ModelRef, Prediction
 from streams.records import Modality, Unreadable
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
-from tests.daemon.making import Told, counted, evidence, instruments, unit, window
+from tests.daemon.making import Told, counted, deadline, evidence, instruments, unit, window
 
 pytestmark = pytest.mark.unit
 
@@ -93,6 +93,9 @@ class Running:
     ledger: Ledger
     clock: ManualClock
 
+    def stop(self) -> None:
+        self.publisher.stop(deadline(self.clock))
+
     def needed(self) -> list[int]:
         """Offsets that would be read again, by what a checkpoint says."""
         return [position.offset for position in self.ledger.checkpoint().values()]
@@ -152,7 +155,7 @@ def test_every_sink_gets_every_prediction_in_order_and_is_closed_at_the_end() ->
     on = running(one, two)
     for at_s in range(3):
         on.publisher.submit(scored(at_s))
-    on.publisher.stop()
+    on.stop()
     told = on.told.many(3)
     assert one.lines == two.lines == [line for _, line in told]
     assert [prediction.window.start for prediction, _ in told if prediction] == [
@@ -171,7 +174,7 @@ def test_all_that_is_ready_leaves_as_one_group() -> None:
         on.publisher.submit(scored(at_s))
     on.publisher.start()
     on.told.many(20)
-    on.publisher.stop()
+    on.stop()
     assert sink.groups[0] == 20
 
 
@@ -182,7 +185,7 @@ def test_a_group_is_bounded() -> None:
         on.publisher.submit(scored(at_s))
     on.publisher.start()
     on.told.many(300)
-    on.publisher.stop()
+    on.stop()
     assert sink.groups[:2] == [256, 300]
 
 
@@ -195,7 +198,7 @@ def test_a_group_is_bounded_by_the_bytes_of_its_dead_letters_too() -> None:
         on.publisher.submit(scored(at_s))
     on.publisher.start()
     on.told.many(3)
-    on.publisher.stop()
+    on.stop()
     assert sink.groups[0] == 1  # the second letter is more than eight MiB
 
 
@@ -213,7 +216,7 @@ def test_no_window_is_done_before_every_sink_has_settled_its_group() -> None:
     on.publisher.submit(scored(1))
     on.publisher.start()
     assert len(on.told.many(2)) == 2
-    on.publisher.stop()
+    on.stop()
     assert told_before_settled == [False] * 3
 
 
@@ -226,7 +229,7 @@ def test_a_sink_that_refuses_is_counted_and_the_others_still_get_the_prediction(
     on = running(full, well)
     on.publisher.submit(scored(0))
     on.publisher.submit(scored(1))
-    on.publisher.stop()
+    on.stop()
     assert len(well.lines) == 2
     assert counted(on.instruments, "publish_errors_total") == on.publisher.refused == 2
     assert not on.publisher.undelivered  # both were settled
@@ -245,7 +248,7 @@ def test_a_refusal_at_the_flush_is_counted_and_the_rest_is_waited_for() -> None:
     on = running(sink)
     on.publisher.submit(scored())
     assert on.told.next()[0] is not None
-    on.publisher.stop()
+    on.stop()
     assert counted(on.instruments, "publish_errors_total") == on.publisher.refused == 2
     assert not on.publisher.undelivered  # both were settled
 
@@ -254,7 +257,7 @@ def test_a_sink_that_was_blocked_and_delivered_in_the_end_has_failed_nothing() -
     on = running(Kept(answers=[raising(SinkBlockedError("not authorised"))]))
     on.publisher.submit(scored())
     assert on.told.next()[0] is not None
-    on.publisher.stop()
+    on.stop()
     assert counted(on.instruments, "publish_blocked_total") == 1
     assert counted(on.instruments, "publish_errors_total") == on.publisher.refused == 0
     assert not on.publisher.undelivered
@@ -274,7 +277,7 @@ def test_each_prediction_is_measured_from_when_it_was_handed_over_however_late_i
     on.publisher.submit(scored(1))
     on.publisher.start()
     on.told.many(2)
-    on.publisher.stop()
+    on.stop()
     assert counted(on.instruments, "publish_seconds_sum") == pytest.approx((5.0 + 2.0) + 2.0)
     assert counted(on.instruments, "publish_seconds_bucket", le="5.0") == 1
 
@@ -293,7 +296,7 @@ def test_a_broker_that_is_away_for_minutes_leaves_the_thread_alive_and_loses_not
     on.publisher.start()
     on.publisher.submit(scored())
     assert on.told.next()[0] is not None
-    on.publisher.stop()
+    on.stop()
     assert len(ages) == 300
     assert max(ages) <= 1.0 < OVERDUE_S
     assert not on.publisher.undelivered
@@ -311,7 +314,7 @@ def test_what_is_not_acknowledged_at_the_deadline_is_given_up_and_reported() -> 
     sink.answers = [away]
     on.publisher.submit(scored(lease=leased(on)))
     on.publisher.start()
-    on.publisher.stop(timeout_s=5.0)
+    on.stop()
     assert on.publisher.undelivered
     assert on.told.nothing_more()
     assert on.needed() == [7]
@@ -323,7 +326,7 @@ def test_a_sink_that_fails_to_close_is_counted_and_the_others_are_closed() -> No
     full, well = Kept("full", fails_to_close=True), Kept("well")
     on = running(full, well)
     on.publisher.submit(scored())
-    on.publisher.stop()
+    on.stop()
     assert well.closed
     assert on.publisher.undelivered
     assert on.instruments.heartbeats.names() == []
@@ -334,7 +337,7 @@ def test_a_window_without_scores_is_told_to_be_done_and_not_published() -> None:
     on = running(sink)
     on.publisher.submit(replace(scored(), scores=BadRow("not_finite")))
     assert on.told.next() == (None, b"")
-    on.publisher.stop()
+    on.stop()
     assert sink.lines == []
     assert counted(on.instruments, "predictions_total") == 0
     assert counted(on.instruments, "windows_dropped_total", reason="inference") == 1
@@ -347,7 +350,7 @@ def test_scores_that_the_schema_refuses_cost_that_window_only() -> None:
     on.publisher.submit(scored(1))
     assert on.told.next() == (None, b"")
     assert on.told.next()[0] is not None
-    on.publisher.stop()
+    on.stop()
     assert len(sink.lines) == 1
     assert not on.publisher.undelivered
     assert counted(on.instruments, "publish_errors_total") == 1
@@ -357,7 +360,7 @@ def test_abstentions_are_counted() -> None:
     on = running()
     on.publisher.submit(scored(0))
     on.publisher.submit(scored(1, scores(abstained="no_evidence")))
-    on.publisher.stop()
+    on.stop()
     assert counted(on.instruments, "risk_level_total", level="none") == 2
     assert counted(on.instruments, "abstentions_total", reason="no_evidence") == 1
 
@@ -380,7 +383,7 @@ def test_a_record_is_needed_until_its_last_window_is_acknowledged() -> None:
     on.publisher.submit(scored(1, lease=lease))
     on.publisher.start()
     on.told.many(2)
-    on.publisher.stop()
+    on.stop()
     assert needed_while_away == [7, 7]
     assert on.needed() == [8]
 
@@ -392,7 +395,7 @@ def test_a_window_that_is_another_instances_now_is_not_published_and_told_to_be_
     on.ledger.revoked([0])
     on.publisher.submit(scored(lease=lease))
     assert on.told.next() == (None, b"")
-    on.publisher.stop()
+    on.stop()
     assert sink.lines == []
     assert not on.publisher.undelivered
 
@@ -401,7 +404,7 @@ def test_a_window_that_the_schema_refuses_holds_up_no_checkpoint() -> None:
     on = running()
     on.publisher.submit(scored(0, replace(scores(), valence=float("nan")), leased(on)))
     on.told.next()
-    on.publisher.stop()
+    on.stop()
     assert on.needed() == [8]
 
 
@@ -410,7 +413,7 @@ def test_a_window_that_a_working_device_cannot_score_holds_up_no_checkpoint() ->
     on.publisher.submit(replace(scored(lease=leased(on)), scores=BadRow("ValueError")))
     on.told.next()
     assert on.needed() == [8]
-    on.publisher.stop()
+    on.stop()
 
 
 def test_what_a_broken_device_could_not_score_is_left_to_another_process() -> None:
@@ -419,7 +422,7 @@ def test_what_a_broken_device_could_not_score_is_left_to_another_process() -> No
     for at_s in range(2):
         on.publisher.submit(replace(scored(at_s, lease=lease), scores=None))
     on.told.many(2)
-    on.publisher.stop()
+    on.stop()
     assert on.needed() == [7]
 
 
@@ -436,7 +439,7 @@ def test_a_dead_letter_goes_to_the_sinks_that_keep_them_and_is_released_when_it_
     set_aside = letter(on)
     on.publisher.submit_set_aside(set_aside)
     on.publisher.start()
-    on.publisher.stop()
+    on.stop()
     assert isinstance(keeps, DeadLetterSink)
     assert keeps.letters == [set_aside]
     assert needed_while_away == [7]
@@ -446,7 +449,7 @@ def test_a_dead_letter_goes_to_the_sinks_that_keep_them_and_is_released_when_it_
 def test_a_dead_letter_that_nobody_keeps_is_released() -> None:
     on = running()
     on.publisher.submit_set_aside(letter(on))
-    on.publisher.stop()
+    on.stop()
     assert on.needed() == [8]
 
 
@@ -465,7 +468,7 @@ def test_the_transaction_comes_after_every_other_sink_has_settled() -> None:
     on.publisher.submit(scored())
     on.publisher.start()
     on.told.next()
-    on.publisher.stop()
+    on.stop()
     assert settled_before == [[1]]
     assert together.groups[0] == together.groups[1]
     assert together.closed
@@ -478,7 +481,7 @@ def test_what_the_transaction_left_out_is_done_but_not_published() -> None:
     on.publisher.start()
     assert on.told.next() == (None, b"")
     assert on.told.next()[0] is not None
-    on.publisher.stop()
+    on.stop()
     assert counted(on.instruments, "predictions_total") == 1
 
 
@@ -487,7 +490,7 @@ def test_the_ledger_is_left_to_the_transaction() -> None:
     on.publisher.submit(scored(lease=leased(on)))
     on.publisher.start()
     on.told.next()
-    on.publisher.stop()
+    on.stop()
     assert on.needed() == [7]
 
 
@@ -501,7 +504,7 @@ def test_the_checkpoint_alone_is_seen_to_at_the_end_and_its_failure_is_no_loss()
 
     together.answers = [no_member]
     on.publisher.start()
-    on.publisher.stop(timeout_s=5.0)
+    on.stop()
     assert together.groups[0] == []
     assert together.closed
     assert not on.publisher.undelivered
@@ -512,7 +515,7 @@ def test_delays_are_told_of_what_happens_now_and_not_of_a_replay_or_a_backlog(li
     on = running(Kept())
     one = scored()
     on.publisher.submit(replace(one, window=replace(one.window, live=live)))
-    on.publisher.stop()
+    on.stop()
     assert counted(on.instruments, "predictions_total") == 1
     for name in ("end_to_end_seconds_count", "processing_seconds_count"):
         assert counted(on.instruments, name) == live

@@ -27,13 +27,13 @@ def test_systemd_hears_ready_alive_and_stopping_each_as_one_message(listener: tu
     notifier.status("warming up")
     notifier.ready("running: 2 sources")
     notifier.alive()
-    notifier.stopping("draining\nREADY=1")
+    notifier.stopping("draining\nREADY=1", 30.5)
     heard = [server.recv(4096).decode() for _ in range(4)]
     assert heard == [
         "STATUS=warming up",
         "READY=1\nSTATUS=running: 2 sources",
         "WATCHDOG=1",
-        "STOPPING=1\nSTATUS=draining READY=1",
+        "STOPPING=1\nEXTEND_TIMEOUT_USEC=30500000\nSTATUS=draining READY=1",
     ]
 
 
