@@ -187,7 +187,7 @@ def test_the_errors_that_have_a_status_exist(name: str) -> None:
 def test_nothing_is_imported_to_tell_of_an_error(error: str) -> None:
     code = f"""
 import sys
-from daemon import cli
+from daemon.cli import main as cli
 def fails(**_): raise {error}
 cli.cli.commands["devices"].callback = fails
 before = set(sys.modules)

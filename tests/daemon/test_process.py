@@ -86,7 +86,7 @@ def test_a_process_that_is_pid_1_can_be_stopped_before_anything_is_imported() ->
 
 _SERVICE = """
 import os, signal, sys
-from daemon import signals
+from daemon.runtime import signals
 heard = []
 signals.install(lambda number: heard.append(signal.Signals(number).name), lambda: heard.append("reload"))
 for name in sys.argv[1:]:
