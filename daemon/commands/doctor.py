@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from daemon.config import Config
-from daemon.config.endpoints import ChatSource, FileSink, MicrophoneSource
+from daemon.config.endpoints import ChatSourceTable, FileSinkTable, MicrophoneSourceTable
 from daemon.config.errors import shown
 from daemon.config.surroundings import remarks
 from daemon.config.values import dotted, split_address
@@ -94,7 +94,7 @@ def _devices(config: Config) -> Iterator[Finding]:
     try:
         microphones = discovery.microphones()
     except SourceError as error:
-        wanted = any(isinstance(source, MicrophoneSource) for source in config.sources)
+        wanted = any(isinstance(source, MicrophoneSourceTable) for source in config.sources)
         yield Finding(Verdict.BAD if wanted else Verdict.NOTE, "microphones", str(error))
         return
     for microphone in microphones:
@@ -128,7 +128,7 @@ def _named(config: Config) -> Iterator[Finding]:
 
 def _listening(config: Config) -> Iterator[Finding]:
     addresses = {"http": config.http.bind} if config.http.bind else {}
-    chats = [source for source in config.sources if isinstance(source, ChatSource)]
+    chats = [source for source in config.sources if isinstance(source, ChatSourceTable)]
     addresses |= {chat.name: chat.chat.address for chat in chats if chat.chat.address}
     for subject, address in addresses.items():
         host, port = split_address(address)
@@ -144,7 +144,7 @@ def _listening(config: Config) -> Iterator[Finding]:
 
 def _room(config: Config) -> Iterator[Finding]:
     for sink in config.sinks:
-        if isinstance(sink, FileSink):
+        if isinstance(sink, FileSinkTable):
             folder = Path(sink.file.path).absolute().parent
             if folder.is_dir() and (free := shutil.disk_usage(folder).free) < _LEAST_FREE_BYTES:
                 yield Finding(Verdict.NOTE, "disk", f"{free / 2**20:.0f} MiB free for {folder}; make room")

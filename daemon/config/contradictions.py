@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from daemon.config.endpoints import (
-    CameraSource,
+    CameraSourceTable,
     ChatSettings,
-    ChatSource,
-    FileSink,
-    KafkaSink,
-    KafkaSource,
-    StdoutSink,
+    ChatSourceTable,
+    FileSinkTable,
+    KafkaSinkTable,
+    KafkaSourceTable,
+    StdoutSinkTable,
 )
-from daemon.config.kafka import Delivery, KafkaSecurity, KafkaSinkSettings, KafkaSourceSettings
+from daemon.config.kafka import DeliverySettings, KafkaSecurity, KafkaSinkSettings, KafkaSourceSettings
 from daemon.config.sections import Http, Sections, Windows
 from daemon.config.values import KeyPath, dotted, is_loopback
 from streams.clock import NS_PER_S
@@ -45,12 +45,12 @@ def inside(config: Sections) -> Iterator[Contradiction]:
     yield from _of_windows(config.windows)
     yield from _of_http(config.http)
     for index, source in enumerate(config.sources):
-        if isinstance(source, ChatSource):
+        if isinstance(source, ChatSourceTable):
             yield from _of_chat(("sources", index, "chat"), source.chat)
-        elif isinstance(source, KafkaSource):
+        elif isinstance(source, KafkaSourceTable):
             yield from _of_kafka_source(("sources", index, "kafka"), source.kafka)
     for index, sink in enumerate(config.sinks):
-        if isinstance(sink, KafkaSink):
+        if isinstance(sink, KafkaSinkTable):
             yield from _of_security(("sinks", index, "kafka", "security"), sink.kafka.security)
 
 
@@ -63,7 +63,7 @@ def _between(config: Sections) -> Iterator[Contradiction]:
     yield from _shared(config)
     kafka = config.kafka_source
     for index, sink in enumerate(config.sinks):
-        if isinstance(sink, KafkaSink):
+        if isinstance(sink, KafkaSinkTable):
             yield from _of_kafka_sink(("sinks", index, "kafka"), sink.kafka, kafka.kafka if kafka else None)
     yield from _of_delivery(config.delivery, kafka, config.kafka_sink)
     if config.delivery.guarantee == "exactly_once" and config.windows.grace_s:
@@ -130,10 +130,10 @@ def _uses(config: Sections) -> Iterator[tuple[KeyPath, str, str]]:
         yield ("http", "bind"), "address", config.http.bind
     for index, source in enumerate(config.sources):
         match source:
-            case CameraSource(camera=camera):
+            case CameraSourceTable(camera=camera):
                 device = str(camera.device)
                 yield ("sources", index, "camera", "device"), "camera", device.removeprefix("/dev/video")
-            case ChatSource(chat=chat):
+            case ChatSourceTable(chat=chat):
                 at = ("sources", index, "chat")
                 if chat.path:
                     yield (*at, "path"), "file", os.path.abspath(chat.path)
@@ -143,9 +143,9 @@ def _uses(config: Sections) -> Iterator[tuple[KeyPath, str, str]]:
                     yield (*at, "transport"), "transport", chat.transport
     for index, sink in enumerate(config.sinks):
         match sink:
-            case FileSink(file=file):
+            case FileSinkTable(file=file):
                 yield ("sinks", index, "file", "path"), "file", os.path.abspath(file.path)
-            case StdoutSink():
+            case StdoutSinkTable():
                 yield ("sinks", index, "kind"), "kind", "stdout"
 
 
@@ -186,7 +186,9 @@ def _of_kafka_sink(at: KeyPath, sink: KafkaSinkSettings, source: KafkaSourceSett
         seen.add(topic)
 
 
-def _of_delivery(delivery: Delivery, source: KafkaSource | None, sink: KafkaSink | None) -> Iterator[Contradiction]:
+def _of_delivery(
+    delivery: DeliverySettings, source: KafkaSourceTable | None, sink: KafkaSinkTable | None
+) -> Iterator[Contradiction]:
     if delivery.guarantee == "at_least_once":
         if delivery.transactional_id:
             yield (

@@ -88,49 +88,56 @@ class RecordedSettings(Section):
 Required = Annotated[bool, Field(description="whether /readyz is false while it is away or has failed")]
 
 
-class CameraSource(Section):
+class CameraSourceTable(Section):
     kind: Literal["camera"]
     name: Name = Field(default="camera", description="unique; labels its metrics and logs")
     required: Required = True
     camera: CameraSettings
 
 
-class MicrophoneSource(Section):
+class MicrophoneSourceTable(Section):
     kind: Literal["microphone"]
     name: Name = Field(default="microphone", description="unique; labels its metrics and logs")
     required: Required = True
     microphone: MicrophoneSettings
 
 
-class ChatSource(Section):
+class ChatSourceTable(Section):
     kind: Literal["chat"]
     name: Name = Field(default="chat", description="unique; labels its metrics and logs")
     required: Required = True
     chat: ChatSettings
 
 
-class MediaSource(Section):
+class MediaSourceTable(Section):
     kind: Literal["media"]
     name: Name = Field(default="media", description="unique; labels its metrics and logs")
     required: Required = True
     media: MediaSettings
 
 
-class RecordedSource(Section):
+class RecordedSourceTable(Section):
     kind: Literal["recorded"]
     name: Name = Field(default="recorded", description="unique; labels its metrics and logs")
     required: Required = True
     recorded: RecordedSettings
 
 
-class KafkaSource(Section):
+class KafkaSourceTable(Section):
     kind: Literal["kafka"]
     name: Name = Field(default="kafka", description="unique; labels its metrics and logs")
     required: Required = True
     kafka: KafkaSourceSettings
 
 
-SourceConfig = CameraSource | MicrophoneSource | ChatSource | MediaSource | RecordedSource | KafkaSource
+SourceTable = (
+    CameraSourceTable
+    | MicrophoneSourceTable
+    | ChatSourceTable
+    | MediaSourceTable
+    | RecordedSourceTable
+    | KafkaSourceTable
+)
 
 
 class FileSettings(Section):
@@ -141,29 +148,29 @@ class FileSettings(Section):
     )
 
 
-class StdoutSink(Section):
+class StdoutSinkTable(Section):
     kind: Literal["stdout"]
 
 
-class FileSink(Section):
+class FileSinkTable(Section):
     kind: Literal["file"]
     file: FileSettings
 
 
-class KafkaSink(Section):
+class KafkaSinkTable(Section):
     kind: Literal["kafka"]
     kafka: KafkaSinkSettings = KafkaSinkSettings()
 
 
-SinkConfig = StdoutSink | FileSink | KafkaSink
+SinkTable = StdoutSinkTable | FileSinkTable | KafkaSinkTable
 
-Sources = Annotated[tuple[Annotated[SourceConfig, Field(discriminator="kind")], ...], BeforeValidator(as_tuple)]
-Sinks = Annotated[tuple[Annotated[SinkConfig, Field(discriminator="kind")], ...], BeforeValidator(as_tuple)]
+Sources = Annotated[tuple[Annotated[SourceTable, Field(discriminator="kind")], ...], BeforeValidator(as_tuple)]
+Sinks = Annotated[tuple[Annotated[SinkTable, Field(discriminator="kind")], ...], BeforeValidator(as_tuple)]
 
 
 def _by_kind(union: object) -> dict[str, type[Section]]:
     return {get_args(member.model_fields["kind"].annotation)[0]: member for member in get_args(union)}
 
 
-SOURCES_BY_KIND = _by_kind(SourceConfig)
-SINKS_BY_KIND = _by_kind(SinkConfig)
+SOURCES_BY_KIND = _by_kind(SourceTable)
+SINKS_BY_KIND = _by_kind(SinkTable)

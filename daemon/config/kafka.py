@@ -118,7 +118,7 @@ class KafkaSinkSettings(Section):
         return self.predictions_topic, self.alerts_topic, self.dead_letters_topic
 
 
-class Delivery(Section):
+class DeliverySettings(Section):
     """What is promised to those who read the predictions."""
 
     guarantee: Literal["at_least_once", "exactly_once"] = Field(

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from daemon.config.endpoints import KafkaSink, KafkaSource, Sinks, Sources, StdoutSink
-from daemon.config.kafka import Delivery
+from daemon.config.endpoints import KafkaSinkTable, KafkaSourceTable, Sinks, Sources, StdoutSinkTable
+from daemon.config.kafka import DeliverySettings
 from daemon.config.values import Address, HostNames, SecretFile, Section
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_MS, NS_PER_S
@@ -198,22 +198,22 @@ class Sections(Section):
     text: Text = Text()
     sources: Sources = Field(default=(), description="where records enter")
     model: Model = Model()
-    sinks: Sinks = Field(default=(StdoutSink(kind="stdout"),), description="where predictions leave")
-    delivery: Delivery = Delivery()
+    sinks: Sinks = Field(default=(StdoutSinkTable(kind="stdout"),), description="where predictions leave")
+    delivery: DeliverySettings = DeliverySettings()
     privacy: Privacy = Privacy()
     http: Http = Http()
     lifecycle: Lifecycle = Lifecycle()
     log: Log = Log()
 
     @property
-    def kafka_source(self) -> KafkaSource | None:
+    def kafka_source(self) -> KafkaSourceTable | None:
         """The source that reads from Kafka, if there is one; there are never two."""
-        return next((source for source in self.sources if isinstance(source, KafkaSource)), None)
+        return next((source for source in self.sources if isinstance(source, KafkaSourceTable)), None)
 
     @property
-    def kafka_sink(self) -> KafkaSink | None:
+    def kafka_sink(self) -> KafkaSinkTable | None:
         """The sink that writes to Kafka, if there is one; there are never two."""
-        return next((sink for sink in self.sinks if isinstance(sink, KafkaSink)), None)
+        return next((sink for sink in self.sinks if isinstance(sink, KafkaSinkTable)), None)
 
     @property
     def kafka_sink_connection(self) -> Connection | None:

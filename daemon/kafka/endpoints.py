@@ -8,7 +8,7 @@ import click
 from pydantic import ValidationError
 
 from daemon.config import Config
-from daemon.config.endpoints import KafkaSink, KafkaSource
+from daemon.config.endpoints import KafkaSinkTable, KafkaSourceTable
 from daemon.config.errors import ConfigurationError
 from daemon.config.kafka import KafkaSinkSettings, KafkaSourceSettings
 from streams.kafka.connection import Connection
@@ -59,7 +59,7 @@ def inputs(config: Config, file: Path | None, server: str | None) -> Inputs:
 
 def dead_letter_topic(config: Config, file: Path | None, server: str | None) -> DeadLetterTopic:
     """Of the Kafka sink in `config`, on the cluster of the source where it names none; else as `inputs`."""
-    sink = next((sink.kafka for sink in config.sinks if isinstance(sink, KafkaSink)), KafkaSinkSettings())
+    sink = next((sink.kafka for sink in config.sinks if isinstance(sink, KafkaSinkTable)), KafkaSinkSettings())
     if server is not None:
         sink = KafkaSinkSettings()
     if not sink.bootstrap_servers:
@@ -84,4 +84,4 @@ def _source(config: Config, file: Path | None, server: str | None) -> KafkaSourc
 
 
 def _configured_source(config: Config) -> KafkaSourceSettings | None:
-    return next((source.kafka for source in config.sources if isinstance(source, KafkaSource)), None)
+    return next((source.kafka for source in config.sources if isinstance(source, KafkaSourceTable)), None)

@@ -9,17 +9,17 @@ import structlog
 
 from daemon.config import Config
 from daemon.config.endpoints import (
-    CameraSource,
-    ChatSource,
-    FileSink,
-    KafkaSink,
-    KafkaSource,
-    MediaSource,
-    MicrophoneSource,
-    RecordedSource,
-    SinkConfig,
-    SourceConfig,
-    StdoutSink,
+    CameraSourceTable,
+    ChatSourceTable,
+    FileSinkTable,
+    KafkaSinkTable,
+    KafkaSourceTable,
+    MediaSourceTable,
+    MicrophoneSourceTable,
+    RecordedSourceTable,
+    SinkTable,
+    SourceTable,
+    StdoutSinkTable,
 )
 from daemon.kafka import wiring as kafka_wiring
 from daemon.telemetry.instruments import Instruments
@@ -136,31 +136,31 @@ def stored_feed(
     )
 
 
-def _source(source: SourceConfig, config: Config, ledger: Ledger, instruments: Instruments) -> SourceFeed:
+def _source(source: SourceTable, config: Config, ledger: Ledger, instruments: Instruments) -> SourceFeed:
     clock, telemetry, sample_hz = instruments.clock, instruments.metrics, config.video.sample_hz
     match source:
-        case CameraSource(name=name, camera=camera):
+        case CameraSourceTable(name=name, camera=camera):
             settings = CameraConfig(camera.session, str(camera.device), sample_hz, name=name)
             return SourceFeed(Camera(settings, clock), Policy.DROP_OLDEST, _CAMERA_PICTURES)
-        case MicrophoneSource(name=name, microphone=microphone):
+        case MicrophoneSourceTable(name=name, microphone=microphone):
             heard = MicrophoneConfig(
                 microphone.session, str(microphone.device), microphone.rate_hz, microphone.channels, name
             )
             return SourceFeed(Microphone(heard, clock, telemetry), Policy.DROP_OLDEST, _MICROPHONE_RECORDS)
-        case ChatSource():
+        case ChatSourceTable():
             return SourceFeed(_chat(source, clock, telemetry), Policy.BLOCK, _CHAT_LINES)
-        case MediaSource(name=name, media=media):
+        case MediaSourceTable(name=name, media=media):
             options = StoredOptions(media.start_ns, sample_hz, telemetry)
             return stored_feed([Path(path) for path in media.paths], media.factor, options, clock, name)
-        case RecordedSource(name=name, recorded=recorded):
+        case RecordedSourceTable(name=name, recorded=recorded):
             options = StoredOptions(sample_hz=sample_hz, telemetry=telemetry)
             return stored_feed([Path(recorded.path)], recorded.factor, options, clock, name)
-        case KafkaSource():
+        case KafkaSourceTable():
             of_kafka = kafka_source.KafkaSource(kafka_wiring.source_config(config), ledger, clock, telemetry)
             return SourceFeed(of_kafka, Policy.BLOCK, None)
 
 
-def _chat(source: ChatSource, clock: Clock, telemetry: Telemetry) -> Source:
+def _chat(source: ChatSourceTable, clock: Clock, telemetry: Telemetry) -> Source:
     chat, name = source.chat, source.name
     match chat.transport:
         case "stdin":
@@ -175,18 +175,18 @@ def _chat(source: ChatSource, clock: Clock, telemetry: Telemetry) -> Source:
             return PostedChat(clock, telemetry, name=name)
 
 
-def _sink(sink: SinkConfig, config: Config, clock: Clock) -> Sink:
+def _sink(sink: SinkTable, config: Config, clock: Clock) -> Sink:
     match sink:
-        case StdoutSink():
+        case StdoutSinkTable():
             return JsonLines.stdout()
-        case FileSink(file=file):
+        case FileSinkTable(file=file):
             return JsonLines.file(Path(file.path))
-        case KafkaSink():
+        case KafkaSinkTable():
             return kafka_sink.KafkaSink("kafka", kafka_wiring.output(config), clock)
 
 
-def _in_transactions(sink: SinkConfig, config: Config) -> bool:
-    return isinstance(sink, KafkaSink) and config.delivery.guarantee == "exactly_once"
+def _in_transactions(sink: SinkTable, config: Config) -> bool:
+    return isinstance(sink, KafkaSinkTable) and config.delivery.guarantee == "exactly_once"
 
 
 def _transactions(

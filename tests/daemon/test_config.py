@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Config
-from daemon.config.endpoints import CameraSource, ChatSource, FileSink, MediaSource, StdoutSink
+from daemon.config.endpoints import CameraSourceTable, ChatSourceTable, FileSinkTable, MediaSourceTable, StdoutSinkTable
 from daemon.config.errors import ConfigurationError
 from daemon.config.source import line_numbers, load
 from daemon.config.values import split_address
@@ -34,7 +34,7 @@ def test_without_a_file_everything_has_its_default() -> None:
     config = load(None, {})
     assert config == Config()
     assert (config.windows.size_s, config.windows.step_s, config.windows.disorder_bound_ms) == (4.0, 1.0, 500)
-    assert config.sinks == (StdoutSink(kind="stdout"),)
+    assert config.sinks == (StdoutSinkTable(kind="stdout"),)
 
 
 def test_window_times_are_also_whole_nanoseconds() -> None:
@@ -69,16 +69,16 @@ def test_each_kind_of_source_has_a_table_of_its_own(tmp_path: Path) -> None:
         path = "out.jsonl"
     """
     camera, chat, media = load(write(tmp_path, text), {}).sources
-    assert isinstance(camera, CameraSource)
+    assert isinstance(camera, CameraSourceTable)
     assert (camera.name, camera.camera.device) == ("front", "rtsp://127.0.0.1:5554/cam1")
-    assert isinstance(chat, ChatSource)
+    assert isinstance(chat, ChatSourceTable)
     assert (chat.name, chat.chat.path) == ("chat", "/run/affectd/chat")
-    assert isinstance(media, MediaSource)
+    assert isinstance(media, MediaSourceTable)
     assert (media.media.paths, media.media.speed) == (("a.mp4", "b.wav"), "max")
     assert media.media.start == datetime(2024, 5, 1, 8, tzinfo=UTC)
     assert media.media.start_ns == 1_714_550_400_000_000_000
     (sink,) = load(write(tmp_path, text), {}).sinks
-    assert isinstance(sink, FileSink)
+    assert isinstance(sink, FileSinkTable)
     assert sink.file.path == "out.jsonl"
 
 
@@ -232,7 +232,7 @@ def test_the_environment_is_stronger_than_the_file_and_a_flag_than_both(tmp_path
 def test_the_environment_sets_a_whole_list(tmp_path: Path, value: str) -> None:
     file = write(tmp_path, "[[sources]]\nkind = 'camera'\n[sources.camera]\nsession = 'a'\n")
     (source,) = load(file, {"AFFECTD__SOURCES": value}).sources
-    assert isinstance(source, ChatSource)
+    assert isinstance(source, ChatSourceTable)
 
 
 def test_text_needs_no_quotes_in_the_environment_even_where_it_looks_like_a_number() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.config import Config
 from daemon.config.errors import ConfigurationError
-from daemon.config.kafka import Delivery, KafkaSourceSettings
+from daemon.config.kafka import DeliverySettings, KafkaSourceSettings
 from daemon.config.reference import effective
 from daemon.config.source import load
 from streams.kafka.connection import Connection, Security
@@ -93,13 +93,13 @@ def test_without_a_kafka_sink_there_is_nowhere_to_write() -> None:
 @pytest.mark.parametrize(
     ("delivery", "source", "expected"),
     [
-        (Delivery(transactional_id="mine"), KafkaSourceSettings(bootstrap_servers=("a:1",)), "mine"),
-        (Delivery(), KafkaSourceSettings(bootstrap_servers=("a:1",), instance_id="one"), "affectd.one"),
-        (Delivery(), KafkaSourceSettings(bootstrap_servers=("a:1",), group_id="g"), "g.host-7"),
+        (DeliverySettings(transactional_id="mine"), KafkaSourceSettings(bootstrap_servers=("a:1",)), "mine"),
+        (DeliverySettings(), KafkaSourceSettings(bootstrap_servers=("a:1",), instance_id="one"), "affectd.one"),
+        (DeliverySettings(), KafkaSourceSettings(bootstrap_servers=("a:1",), group_id="g"), "g.host-7"),
     ],
 )
 def test_every_instance_has_a_transactional_id_of_its_own(
-    delivery: Delivery, source: KafkaSourceSettings, expected: str
+    delivery: DeliverySettings, source: KafkaSourceSettings, expected: str
 ) -> None:
     assert delivery.transactional_id_of(source, "host-7") == expected
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.main import main
-from daemon.config.endpoints import CameraSource, KafkaSource
+from daemon.config.endpoints import CameraSourceTable, KafkaSourceTable
 from daemon.config.errors import ConfigurationError
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode
@@ -35,8 +35,8 @@ def test_a_flag_and_the_environment_set_a_key_of_an_entry_of_a_list(tmp_path: Pa
     environ = {"AFFECTD__SOURCES__0__KAFKA__GROUP_ID": "7", "AFFECTD__SOURCES__1__CAMERA__SESSION": "lobby"}
     flags = ["sources.0.kafka.bootstrap_servers=['kafka:9092']", "sources.1.camera.session=hall"]
     kafka, camera = load(write(tmp_path, TWO), environ, flags).sources
-    assert isinstance(kafka, KafkaSource)
-    assert isinstance(camera, CameraSource)
+    assert isinstance(kafka, KafkaSourceTable)
+    assert isinstance(camera, CameraSourceTable)
     assert (kafka.kafka.bootstrap_servers, kafka.kafka.group_id) == (("kafka:9092",), "7")
     assert camera.camera.session == "hall"
 
@@ -56,7 +56,7 @@ def test_the_environment_sets_an_entry_of_the_list_that_it_set(tmp_path: Path) -
         "AFFECTD__SOURCES__0__CAMERA__SESSION": "b",
     }
     (camera,) = load(write(tmp_path, TWO), environ).sources
-    assert isinstance(camera, CameraSource)
+    assert isinstance(camera, CameraSourceTable)
     assert camera.camera.session == "b"
 
 
