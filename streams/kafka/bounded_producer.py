@@ -14,7 +14,7 @@ from kafka.errors import KafkaTimeoutError
 from kafka.producer.future import FutureRecordMetadata
 
 from streams.kafka.connection import Connection
-from streams.kafka.contract import Message
+from streams.kafka.contract import KafkaMessage
 from streams.kafka.reachability import reach
 from streams.kafka.unavailable import telling
 
@@ -65,7 +65,7 @@ class BoundedProducer:
             found: set[int] = self._producer.partitions_for(topic)
             return found
 
-    def send(self, topic: str, message: Message, partition: int | None = None) -> None:
+    def send(self, topic: str, message: KafkaMessage, partition: int | None = None) -> None:
         """Sends to `partition`, or to the one that the key belongs to; waits while too much is under way."""
         key, value, headers = message
         with telling(self._connection, _CANNOT_SEND):

@@ -43,7 +43,7 @@ class InputTopic:
     content_type: str
 
 
-class Message(NamedTuple):
+class KafkaMessage(NamedTuple):
     """What is handed to a producer, topic aside."""
 
     key: bytes | None
@@ -90,7 +90,7 @@ def to_item(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Rec
         return Unreadable(topic.modality, payload, received_ns, coordinates, refused.reason, str(refused))
 
 
-def to_message(record: Record) -> Message:
+def to_message(record: Record) -> KafkaMessage:
     """The record as a CloudEvent in binary mode, which `to_item` reads back as it was, its coordinates aside.
 
     Its payload must be bytes, which that of a raw picture is not; ValueError if its event time is before 1970 or after
@@ -110,7 +110,7 @@ def to_message(record: Record) -> Message:
         *sequence,
     ]
     headers.append(("ce_id", _event_id(headers, record.payload)))
-    return Message(key, record.payload, headers)
+    return KafkaMessage(key, record.payload, headers)
 
 
 def _session(key: bytes | None, named: dict[str, bytes]) -> str:

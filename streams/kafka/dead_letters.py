@@ -13,7 +13,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from streams.coordinates import Partition
 from streams.formats import rfc3339
-from streams.kafka.contract import Headers, Message
+from streams.kafka.contract import Headers, KafkaMessage
 from streams.records import Unreadable
 
 ATTEMPTS = "x-resubmitted"
@@ -60,7 +60,7 @@ class Letter:
         }
 
 
-def dead_letter_message(record: Unreadable) -> Message:
+def dead_letter_message(record: Unreadable) -> KafkaMessage:
     """The message that keeps the record, for the dead-letter topic."""
     at = record.coordinates
     said = {
@@ -73,7 +73,7 @@ def dead_letter_message(record: Unreadable) -> Message:
         _TIMESTAMP: rfc3339.format_ns(at.written_ns),
     }
     ours = [(name, value.encode("utf-8", "replace")) for name, value in said.items()]
-    return Message(at.key, record.payload, [*at.headers, *ours])
+    return KafkaMessage(at.key, record.payload, [*at.headers, *ours])
 
 
 def read_letter(message: ConsumerRecord) -> Letter:
@@ -97,12 +97,12 @@ def read_letter(message: ConsumerRecord) -> Letter:
     )
 
 
-def resubmitted(letter: Letter) -> Message:
+def resubmitted(letter: Letter) -> KafkaMessage:
     """The record as it came, to be sent to `letter.origin`."""
     headers = [(name, value) for name, value in letter.headers if name not in _OURS]
     if letter.timestamp and all(name.lower() != "ce_time" for name, _ in headers):
         headers.append(("ce_time", letter.timestamp.encode()))
-    return Message(letter.key, letter.value, [*headers, (ATTEMPTS, str(letter.attempts + 1).encode())])
+    return KafkaMessage(letter.key, letter.value, [*headers, (ATTEMPTS, str(letter.attempts + 1).encode())])
 
 
 def _whole(digits: str | None) -> int | None:

@@ -26,7 +26,7 @@ from kafka.errors import (
 )
 
 from streams.kafka.connection import Connection
-from streams.kafka.contract import Headers, Message
+from streams.kafka.contract import Headers, KafkaMessage
 from streams.kafka.dead_letters import dead_letter_message
 from streams.predictions import Prediction
 from streams.records import Unreadable
@@ -57,7 +57,7 @@ class Outbound(NamedTuple):
     """A message on its way, and what to call it in an error."""
 
     topic: str
-    message: Message
+    message: KafkaMessage
     what: str
 
 
@@ -104,7 +104,7 @@ class Output:
         return Outbound(self.dead_letters_topic, dead_letter_message(letter), what)
 
 
-def prediction_message(prediction: Prediction, line: bytes) -> Message:
+def prediction_message(prediction: Prediction, line: bytes) -> KafkaMessage:
     """A prediction as a CloudEvent in binary mode: keyed by its session, timed by the end of its window."""
     session = prediction.session.encode()
     headers: Headers = [
@@ -117,7 +117,7 @@ def prediction_message(prediction: Prediction, line: bytes) -> Message:
         ("ce_dataschema", _DATASCHEMA),
         ("content-type", b"application/json"),
     ]
-    return Message(session, line, headers)
+    return KafkaMessage(session, line, headers)
 
 
 def absent_topics(producer: Any, topics: Iterable[str]) -> dict[str, Exception]:

@@ -17,7 +17,7 @@ from streams.coordinates import Coordinates, Partition
 from streams.formats import rfc3339
 from streams.kafka import bounded_producer, dead_letter_topic
 from streams.kafka.bounded_producer import BoundedProducer
-from streams.kafka.contract import InputTopic, Message, to_item
+from streams.kafka.contract import InputTopic, KafkaMessage, to_item
 from streams.kafka.dead_letters import dead_letter_message
 from streams.kafka.unavailable import BrokerUnavailable
 from streams.records import Modality, Record, Unreadable
@@ -44,7 +44,7 @@ def set_aside(topics: Topics, number: int, reason: str = "corrupt", headers: Any
     return Unreadable(Modality.TEXT, b"hello %d" % number, at_ns, coordinates, reason, f"{number} is wrong")
 
 
-def write(topics: Topics, letters: Sequence[Unreadable | Message], aborted: bool = False, **options: Any) -> None:
+def write(topics: Topics, letters: Sequence[Unreadable | KafkaMessage], aborted: bool = False, **options: Any) -> None:
     """Into partition 0 of the dead-letter topic, in this order."""
     with KafkaProducer(bootstrap_servers=topics.cluster.bootstrap, **options) as producer:
         transactional = "transactional_id" in options
@@ -249,7 +249,7 @@ def test_a_command_that_fails_goes_on_where_it_was(
     monkeypatch.setattr(dead_letters, "_REMEMBERED_EVERY", 2)
     send = BoundedProducer.send
 
-    def send_three(self: BoundedProducer, topic: str, message: Message, partition: int | None = None) -> None:
+    def send_three(self: BoundedProducer, topic: str, message: KafkaMessage, partition: int | None = None) -> None:
         if message.value == b"hello 3":
             raise BrokerUnavailable("it is away")
         send(self, topic, message, partition)
@@ -268,7 +268,7 @@ def test_a_letter_that_cannot_be_addressed_is_told_and_does_not_stop_the_others(
 ) -> None:
     monkeypatch.setattr(bounded_producer, "_ANSWERS_WITHIN_MS", 1500)
     topics.create()
-    strange = Message(None, b"by hand", [("x-topic", b"\xff"), ("x-partition", b"one")])
+    strange = KafkaMessage(None, b"by hand", [("x-topic", b"\xff"), ("x-partition", b"one")])
     gone = [
         set_aside(topics, 1, at=Partition(f"{topics.text}-gone", 0)),
         set_aside(topics, 2, at=Partition(topics.text, 9)),
