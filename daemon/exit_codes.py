@@ -34,7 +34,7 @@ STATUS_BY_ERROR = {
     "streams.kafka.unavailable.BrokerUnavailable": ExitCode.UNAVAILABLE,
     "streams.kafka.reachability.Refused": ExitCode.CONFIGURATION,
     "streams.kafka.reachability.Unreachable": ExitCode.UNAVAILABLE,
-    "streams.kafka.resubmissions.TooScattered": ExitCode.USAGE,
+    "streams.kafka.resubmissions.TooManyRanges": ExitCode.USAGE,
     "streams.sinks.base.SinkError": ExitCode.UNAVAILABLE,
     "streams.sources.base.SourceError": ExitCode.BAD_DATA,
     "builtins.MemoryError": ExitCode.UNAVAILABLE,

@@ -16,7 +16,7 @@ from kafka import KafkaProducer
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.kafka.bounded_producer import BoundedProducer
 from streams.kafka.connection import Connection
-from streams.kafka.contract import InputTopic, to_message
+from streams.kafka.contract import InputTopic, to_kafka
 from streams.records import Modality, Record
 
 FRAME_BYTES, LINE_BYTES = 75_000, 200
@@ -42,7 +42,7 @@ def write(connection: Connection, topic: InputTopic, count: int, sessions: int) 
         for number in range(count):
             at_ns = start_ns + number // sessions * _BULK_STEP_NS
             record = Record(f"room-{number % sessions}", topic.modality, topic.content_type, payload, at_ns, at_ns)
-            producer.send(topic.name, to_message(record))
+            producer.send(topic.name, to_kafka(record))
         producer.flush()
     finally:
         producer.close()
@@ -71,7 +71,7 @@ def live(connection: Connection, topics: Sequence[InputTopic], sessions: int) ->
             topic = topics[at]
             payload = payloads[topic.modality]
             record = Record(f"room-{number}", topic.modality, topic.content_type, payload, at_ns, at_ns)
-            key, value, headers = to_message(record)
+            key, value, headers = to_kafka(record)
             producer.send(topic.name, value, key, headers)
             heapq.heapreplace(due, (at_ns + _STEP_NS[topic.modality], at, number))
 

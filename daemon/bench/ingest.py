@@ -26,8 +26,8 @@ from streams.kafka.assignor import CoPartitionedAssignor
 from streams.kafka.connection import Connection
 from streams.kafka.consumer_config import KafkaSourceConfig, consumer_options
 from streams.kafka.contract import CONTENT_TYPES, InputTopic
-from streams.kafka.reachability import reach
-from streams.kafka.unavailable import BrokerUnavailable, telling
+from streams.kafka.reachability import probe_cluster
+from streams.kafka.unavailable import BrokerUnavailable, broker_errors
 from streams.records import Modality
 
 _PARTITIONS = 3
@@ -43,7 +43,7 @@ def ingest(effort: Effort, connection: Connection) -> Iterator[Figure]:
 
     Raises Unreachable or Refused where the cluster does not answer, BrokerUnavailable if it goes away.
     """
-    reach(connection)
+    probe_cluster(connection)
     for name, modality, count in (
         ("frames of 75 KB", Modality.VIDEO, effort.frames),
         ("chat of 200 bytes", Modality.TEXT, effort.lines),
@@ -62,7 +62,7 @@ def _topics(connection: Connection, *modalities: Modality) -> Iterator[tuple[Inp
     topics = tuple(InputTopic(f"{prefix}.{m}", m, CONTENT_TYPES[m]) for m in modalities)
     wanted = {"num_partitions": _PARTITIONS, "replication_factor": -1, "configs": _BROKER_SETTINGS}
     names = [topic.name for topic in topics]
-    with telling(connection, "topics for the benchmark cannot be made"):
+    with broker_errors(connection, "topics for the benchmark cannot be made"):
         admin = KafkaAdminClient(**connection.options())
         with admin:
             admin.create_topics(dict.fromkeys(names, wanted), wait_for_metadata=True)

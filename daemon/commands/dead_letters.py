@@ -16,8 +16,8 @@ from daemon.exit_codes import ExitCode
 from daemon.kafka.endpoints import DeadLetterTopic
 from streams.clock import SystemClock
 from streams.kafka.bounded_producer import BoundedProducer
-from streams.kafka.dead_letter_topic import LetterTopic
-from streams.kafka.dead_letters import Letter, resubmitted
+from streams.kafka.dead_letter_topic import DeadLetterReader
+from streams.kafka.dead_letters import DeadLetter, resubmission
 from streams.kafka.unavailable import BrokerUnavailable
 
 _MOST_ATTEMPTS = 3
@@ -36,7 +36,7 @@ class Pick:
     """Partition and offset in the dead-letter topic."""
     also_sent_before: bool = False
 
-    def takes(self, letter: Letter) -> bool:
+    def takes(self, letter: DeadLetter) -> bool:
         return (
             (not self.reasons or letter.reason in self.reasons)
             and (self.since_ns is None or (letter.first_seen_ns or 0) >= self.since_ns)
@@ -46,7 +46,7 @@ class Pick:
 
 def list_letters(topic: DeadLetterTopic, pick: Pick) -> None:
     """Prints a JSON object for each letter; BrokerUnavailable if they cannot be read."""
-    with LetterTopic(topic.connection, topic.name, SystemClock()) as letters:
+    with DeadLetterReader(topic.connection, topic.name, SystemClock()) as letters:
         for letter in letters.letters(letters.begins):
             if pick.takes(letter):
                 _print(topic, letter, sent_before=letter.offset in letters.resubmissions[letter.partition])
@@ -57,9 +57,9 @@ def replay_letters(topic: DeadLetterTopic, pick: Pick, dry_run: bool, agreed: Ca
 
     dry_run: prints them instead, as `list_letters` does. agreed: is asked, with their number, before any is sent.
     BAD_DATA where some say nothing of where they came from, or of a place that is not there any more.
-    BrokerUnavailable if letters cannot be read or sent; TooScattered, see `streams.kafka.resubmissions`.
+    BrokerUnavailable if letters cannot be read or sent; TooManyRanges, see `streams.kafka.resubmissions`.
     """
-    with LetterTopic(topic.connection, topic.name, SystemClock()) as letters:
+    with DeadLetterReader(topic.connection, topic.name, SystemClock()) as letters:
         found = _found(letters, topic, pick, dry_run)
         if found.sent_before:
             click.echo(f"{found.sent_before} were sent before and are left out (--all sends them again)", err=True)
@@ -99,7 +99,7 @@ class _Found:
         return ExitCode.BAD_DATA
 
 
-def _found(letters: LetterTopic, topic: DeadLetterTopic, pick: Pick, print_them: bool) -> _Found:
+def _found(letters: DeadLetterReader, topic: DeadLetterTopic, pick: Pick, print_them: bool) -> _Found:
     found = _Found()
     for letter in letters.letters(letters.begins):
         sent_before = letter.offset in letters.resubmissions[letter.partition]
@@ -119,7 +119,7 @@ def _found(letters: LetterTopic, topic: DeadLetterTopic, pick: Pick, print_them:
     return found
 
 
-def _send(letters: LetterTopic, topic: DeadLetterTopic, found: _Found) -> None:
+def _send(letters: DeadLetterReader, topic: DeadLetterTopic, found: _Found) -> None:
     producer = BoundedProducer(topic.origin)
     sending = _Sending(letters, producer, found)
     try:
@@ -135,7 +135,7 @@ def _send(letters: LetterTopic, topic: DeadLetterTopic, found: _Found) -> None:
 class _Sending:
     """Sends letters and remembers those that have arrived. Owned by one thread."""
 
-    def __init__(self, letters: LetterTopic, producer: BoundedProducer, found: _Found) -> None:
+    def __init__(self, letters: DeadLetterReader, producer: BoundedProducer, found: _Found) -> None:
         self.remembered = 0
         self._letters = letters
         self._producer = producer
@@ -144,11 +144,11 @@ class _Sending:
         self._under_way_bytes = 0
         self._partitions: dict[str, set[int]] = {}
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: DeadLetter) -> None:
         if letter.origin is None or letter.origin.number not in self._partitions_of(letter.origin.topic):
             self._found.nowhere += 1
             return
-        self._producer.send(letter.origin.topic, resubmitted(letter), letter.origin.number)
+        self._producer.send(letter.origin.topic, resubmission(letter), letter.origin.number)
         self._under_way.append((letter.partition, letter.offset))
         self._under_way_bytes += len(letter.value)
         if len(self._under_way) >= _REMEMBERED_EVERY or self._under_way_bytes >= _REMEMBERED_EVERY_BYTES:
@@ -172,5 +172,5 @@ class _Sending:
         return self._partitions[topic]
 
 
-def _print(topic: DeadLetterTopic, letter: Letter, sent_before: bool) -> None:
+def _print(topic: DeadLetterTopic, letter: DeadLetter, sent_before: bool) -> None:
     click.echo(json.dumps(letter.described(topic.name) | {"sent_before": sent_before}, ensure_ascii=False))

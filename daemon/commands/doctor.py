@@ -16,9 +16,9 @@ from daemon.config.endpoints import ChatSourceTable, FileSinkTable, MicrophoneSo
 from daemon.config.errors import shown
 from daemon.config.surroundings import remarks
 from daemon.config.values import dotted, split_address
-from daemon.kafka.clusters import clusters
+from daemon.kafka.clusters import required_clusters
 from streams.findings import Finding, Verdict
-from streams.kafka.checks import look
+from streams.kafka.checks import diagnose_cluster
 from streams.sources.base import SourceError
 from streams.sources.devices import discovery
 
@@ -151,5 +151,5 @@ def _room(config: Config) -> Iterator[Finding]:
 
 
 def _kafka(config: Config) -> Iterator[Finding]:
-    for connection, wanted in clusters(config):
-        yield from look(connection, wanted)
+    for connection, wanted in required_clusters(config):
+        yield from diagnose_cluster(connection, wanted)

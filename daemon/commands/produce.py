@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from daemon.config import Config
-from daemon.kafka.endpoints import Inputs
+from daemon.kafka.endpoints import InputTopics
 from streams.clock import NS_PER_S, Clock, SystemClock
 from streams.decoding import pictures
 from streams.events import Picture
 from streams.formats.rfc3339 import format_ns
 from streams.kafka.bounded_producer import BoundedProducer
-from streams.kafka.contract import InputTopic, to_message
-from streams.kafka.topic_limits import message_limits
+from streams.kafka.contract import InputTopic, to_kafka
+from streams.kafka.topic_limits import max_message_bytes
 from streams.records import RAW_PICTURE, Item, Modality, Record
 from streams.sources.base import Emit, SourceError
 from streams.sources.chat.receiver import is_session_name
@@ -76,7 +76,7 @@ class Sent:
         return sum(last_ns - first_ns for first_ns, last_ns in self.spans_ns.values()) / NS_PER_S
 
 
-def produce(config: Config, inputs: Inputs, production: Production) -> None:
+def produce(config: Config, inputs: InputTopics, production: Production) -> None:
     """Sends the sessions and says on stderr what was sent; returns when all of it has arrived.
 
     SourceError where a session cannot be read (what can be read is sent), BrokerUnavailable where messages do not
@@ -105,7 +105,9 @@ def produce(config: Config, inputs: Inputs, production: Production) -> None:
 class _Sending:
     """Sends what is played, one record at a time, and counts it. Owned by one thread."""
 
-    def __init__(self, producer: BoundedProducer, inputs: Inputs, production: Production, max_side_px: int) -> None:
+    def __init__(
+        self, producer: BoundedProducer, inputs: InputTopics, production: Production, max_side_px: int
+    ) -> None:
         """BrokerUnavailable if a topic is not there."""
         self.sent = {modality: Sent() for modality in inputs.topics}
         self.left_out: Counter[Modality] = Counter()
@@ -119,7 +121,7 @@ class _Sending:
         names = [topic.name for topic in inputs.topics.values()]
         for name in names:
             producer.partitions(name)
-        self._limits = message_limits(inputs.connection, names)
+        self._limits = max_message_bytes(inputs.connection, names)
 
     def send(self, item: Item) -> None:
         if not isinstance(item, Record):
@@ -131,7 +133,7 @@ class _Sending:
         record = item if self._session is None else replace(item, session=self._session)
         if record.content_type == RAW_PICTURE:
             record = self._compressed(record, self._limits[topic.name] - _ENVELOPE_BYTES)
-        self._producer.send(topic.name, to_message(record))
+        self._producer.send(topic.name, to_kafka(record))
         self.sent[item.modality].add(item.session, record.event_time_ns, len(record.payload))
 
     def _compressed(self, record: Record, limit_bytes: int) -> Record:

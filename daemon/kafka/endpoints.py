@@ -19,7 +19,7 @@ _LOCAL = "127.0.0.1:9092"
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class InputTopics:
     """Where records are read from: a topic for each modality that is read at all."""
 
     connection: Connection
@@ -48,13 +48,13 @@ def input_topics(settings: KafkaSourceSettings) -> dict[Modality, InputTopic]:
     }
 
 
-def inputs(config: Config, file: Path | None, server: str | None) -> Inputs:
+def inputs(config: Config, file: Path | None, server: str | None) -> InputTopics:
     """Of the Kafka source in `config`; with `server`, or where nothing is configured, of that broker or a local one.
 
     ConfigurationError if the configuration `file` has no Kafka source; UsageError if `server` is no "host:port".
     """
     source = _source(config, file, server)
-    return Inputs(source.connection, input_topics(source))
+    return InputTopics(source.connection, input_topics(source))
 
 
 def dead_letter_topic(config: Config, file: Path | None, server: str | None) -> DeadLetterTopic:

@@ -6,13 +6,13 @@ import socket
 import structlog
 
 from daemon.config import Config
-from daemon.kafka.clusters import clusters
+from daemon.kafka.clusters import required_clusters
 from daemon.kafka.endpoints import input_topics
 from streams.clock import Clock
 from streams.delivery.ledger import Ledger
 from streams.kafka.consumer_config import KafkaSourceConfig
-from streams.kafka.producer import Output
-from streams.kafka.secret_exposure import exposed
+from streams.kafka.producer import ProducerConfig
+from streams.kafka.secret_exposure import exposed_secrets
 from streams.kafka.source import KafkaSource
 from streams.kafka.transactions import Transactions
 from streams.telemetry import Telemetry
@@ -39,19 +39,21 @@ def source_config(config: Config) -> KafkaSourceConfig:
         commit_interval_s=kafka.commit_interval_s,
         commits=config.delivery.guarantee == "at_least_once",
         revoke_timeout_s=config.delivery.revoke_timeout_s,
-        wanted=next(wanted for _, wanted in clusters(config)),
+        wanted=next(wanted for _, wanted in required_clusters(config)),
     )
 
 
-def output(config: Config) -> Output:
+def producer_config(config: Config) -> ProducerConfig:
     """Where the one Kafka sink that `config` has writes to."""
     sink, connection = config.kafka_sink, config.kafka_sink_connection
     if sink is None or connection is None:
         raise ValueError("the configuration has no Kafka sink")
     kafka = sink.kafka
-    for finding in exposed(connection.security) if kafka.bootstrap_servers else ():  # the source tells of its own
+    for finding in (
+        exposed_secrets(connection.security) if kafka.bootstrap_servers else ()
+    ):  # the source tells of its own
         log.warning("the Kafka cluster of the sink", subject=finding.subject, finding=finding.sentence)
-    return Output(connection, kafka.predictions_topic, kafka.dead_letters_topic, kafka.compression)
+    return ProducerConfig(connection, kafka.predictions_topic, kafka.dead_letters_topic, kafka.compression)
 
 
 def transactions(
@@ -63,4 +65,4 @@ def transactions(
     process = f"{socket.gethostname()}-{os.getpid()}"
     transactional_id = config.delivery.transactional_id_of(config.kafka_source.kafka, process)
     membership = source.group_metadata
-    return Transactions("kafka", output(config), transactional_id, ledger, membership, clock, telemetry)
+    return Transactions("kafka", producer_config(config), transactional_id, ledger, membership, clock, telemetry)

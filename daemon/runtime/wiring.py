@@ -182,7 +182,7 @@ def _sink(sink: SinkTable, config: Config, clock: Clock) -> Sink:
         case FileSinkTable(file=file):
             return JsonLines.file(Path(file.path))
         case KafkaSinkTable():
-            return kafka_sink.KafkaSink("kafka", kafka_wiring.output(config), clock)
+            return kafka_sink.KafkaSink("kafka", kafka_wiring.producer_config(config), clock)
 
 
 def _in_transactions(sink: SinkTable, config: Config) -> bool:

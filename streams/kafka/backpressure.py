@@ -16,7 +16,7 @@ from kafka import TopicPartition
 from streams.coordinates import Partition
 
 
-class Flow:
+class Backpressure:
     """Owned by the source's thread; the listener's calls fall into its polls."""
 
     def __init__(self, consumer: Any, high_bytes: int, low_bytes: int) -> None:

@@ -15,8 +15,8 @@ from kafka.producer.future import FutureRecordMetadata
 
 from streams.kafka.connection import Connection
 from streams.kafka.contract import KafkaMessage
-from streams.kafka.reachability import reach
-from streams.kafka.unavailable import telling
+from streams.kafka.reachability import probe_cluster
+from streams.kafka.unavailable import broker_errors
 
 _MOST_UNDER_WAY_BYTES = 32 * 2**20
 _MOST_UNDER_WAY = 4096  # small messages cost by their number
@@ -41,11 +41,11 @@ class BoundedProducer:
 
     def __init__(self, connection: Connection) -> None:
         """Unreachable or Refused (`streams.kafka.reachability`) where the cluster does not answer or refuses us."""
-        reach(connection)
+        probe_cluster(connection)
         self._connection = connection
         self._under_way: deque[tuple[FutureRecordMetadata, int]] = deque()
         self._under_way_bytes = 0
-        with telling(connection, "cannot be reached"):
+        with broker_errors(connection, "cannot be reached"):
             self._producer = _EndingProducer(
                 **connection.options(),
                 acks="all",
@@ -61,14 +61,14 @@ class BoundedProducer:
 
     def partitions(self, topic: str) -> set[int]:
         """The partitions of a topic; BrokerUnavailable if there is no such topic."""
-        with telling(self._connection, f"topic {topic} is not there, or its leader is away"):
+        with broker_errors(self._connection, f"topic {topic} is not there, or its leader is away"):
             found: set[int] = self._producer.partitions_for(topic)
             return found
 
     def send(self, topic: str, message: KafkaMessage, partition: int | None = None) -> None:
         """Sends to `partition`, or to the one that the key belongs to; waits while too much is under way."""
         key, value, headers = message
-        with telling(self._connection, _CANNOT_SEND):
+        with broker_errors(self._connection, _CANNOT_SEND):
             future = self._producer.send(topic, value, key, headers, partition)
             self._under_way.append((future, len(value)))
             self._under_way_bytes += len(value)
@@ -77,7 +77,7 @@ class BoundedProducer:
 
     def flush(self) -> None:
         """Returns when all that was sent has arrived; BrokerUnavailable if one message has not."""
-        with telling(self._connection, _CANNOT_SEND):
+        with broker_errors(self._connection, _CANNOT_SEND):
             while self._under_way:
                 self._wait_for_oldest()
 

@@ -2,8 +2,8 @@
 
 A session lies in the same partition of every input topic only if they have equally many, so that is demanded; so are
 topics that exist, rights to use them, a cluster that is new enough and a checksum in C. Limits on the size of records
-that would set some aside are notes. `check` is for starting and raises; `look` is for a person and changes nothing.
-So are secrets that others could read (`streams.kafka.secret_exposure`).
+that would set some aside are notes. `check_cluster` is for starting and raises; `diagnose_cluster` is for a person and
+changes nothing. So are secrets that others could read (`streams.kafka.secret_exposure`).
 Left out: how topics are made in production (`deploy/kafka/topics.sh`).
 """
 
@@ -20,8 +20,8 @@ from kafka.record import util as kafka_checksums
 from streams.delivery.checkpoint import LIMIT_BYTES
 from streams.findings import Finding, Verdict
 from streams.kafka.connection import Connection
-from streams.kafka.reachability import Reached, Unreachable, reach
-from streams.kafka.secret_exposure import exposed
+from streams.kafka.reachability import ReachableCluster, Unreachable, probe_cluster
+from streams.kafka.secret_exposure import exposed_secrets
 from streams.sources.base import SourceError
 
 _ANSWER_MS = 5000
@@ -34,7 +34,7 @@ _METADATA_LIMIT = "offset.metadata.max.bytes"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ClusterRequirements:
     """What is going to be read from and written to one cluster."""
 
     inputs: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class ChecksFailed(SourceError):
         self.problems = tuple(problems)
 
 
-def check(connection: Connection, wanted: Wanted) -> tuple[Finding, ...]:
+def check_cluster(connection: Connection, wanted: ClusterRequirements) -> tuple[Finding, ...]:
     """Creates missing topics where that is wanted, and gives everything that was found, if nothing of it is bad.
 
     Raises ConnectionProblem, Unreachable, Refused (`streams.kafka.reachability`) or ChecksFailed.
@@ -71,17 +71,17 @@ def check(connection: Connection, wanted: Wanted) -> tuple[Finding, ...]:
     with _admin(connection) as (reached, admin):
         if wanted.create:
             _create_missing(admin, wanted)
-        found = (*_software(reached), *exposed(connection.security), *_of_cluster(reached, admin, wanted))
+        found = (*_software(reached), *exposed_secrets(connection.security), *_of_cluster(reached, admin, wanted))
     bad = [f"{finding.subject}: {finding.sentence}" for finding in found if finding.verdict is Verdict.BAD]
     if bad:
         raise ChecksFailed(bad)
     return found
 
 
-def look(connection: Connection, wanted: Wanted) -> Iterator[Finding]:
-    """Everything `check` looks at, and how far the group is behind; creates nothing and raises nothing."""
+def diagnose_cluster(connection: Connection, wanted: ClusterRequirements) -> Iterator[Finding]:
+    """Everything `check_cluster` looks at, and how far the group is behind; creates nothing and raises nothing."""
     try:
-        yield from exposed(connection.security)
+        yield from exposed_secrets(connection.security)
         with _admin(connection) as (reached, admin):
             yield from _software(reached)
             yield from _of_cluster(reached, admin, wanted)
@@ -92,8 +92,8 @@ def look(connection: Connection, wanted: Wanted) -> Iterator[Finding]:
 
 
 @contextlib.contextmanager
-def _admin(connection: Connection) -> Iterator[tuple[Reached, KafkaAdminClient]]:
-    reached = reach(connection)
+def _admin(connection: Connection) -> Iterator[tuple[ReachableCluster, KafkaAdminClient]]:
+    reached = probe_cluster(connection)
     options = connection.options() | {"bootstrap_servers": [reached.server]}
     try:
         with KafkaAdminClient(**options, bootstrap_timeout_ms=_ANSWER_MS, request_timeout_ms=_ANSWER_MS) as admin:
@@ -102,7 +102,7 @@ def _admin(connection: Connection) -> Iterator[tuple[Reached, KafkaAdminClient]]
         raise Unreachable(f"{reached.server} does not answer what it is asked: {error}") from error
 
 
-def _software(reached: Reached) -> Iterator[Finding]:
+def _software(reached: ReachableCluster) -> Iterator[Finding]:
     if kafka_checksums.crc32c_c is None:
         sentence = "is missing, and reading takes 20 times as long without it; install the package crc32c"
         yield Finding(Verdict.BAD, "crc32c", sentence)
@@ -115,7 +115,7 @@ def _software(reached: Reached) -> Iterator[Finding]:
         yield Finding(Verdict.GOOD, reached.server, sentence)
 
 
-def _of_cluster(reached: Reached, admin: KafkaAdminClient, wanted: Wanted) -> Iterator[Finding]:
+def _of_cluster(reached: ReachableCluster, admin: KafkaAdminClient, wanted: ClusterRequirements) -> Iterator[Finding]:
     described = {topic["name"]: topic for topic in admin.describe_topics(list(wanted.topics))} if wanted.topics else {}
     for name in wanted.topics:
         yield _exists(described[name], wanted, reached)
@@ -128,7 +128,7 @@ def _of_cluster(reached: Reached, admin: KafkaAdminClient, wanted: Wanted) -> It
         yield from _group_limits(admin, wanted)
 
 
-def _exists(topic: Mapping[str, Any], wanted: Wanted, reached: Reached) -> Finding:
+def _exists(topic: Mapping[str, Any], wanted: ClusterRequirements, reached: ReachableCluster) -> Finding:
     name, error = topic["name"], for_code(topic["error_code"])
     if error is UnknownTopicOrPartitionError:
         if wanted.create:
@@ -149,7 +149,7 @@ def _exists(topic: Mapping[str, Any], wanted: Wanted, reached: Reached) -> Findi
     return Finding(Verdict.GOOD, name, f"{len(topic['partitions'])} partitions")
 
 
-def _copartitioned(counts: Mapping[str, int], reached: Reached) -> Iterator[Finding]:
+def _copartitioned(counts: Mapping[str, int], reached: ReachableCluster) -> Iterator[Finding]:
     most = max(counts.values(), default=0)
     for name, count in counts.items():
         if count < most:
@@ -161,7 +161,7 @@ def _copartitioned(counts: Mapping[str, int], reached: Reached) -> Iterator[Find
             yield Finding(Verdict.BAD, name, sentence)
 
 
-def _limits(configs: Mapping[str, Mapping[str, str]], wanted: Wanted) -> Iterator[Finding]:
+def _limits(configs: Mapping[str, Mapping[str, str]], wanted: ClusterRequirements) -> Iterator[Finding]:
     limits = {name: int(values[_LIMIT]) for name, values in configs.items() if _LIMIT in values}
     for name in wanted.inputs:
         if limits.get(name, 0) > wanted.largest_record_bytes:
@@ -180,7 +180,7 @@ def _limits(configs: Mapping[str, Mapping[str, str]], wanted: Wanted) -> Iterato
         yield Finding(Verdict.NOTE, wanted.dead_letters, sentence)
 
 
-def _group_limits(admin: KafkaAdminClient, wanted: Wanted) -> Iterator[Finding]:
+def _group_limits(admin: KafkaAdminClient, wanted: ClusterRequirements) -> Iterator[Finding]:
     broker = str(admin.describe_cluster()["brokers"][0]["broker_id"])
     limits = _configs(admin, ConfigResourceType.BROKER, [broker], (*_SESSION_LIMITS, _METADATA_LIMIT)).get(broker, {})
     if int(limits.get(_METADATA_LIMIT, LIMIT_BYTES)) < LIMIT_BYTES:
@@ -208,7 +208,7 @@ def _configs(
     }
 
 
-def _lag(admin: KafkaAdminClient, wanted: Wanted) -> Iterator[Finding]:
+def _lag(admin: KafkaAdminClient, wanted: ClusterRequirements) -> Iterator[Finding]:
     try:
         committed = admin.list_group_offsets({wanted.group_id: None})[wanted.group_id]
         mine = {partition: at.offset for partition, at in committed.items() if partition.topic in wanted.inputs}
@@ -223,7 +223,7 @@ def _lag(admin: KafkaAdminClient, wanted: Wanted) -> Iterator[Finding]:
         yield Finding(Verdict.GOOD, wanted.group_id, f"{behind} records behind the end of {name}")
 
 
-def _create_missing(admin: KafkaAdminClient, wanted: Wanted) -> None:
+def _create_missing(admin: KafkaAdminClient, wanted: ClusterRequirements) -> None:
     described = admin.describe_topics(list(wanted.topics))
     missing = [t["name"] for t in described if for_code(t["error_code"]) is UnknownTopicOrPartitionError]
     if not missing:

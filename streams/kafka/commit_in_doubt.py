@@ -20,7 +20,7 @@ Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
-class Unanswered(Generic[Entry]):
+class CommitInDoubt(Generic[Entry]):
     """What was in the transaction; `positions` are those that only it can have committed."""
 
     entries: list[Entry]

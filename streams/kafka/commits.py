@@ -33,7 +33,7 @@ _AGAIN_NS = 10 * NS_PER_S
 _REBALANCES = (RebalanceInProgressError, IllegalGenerationError, UnknownMemberIdError, CommitFailedError)
 
 
-class Commits:
+class OffsetCommits:
     """Owned by the source's thread; the listener's calls fall into its polls."""
 
     def __init__(self, consumer: Any, ledger: Ledger, clock: Clock, telemetry: Telemetry, interval_s: float) -> None:
@@ -80,7 +80,7 @@ class Commits:
     def _settled(self, _offsets: Any, answer: Any) -> None:
         outcome = CommitOutcome.COMMITTED
         if isinstance(answer, Exception):
-            outcome = failure(answer)
+            outcome = commit_outcome(answer)
             self._sent = {}
         self._telemetry.commit(outcome)
         failing = outcome is CommitOutcome.FAILED
@@ -101,6 +101,6 @@ def _level(error: Exception) -> int:
     return logging.DEBUG if isinstance(error, UnknownTopicOrPartitionError) else logging.WARNING
 
 
-def failure(error: Exception) -> CommitOutcome:
+def commit_outcome(error: Exception) -> CommitOutcome:
     """What it means that a checkpoint was not committed."""
     return CommitOutcome.REBALANCING if isinstance(error, _REBALANCES) else CommitOutcome.FAILED

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 _TOLD_AFTER_NS = 3 * NS_PER_S
 
 
-class Interruptions:
+class Connectivity:
     """Owned by the source's thread."""
 
     def __init__(self, source: str, clock: Clock, telemetry: Telemetry) -> None:

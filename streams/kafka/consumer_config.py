@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streams.kafka.assignor import CoPartitionedAssignor
-from streams.kafka.checks import Wanted
+from streams.kafka.checks import ClusterRequirements
 from streams.kafka.connection import Connection
 from streams.kafka.contract import InputTopic
 
@@ -46,16 +46,18 @@ class KafkaSourceConfig:
     """Whether the source commits the checkpoint; else transactions do."""
     revoke_timeout_s: float = 5.0
     """How long a rebalance may wait for the last commit of partitions that go elsewhere."""
-    wanted: Wanted | None = None
+    wanted: ClusterRequirements | None = None
     """What is checked of the cluster whenever the source is opened; the input topics and the group by default."""
     client_options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of KafkaConsumer that come before ours; for tests."""
 
     @property
-    def checked(self) -> Wanted:
+    def checked(self) -> ClusterRequirements:
         """What the cluster has to have."""
         inputs = tuple(topic.name for topic in self.topics)
-        return self.wanted or Wanted(inputs, group_id=self.group_id, session_timeout_s=self.session_timeout_s)
+        return self.wanted or ClusterRequirements(
+            inputs, group_id=self.group_id, session_timeout_s=self.session_timeout_s
+        )
 
 
 def consumer_options(config: KafkaSourceConfig, assignor: CoPartitionedAssignor) -> dict[str, Any]:

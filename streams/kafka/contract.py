@@ -59,7 +59,7 @@ class _Refused(Exception):
         self.reason = reason
 
 
-def to_item(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Record | Unreadable:
+def from_kafka(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Record | Unreadable:
     """The record in a message of `topic`, or why there can be none; never raises.
 
     Reasons: missing_key, invalid_session, invalid_time, empty, content_encoding.
@@ -90,8 +90,8 @@ def to_item(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Rec
         return Unreadable(topic.modality, payload, received_ns, coordinates, refused.reason, str(refused))
 
 
-def to_message(record: Record) -> KafkaMessage:
-    """The record as a CloudEvent in binary mode, which `to_item` reads back as it was, its coordinates aside.
+def to_kafka(record: Record) -> KafkaMessage:
+    """The record as a CloudEvent in binary mode, which `from_kafka` reads back as it was, its coordinates aside.
 
     Its payload must be bytes, which that of a raw picture is not; ValueError if its event time is before 1970 or after
     2262. Records that are the same in all that is sent have the same `ce_id`.

@@ -13,12 +13,12 @@ from kafka.structs import OffsetAndMetadata
 
 from streams.clock import NS_PER_S, Clock
 from streams.kafka.connection import Connection
-from streams.kafka.dead_letters import Letter, read_letter
-from streams.kafka.reachability import reach
+from streams.kafka.dead_letters import DeadLetter, read_dead_letter
+from streams.kafka.reachability import probe_cluster
 from streams.kafka.resubmissions import Resubmissions
-from streams.kafka.unavailable import BrokerUnavailable, telling
+from streams.kafka.unavailable import BrokerUnavailable, broker_errors
 
-GROUP = "affectd-dead-letters"
+GROUP_ID = "affectd-dead-letters"
 
 _REACHED_WITHIN_MS = 8_000
 _ANSWERS_WITHIN_MS = 10_000
@@ -26,19 +26,19 @@ _POLL_MS = 500
 _SILENT_FOR_NS = 20 * NS_PER_S
 
 
-class LetterTopic:
+class DeadLetterReader:
     """Owned by one thread; to be closed."""
 
     def __init__(self, connection: Connection, name: str, clock: Clock) -> None:
         """Unreachable or Refused (`streams.kafka.reachability`); BrokerUnavailable if there is no such topic."""
-        reach(connection)
+        probe_cluster(connection)
         self._connection = connection
         self._name = name
         self._clock = clock
-        with telling(connection, "cannot be reached"):
+        with broker_errors(connection, "cannot be reached"):
             self._consumer = KafkaConsumer(
                 **connection.options(),
-                group_id=GROUP,
+                group_id=GROUP_ID,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 isolation_level="read_committed",
@@ -52,7 +52,7 @@ class LetterTopic:
             raise
 
     def _open(self) -> None:
-        with telling(self._connection, f"{self._name} cannot be read"):
+        with broker_errors(self._connection, f"{self._name} cannot be read"):
             numbers = self._consumer.partitions_for_topic(self._name) or ()
             partitions = [TopicPartition(self._name, number) for number in sorted(numbers)]
             if not partitions:
@@ -66,11 +66,11 @@ class LetterTopic:
             self.ends: dict[int, int] = {at.partition: ends[at] for at in partitions}
             self.resubmissions = {at.partition: self._remembered(at) for at in partitions}
 
-    def letters(self, starts: Mapping[int, int]) -> Iterator[Letter]:
+    def letters(self, starts: Mapping[int, int]) -> Iterator[DeadLetter]:
         """The letters from these offsets on, by partition; those of other partitions are not read."""
         starts = {number: max(start, self.begins[number]) for number, start in starts.items()}
         unread = {TopicPartition(self._name, number) for number in starts if starts[number] < self.ends[number]}
-        with telling(self._connection, f"{self._name} cannot be read"):
+        with broker_errors(self._connection, f"{self._name} cannot be read"):
             self._consumer.pause(*self._consumer.assignment())
             for at in unread:
                 self._consumer.seek(at, starts[at.partition])
@@ -80,7 +80,7 @@ class LetterTopic:
                 for at, messages in self._consumer.poll(timeout_ms=_POLL_MS).items():
                     heard_ns = self._clock.monotonic_ns()
                     end = self.ends[at.partition]
-                    yield from (read_letter(message) for message in messages if message.offset < end)
+                    yield from (read_dead_letter(message) for message in messages if message.offset < end)
                 read = {at for at in unread if self._consumer.position(at) >= self.ends[at.partition]}
                 self._consumer.pause(*read)
                 unread -= read
@@ -93,7 +93,7 @@ class LetterTopic:
         for number, known in letters.items():
             offset, metadata = self.resubmissions[number].committable(known, self.ends[number])
             offsets[TopicPartition(self._name, number)] = OffsetAndMetadata(offset, metadata, -1)
-        with telling(self._connection, "what was sent once more cannot be remembered"):
+        with broker_errors(self._connection, "what was sent once more cannot be remembered"):
             self._consumer.commit(offsets, timeout_ms=_ANSWERS_WITHIN_MS)
 
     def close(self) -> None:

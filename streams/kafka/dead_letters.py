@@ -25,7 +25,7 @@ _OURS = frozenset({_REASON, _WHY, _TOPIC, _PARTITION, _OFFSET, _FIRST_SEEN, _TIM
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A message of the dead-letter topic; what its headers do not say is None or empty."""
 
     partition: int
@@ -76,12 +76,12 @@ def dead_letter_message(record: Unreadable) -> KafkaMessage:
     return KafkaMessage(at.key, record.payload, [*at.headers, *ours])
 
 
-def read_letter(message: ConsumerRecord) -> Letter:
+def read_dead_letter(message: ConsumerRecord) -> DeadLetter:
     """What a message of the dead-letter topic says; never raises, whoever wrote it."""
     headers = [(name, value or b"") for name, value in message.headers]
     said = {name: value.decode("utf-8", "replace") for name, value in headers}
     number, offset = _whole(said.get(_PARTITION)), _whole(said.get(_OFFSET))
-    return Letter(
+    return DeadLetter(
         partition=message.partition,
         offset=message.offset,
         origin=Partition(said[_TOPIC], number) if said.get(_TOPIC) and number is not None else None,
@@ -97,7 +97,7 @@ def read_letter(message: ConsumerRecord) -> Letter:
     )
 
 
-def resubmitted(letter: Letter) -> KafkaMessage:
+def resubmission(letter: DeadLetter) -> KafkaMessage:
     """The record as it came, to be sent to `letter.origin`."""
     headers = [(name, value) for name, value in letter.headers if name not in _OURS]
     if letter.timestamp and all(name.lower() != "ce_time" for name, _ in headers):

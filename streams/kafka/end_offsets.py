@@ -28,7 +28,7 @@ class _End:
     """When it was last known to be read to its end; None where it is not, or not any more."""
 
 
-class Ends:
+class EndOffsets:
     """One `_End` for every partition that is read."""
 
     def __init__(self) -> None:

@@ -17,17 +17,17 @@ from streams.clock import NS_PER_MS, NS_PER_S, Clock
 from streams.coordinates import Partition
 from streams.delivery.ledger import Ledger
 from streams.kafka.assignor import CoPartitionedAssignor
-from streams.kafka.backpressure import Flow
+from streams.kafka.backpressure import Backpressure
 from streams.kafka.client_workarounds import error_is_due, release_parked
-from streams.kafka.commits import Commits
+from streams.kafka.commits import OffsetCommits
 from streams.kafka.consumer_config import KafkaSourceConfig
-from streams.kafka.contract import to_item
-from streams.kafka.end_offsets import Ends
+from streams.kafka.contract import from_kafka
+from streams.kafka.end_offsets import EndOffsets
 from streams.kafka.lag import Lag
 from streams.kafka.merge import Merge, size_bytes, written_ns
-from streams.kafka.owned_partitions import Holdings, RebalanceListener
-from streams.kafka.retry import Recovery
-from streams.kafka.start_offsets import ask_offsets, emitted_through, find_starts
+from streams.kafka.owned_partitions import OwnedPartitions, RebalanceListener
+from streams.kafka.retry import RetryPolicy
+from streams.kafka.start_offsets import emitted_through, fetch_offsets, fetch_start_offsets
 from streams.kafka.topic_watch import TopicWatch
 from streams.records import Modality, PartitionIdle
 from streams.sources.base import Emit
@@ -45,7 +45,7 @@ _ANEW_NS = 60 * NS_PER_S  # in which whoever owned partitions of a topic that wa
 _KNOWN_NS = 2 * NS_PER_S  # for so long an answer says how far behind we are
 
 
-class Intake:
+class GroupMember:
     """Owned by the source's thread, which owns the consumer too."""
 
     def __init__(
@@ -64,17 +64,17 @@ class Intake:
         self._telemetry = telemetry
         self._topics = {topic.name: topic for topic in config.topics}
         self._merge = Merge()
-        self._ends = Ends()
-        self._flow = Flow(consumer, config.high_bytes, config.low_bytes)
-        self.holdings = Holdings(self._topics, ledger, self._merge, self._ends, self._flow)
-        self._recovery = Recovery(config, consumer, self.holdings, self._ends, ledger, clock, telemetry)
+        self._ends = EndOffsets()
+        self._flow = Backpressure(consumer, config.high_bytes, config.low_bytes)
+        self.holdings = OwnedPartitions(self._topics, ledger, self._merge, self._ends, self._flow)
+        self._recovery = RetryPolicy(config, consumer, self.holdings, self._ends, ledger, clock, telemetry)
         self.topics = TopicWatch(self._topics, consumer._cluster, clock)
         self._anew: set[Partition] = set()
         """Partitions of topics that were made anew, until they are placed or have surely gone to another instance."""
         self._anew_until_ns = 0
         self._assignor = assignor
         self._lag = Lag(config.name, config.topics, clock, telemetry)
-        self._commits = Commits(consumer, ledger, clock, telemetry, config.commit_interval_s)
+        self._commits = OffsetCommits(consumer, ledger, clock, telemetry, config.commit_interval_s)
         self._ask_ns = self._report_ns = self._place_ns = self._look_ns = clock.monotonic_ns()
         self.answered_ns = clock.monotonic_ns()
         """When the cluster last gave us records, or told the ends of our partitions; without any it is not asked."""
@@ -136,7 +136,7 @@ class Intake:
             self.answered_ns = now_ns
         for topic_partition, messages in polled.items():
             partition, topic = Partition(*topic_partition), self._topics[topic_partition.topic]
-            items = [to_item(message, topic, received_ns) for message in messages]
+            items = [from_kafka(message, topic, received_ns) for message in messages]
             self._ledger.read(partition, [(m.offset, size_bytes(i)) for m, i in zip(messages, items, strict=True)])
             self._merge.push(partition, items)
             self._lag.read(partition, written_ns(items[-1]))
@@ -163,7 +163,7 @@ class Intake:
         for number, partitions in list(self.holdings.to_place.items()):
             # To the end of the line, so that one whose former owner's transaction is open does not keep the rest.
             self.holdings.to_place[number] = self.holdings.to_place.pop(number)
-            starts = find_starts(self._consumer, partitions, self._config.start, self._anew)
+            starts = fetch_start_offsets(self._consumer, partitions, self._config.start, self._anew)
             for partition, start in starts.items():
                 self._consumer.seek(TopicPartition(*partition), start.offset)
                 self._recovery.count_lost(partition, start.lost)
@@ -183,7 +183,7 @@ class Intake:
             self.answered_ns = asked_ns
             return
         try:
-            ends = ask_offsets(self._consumer.end_offsets, read)
+            ends = fetch_offsets(self._consumer.end_offsets, read)
             self.answered_ns = self._clock.monotonic_ns()
         finally:
             for partition in self._ends.lapsed(self._clock.monotonic_ns()):

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from streams.coordinates import Partition
 from streams.records import Record, Unreadable
 
-Logged = Record | Unreadable
+LogItem = Record | Unreadable
 """A record with coordinates."""
 
 _RECORD_BYTES = 1000  # what a record takes in memory beside its payload
@@ -28,7 +28,7 @@ class _Lane:
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
-        self.items: deque[Logged] = deque()
+        self.items: deque[LogItem] = deque()
         self.at_end = False
 
     @property
@@ -62,7 +62,7 @@ class Merge:
                 self.waiting_bytes -= sum(map(size_bytes, lane.items))
                 del self._lanes[lane.partition]
 
-    def push(self, partition: Partition, records: Sequence[Logged]) -> None:
+    def push(self, partition: Partition, records: Sequence[LogItem]) -> None:
         """Takes records of one partition, in the order of their offsets; KeyError if it was not placed."""
         if records:
             lane = self._lanes[partition]
@@ -75,9 +75,9 @@ class Merge:
         """Tells whether everything that is in the log of `partition` has been pushed; KeyError if it was not placed."""
         self._lanes[partition].at_end = at_end
 
-    def pop_ready(self) -> list[Logged]:
+    def pop_ready(self) -> list[LogItem]:
         """Takes out, in order, everything that waits for no other partition any more."""
-        ready: list[Logged] = []
+        ready: list[LogItem] = []
         for number in list(self._waiting):
             lanes = self._numbers[number]
             _pop_number(lanes, ready)
@@ -98,7 +98,7 @@ class Merge:
                     yield lane.partition
 
 
-def _pop_number(lanes: list[_Lane], ready: list[Logged]) -> None:
+def _pop_number(lanes: list[_Lane], ready: list[LogItem]) -> None:
     """Moves records of one number in runs: as many of one partition as come before the next record of the others."""
     while True:
         full = [lane for lane in lanes if lane.items]
@@ -121,12 +121,12 @@ def _next_ns(lane: _Lane) -> int:
     return lane.next_ns
 
 
-def size_bytes(item: Logged) -> int:
+def size_bytes(item: LogItem) -> int:
     """What a record takes in memory."""
     return len(item.payload) + _RECORD_BYTES
 
 
-def written_ns(item: Logged) -> int:
+def written_ns(item: LogItem) -> int:
     """The log's own time of a record."""
     coordinates = item.coordinates
     if coordinates is None:

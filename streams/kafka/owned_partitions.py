@@ -16,19 +16,21 @@ from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from streams.coordinates import Partition
 from streams.delivery.ledger import Ledger, Position
 from streams.kafka.assignor import CoPartitionedAssignor
-from streams.kafka.backpressure import Flow
-from streams.kafka.commits import Commits
-from streams.kafka.end_offsets import Ends
+from streams.kafka.backpressure import Backpressure
+from streams.kafka.commits import OffsetCommits
+from streams.kafka.end_offsets import EndOffsets
 from streams.kafka.merge import Merge
 from streams.records import Assigned, Item, Revoked
 
 log = structlog.get_logger(__name__)
 
 
-class Holdings:
+class OwnedPartitions:
     """Owned by the source's thread; the listener's calls fall into its polls."""
 
-    def __init__(self, topics: Iterable[str], ledger: Ledger, merge: Merge, ends: Ends, flow: Flow) -> None:
+    def __init__(
+        self, topics: Iterable[str], ledger: Ledger, merge: Merge, ends: EndOffsets, flow: Backpressure
+    ) -> None:
         self._rank = {topic: rank for rank, topic in enumerate(topics)}
         self._ledger = ledger
         self._merge = merge
@@ -95,10 +97,10 @@ class RebalanceListener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  
     def __init__(
         self,
         consumer: Any,
-        holdings: Holdings,
+        holdings: OwnedPartitions,
         ledger: Ledger,
         assignor: CoPartitionedAssignor,
-        commits: Commits | None,
+        commits: OffsetCommits | None,
         revoke_timeout_s: float,
     ) -> None:
         self.revoke_timeout_s = revoke_timeout_s

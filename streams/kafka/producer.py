@@ -1,8 +1,9 @@
 """What the Kafka sinks are made of: the messages, the producer that sends them, and waiting for it a little at a time.
 
-Errors are of two kinds. What is wrong with one record (`REFUSALS`: too large, not valid) will be wrong for ever: it is
-given up and counted, and costs only itself. Everything else (a broker or a topic that is not there, a permission that
-is missing, a wrong password) can be put right by somebody: it is tried for ever, and until then nothing is committed.
+Errors are of two kinds. What is wrong with one record (`REJECTIONS`: too large, not valid) will be wrong for ever: it
+is given up and counted, and costs only itself. Everything else (a broker or a topic that is not there, a permission
+that is missing, a wrong password) can be put right by somebody: it is tried for ever, and until then nothing is
+committed.
 
 A producer that has met an error of its own answers every other record in it with that error, so a refusal is only
 believed of a record that was sent alone.
@@ -32,7 +33,7 @@ from streams.predictions import Prediction
 from streams.records import Unreadable
 from streams.sinks.base import SinkError
 
-REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError, InvalidTimestampError)
+REJECTIONS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError, InvalidTimestampError)
 
 _LINGER_MS = 20  # no group waits for it: a flush sends at once, and until then its records gather in one request
 _BATCH_BYTES = 2**20  # of one partition: a whole group of predictions, 2 to 3 kB each; one round trip instead of many
@@ -42,18 +43,18 @@ _BLOCK_MS = 10_000  # an attempt that cannot even find the topics or the coordin
 _RETRY_BACKOFF_MS = 50
 _RECONNECT_MS = 2_000  # at most, between attempts to reach a broker that is away
 
-FIRST_PAUSE_S, MOST_PAUSE_S = 0.1, 5.0  # after an attempt that failed, most of which have taken long already
+FIRST_BACKOFF_S, LARGEST_BACKOFF_S = 0.1, 5.0  # after an attempt that failed, most of which have taken long already
 
 _TYPE = b"io.affectd.prediction.v1"
 _SOURCE = b"urn:affectd:predictions"
 _DATASCHEMA = b"urn:affectd:prediction:1"
 
 Answer = TypeVar("Answer")
-Fate = BaseException | None
+DeliveryOutcome = BaseException | None
 """What became of a message: acknowledged (None), given up (SinkError), or not acknowledged for any other reason."""
 
 
-class Outbound(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """A message on its way, and what to call it in an error."""
 
     topic: str
@@ -62,7 +63,7 @@ class Outbound(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class ProducerConfig:
     """Where results are written, and how. Immutable."""
 
     connection: Connection
@@ -93,15 +94,17 @@ class Output:
             **options,
         )
 
-    def prediction(self, prediction: Prediction, line: bytes) -> Outbound:
+    def prediction(self, prediction: Prediction, line: bytes) -> OutgoingMessage:
         """The message of a prediction whose JSON is `line`."""
-        return Outbound(self.predictions_topic, prediction_message(prediction, line), f"prediction {prediction.id}")
+        return OutgoingMessage(
+            self.predictions_topic, prediction_message(prediction, line), f"prediction {prediction.id}"
+        )
 
-    def dead_letter(self, letter: Unreadable) -> Outbound:
+    def dead_letter(self, letter: Unreadable) -> OutgoingMessage:
         """The message of a record that could not be used."""
         at = letter.coordinates
         what = f"dead letter of {at.partition.topic}[{at.partition.number}] at {at.offset}"
-        return Outbound(self.dead_letters_topic, dead_letter_message(letter), what)
+        return OutgoingMessage(self.dead_letters_topic, dead_letter_message(letter), what)
 
 
 def prediction_message(prediction: Prediction, line: bytes) -> KafkaMessage:
@@ -120,7 +123,7 @@ def prediction_message(prediction: Prediction, line: bytes) -> KafkaMessage:
     return KafkaMessage(session, line, headers)
 
 
-def absent_topics(producer: Any, topics: Iterable[str]) -> dict[str, Exception]:
+def unavailable_topics(producer: Any, topics: Iterable[str]) -> dict[str, Exception]:
     """The topics that cannot be written to now, with the reason; waits a while for each that is not known."""
     absent: dict[str, Exception] = {}
     for topic in topics:
@@ -131,41 +134,41 @@ def absent_topics(producer: Any, topics: Iterable[str]) -> dict[str, Exception]:
     return absent
 
 
-def hand_over(producer: Any, outbound: Outbound) -> Any:
+def send_message(producer: Any, outbound: OutgoingMessage) -> Any:
     """Gives a message to a producer: its future, the SinkError of one that can never be sent, or the KafkaError."""
     key, value, headers = outbound.message
     try:
         return producer.send(outbound.topic, value=value, key=key, headers=headers)
     except (MessageSizeTooLargeError, TypeError, UnicodeError) as error:
-        return refusal(outbound, error)
+        return rejection(outbound, error)
     except KafkaError as error:
         return error
 
 
-def settled(handed: Any, outbound: Outbound, alone: bool) -> Fate:
-    """What became of what `hand_over` gave; waits for it. alone: whether nothing else was sent with it."""
+def await_delivery(handed: Any, outbound: OutgoingMessage, alone: bool) -> DeliveryOutcome:
+    """What became of what `send_message` gave; waits for it. alone: whether nothing else was sent with it."""
     if isinstance(handed, BaseException):
         return handed
     try:
         handed.get()
     except KafkaError as error:
-        fate: Exception = refusal(outbound, error) if alone and isinstance(error, REFUSALS) else error
+        fate: Exception = rejection(outbound, error) if alone and isinstance(error, REJECTIONS) else error
         return fate
     return None
 
 
-def refusal(outbound: Outbound, error: Exception) -> SinkError:
+def rejection(outbound: OutgoingMessage, error: Exception) -> SinkError:
     """Says that a message is given up."""
     return SinkError(f"{outbound.topic}: {outbound.what} is given up: {type(error).__name__}: {error}")
 
 
-def end(producer: Any) -> None:
+def close_at_once(producer: Any) -> None:
     """Ends a producer that is of no more use, without waiting for what it has not sent."""
     with suppress(KafkaError):  # it says so when something was not sent; that is known
         producer.close(timeout=0)
 
 
-def in_background(name: str, call: Callable[[], Answer]) -> "Future[Answer]":
+def run_in_thread(name: str, call: Callable[[], Answer]) -> "Future[Answer]":
     """Begins `call` on a thread of its own, which dies with the process however long it takes.
 
     Many calls of kafka-python have no limit of time; whoever may not block waits for the future.

@@ -34,7 +34,7 @@ class Refused(SourceError):
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class ReachableCluster:
     """A cluster that answers and lets us in."""
 
     server: str
@@ -45,7 +45,7 @@ class Reached:
     """ "host:port" of every broker, as the cluster gives them to its clients."""
 
 
-def reach(connection: Connection) -> Reached:
+def probe_cluster(connection: Connection) -> ReachableCluster:
     """Connects to the first bootstrap server that answers, and to every broker that it names.
 
     Raises ConnectionProblem (a file), Refused (certificate or login) or Unreachable (network, protocol, addresses).
@@ -63,7 +63,7 @@ def reach(connection: Connection) -> Reached:
     raise Unreachable("; ".join(problems))
 
 
-def _ask(server: str, options: dict[str, Any]) -> Reached:
+def _ask(server: str, options: dict[str, Any]) -> ReachableCluster:
     guess = "is that Kafka?" if "ssl_context" in options else "is it a listener with TLS (protocol), or not Kafka?"
     with _connect(server) as plain, _encrypt(plain, server, options) as connected:
         exchange = _Exchange(server, connected, KafkaProtocol(client_id=options["client_id"]))
@@ -73,7 +73,7 @@ def _ask(server: str, options: dict[str, Any]) -> Reached:
             _log_in(exchange, options)
         metadata = exchange.ask(MetadataRequest(version=4, topics=[]), "does it want a login (protocol)?")
         brokers = sorted(_address(broker.host, broker.port) for broker in metadata.brokers)
-        return Reached(server, BrokerVersionData(api_versions=ranges).broker_version, tuple(brokers))
+        return ReachableCluster(server, BrokerVersionData(api_versions=ranges).broker_version, tuple(brokers))
 
 
 def _connect(server: str) -> socket.socket:
@@ -159,7 +159,7 @@ def _what_to_check(options: dict[str, Any]) -> str:
     return "check what token_file holds"
 
 
-def _visit_brokers(reached: Reached) -> None:
+def _visit_brokers(reached: ReachableCluster) -> None:
     for broker in reached.brokers:
         try:
             _connect(broker).close()

@@ -13,7 +13,7 @@ _LIMIT_BYTES = 2000
 _METADATA = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*", re.ASCII)
 
 
-class TooScattered(Exception):
+class TooManyRanges(Exception):
     """The letters that were picked cannot be remembered; the message says what to do."""
 
 
@@ -48,12 +48,12 @@ class Resubmissions:
         return first, ",".join(f"{start}-{last}" if start < last else str(start) for start, last in ranges)
 
     def check(self, letters: Iterable[int], picked: Iterable[int], end: int) -> None:
-        """TooScattered if what will be committed after `picked` is too long."""
+        """TooManyRanges if what will be committed after `picked` is too long."""
         after = Resubmissions(self._before)
         after._picked = self._picked | set(picked)
         _, metadata = after.committable(letters, end)
         if len(metadata) > _LIMIT_BYTES:
-            raise TooScattered(
+            raise TooManyRanges(
                 "too many separate letters to remember: pick fewer, or those before them too (nothing was sent)"
             )
 

@@ -15,10 +15,10 @@ from streams.clock import NS_PER_S, Clock
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Ledger
 from streams.kafka.consumer_config import KafkaSourceConfig
-from streams.kafka.end_offsets import Ends
+from streams.kafka.end_offsets import EndOffsets
 from streams.kafka.errors import advice, unreadable_partition
-from streams.kafka.owned_partitions import Holdings
-from streams.kafka.start_offsets import ask_offsets
+from streams.kafka.owned_partitions import OwnedPartitions
+from streams.kafka.start_offsets import fetch_offsets
 from streams.sources.base import SourceError
 from streams.telemetry import OffsetReset, Telemetry
 
@@ -28,15 +28,15 @@ _COMPLAIN_NS = 10 * NS_PER_S
 _PAUSE_S = 0.1  # after an error, so that one that repeats does not keep a core busy
 
 
-class Recovery:
+class RetryPolicy:
     """Owned by the source's thread."""
 
     def __init__(
         self,
         config: KafkaSourceConfig,
         consumer: KafkaConsumer,
-        holdings: Holdings,
-        ends: Ends,
+        holdings: OwnedPartitions,
+        ends: EndOffsets,
         ledger: Ledger,
         clock: Clock,
         telemetry: Telemetry,
@@ -85,7 +85,7 @@ class Recovery:
     def _find_again(self, positions: dict[TopicPartition, int], stop: threading.Event) -> None:
         """What was to be read next is not there: deleted by retention, or the log ends before it."""
         try:
-            beginnings = ask_offsets(self._consumer.beginning_offsets, list(positions))
+            beginnings = fetch_offsets(self._consumer.beginning_offsets, list(positions))
         except KafkaError as error:
             self.survive(error, stop)
             return

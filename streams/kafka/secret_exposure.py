@@ -15,7 +15,7 @@ _READ_BY_OTHERS = stat.S_IROTH
 _WRITTEN_BY_OTHERS = stat.S_IWOTH | stat.S_IWGRP
 
 
-def exposed(security: Security) -> Iterator[Finding]:
+def exposed_secrets(security: Security) -> Iterator[Finding]:
     """A note for each secret of `security` that others can read or replace; ConnectionProblem without credentials."""
     for file in (
         security.password_file,

@@ -20,17 +20,17 @@ from kafka.errors import KafkaError
 
 from streams.clock import Clock
 from streams.kafka.producer import (
-    FIRST_PAUSE_S,
-    MOST_PAUSE_S,
-    REFUSALS,
-    Fate,
-    Outbound,
-    Output,
-    absent_topics,
-    end,
-    hand_over,
-    in_background,
-    settled,
+    FIRST_BACKOFF_S,
+    LARGEST_BACKOFF_S,
+    REJECTIONS,
+    DeliveryOutcome,
+    OutgoingMessage,
+    ProducerConfig,
+    await_delivery,
+    close_at_once,
+    run_in_thread,
+    send_message,
+    unavailable_topics,
 )
 from streams.predictions import Prediction
 from streams.records import Unreadable
@@ -41,18 +41,18 @@ from streams.sources.backoff import Backoff
 class KafkaSink:
     """Owned by the publish thread; an attempt's thread has the producer to itself while it runs."""
 
-    def __init__(self, name: str, output: Output, clock: Clock) -> None:
+    def __init__(self, name: str, output: ProducerConfig, clock: Clock) -> None:
         self.name = name
         self._output = output
         self._clock = clock
         self._closing = threading.Event()
         self._producer: Any = None
-        self._waiting: list[Outbound] = []
-        self._attempt: tuple[list[Outbound], Future[list[Fate]]] | None = None
+        self._waiting: list[OutgoingMessage] = []
+        self._attempt: tuple[list[OutgoingMessage], Future[list[DeliveryOutcome]]] | None = None
         self._given_up: deque[SinkError] = deque()
         self._singly = False
         """Whether records are sent one at a time, to find the one that is refused."""
-        self._backoff = Backoff(FIRST_PAUSE_S, MOST_PAUSE_S)
+        self._backoff = Backoff(FIRST_BACKOFF_S, LARGEST_BACKOFF_S)
         self._pause_s = 0.0
 
     def publish(self, prediction: Prediction, line: bytes) -> None:
@@ -65,7 +65,7 @@ class KafkaSink:
         if self._attempt is None and self._waiting:
             group = self._waiting[:1] if self._singly else self._waiting
             self._waiting = self._waiting[len(group) :]
-            self._attempt = group, in_background(f"{self.name}-send", partial(self._send, group))
+            self._attempt = group, run_in_thread(f"{self.name}-send", partial(self._send, group))
         if self._attempt is not None:
             group, future = self._attempt
             if not wait([future], timeout_s).done:
@@ -80,17 +80,17 @@ class KafkaSink:
         """What is not acknowledged by now is given up; an attempt under way is left behind."""
         self._closing.set()
         if self._producer is not None:
-            end(self._producer)
+            close_at_once(self._producer)
         self._producer = None
 
-    def _settle(self, group: list[Outbound], future: "Future[list[Fate]]") -> None:
+    def _settle(self, group: list[OutgoingMessage], future: "Future[list[DeliveryOutcome]]") -> None:
         """Keeps what has to be sent again; raises SinkBlockedError if nothing was given up but something failed."""
         error = future.exception()
         fates = [error] * len(group) if error is not None else future.result()
         again = [(each, fate) for each, fate in zip(group, fates, strict=True) if not _is_final(fate)]
         self._given_up.extend(fate for fate in fates if isinstance(fate, SinkError))
         self._waiting = [each for each, _ in again] + self._waiting
-        refused = any(isinstance(fate, REFUSALS) for _, fate in again)
+        refused = any(isinstance(fate, REJECTIONS) for _, fate in again)
         self._singly = bool(self._waiting) and (self._singly or refused)
         if refused or not again:
             self._backoff.reset()
@@ -105,19 +105,21 @@ class KafkaSink:
 
     # On the attempt's thread.
 
-    def _send(self, group: list[Outbound]) -> list[Fate]:
+    def _send(self, group: list[OutgoingMessage]) -> list[DeliveryOutcome]:
         self._clock.wait(self._closing, self._pause_s)
         producer = self._producer = self._producer or self._output.open()
-        absent = absent_topics(producer, {each.topic for each in group})
-        handed = [absent.get(each.topic) or hand_over(producer, each) for each in group]
+        absent = unavailable_topics(producer, {each.topic for each in group})
+        handed = [absent.get(each.topic) or send_message(producer, each) for each in group]
         with suppress(KafkaError):  # the future of each message says what failed
             producer.flush()
-        fates = [settled(future, each, alone=len(group) == 1) for each, future in zip(group, handed, strict=True)]
+        fates = [
+            await_delivery(future, each, alone=len(group) == 1) for each, future in zip(group, handed, strict=True)
+        ]
         if any(fates):  # what failed may have broken the producer too
-            end(producer)
+            close_at_once(producer)
             self._producer = None
         return fates
 
 
-def _is_final(fate: Fate) -> bool:
+def _is_final(fate: DeliveryOutcome) -> bool:
     return fate is None or isinstance(fate, SinkError)

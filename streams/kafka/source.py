@@ -21,11 +21,11 @@ from streams.clock import NS_PER_S, Clock
 from streams.delivery.ledger import Ledger
 from streams.findings import Verdict
 from streams.kafka.assignor import CoPartitionedAssignor
-from streams.kafka.checks import check
-from streams.kafka.connectivity import Interruptions
+from streams.kafka.checks import check_cluster
+from streams.kafka.connectivity import Connectivity
 from streams.kafka.consumer_config import KafkaSourceConfig, consumer_options
 from streams.kafka.errors import advice
-from streams.kafka.membership import Intake
+from streams.kafka.membership import GroupMember
 from streams.records import Modality
 from streams.sources.base import Emit, SourceError
 from streams.telemetry import Telemetry
@@ -53,12 +53,12 @@ class KafkaSource:
         self._draining = threading.Event()
         self._assignor = CoPartitionedAssignor()
         self._consumer: Any = None
-        self._intake: Intake | None = None
+        self._intake: GroupMember | None = None
         self._emit: Emit = lambda item: None
 
     def open(self) -> None:
         """Checks the cluster and makes the consumer; SourceError if it cannot be reached or is not as it must be."""
-        for finding in check(self._config.connection, self._config.checked):
+        for finding in check_cluster(self._config.connection, self._config.checked):
             if finding.verdict is Verdict.NOTE:
                 log.warning("the Kafka cluster", source=self.name, subject=finding.subject, finding=finding.sentence)
         self._assignor = assignor = CoPartitionedAssignor()
@@ -69,14 +69,14 @@ class KafkaSource:
             servers = ", ".join(self._config.connection.bootstrap_servers)
             raise SourceError(f"Kafka at {servers}: {_told(error)}") from error
         assignor.request_rejoin = self._consumer._coordinator.request_rejoin
-        self._intake = Intake(self._config, self._consumer, assignor, self._ledger, self._clock, self._telemetry)
+        self._intake = GroupMember(self._config, self._consumer, assignor, self._ledger, self._clock, self._telemetry)
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
         """Joins the group and emits until `stop`; SourceError if that cannot go on."""
         if self._intake is None:
             raise SourceError(f"Kafka source {self.name} is not open")
         self._emit = emit
-        interruptions = Interruptions(self.name, self._clock, self._telemetry)
+        interruptions = Connectivity(self.name, self._clock, self._telemetry)
         try:
             while not stop.is_set():
                 if self._draining.is_set():
@@ -111,7 +111,7 @@ class KafkaSource:
         fault = intake.topics.fault
         return self._interrupted(intake)[0] or (fault and f"source {self.name}: {fault}")
 
-    def _interrupted(self, intake: Intake) -> tuple[str | None, int]:
+    def _interrupted(self, intake: GroupMember) -> tuple[str | None, int]:
         """Why this instance does not read what is its own, if so, and since when (monotonic, ns)."""
         now_ns, generation = self._clock.monotonic_ns(), self.group_metadata().generation_id
         silent_ns = now_ns - intake.answered_ns

@@ -21,7 +21,7 @@ _ANSWER_MS = 500  # what is not answered is asked again
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartOffset:
     """Where reading a partition begins."""
 
     offset: int
@@ -33,12 +33,12 @@ class Start:
     """Whether the log ends before what was committed."""
 
 
-def find_starts(
+def fetch_start_offsets(
     consumer: Any,
     partitions: Iterable[Partition],
     policy: Literal["earliest", "latest"],
     anew: Collection[Partition] = (),
-) -> dict[Partition, Start]:
+) -> dict[Partition, StartOffset]:
     """Asks the cluster, within a second or two; errors of kafka-python, KafkaTimeoutError above all, are passed on.
 
     anew: those whose topic was made anew, so that what is committed for them is of another log.
@@ -46,17 +46,17 @@ def find_starts(
     wanted = [TopicPartition(*partition) for partition in partitions]
     # The ends last: a log that grows meanwhile must not seem to end before what was committed.
     committed = {partition: consumer.committed(partition, metadata=True, timeout_ms=_ANSWER_MS) for partition in wanted}
-    beginnings = ask_offsets(consumer.beginning_offsets, wanted)
-    ends = ask_offsets(consumer.end_offsets, wanted)
+    beginnings = fetch_offsets(consumer.beginning_offsets, wanted)
+    ends = fetch_offsets(consumer.end_offsets, wanted)
     return {
-        Partition(*partition): Start(beginnings[partition])
+        Partition(*partition): StartOffset(beginnings[partition])
         if partition in anew
         else _start(committed[partition], beginnings[partition], ends[partition], policy)
         for partition in wanted
     }
 
 
-def ask_offsets(ask: Callable[..., Any], partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+def fetch_offsets(ask: Callable[..., Any], partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
     """The answer of `beginning_offsets` or `end_offsets`, whole; they leave out partitions that have no leader."""
     try:
         offsets: dict[TopicPartition, int] = ask(partitions, timeout_ms=_ANSWER_MS)
@@ -65,7 +65,7 @@ def ask_offsets(ask: Callable[..., Any], partitions: list[TopicPartition]) -> di
     return offsets
 
 
-def emitted_through(starts: Mapping[Partition, Start], grid: WindowGrid) -> dict[bytes, int]:
+def emitted_through(starts: Mapping[Partition, StartOffset], grid: WindowGrid) -> dict[bytes, int]:
     """By session digest, the first window that was not published, as committed with the partitions of one number."""
     through: dict[bytes, int] = {}
     for start in starts.values():
@@ -74,10 +74,10 @@ def emitted_through(starts: Mapping[Partition, Start], grid: WindowGrid) -> dict
     return through
 
 
-def _start(committed: Any, beginning: int, end: int, policy: Literal["earliest", "latest"]) -> Start:
+def _start(committed: Any, beginning: int, end: int, policy: Literal["earliest", "latest"]) -> StartOffset:
     if committed is None:
-        return Start(beginning if policy == "earliest" else end)
+        return StartOffset(beginning if policy == "earliest" else end)
     metadata = committed.metadata or ""
     if committed.offset > end:
-        return Start(beginning, 0, metadata, truncated=True)
-    return Start(max(beginning, committed.offset), max(0, beginning - committed.offset), metadata)
+        return StartOffset(beginning, 0, metadata, truncated=True)
+    return StartOffset(max(beginning, committed.offset), max(0, beginning - committed.offset), metadata)

@@ -15,7 +15,7 @@ _KEY = "max.message.bytes"
 _ANSWERS_WITHIN_MS = 10_000
 
 
-def message_limits(connection: Connection, topics: Iterable[str]) -> dict[str, int]:
+def max_message_bytes(connection: Connection, topics: Iterable[str]) -> dict[str, int]:
     """The largest message of each topic, in bytes; Kafka's default for one whose settings may not be read."""
     limits = dict.fromkeys(topics, KAFKA_DEFAULT_BYTES)
     wanted = [ConfigResource(ConfigResourceType.TOPIC, name, {_KEY: None}) for name in limits]

@@ -29,19 +29,19 @@ from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata,
 from streams.clock import Clock
 from streams.coordinates import Partition
 from streams.delivery.ledger import Ledger, Position
-from streams.kafka.commit_in_doubt import Unanswered
-from streams.kafka.commits import failure
+from streams.kafka.commit_in_doubt import CommitInDoubt
+from streams.kafka.commits import commit_outcome
 from streams.kafka.producer import (
-    FIRST_PAUSE_S,
-    MOST_PAUSE_S,
-    REFUSALS,
-    Outbound,
-    Output,
-    absent_topics,
-    end,
-    hand_over,
-    in_background,
-    settled,
+    FIRST_BACKOFF_S,
+    LARGEST_BACKOFF_S,
+    REJECTIONS,
+    OutgoingMessage,
+    ProducerConfig,
+    await_delivery,
+    close_at_once,
+    run_in_thread,
+    send_message,
+    unavailable_topics,
 )
 from streams.records import Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
@@ -58,7 +58,7 @@ Positions = dict[Partition, Position]
 class _Entry:
     """One of a group. Belongs to the attempt while there is one, else to the publish thread."""
 
-    outbound: Outbound
+    outbound: OutgoingMessage
     source: Outgoing | Unreadable
     told: bool = False
     """Whether the ledger knows: it is told once, however often a transaction is repeated."""
@@ -81,7 +81,7 @@ class Transactions:
     def __init__(
         self,
         name: str,
-        output: Output,
+        output: ProducerConfig,
         transactional_id: str,
         ledger: Ledger,
         membership: Callable[[], ConsumerGroupMetadata | None],
@@ -103,11 +103,11 @@ class Transactions:
         self._given_up: list[SinkError] = []
         self._singly = False
         """Whether each is tried in a transaction of its own, to find the one that is refused."""
-        self._backoff = Backoff(FIRST_PAUSE_S, MOST_PAUSE_S)
+        self._backoff = Backoff(FIRST_BACKOFF_S, LARGEST_BACKOFF_S)
         self._pause_s = 0.0
         self._before: Positions = {}
         """The checkpoint when the group was begun; whatever was committed before it is not ahead of it."""
-        self._doubt: Unanswered[_Entry] | None = None
+        self._doubt: CommitInDoubt[_Entry] | None = None
         self._committed: Positions = {}
 
     def commit(self, group: Sequence[Outgoing | Unreadable], timeout_s: float) -> Sequence[bool] | None:
@@ -115,7 +115,7 @@ class Transactions:
             if self._entries is None:
                 self._entries = [_Entry(self._outbound(each), each) for each in group]
                 self._before = self._ledger.checkpoint()
-            self._attempt = in_background(f"{self.name}-transaction", partial(self._transact, self._entries))
+            self._attempt = run_in_thread(f"{self.name}-transaction", partial(self._transact, self._entries))
         if not wait([self._attempt], timeout_s).done:
             return None
         error, self._attempt = self._attempt.exception(), None
@@ -131,17 +131,17 @@ class Transactions:
     def close(self) -> None:
         self._closing.set()
         if self._producer is not None:
-            end(self._producer)
+            close_at_once(self._producer)
         self._producer = None
 
-    def _outbound(self, what: Outgoing | Unreadable) -> Outbound:
+    def _outbound(self, what: Outgoing | Unreadable) -> OutgoingMessage:
         if isinstance(what, Unreadable):
             return self._output.dead_letter(what)
         return self._output.prediction(what.prediction, what.line)
 
     def _judge(self, error: BaseException | None) -> None:
         """What a failed attempt means; SinkBlockedError where it is more than a step on the way."""
-        if error is None or isinstance(error, (_LostError, SinkError, *REFUSALS)):
+        if error is None or isinstance(error, (_LostError, SinkError, *REJECTIONS)):
             self._backoff.reset()
             self._pause_s = 0.0
             return
@@ -164,7 +164,7 @@ class Transactions:
                 self._commit(producer, todo, member)
         except Exception:
             if self._producer is not None:
-                end(self._producer)
+                close_at_once(self._producer)
             self._producer = None
             raise
 
@@ -202,7 +202,7 @@ class Transactions:
         try:
             self._end(producer, todo, positions, member)
         except KafkaError as error:
-            self._telemetry.commit(failure(error))
+            self._telemetry.commit(commit_outcome(error))
             raise
         self._done(todo, positions)
 
@@ -211,25 +211,25 @@ class Transactions:
         if positions:
             offsets = {TopicPartition(*at): OffsetAndMetadata(p.offset, p.metadata) for at, p in positions.items()}
             producer.send_offsets_to_transaction(offsets, member)
-        self._doubt = Unanswered(todo, self._moved_by(todo, positions), member.group_id)
+        self._doubt = CommitInDoubt(todo, self._moved_by(todo, positions), member.group_id)
         producer.commit_transaction()
 
     def _send(self, producer: Any, todo: list[_Entry]) -> None:
         """Sends and waits; raises the first error. What is refused for good is given up before that."""
-        absent = absent_topics(producer, {entry.outbound.topic for entry in todo})
+        absent = unavailable_topics(producer, {entry.outbound.topic for entry in todo})
         if absent:
             raise next(iter(absent.values()))
-        handed = [hand_over(producer, entry.outbound) for entry in todo]
+        handed = [send_message(producer, entry.outbound) for entry in todo]
         with suppress(KafkaError):  # the future of each message says what failed
             producer.flush()
-        fates = [settled(each, entry.outbound, len(todo) == 1) for entry, each in zip(todo, handed, strict=True)]
+        fates = [await_delivery(each, entry.outbound, len(todo) == 1) for entry, each in zip(todo, handed, strict=True)]
         for entry, fate in zip(todo, fates, strict=True):
             if isinstance(fate, SinkError):
                 entry.fate = False
                 self._tell(entry)
                 self._given_up.append(fate)
         errors = [fate for fate in fates if fate is not None]
-        self._singly = self._singly or any(isinstance(error, REFUSALS) for error in errors)
+        self._singly = self._singly or any(isinstance(error, REJECTIONS) for error in errors)
         if errors:
             raise errors[0]
 

@@ -13,7 +13,7 @@ class BrokerUnavailable(Exception):
 
 
 @contextlib.contextmanager
-def telling(connection: Connection, what: str) -> Iterator[None]:
+def broker_errors(connection: Connection, what: str) -> Iterator[None]:
     """Turns errors of kafka-python into BrokerUnavailable; `what` was being done ("messages cannot be sent")."""
     try:
         yield

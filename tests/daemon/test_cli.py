@@ -23,7 +23,7 @@ from streams.delivery.in_hand import InHandError
 from streams.kafka.checks import ChecksFailed
 from streams.kafka.connection import ConnectionProblem
 from streams.kafka.reachability import Refused, Unreachable
-from streams.kafka.resubmissions import TooScattered
+from streams.kafka.resubmissions import TooManyRanges
 from streams.kafka.unavailable import BrokerUnavailable
 from streams.sources.base import SourceError
 
@@ -158,7 +158,7 @@ def test_the_cluster_is_that_of_a_configuration_or_of_a_broker_not_both(
         (Unreachable("x"), ExitCode.UNAVAILABLE),
         (ChecksFailed(["x"]), ExitCode.UNAVAILABLE),
         (BrokerUnavailable("x"), ExitCode.UNAVAILABLE),
-        (TooScattered("x"), ExitCode.USAGE),
+        (TooManyRanges("x"), ExitCode.USAGE),
         (SourceError("x"), ExitCode.BAD_DATA),
         (EvaluationError("x"), ExitCode.BAD_DATA),
         (ManifestError("x"), ExitCode.BAD_DATA),

@@ -14,7 +14,7 @@ import numpy as np
 from kafka import KafkaProducer
 
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
-from streams.kafka.contract import to_message
+from streams.kafka.contract import to_kafka
 from streams.records import Modality, Record
 from tests.kafka.conftest import Topics
 
@@ -117,7 +117,7 @@ class Feed:
             for sending in self._planned:
                 if self._stop.wait(max(0.0, (sending.at_ns - _CLOCK.wall_ns()) / NS_PER_S)):
                     break
-                key, value, headers = to_message(sending.record)
+                key, value, headers = to_kafka(sending.record)
                 futures.append(
                     producer.send(
                         topic[sending.record.modality],

@@ -14,9 +14,9 @@ from kafka.structs import OffsetAndMetadata
 
 from daemon.commands.doctor import diagnose
 from daemon.config.source import load
-from daemon.kafka.clusters import clusters
+from daemon.kafka.clusters import required_clusters
 from streams.findings import Finding, Verdict
-from streams.kafka.checks import ChecksFailed, Wanted, check, look
+from streams.kafka.checks import ChecksFailed, ClusterRequirements, check_cluster, diagnose_cluster
 from streams.kafka.connection import Connection
 from streams.kafka.reachability import Unreachable
 from tests.kafka.broker import Broker, Cluster
@@ -27,14 +27,14 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 TOPICS_SH = Path(__file__).parents[2] / "deploy" / "kafka" / "topics.sh"
 
 
-def wanted(topics: Topics, **more: object) -> Wanted:
+def wanted(topics: Topics, **more: object) -> ClusterRequirements:
     every = {
         "inputs": topics.inputs,
         "results": (topics.predictions, topics.alerts),
         "dead_letters": topics.dead_letters,
         "group_id": topics.group,
     }
-    return Wanted(**(every | more))  # type: ignore[arg-type]
+    return ClusterRequirements(**(every | more))  # type: ignore[arg-type]
 
 
 def to(cluster: Cluster) -> Connection:
@@ -47,7 +47,7 @@ def told(findings: tuple[Finding, ...] | list[Finding], verdict: Verdict) -> dic
 
 def test_a_cluster_as_it_must_be_is_good_throughout(broker: Cluster, topics: Topics) -> None:
     topics.create(partitions=2)
-    good = told(check(to(broker), wanted(topics, session_timeout_s=10.0)), Verdict.GOOD)
+    good = told(check_cluster(to(broker), wanted(topics, session_timeout_s=10.0)), Verdict.GOOD)
     assert all(good[name] == "2 partitions" for name in (*topics.inputs, *topics.outputs))
     assert good[broker.bootstrap].startswith("Kafka ")
 
@@ -55,7 +55,7 @@ def test_a_cluster_as_it_must_be_is_good_throughout(broker: Cluster, topics: Top
 def test_every_missing_topic_is_told_with_the_command_that_makes_it(broker: Cluster, topics: Topics) -> None:
     broker.create_topics([topics.video], partitions=1)
     with pytest.raises(ChecksFailed) as raised:
-        check(to(broker), wanted(topics))
+        check_cluster(to(broker), wanted(topics))
     assert len(raised.value.problems) == 5
     assert raised.value.problems[0] == (
         f"{topics.audio}: does not exist; create it (kafka-topics.sh --bootstrap-server {broker.bootstrap} --create "
@@ -65,20 +65,20 @@ def test_every_missing_topic_is_told_with_the_command_that_makes_it(broker: Clus
 
 def test_missing_topics_are_created_where_that_is_wanted(broker: Cluster, topics: Topics) -> None:
     broker.create_topics([topics.video], partitions=5)
-    good = told(check(to(broker), wanted(topics, create=True, partitions=5)), Verdict.GOOD)
+    good = told(check_cluster(to(broker), wanted(topics, create=True, partitions=5)), Verdict.GOOD)
     assert {good[name] for name in (*topics.inputs, *topics.outputs)} == {"5 partitions"}
 
 
 def test_a_dead_letter_topic_that_is_created_takes_the_largest_record_and_what_is_added(
     broker: Cluster, topics: Topics
 ) -> None:
-    notes = told(check(to(broker), wanted(topics, create=True)), Verdict.NOTE)
+    notes = told(check_cluster(to(broker), wanted(topics, create=True)), Verdict.NOTE)
     assert topics.dead_letters not in notes
 
 
 def test_a_topic_that_cannot_be_created_is_told_with_the_clusters_reason(broker: Cluster, topics: Topics) -> None:
     with pytest.raises(ChecksFailed, match=rf"{topics.video}: cannot be created: .*replicat"):
-        check(to(broker), wanted(topics, create=True, replication_factor=99))
+        check_cluster(to(broker), wanted(topics, create=True, replication_factor=99))
 
 
 def test_input_topics_with_unequal_partitions_are_told_with_the_command_that_mends_it(
@@ -87,7 +87,7 @@ def test_input_topics_with_unequal_partitions_are_told_with_the_command_that_men
     broker.create_topics([topics.video], partitions=3)
     broker.create_topics([topics.audio, topics.text, *topics.outputs], partitions=2)
     with pytest.raises(ChecksFailed) as raised:
-        check(to(broker), wanted(topics))
+        check_cluster(to(broker), wanted(topics))
     assert [problem.partition(":")[0] for problem in raised.value.problems] == [topics.audio, topics.text]
     command = f"kafka-topics.sh --bootstrap-server {broker.bootstrap} --alter --topic {topics.audio} --partitions 3"
     assert raised.value.problems[0].endswith(command)
@@ -95,7 +95,7 @@ def test_input_topics_with_unequal_partitions_are_told_with_the_command_that_men
 
 def test_limits_that_would_set_records_aside_are_noted(broker: Cluster, topics: Topics) -> None:
     topics.create(max_message_bytes="2000")
-    notes = told(check(to(broker), wanted(topics, largest_record_bytes=1000)), Verdict.NOTE)
+    notes = told(check_cluster(to(broker), wanted(topics, largest_record_bytes=1000)), Verdict.NOTE)
     assert notes[topics.text] == "takes records of 2000 bytes; those above 1000 are set aside"
     assert notes[topics.predictions] == "takes at most 2000 bytes; set its max.message.bytes to 100000 or more"
     assert notes[topics.dead_letters].endswith("set its max.message.bytes to 18384 or more")
@@ -109,13 +109,13 @@ def test_a_cluster_that_takes_too_little_with_a_commit_is_told(
     with pytest.raises(
         ChecksFailed, match=r"take 1000 bytes with a commit; set their offset\.metadata\.max\.bytes to 4096"
     ):
-        check(to(small), wanted(topics, session_timeout_s=10.0))
+        check_cluster(to(small), wanted(topics, session_timeout_s=10.0))
 
 
 def test_a_session_timeout_that_the_cluster_does_not_allow_is_told(broker: Cluster, topics: Topics) -> None:
     topics.create()
     with pytest.raises(ChecksFailed, match=r"session_timeout_s is 7200; the cluster allows \S+ to 1800"):
-        check(to(broker), wanted(topics, session_timeout_s=7200.0))
+        check_cluster(to(broker), wanted(topics, session_timeout_s=7200.0))
 
 
 def test_a_checksum_in_python_alone_is_too_slow_to_start(
@@ -124,7 +124,7 @@ def test_a_checksum_in_python_alone_is_too_slow_to_start(
     topics.create()
     monkeypatch.setattr(kafka_checksums, "crc32c_c", None)
     with pytest.raises(ChecksFailed, match=r"crc32c: is missing, .* install the package crc32c"):
-        check(to(broker), wanted(topics))
+        check_cluster(to(broker), wanted(topics))
 
 
 def test_what_the_group_has_still_to_read_is_seen(broker: Cluster, topics: Topics) -> None:
@@ -138,29 +138,29 @@ def test_what_the_group_has_still_to_read_is_seen(broker: Cluster, topics: Topic
     consumer.assign([first, second])
     consumer.commit({first: OffsetAndMetadata(1, "", -1), second: OffsetAndMetadata(1, "", -1)})
     consumer.close()
-    found = told(list(look(to(broker), wanted(topics))), Verdict.GOOD)
+    found = told(list(diagnose_cluster(to(broker), wanted(topics))), Verdict.GOOD)
     assert found[topics.group] == f"2 records behind the end of {topics.text}"
 
 
 def test_a_group_that_never_read_has_nothing_to_be_behind_of(broker: Cluster, topics: Topics) -> None:
     topics.create()
-    found = [finding for finding in look(to(broker), wanted(topics)) if finding.subject == topics.group]
+    found = [finding for finding in diagnose_cluster(to(broker), wanted(topics)) if finding.subject == topics.group]
     assert [finding.verdict for finding in found] != [Verdict.BAD]
     assert len(found) == 1
 
 
 def test_looking_creates_nothing(broker: Cluster, topics: Topics) -> None:
-    found = list(look(to(broker), wanted(topics, create=True)))
+    found = list(diagnose_cluster(to(broker), wanted(topics, create=True)))
     assert told(found, Verdict.NOTE)[topics.video] == "does not exist, and is created at the start"
     with pytest.raises(ChecksFailed):
-        check(to(broker), wanted(topics))
+        check_cluster(to(broker), wanted(topics))
 
 
 def test_a_broker_that_is_away_is_told_without_waiting_for_it() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         server = f"127.0.0.1:{unused.getsockname()[1]}"
-        (found,) = look(Connection((server,)), Wanted(inputs=("x",)))
+        (found,) = diagnose_cluster(Connection((server,)), ClusterRequirements(inputs=("x",)))
     assert found == Finding(Verdict.BAD, "kafka", f"{server} cannot be reached: Connection refused")
 
 
@@ -168,7 +168,7 @@ def test_a_broker_that_hangs_is_told_as_one_that_gives_no_answer(own_broker: Cal
     broker = own_broker()
     broker.pause()
     with pytest.raises(Unreachable, match=r"takes connections and gives no answer; does it hang\?"):
-        check(to(broker), Wanted(inputs=("x",)))
+        check_cluster(to(broker), ClusterRequirements(inputs=("x",)))
 
 
 def test_the_doctor_looks_at_the_cluster_of_source_and_sink_once(
@@ -196,7 +196,7 @@ def test_the_doctor_looks_at_the_cluster_of_source_and_sink_once(
         encoding="utf-8",
     )
     config = load(file, {})
-    assert len(list(clusters(config))) == 1
+    assert len(list(required_clusters(config))) == 1
     found = [finding for finding in diagnose(config) if finding.subject in (*topics.inputs, *topics.outputs)]
     assert len(told(found, Verdict.GOOD)) == 5
     assert told(found, Verdict.BAD) == {}
@@ -215,11 +215,11 @@ def test_the_script_creates_topics_that_pass_every_check_and_can_be_run_again(br
     arguments = ("--bootstrap-server", broker.bootstrap, "--prefix", topics.prefix, "--partitions", "2")
     first = run_topics_sh(*arguments, "--replication-factor", "1")
     assert first.returncode == 0, first.stderr
-    found = check(to(broker), wanted(topics))
+    found = check_cluster(to(broker), wanted(topics))
     assert told(found, Verdict.NOTE) == {}
     again = run_topics_sh(*arguments)
     assert again.returncode == 0, again.stderr
-    assert check(to(broker), wanted(topics)) == found
+    assert check_cluster(to(broker), wanted(topics)) == found
 
 
 def test_the_script_says_how_it_is_used() -> None:

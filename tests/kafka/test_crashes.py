@@ -12,8 +12,8 @@ from kafka.errors import KafkaError
 
 from daemon.config import Config
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
-from streams.kafka.contract import CONTENT_TYPES, to_message
-from streams.kafka.dead_letters import read_letter
+from streams.kafka.contract import CONTENT_TYPES, to_kafka
+from streams.kafka.dead_letters import read_dead_letter
 from streams.records import Modality, Record
 from tests.kafka.conftest import Topics
 from tests.kafka.hashing import KILLER, content, expected
@@ -62,7 +62,7 @@ def lines(start_ns: int) -> list[Record]:
 def written(topics: Topics, records: list[Record]) -> None:
     with KafkaProducer(bootstrap_servers=topics.cluster.bootstrap) as producer:
         for record in records:
-            key, value, headers = to_message(record)
+            key, value, headers = to_kafka(record)
             producer.send(
                 topics.text,
                 key=key,
@@ -117,7 +117,7 @@ def test_a_record_that_kills_is_a_dead_letter_after_two_deaths_and_costs_only_it
     of = settings(topics, guarantee, tmp_path / "state")
     with restarted(tmp_path, of, topics) as exits:
         assert exits == [_KILLED] * 2
-        letters = [read_letter(message) for message in everything(topics.cluster.bootstrap, topics.dead_letters)]
+        letters = [read_dead_letter(message) for message in everything(topics.cluster.bootstrap, topics.dead_letters)]
         assert [(letter.reason, letter.value.decode(), letter.origin_offset) for letter in letters] == [
             ("crashed", KILLER, _LINES // 2)
         ]

@@ -17,7 +17,7 @@ from streams.coordinates import Coordinates, Partition
 from streams.formats import rfc3339
 from streams.kafka import bounded_producer, dead_letter_topic
 from streams.kafka.bounded_producer import BoundedProducer
-from streams.kafka.contract import InputTopic, KafkaMessage, to_item
+from streams.kafka.contract import InputTopic, KafkaMessage, from_kafka
 from streams.kafka.dead_letters import dead_letter_message
 from streams.kafka.unavailable import BrokerUnavailable
 from streams.records import Modality, Record, Unreadable
@@ -151,7 +151,7 @@ def test_a_letter_goes_back_as_it_came_and_keeps_its_event_time(topics: Topics, 
         "ce_time": b"2026-01-01T00:00:05Z",
         "x-resubmitted": b"1",
     }
-    record = to_item(message, InputTopic(topics.text, Modality.TEXT, "text/plain"), message.timestamp * 1_000_000)
+    record = from_kafka(message, InputTopic(topics.text, Modality.TEXT, "text/plain"), message.timestamp * 1_000_000)
     assert isinstance(record, Record)
     assert record.event_time_ns == START_NS + 5 * NS_PER_S
 

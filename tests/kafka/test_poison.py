@@ -27,8 +27,8 @@ from streams.decoding import pictures
 from streams.decoding.decode import BadRecord, decode
 from streams.events import Picture
 from streams.formats.rfc3339 import format_ns
-from streams.kafka.contract import CONTENT_TYPES, Headers, InputTopic, to_item, to_message
-from streams.kafka.dead_letters import read_letter
+from streams.kafka.contract import CONTENT_TYPES, Headers, InputTopic, from_kafka, to_kafka
+from streams.kafka.dead_letters import read_dead_letter
 from streams.records import Modality, Record, Unreadable
 from tests.kafka.conftest import Topics
 from tests.kafka.hashing import content, expected
@@ -164,7 +164,7 @@ class Campaign:
                 written_ms = record.event_time_ns // NS_PER_MS
                 between = others[at :: len(records)]
                 handed += [(other, self._send(producer, other, written_ms)) for other in between]
-                message = to_message(record)
+                message = to_kafka(record)
                 self._send(producer, Sent(record.modality, *message), written_ms, int(record.session[-1]))
             producer.flush()
             placed = [(sent, future.get(timeout=PATIENCE_S)) for sent, future in handed]
@@ -181,7 +181,7 @@ class Campaign:
         found = everything(self._topics.cluster.bootstrap, self._topics.dead_letters)
         by_place = {}
         for message in found:
-            letter = read_letter(message)
+            letter = read_dead_letter(message)
             assert letter.origin is not None
             assert letter.origin_offset is not None
             by_place[letter.origin.topic, letter.origin.number, letter.origin_offset] = message
@@ -236,7 +236,7 @@ def test_every_kind_of_poison_is_set_aside_as_it_came_and_good_records_are_score
     assert len(letters) == len(sent_at)
     for at, sent in sent_at.items():
         letter = letters[at]
-        assert read_letter(letter).reason == sent.reason, sent.name
+        assert read_dead_letter(letter).reason == sent.reason, sent.name
         assert (letter.key, letter.value or b"") == (sent.key, sent.value or b""), sent.name
         assert letter.headers[: len(sent.headers)] == sent.headers, sent.name
     run.check_predictions()
@@ -291,7 +291,7 @@ def anything(count: int) -> list[Sent]:
 
 def refusal(message: ConsumerRecord, modality: Modality, config: Config) -> str | None:
     """Why the message cannot be used, if so; what a picture hides behind a good header is found only if it is used."""
-    item = to_item(message, InputTopic(message.topic, modality, CONTENT_TYPES[modality]), SystemClock().wall_ns())
+    item = from_kafka(message, InputTopic(message.topic, modality, CONTENT_TYPES[modality]), SystemClock().wall_ns())
     if isinstance(item, Unreadable):
         return item.reason
     try:
@@ -313,7 +313,7 @@ def test_whatever_the_bytes_each_record_is_judged_alone(campaign: tuple[Campaign
             at = message.topic, message.partition, message.offset
             letter, reason = letters.get(at), refusal(message, modality, config)
             if letter is not None:
-                assert read_letter(letter).reason == reason
+                assert read_dead_letter(letter).reason == reason
                 assert (letter.key, letter.value or b"") == (message.key, message.value or b"")
                 assert letter.headers[: len(message.headers)] == message.headers
             elif reason is not None:

@@ -19,7 +19,7 @@ from streams.decoding import pictures
 from streams.events import Picture
 from streams.formats import rfc3339
 from streams.kafka import bounded_producer
-from streams.kafka.contract import InputTopic, to_item
+from streams.kafka.contract import InputTopic, from_kafka
 from streams.records import RAW_PICTURE, Modality, Record
 from streams.sources.stored.discovery import StoredOptions, stored_sessions
 from streams.sources.stored.playback import Playback
@@ -61,7 +61,7 @@ def messages(topics: Topics, modality: Modality) -> list[ConsumerRecord]:
 
 def arrived(topics: Topics, modality: Modality) -> list[Record]:
     topic = InputTopic(getattr(topics, modality), modality, "application/octet-stream")
-    items = [to_item(message, topic, message.timestamp * 1_000_000) for message in messages(topics, modality)]
+    items = [from_kafka(message, topic, message.timestamp * 1_000_000) for message in messages(topics, modality)]
     return [item for item in items if isinstance(item, Record)]
 
 

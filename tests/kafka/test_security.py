@@ -13,7 +13,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
 from streams.kafka.connection import Connection, Mechanism, Security
-from streams.kafka.reachability import Refused, Unreachable, reach
+from streams.kafka.reachability import Refused, Unreachable, probe_cluster
 from tests.kafka.broker import PASSWORD, USER, Broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
@@ -130,7 +130,7 @@ def test_a_certificate_of_ones_own_lets_records_in_and_out(door: Door) -> None:
 
 
 def test_a_cluster_that_lets_us_in_says_its_version_and_brokers(door: Door) -> None:
-    reached = reach(Connection((door.broker.secure_bootstrap,), door.login("PLAIN")))
+    reached = probe_cluster(Connection((door.broker.secure_bootstrap,), door.login("PLAIN")))
     assert reached.server == door.broker.secure_bootstrap
     assert reached.brokers == (door.broker.secure_bootstrap,)
     assert reached.version >= (4, 0)
@@ -140,18 +140,18 @@ def test_a_cluster_that_lets_us_in_says_its_version_and_brokers(door: Door) -> N
 def test_a_wrong_password_is_refused_with_what_to_check(door: Door, mechanism: Mechanism) -> None:
     connection = Connection((door.broker.secure_bootstrap,), door.login(mechanism, password="hunter2"))
     with pytest.raises(Refused, match=rf"refuses the login with {mechanism}: .*'affectd'.*password_file") as raised:
-        reach(connection)
+        probe_cluster(connection)
     assert "hunter2" not in str(raised.value)
 
 
 def test_a_token_that_has_run_out_is_refused_with_what_to_check(door: Door) -> None:
     with pytest.raises(Refused, match=r"refuses the login with OAUTHBEARER: .*token_file"):
-        reach(Connection((door.broker.secure_bootstrap,), door.token(expires_in_s=-3600)))
+        probe_cluster(Connection((door.broker.secure_bootstrap,), door.token(expires_in_s=-3600)))
 
 
 def test_a_mechanism_that_is_not_offered_is_told_with_those_that_are(door: Door) -> None:
     with pytest.raises(Refused, match=r"does not take the mechanism SCRAM-SHA-256: it offers SCRAM-SHA-512, PLAIN"):
-        reach(Connection((door.broker.secure_bootstrap,), door.login("SCRAM-SHA-256")))
+        probe_cluster(Connection((door.broker.secure_bootstrap,), door.login("SCRAM-SHA-256")))
 
 
 @pytest.mark.parametrize("authority", ["stranger.pem", ""])
@@ -159,21 +159,21 @@ def test_a_cluster_that_our_authority_does_not_know_is_not_trusted(door: Door, a
     ca_file = f"{door.broker.tls}/{authority}" if authority else ""
     security = replace(door.login("PLAIN"), ca_file=ca_file)
     with pytest.raises(Refused, match=r"is not trusted: .*; set ca_file"):
-        reach(Connection((door.broker.secure_bootstrap,), security))
+        probe_cluster(Connection((door.broker.secure_bootstrap,), security))
 
 
 def test_a_cluster_of_another_name_is_not_trusted(door: Door) -> None:
     port = door.broker.secure_bootstrap.rpartition(":")[2]
     by_another_name = f"0.0.0.0:{port}"  # Linux takes it for this machine; the certificate does not name it
     with pytest.raises(Refused, match=r"is not trusted: .*bootstrap_servers to the names in it"):
-        reach(Connection((by_another_name,), door.login("PLAIN")))
+        probe_cluster(Connection((by_another_name,), door.login("PLAIN")))
 
 
 @pytest.mark.parametrize("who", ["nobody", "stranger"])
 def test_mutual_tls_wants_a_certificate_that_the_cluster_trusts(door: Door, who: str) -> None:
     security = Security("tls", ca_file=f"{door.broker.tls}/ca.pem") if who == "nobody" else door.shown(who)
     with pytest.raises(Refused, match=r"ended the connection over TLS .*\(certificate_file\)"):
-        reach(Connection((door.broker.tls_bootstrap,), security))
+        probe_cluster(Connection((door.broker.tls_bootstrap,), security))
 
 
 def test_a_protocol_that_the_listener_does_not_speak_is_told_with_a_guess(door: Door) -> None:
@@ -185,21 +185,21 @@ def test_a_protocol_that_the_listener_does_not_speak_is_told_with_a_guess(door: 
     )
     for server, security, told in cases:
         with pytest.raises(Unreachable, match=told):
-            reach(Connection((server,), security))
+            probe_cluster(Connection((server,), security))
 
 
 def test_a_listener_without_logins_says_so(door: Door) -> None:
     security = replace(door.login("PLAIN"), protocol="sasl_plaintext", ca_file="")
     with pytest.raises(Refused, match=r"this listener takes no logins \(protocol\)"):
-        reach(Connection((door.broker.bootstrap,), security))
+        probe_cluster(Connection((door.broker.bootstrap,), security))
 
 
 def test_the_next_server_is_asked_where_one_is_away(door: Door) -> None:
-    reached = reach(Connection(("127.0.0.1:1", door.broker.bootstrap)))
+    reached = probe_cluster(Connection(("127.0.0.1:1", door.broker.bootstrap)))
     assert reached.server == door.broker.bootstrap
 
 
 def test_an_address_that_the_cluster_gives_its_clients_and_nobody_can_reach_is_told(door: Door) -> None:
     told = rf"{door.misleading} answers, but .*{NOWHERE} cannot be reached: Connection refused; .*advertised\.listeners"
     with pytest.raises(Unreachable, match=told):
-        reach(Connection((door.misleading,)))
+        probe_cluster(Connection((door.misleading,)))

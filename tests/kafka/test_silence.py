@@ -18,7 +18,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.formats import rfc3339
-from streams.kafka.contract import to_message
+from streams.kafka.contract import to_kafka
 from streams.records import Modality, Record
 from tests.kafka.broker import Broker, Cluster
 from tests.kafka.conftest import Topics
@@ -95,7 +95,7 @@ class Writer:
         for number, record in planned:
             if now_ns is not None:
                 time.sleep(max(0, record.event_time_ns - now_ns()) / NS_PER_S)
-            key, value, headers = to_message(record)
+            key, value, headers = to_kafka(record)
             self._producer.send(
                 self._topic_of[record.modality],
                 key=key,

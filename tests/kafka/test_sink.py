@@ -11,7 +11,7 @@ import pytest
 from streams.clock import SystemClock
 from streams.coordinates import Coordinates, Partition
 from streams.kafka.connection import Connection
-from streams.kafka.producer import Output
+from streams.kafka.producer import ProducerConfig
 from streams.kafka.sink import KafkaSink
 from streams.predictions import Prediction, json_schema
 from streams.records import Modality, Unreadable
@@ -28,7 +28,9 @@ _PATIENCE_S = 90.0
 
 def sink_into(topics: Topics, compression: str = "lz4") -> KafkaSink:
     connection = Connection((topics.cluster.bootstrap,))
-    return KafkaSink("kafka", Output(connection, topics.predictions, topics.dead_letters, compression), SystemClock())
+    return KafkaSink(
+        "kafka", ProducerConfig(connection, topics.predictions, topics.dead_letters, compression), SystemClock()
+    )
 
 
 def of_session(number: int, window: int) -> Prediction:

@@ -21,7 +21,7 @@ from streams.clock import NS_PER_S, SystemClock
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Ledger, SessionLease
 from streams.kafka.connection import Connection
-from streams.kafka.producer import Output
+from streams.kafka.producer import ProducerConfig
 from streams.kafka.transactions import Transactions
 from streams.records import Modality, Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
@@ -60,7 +60,7 @@ class Instance:
             self.consumer.poll(timeout_ms=100)
         self.membership: Callable[[], ConsumerGroupMetadata | None] = self.consumer.group_metadata
         self.ledger = Ledger(GRID)
-        output = Output(Connection((topics.cluster.bootstrap,)), topics.predictions, topics.dead_letters)
+        output = ProducerConfig(Connection((topics.cluster.bootstrap,)), topics.predictions, topics.dead_letters)
         self.sink = Transactions(
             "kafka", output, transactional_id, self.ledger, lambda: self.membership(), SystemClock(), NullTelemetry()
         )

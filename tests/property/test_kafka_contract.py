@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from kafka.consumer.fetcher import ConsumerRecord
 
 from streams.formats.rfc3339 import MAX_NS
-from streams.kafka.contract import InputTopic, to_item, to_message
-from streams.kafka.dead_letters import dead_letter_message, read_letter, resubmitted
+from streams.kafka.contract import InputTopic, from_kafka, to_kafka
+from streams.kafka.dead_letters import dead_letter_message, read_dead_letter, resubmission
 from streams.kafka.resubmissions import Resubmissions
 from streams.records import Modality, Record, Unreadable
 from streams.sources.chat.receiver import is_session_name
@@ -55,7 +55,7 @@ def as_consumed(topic: str, key: bytes | None, value: bytes, headers: list[tuple
 
 @given(messages(), st.sampled_from(Modality), times_ns)
 def test_any_message_is_a_record_or_says_why_not(message: ConsumerRecord, modality: Modality, received_ns: int) -> None:
-    item = to_item(message, InputTopic("topic", modality, "text/plain"), received_ns)
+    item = from_kafka(message, InputTopic("topic", modality, "text/plain"), received_ns)
     assert item.coordinates is not None
     assert item.coordinates.offset == message.offset
     assert 0 <= item.coordinates.written_ns <= received_ns
@@ -73,21 +73,21 @@ def test_any_message_is_a_record_or_says_why_not(message: ConsumerRecord, modali
 @example(Record("Ω", Modality.VIDEO, "image/png", b"x", MAX_NS, 0, 0))
 def test_what_is_written_is_read_back_as_it_was(record: Record) -> None:
     topic = InputTopic(f"affectd.{record.modality}", record.modality, "application/octet-stream")
-    item = to_item(as_consumed(topic.name, *to_message(record)), topic, record.received_ns)
+    item = from_kafka(as_consumed(topic.name, *to_kafka(record)), topic, record.received_ns)
     assert isinstance(item, Record)
     assert replace(item, coordinates=None) == record
 
 
 @given(messages(), st.text(max_size=300))
 def test_a_dead_letter_gives_back_the_message_it_was(message: ConsumerRecord, why: str) -> None:
-    item = to_item(message, InputTopic("topic", Modality.TEXT, "text/plain"), RECEIVED_NS)
+    item = from_kafka(message, InputTopic("topic", Modality.TEXT, "text/plain"), RECEIVED_NS)
     assert item.coordinates is not None
     kept = message.value or b""
     record = Unreadable(Modality.TEXT, kept, RECEIVED_NS, item.coordinates, "corrupt", why)
-    letter = read_letter(as_consumed("dead", *dead_letter_message(record)))
+    letter = read_dead_letter(as_consumed("dead", *dead_letter_message(record)))
     assert (letter.origin, letter.origin_offset) == (("topic", 0), message.offset)
     assert (letter.reason, letter.first_seen_ns) == ("corrupt", RECEIVED_NS)
-    again = resubmitted(letter)
+    again = resubmission(letter)
     assert (again.key, again.value) == (message.key, kept)
     came = [(name, value or b"") for name, value in message.headers if not name.startswith("x-")]
     assert [(name, value) for name, value in again.headers if not name.startswith("x-")][: len(came)] == came
@@ -95,7 +95,7 @@ def test_a_dead_letter_gives_back_the_message_it_was(message: ConsumerRecord, wh
 
 @given(messages())
 def test_whatever_lies_in_the_dead_letter_topic_can_be_looked_at(message: ConsumerRecord) -> None:
-    letter = read_letter(message)
+    letter = read_dead_letter(message)
     json.dumps(letter.described("dead"))
     assert letter.value == (message.value or b"")
     assert letter.attempts >= 0

@@ -9,7 +9,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates, Partition
 from streams.formats import rfc3339
-from streams.kafka.contract import CONTENT_TYPES, InputTopic, to_item, to_message
+from streams.kafka.contract import CONTENT_TYPES, InputTopic, from_kafka, to_kafka
 from streams.records import Modality, Record, Unreadable
 
 pytestmark = pytest.mark.unit
@@ -32,13 +32,13 @@ def message(
 
 
 def read(sent: ConsumerRecord) -> Record:
-    item = to_item(sent, TOPICS[Modality.TEXT], RECEIVED_NS)
+    item = from_kafka(sent, TOPICS[Modality.TEXT], RECEIVED_NS)
     assert isinstance(item, Record)
     return item
 
 
 def refused(sent: ConsumerRecord) -> Unreadable:
-    item = to_item(sent, TOPICS[Modality.TEXT], RECEIVED_NS)
+    item = from_kafka(sent, TOPICS[Modality.TEXT], RECEIVED_NS)
     assert isinstance(item, Unreadable)
     return item
 
@@ -58,7 +58,7 @@ def test_a_plain_message_is_a_record_of_its_key_at_its_timestamp() -> None:
 
 @pytest.mark.parametrize("modality", Modality)
 def test_a_message_that_names_no_content_type_has_that_of_its_topic(modality: Modality) -> None:
-    item = to_item(message(topic=TOPICS[modality].name), TOPICS[modality], RECEIVED_NS)
+    item = from_kafka(message(topic=TOPICS[modality].name), TOPICS[modality], RECEIVED_NS)
     assert isinstance(item, Record)
     assert (item.modality, item.content_type) == (modality, CONTENT_TYPES[modality])
 
@@ -160,7 +160,7 @@ RECORD = Record("room-1", Modality.AUDIO, "audio/L16;rate=8000;channels=1", b"\0
 
 
 def test_a_record_is_written_as_a_cloud_event_in_binary_mode() -> None:
-    key, value, headers = to_message(RECORD)
+    key, value, headers = to_kafka(RECORD)
     assert (key, value) == (b"room-1", b"\0\1")
     assert dict(headers) == {
         "ce_specversion": b"1.0",
@@ -175,7 +175,7 @@ def test_a_record_is_written_as_a_cloud_event_in_binary_mode() -> None:
 
 
 def event_id(record: Record) -> bytes:
-    return dict(to_message(record).headers)["ce_id"]
+    return dict(to_kafka(record).headers)["ce_id"]
 
 
 def test_an_event_has_the_same_id_whenever_it_is_written() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from streams.findings import Verdict
-from streams.kafka.checks import Wanted, look
+from streams.kafka.checks import ClusterRequirements, diagnose_cluster
 from streams.kafka.connection import Connection, Security
-from streams.kafka.secret_exposure import exposed
+from streams.kafka.secret_exposure import exposed_secrets
 
 pytestmark = pytest.mark.unit
 
@@ -20,7 +20,7 @@ def secret(folder: Path, mode: int, name: str = "password") -> str:
 
 
 def notes(security: Security) -> dict[str, str]:
-    found = list(exposed(security))
+    found = list(exposed_secrets(security))
     assert all(finding.verdict is Verdict.NOTE for finding in found)
     return {finding.subject: finding.sentence for finding in found}
 
@@ -73,6 +73,8 @@ def test_a_file_that_is_not_there_is_left_to_whoever_reads_it() -> None:
 def test_the_doctor_notes_it_though_the_cluster_is_away(tmp_path: Path) -> None:
     file = secret(tmp_path, 0o666)
     security = Security("sasl_plaintext", mechanism="PLAIN", username="u", password_file=file)
-    found = list(look(Connection(("127.0.0.1:1",), security), Wanted(inputs=("affectd.text",))))
+    found = list(
+        diagnose_cluster(Connection(("127.0.0.1:1",), security), ClusterRequirements(inputs=("affectd.text",)))
+    )
     assert [finding.subject for finding in found if finding.verdict is Verdict.NOTE] == [file, "kafka"]
     assert found[-1].verdict is Verdict.BAD

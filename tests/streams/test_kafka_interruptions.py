@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streams.clock import NS_PER_S, ManualClock
-from streams.kafka.connectivity import Interruptions
+from streams.kafka.connectivity import Connectivity
 from streams.telemetry import NullTelemetry
 
 pytestmark = pytest.mark.unit
@@ -28,7 +28,7 @@ class Bench:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.telemetry = States()
-        self.interruptions = Interruptions("kafka", self.clock, self.telemetry)
+        self.interruptions = Connectivity("kafka", self.clock, self.telemetry)
 
     def looks(self, fault: str | None, seconds: float, silent_s: float = 0.0) -> list[tuple[str, object]]:
         """What is logged while the source is so: the event, and the reason or how long it was away."""

@@ -17,7 +17,7 @@ from kafka.errors import (
 from streams.clock import NS_PER_S, ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.kafka.connection import Connection
-from streams.kafka.producer import Output
+from streams.kafka.producer import ProducerConfig
 from streams.kafka.sink import KafkaSink
 from streams.predictions import Prediction
 from streams.records import Modality, Unreadable
@@ -108,7 +108,7 @@ class Producer:
 
 
 def sink_into(cluster: Cluster, clock: ManualClock | None = None) -> KafkaSink:
-    output = Output(Connection(("nowhere:9092",)), PREDICTIONS, DEAD_LETTERS, client=cluster.client)
+    output = ProducerConfig(Connection(("nowhere:9092",)), PREDICTIONS, DEAD_LETTERS, client=cluster.client)
     return KafkaSink("kafka", output, clock or ManualClock())
 
 

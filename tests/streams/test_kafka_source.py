@@ -26,8 +26,8 @@ from streams.kafka.assignor import CoPartitionedAssignor
 from streams.kafka.connection import Connection
 from streams.kafka.consumer_config import KafkaSourceConfig, consumer_options
 from streams.kafka.contract import InputTopic
-from streams.kafka.membership import Intake
-from streams.kafka.start_offsets import Start, emitted_through, find_starts
+from streams.kafka.membership import GroupMember
+from streams.kafka.start_offsets import StartOffset, emitted_through, fetch_start_offsets
 from streams.records import Assigned, Item, Modality, PartitionIdle, Record, Revoked
 from streams.sources.base import SourceError
 from streams.telemetry import NullTelemetry, OffsetReset
@@ -195,7 +195,7 @@ class Bench:
         self.assignor.on_assignment(ConsumerProtocolAssignment(1, [], b""), 1)
         topics = (InputTopic("video", Modality.VIDEO, "image/jpeg"), InputTopic("text", Modality.TEXT, "text/plain"))
         settings = KafkaSourceConfig("kafka", Connection(("nowhere:9092",)), "group", topics, **config)
-        self.intake = Intake(settings, self.consumer, self.assignor, self.ledger, self.clock, self.telemetry)
+        self.intake = GroupMember(settings, self.consumer, self.assignor, self.ledger, self.clock, self.telemetry)
 
     def turns(self, count: int = 1) -> "Bench":
         for _ in range(count):
@@ -253,29 +253,29 @@ def failing(error: Exception) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("committed", "beginning", "policy", "start"),
     [
-        (None, 3, "earliest", Start(3)),
-        (None, 3, "latest", Start(5)),
-        (4, 3, "latest", Start(4, 0, "kept")),
-        (5, 3, "earliest", Start(5, 0, "kept")),
-        (1, 3, "latest", Start(3, 2, "kept")),
-        (6, 3, "latest", Start(3, 0, "kept", truncated=True)),
+        (None, 3, "earliest", StartOffset(3)),
+        (None, 3, "latest", StartOffset(5)),
+        (4, 3, "latest", StartOffset(4, 0, "kept")),
+        (5, 3, "earliest", StartOffset(5, 0, "kept")),
+        (1, 3, "latest", StartOffset(3, 2, "kept")),
+        (6, 3, "latest", StartOffset(3, 0, "kept", truncated=True)),
     ],
     ids=["never read", "never read, latest", "read", "read to the end", "deleted since", "beyond the end"],
 )
-def test_where_reading_begins(committed: int | None, beginning: int, policy: Any, start: Start) -> None:
+def test_where_reading_begins(committed: int | None, beginning: int, policy: Any, start: StartOffset) -> None:
     consumer = Consumer(ManualClock())
     consumer.write(TEXT, *[b"line"] * 5)
     consumer.beginnings[TEXT] = beginning
     if committed is not None:
         consumer.offsets[TEXT] = OffsetAndMetadata(committed, "kept", -1)
-    assert find_starts(consumer, [TEXT], policy) == {TEXT: start}
+    assert fetch_start_offsets(consumer, [TEXT], policy) == {TEXT: start}
 
 
 def test_what_was_published_is_gathered_from_all_partitions_of_a_number() -> None:
     one, two, three = b"first.", b"second", b"third."
     starts = {
-        VIDEO: Start(0, 0, encode([(one, 5), (two, 7)], GRID)),
-        TEXT: Start(0, 0, encode([(two, 8), (three, 9)], GRID)),
+        VIDEO: StartOffset(0, 0, encode([(one, 5), (two, 7)], GRID)),
+        TEXT: StartOffset(0, 0, encode([(two, 8), (three, 9)], GRID)),
     }
     assert emitted_through(starts, GRID) == {one: 5, two: 8, three: 9}
 

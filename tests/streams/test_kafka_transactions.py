@@ -21,7 +21,7 @@ from streams.clock import NS_PER_S, ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Ledger, SessionLease
 from streams.kafka.connection import Connection
-from streams.kafka.producer import Output
+from streams.kafka.producer import ProducerConfig
 from streams.kafka.transactions import Transactions
 from streams.records import Modality, Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
@@ -158,7 +158,7 @@ class Instance:
         self.ledger = Ledger(WindowGrid(4 * NS_PER_S, NS_PER_S))
         self.lease = self._lease(windows)
         self.member: ConsumerGroupMetadata | None = MEMBER
-        output = Output(Connection(("nowhere:9092",)), "predictions", "dead-letters", client=cluster.client)
+        output = ProducerConfig(Connection(("nowhere:9092",)), "predictions", "dead-letters", client=cluster.client)
         self.telemetry = Counting()
         self.sink = Transactions("kafka", output, "one", self.ledger, lambda: self.member, self.clock, self.telemetry)
 
