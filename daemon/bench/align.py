@@ -61,10 +61,10 @@ def pass_through(config: TimelineConfig, events: Sequence[Event]) -> int:
     windows = 0
     for event in events:
         _add(sessions, event, STORED)
-        windows += sum(1 for _ in sessions.take_ready(event.session))
+        windows += sum(1 for _ in sessions.ready_windows(event.session))
     for unit in sessions.drain():
         unit.finish()
-    return windows + sum(1 for _ in sessions.take_ready())
+    return windows + sum(1 for _ in sessions.ready_windows())
 
 
 def _memory(count: int) -> Iterator[Figure]:
@@ -78,13 +78,13 @@ def _memory(count: int) -> Iterator[Figure]:
         for number in range(count):
             for event in events:
                 _add(sessions, _own(event, f"room-{number}"), DEVICE)
-            for _ in sessions.take_ready():
+            for _ in sessions.ready_windows():
                 pass
         active_bytes, _ = tracemalloc.get_traced_memory()
         clock.advance(_IDLE_AFTER_S + SIZE_NS / NS_PER_S + 1)
         for unit in sessions.tick():
             unit.finish()
-        for _ in sessions.take_ready():
+        for _ in sessions.ready_windows():
             pass
         idle_bytes, _ = tracemalloc.get_traced_memory()
     finally:

@@ -104,4 +104,4 @@ class _Room:
         return len(units)
 
     def _fuse(self, sessions: Sessions) -> int:
-        return len(self._model.fuse([window_features(window) for window in sessions.take_ready()]))
+        return len(self._model.fuse([window_features(window) for window in sessions.ready_windows()]))

@@ -112,4 +112,4 @@ class StreamingHalf:
         self._channel.put(item)
 
     def _set_aside(self, letter: Unreadable) -> None:
-        self.ledger.released(letter.coordinates)
+        self.ledger.release(letter.coordinates)

@@ -121,7 +121,7 @@ class _Room:
                 return
         for unit in units:
             self._prepare(unit)
-        for window in self._sessions.take_ready(item.session):
+        for window in self._sessions.ready_windows(item.session):
             if self._wanted(window.session, window.start_ns, window.end_ns):
                 self._explain(window)
         if isinstance(item, EndOfSession):

@@ -131,10 +131,10 @@ class ScoringEngine:
     def _scores(self, windows: Sequence[ClosedWindow]) -> list[Scores]:
         if self._lookback is None:
             return self._model.fuse([window_features(window) for window in windows])
-        looks_back, step_ns = self._lookback.windows, self._lookback.step_ns
-        rows = [(*window.earlier(looks_back, step_ns), window.units) for window in windows]
+        preceding, step_ns = self._lookback.windows, self._lookback.step_ns
+        rows = [(*window.preceding(preceding, step_ns), window.units) for window in windows]
         scores = self._model.fuse([_features(units) for row in rows for units in row])
-        length = looks_back + 1
+        length = preceding + 1
         by_window = [scores[at : at + length] for at in range(0, len(scores), length)]
         return smoothed(by_window, self._lookback.smoothing, self._model.manifest.least_confidence)
 

@@ -165,7 +165,7 @@ class Pipeline:
             if self._draining and not self._drained and self._inlet.empty():
                 self._drained = True
                 self._encode(self._sessions.drain())
-                self._score(self._sessions.take_ready())
+                self._score(self._sessions.ready_windows())
         self._heartbeats.retire("timeline")
         self.finished.set()
 
@@ -202,7 +202,7 @@ class Pipeline:
                 else:
                     self.tally.encoded += 1
                 unit.finish()
-                self._score(self._sessions.take_ready(unit.session))
+                self._score(self._sessions.ready_windows(unit.session))
             case Published():
                 self._under_way -= 1
                 self._counted -= 1
@@ -216,10 +216,10 @@ class Pipeline:
             case Progress(session=session, modality=modality, through_ns=through_ns):
                 origin = DEVICE if channel.live else STORED
                 self._encode(self._sessions.progress(session, modality, through_ns, channel.name, origin))
-                self._score(self._sessions.take_ready(session))
+                self._score(self._sessions.ready_windows(session))
             case EndOfSession(session=session):
                 self._encode(self._sessions.end(session, channel.name))
-                self._score(self._sessions.take_ready(session))
+                self._score(self._sessions.ready_windows(session))
             case PartitionIdle(partition=partition, idle_ns=idle_ns):
                 self._sessions.partition_idle(partition, idle_ns)
             case Assigned(assignment=assignment):
@@ -260,7 +260,7 @@ class Pipeline:
             self._encode(self._sessions.add(event, channel.name, DEVICE if channel.live else STORED))
         else:
             self._encode(self._sessions.add_logged(event, channel.name, record.coordinates))
-        self._score(self._sessions.take_ready(event.session))
+        self._score(self._sessions.ready_windows(event.session))
 
     def _set_aside_unit(self, unit: EncodingUnit, reason: str, why: str) -> None:
         if unit.record is not None:
@@ -285,8 +285,8 @@ class Pipeline:
         if now_ns < self._tick_due_ns:
             return
         self._encode(self._sessions.tick())
-        self._score(self._sessions.take_ready())
-        for session in self._sessions.take_over():
+        self._score(self._sessions.ready_windows())
+        for session in self._sessions.ended_sessions():
             self._engine.forget(session)
         self.state = self._sessions.state()
         took_ns = self._clock.monotonic_ns() - now_ns

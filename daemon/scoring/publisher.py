@@ -233,7 +233,7 @@ class Publisher:
             return
         for each in leaving:
             if isinstance(each, Unreadable):
-                self._ledger.released(each.coordinates)
+                self._ledger.release(each.coordinates)
             elif each.lease is not None:
                 self._ledger.delivered(each.lease, each.index)
 

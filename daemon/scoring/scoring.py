@@ -133,9 +133,9 @@ class Scoring:
 def _lookback(config: Config) -> Lookback | None:
     """What windows are smoothed by; None where they are not."""
     windows, timeline = config.windows, timeline_config(config)
-    if not timeline.looks_back:
+    if not timeline.lookback_windows:
         return None
-    return Lookback(timeline.looks_back, timeline.grid.step_ns, Smoothing(windows.size_s, windows.step_s))
+    return Lookback(timeline.lookback_windows, timeline.grid.step_ns, Smoothing(windows.size_s, windows.step_s))
 
 
 def promise_sets(model: AffectModel, coverage: float) -> None:

@@ -58,7 +58,7 @@ class Sessions:
     taken_until_ns: Callable[[str], int] | None = None
     _live: dict[str, SessionTimeline] = field(default_factory=dict)
     _ended: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    _over: list[str] = field(default_factory=list)
+    _ended_since: list[str] = field(default_factory=list)
     _assignments: dict[int, PartitionAssignment] = field(default_factory=dict)
     _logs: dict[Partition, LogTime] = field(default_factory=dict)
     _wall_ns: int = NEVER_NS
@@ -71,7 +71,7 @@ class Sessions:
 
     def add(self, event: Event, source: str, origin: Origin) -> list[EncodingUnit]:
         """Takes one event of a device or a file; returns the units it made final."""
-        units = self._begin_anew() if origin is DEVICE and self._is_set_back() else []
+        units = self._reset_ahead() if origin is DEVICE and self._is_set_back() else []
         timeline = self._live.get(event.session) or self._open(event.session)
         now_ns = self._now_ns(event.session)
         latest_ns = event.received_ns if origin is DEVICE else NO_LATEST_NS
@@ -93,9 +93,9 @@ class Sessions:
         lease = timeline.lease
         if last is None or lease is None or lease.assignment is not assignment:
             self._warn_of_partitions(timeline, at)
-            self.ledger.released(at)
+            self.ledger.release(at)
         else:
-            self.ledger.needed(lease, at, last)
+            self.ledger.retain(lease, at, last)
         units = timeline.advance(now_ns)
         self._settle(timeline)
         return units
@@ -116,7 +116,7 @@ class Sessions:
         gone = [t for t in self._live.values() if t.lease is not None and t.lease.assignment.number in numbers]
         for timeline in gone:
             del self._live[timeline.session]
-            self._over.append(timeline.session)
+            self._ended_since.append(timeline.session)
         self._logs = {at: time for at, time in self._logs.items() if at.number not in numbers}
 
     def leave_logs(self) -> None:
@@ -152,7 +152,7 @@ class Sessions:
     def tick(self) -> list[EncodingUnit]:
         """Lets time pass: closes windows of idle sessions, ends those idle too long. Call several times a second."""
         # Also at later ticks: records from before the clock was set back may still have been on their way.
-        units = self._begin_anew() if self._is_set_back() or self._set_back else []
+        units = self._reset_ahead() if self._is_set_back() or self._set_back else []
         for timeline in list(self._live.values()):
             now_ns = self._now_ns(timeline.session)
             timed_out = timeline.watermark.abandoned(now_ns, self.session_timeout_ns)
@@ -168,16 +168,16 @@ class Sessions:
         now_ns = self.clock.monotonic_ns()
         return [unit for timeline in self._live.values() for unit in timeline.advance(now_ns, "drain")]
 
-    def take_ready(self, session: str | None = None) -> Iterator[ClosedWindow]:
+    def ready_windows(self, session: str | None = None) -> Iterator[ClosedWindow]:
         """Windows ready to be scored, of one session or of all, in closing order within a session."""
         timelines = self._live.values() if session is None else filter(None, [self._live.get(session)])
         for timeline in timelines:
             if timeline.closed and timeline.closed[0].ready:
                 yield from self._hand_on(timeline)
 
-    def take_over(self) -> list[str]:
+    def ended_sessions(self) -> list[str]:
         """Sessions that have ended since the last call."""
-        over, self._over = self._over, []
+        over, self._ended_since = self._ended_since, []
         return over
 
     def waiting(self) -> int:
@@ -214,11 +214,11 @@ class Sessions:
     def _now_ns(self, session: str) -> int:
         return self.clock.monotonic_ns() if self.taken_until_ns is None else self.taken_until_ns(session)
 
-    def _begin_anew(self) -> list[EncodingUnit]:
+    def _reset_ahead(self) -> list[EncodingUnit]:
         """Begins sessions of devices that are ahead of the wall clock anew; returns the units to encode."""
         until_ns = self._wall_ns + _SET_BACK_NS
         ahead = [t for t in self._live.values() if t.watermark.of_devices and t.watermark.time_ns > until_ns]
-        return [unit for timeline in ahead for unit in timeline.begin_anew(self._now_ns(timeline.session))]
+        return [unit for timeline in ahead for unit in timeline.reset(self._now_ns(timeline.session))]
 
     def _open(self, session: str, assignment: PartitionAssignment | None = None) -> SessionTimeline:
         if assignment is None:
@@ -231,9 +231,9 @@ class Sessions:
 
     def _hand_on(self, timeline: SessionTimeline) -> Iterator[ClosedWindow]:
         lease = timeline.lease
-        for window in timeline.take_ready():
+        for window in timeline.ready_windows():
             if lease is not None:
-                self.ledger.scoring(lease, window.index)
+                self.ledger.submitted(lease, window.index)
             yield window
         self._settle(timeline)
 
@@ -241,7 +241,7 @@ class Sessions:
         """Tells the ledger how far the session has been handed on."""
         lease, before = timeline.lease, timeline.scored_before()
         if lease is not None and before is not None and before != lease.frontier:
-            self.ledger.settle(lease, before)
+            self.ledger.advance(lease, before)
 
     def _log(self, partition: Partition) -> LogTime:
         time = self._logs.get(partition)
@@ -278,9 +278,9 @@ class Sessions:
 
     def _end(self, timeline: SessionTimeline) -> None:
         del self._live[timeline.session]
-        self._over.append(timeline.session)
+        self._ended_since.append(timeline.session)
         if timeline.lease is not None:
-            self.ledger.over(timeline.lease)
+            self.ledger.session_ended(timeline.lease)
         elif timeline.open_from is not None:
             self._ended[timeline.session] = timeline.open_from
             while len(self._ended) > _REMEMBERED_SESSIONS:

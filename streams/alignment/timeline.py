@@ -54,7 +54,7 @@ class TimelineConfig:
             raise ValueError(f"a lookback is whole steps of {self.grid.step_ns} ns, not {self.lookback_ns} ns")
 
     @property
-    def looks_back(self) -> int:
+    def lookback_windows(self) -> int:
         """How many windows of the grid before its own a window looks back on."""
         return self.lookback_ns // self.grid.step_ns
 
@@ -86,22 +86,22 @@ class ClosedWindow:
     """Its place on the grid of windows."""
     lease: SessionLease | None
     """The session's place in the ledger; None where it does not come from a log."""
-    before: UnitsByModality = field(default_factory=dict)
-    """What starts in the lookback before `start_ns`: with `units`, all that lies in the windows looked back on."""
+    lookback: UnitsByModality = field(default_factory=dict)
+    """What starts in the lookback before `start_ns`: with `units`, all that lies in the preceding windows."""
     live: bool = True
     """Whether it was of the present when it closed, and not of a stored session or a backlog."""
 
     @property
     def ready(self) -> bool:
         """Whether every unit is encoded (or known to be unusable), also of those before."""
-        return all(unit.done for found in (self.units, self.before) for units in found.values() for unit in units)
+        return all(unit.done for found in (self.units, self.lookback) for units in found.values() for unit in units)
 
-    def earlier(self, count: int, step_ns: int) -> list[UnitsByModality]:
+    def preceding(self, count: int, step_ns: int) -> list[UnitsByModality]:
         """What lies in each of the `count` windows of the grid before this one, as far as it is known now.
 
         The oldest comes first; at most as many as the lookback holds.
         """
-        known = {modality: (*self.before.get(modality, ()), *units) for modality, units in self.units.items()}
+        known = {modality: (*self.lookback.get(modality, ()), *units) for modality, units in self.units.items()}
         spans = [(self.start_ns - ago * step_ns, self.end_ns - ago * step_ns) for ago in range(count, 0, -1)]
         return [{modality: within(units, *span) for modality, units in known.items()} for span in spans]
 
@@ -142,7 +142,7 @@ class SessionTimeline:
     def __post_init__(self) -> None:
         self.published_before = self.open_from
         if self.open_from is not None and self.lease is not None and self.lease.restored_through == self.open_from:
-            self.open_from -= self.config.looks_back  # the log is read again from there on
+            self.open_from -= self.config.lookback_windows  # the log is read again from there on
         self.never_before = self.open_from
         self._begin()
 
@@ -154,7 +154,7 @@ class SessionTimeline:
         self.revisions = {}
         self.newest_ns = self.furthest_ns = NEVER_NS
 
-    def begin_anew(self, now_ns: int) -> list[EncodingUnit]:
+    def reset(self, now_ns: int) -> list[EncodingUnit]:
         """Closes every window and forgets event time, which was that of a clock that has been set back.
 
         Returns the units to encode. Not for a session of a log.
@@ -190,7 +190,7 @@ class SessionTimeline:
             return None
         self.telemetry.event(event.modality)
         assembler.add(event)
-        return last + self.config.looks_back
+        return last + self.config.lookback_windows
 
     def scored_before(self) -> int | None:
         """Windows before this one are handed on to be scored, or will never be; None until the watermark is known."""
@@ -244,7 +244,7 @@ class SessionTimeline:
         self._close(reached_ns, closed_by)
         return new
 
-    def take_ready(self) -> Iterator[ClosedWindow]:
+    def ready_windows(self) -> Iterator[ClosedWindow]:
         """Closed windows whose units are all done, in closing order."""
         while self.closed and self.closed[0].ready:
             yield self.closed.popleft()
@@ -282,7 +282,7 @@ class SessionTimeline:
         grid, changed = self.config.grid, set[int]()
         for unit in new:
             first = max(accepts_from, grid.first_containing(unit.start_ns, unit.end_ns))
-            last = grid.last_containing(unit.start_ns) + self.config.looks_back
+            last = grid.last_containing(unit.start_ns) + self.config.lookback_windows
             changed.update(range(first, min(self.open_from, last + 1)))
         for index in sorted(changed):
             self._emit(index, closed_by)
@@ -322,13 +322,13 @@ class SessionTimeline:
                 lag_ns,
                 index,
                 self.lease,
-                self._before(start_ns),
+                self._lookback(start_ns),
                 self.live,
             ),
         )
         self.telemetry.window_closed(closed_by)
 
-    def _before(self, start_ns: int) -> UnitsByModality:
+    def _lookback(self, start_ns: int) -> UnitsByModality:
         """What a window that starts at `start_ns` needs to look back on; nothing where none does."""
         lookback_ns = self.config.lookback_ns
         if not lookback_ns:

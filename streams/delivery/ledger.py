@@ -37,11 +37,11 @@ class _Reading:
     """One partition: the records that are needed (by offset; bytes where the timeline has not taken them yet)."""
 
     next_offset: int
-    needed: OrderedDict[int, int] = field(default_factory=OrderedDict)
+    unreleased: OrderedDict[int, int] = field(default_factory=OrderedDict)
 
     @property
     def lowest(self) -> int:
-        return next(iter(self.needed), self.next_offset)
+        return next(iter(self.unreleased), self.next_offset)
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +56,7 @@ class SessionLease:
     """Windows before this one are delivered, or will never be."""
     frontier: int | None = None
     """Windows before this one have been handed on to be scored, or will never be."""
-    under_way: list[int] = field(default_factory=list)
+    in_flight: list[int] = field(default_factory=list)
     held: list[tuple[int, Partition, int]] = field(default_factory=list)
     """A heap of the records that are needed: last window, partition, offset."""
     over: bool = False
@@ -118,7 +118,7 @@ class Ledger:
             if reading is None:
                 return
             for offset, size_bytes in offsets_sizes:
-                reading.needed[offset] = size_bytes
+                reading.unreleased[offset] = size_bytes
                 reading.next_offset = offset + 1
                 self._waiting_bytes += size_bytes
 
@@ -155,44 +155,44 @@ class Ledger:
                 self._forget_oldest(assignment)
             return lease
 
-    def needed(self, lease: SessionLease, coordinates: Coordinates, last_window: int) -> None:
+    def retain(self, lease: SessionLease, coordinates: Coordinates, last_window: int) -> None:
         """The timeline has taken a record; it may matter to windows up to `last_window`."""
         with self._lock:
             reading = lease.assignment.readings[coordinates.partition]
-            size_bytes = reading.needed.get(coordinates.offset)
+            size_bytes = reading.unreleased.get(coordinates.offset)
             if size_bytes is None or not lease.valid:
                 return
             self._waiting_bytes -= size_bytes
-            reading.needed[coordinates.offset] = 0
+            reading.unreleased[coordinates.offset] = 0
             lease.over = False
             heapq.heappush(lease.held, (last_window, coordinates.partition, coordinates.offset))
 
-    def settle(self, lease: SessionLease, before: int) -> None:
+    def advance(self, lease: SessionLease, before: int) -> None:
         """Windows before `before` have all been handed on to be scored, or will never be."""
         with self._lock:
             lease.frontier = before
-            self._settle(lease)
+            self._advance(lease)
 
-    def scoring(self, lease: SessionLease, index: int) -> None:
-        """A window is handed on to be scored; to be told before `settle` passes it."""
+    def submitted(self, lease: SessionLease, index: int) -> None:
+        """A window is handed on to be scored; to be told before `advance` passes it."""
         with self._lock:
-            lease.under_way.append(index)
+            lease.in_flight.append(index)
 
-    def over(self, lease: SessionLease) -> None:
+    def session_ended(self, lease: SessionLease) -> None:
         """The session has ended and all its windows are handed on: what it holds is needed by no other."""
         with self._lock:
             lease.over = True
-            self._settle(lease)
+            self._advance(lease)
 
     # The publish thread.
 
     def delivered(self, lease: SessionLease, index: int) -> None:
         """A window was acknowledged, or will never be published."""
         with self._lock:
-            lease.under_way.remove(index)
-            self._settle(lease)
+            lease.in_flight.remove(index)
+            self._advance(lease)
 
-    def released(self, coordinates: Coordinates) -> None:
+    def release(self, coordinates: Coordinates) -> None:
         """A record was set aside, and that was acknowledged; or it can matter to no window."""
         with self._lock:
             assignment = self._assignments.get(coordinates.partition.number)
@@ -209,23 +209,23 @@ class Ledger:
         assignment = self._assignments.pop(number, None)
         if assignment is not None:
             assignment.valid = False
-            self._waiting_bytes -= sum(sum(reading.needed.values()) for reading in assignment.readings.values())
+            self._waiting_bytes -= sum(sum(reading.unreleased.values()) for reading in assignment.readings.values())
 
     def _release(self, assignment: PartitionAssignment, partition: Partition, offset: int) -> None:
         reading = assignment.readings.get(partition)
-        size_bytes = reading.needed.pop(offset, None) if reading is not None else None
+        size_bytes = reading.unreleased.pop(offset, None) if reading is not None else None
         if size_bytes is not None and assignment.valid:
             self._waiting_bytes -= size_bytes
 
-    def _settle(self, lease: SessionLease) -> None:
+    def _advance(self, lease: SessionLease) -> None:
         if lease.frontier is None:
             return
-        through = min(lease.frontier, *lease.under_way) if lease.under_way else lease.frontier
+        through = min(lease.frontier, *lease.in_flight) if lease.in_flight else lease.frontier
         if lease.published_through is None or through > lease.published_through:
             lease.published_through = through
             if lease.session in lease.assignment.leases:
                 lease.assignment.leases.move_to_end(lease.session)
-        finished = lease.over and not lease.under_way
+        finished = lease.over and not lease.in_flight
         while lease.held and (finished or lease.held[0][0] < through):
             _, partition, offset = heapq.heappop(lease.held)
             self._release(lease.assignment, partition, offset)
@@ -241,6 +241,6 @@ class Ledger:
 
     def _forget_oldest(self, assignment: PartitionAssignment) -> None:
         if len(assignment.leases) > _REMEMBERED_SESSIONS:
-            oldest = next((c for c in assignment.leases.values() if not (c.held or c.under_way)), None)
+            oldest = next((c for c in assignment.leases.values() if not (c.held or c.in_flight)), None)
             if oldest is not None:
                 del assignment.leases[oldest.session]

@@ -115,7 +115,7 @@ class RetryPolicy:
         self._consumer.seek(topic_partition, offset)
         self._ends.moved(partition, offset)
         self._ledger.read(partition, [(offset - 1, 0)])
-        self._ledger.released(Coordinates(partition, offset - 1, 0))
+        self._ledger.release(Coordinates(partition, offset - 1, 0))
 
     def _complain(self, event: str, error: Exception, **told: object) -> None:
         """Logs, once in ten seconds."""

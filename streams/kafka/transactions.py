@@ -238,7 +238,7 @@ class Transactions:
             return
         entry.told = True
         if isinstance(entry.source, Unreadable):
-            self._ledger.released(entry.source.coordinates)
+            self._ledger.release(entry.source.coordinates)
         elif entry.source.lease is not None:
             self._ledger.delivered(entry.source.lease, entry.source.index)
 

@@ -89,7 +89,7 @@ def window(
     at_s: float = 0.0,
     size_s: float = 4.0,
     revision: int = 0,
-    before: tuple[EncodingUnit, ...] = (),
+    lookback: tuple[EncodingUnit, ...] = (),
 ) -> ClosedWindow:
     return ClosedWindow(
         session=units[0].session if units else "room",
@@ -102,5 +102,5 @@ def window(
         watermark_lag_ns=250_000_000,
         index=round(at_s),
         lease=None,
-        before={m: tuple(u for u in before if u.modality is m) for m in Modality} if before else {},
+        lookback={m: tuple(u for u in lookback if u.modality is m) for m in Modality} if lookback else {},
     )

@@ -256,10 +256,10 @@ class Moody(FakeModel):
         return replace(scores(float(lines)), emotion=likely, label=label, abstained=None if lines else "no_evidence")
 
 
-def answered(*windows: ClosedWindow, looks_back: int, model: FakeModel | None = None) -> list[Scores]:
+def answered(*windows: ClosedWindow, lookback_windows: int, model: FakeModel | None = None) -> list[Scores]:
     """How an engine answers windows that wait together."""
     scored = Told[Scored]()
-    lookback = Lookback(looks_back, NS_PER_S, Smoothing(size_s=4, step_s=1)) if looks_back else None
+    lookback = Lookback(lookback_windows, NS_PER_S, Smoothing(size_s=4, step_s=1)) if lookback_windows else None
     of = instruments()
     made = ScoringEngine(model or Moody(), [{}], Batching(64, 0.0), Told[EncodingUnit](), scored, of, lookback)
     for each in windows:
@@ -275,8 +275,8 @@ def lines_at(*seconds: float) -> tuple[EncodingUnit, ...]:
 
 
 def test_a_window_is_answered_in_the_light_of_those_before_it() -> None:
-    contrary = window(*lines_at(4, 5, 6), at_s=4, before=lines_at(*range(-4, 4)))
-    [alone], [smoothed] = answered(contrary, looks_back=0), answered(contrary, looks_back=8)
+    contrary = window(*lines_at(4, 5, 6), at_s=4, lookback=lines_at(*range(-4, 4)))
+    [alone], [smoothed] = answered(contrary, lookback_windows=0), answered(contrary, lookback_windows=8)
     assert alone
     assert smoothed
     assert (alone.label, smoothed.label) == ("anger", "happiness")
@@ -286,12 +286,12 @@ def test_a_window_is_answered_in_the_light_of_those_before_it() -> None:
 
 def test_windows_are_fused_in_one_call_with_those_they_look_back_on() -> None:
     model = Moody()
-    first, second = (window(*lines_at(at_s), at_s=at_s, before=lines_at(at_s - 1)) for at_s in (4, 8))
-    answered(first, second, looks_back=2, model=model)
+    first, second = (window(*lines_at(at_s), at_s=at_s, lookback=lines_at(at_s - 1)) for at_s in (4, 8))
+    answered(first, second, lookback_windows=2, model=model)
     assert model.batches == [6]
 
 
 def test_a_window_without_a_past_or_without_evidence_is_answered_as_it_is() -> None:
     first = window(*lines_at(7, 7.3, 7.6), at_s=4)
-    silent = window(unit(at_s=4), at_s=4, before=lines_at(0, 1, 2, 3))
-    assert answered(first, silent, looks_back=4) == answered(first, silent, looks_back=0)
+    silent = window(unit(at_s=4), at_s=4, lookback=lines_at(0, 1, 2, 3))
+    assert answered(first, silent, lookback_windows=4) == answered(first, silent, lookback_windows=0)

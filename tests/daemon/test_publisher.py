@@ -133,10 +133,10 @@ def leased(on: Running, windows: int = 1) -> SessionLease:
     """A session of a log with one record, at offset 7, that windows 0 to `windows` - 1 need, all handed on."""
     lease = on.ledger.lease(on.ledger.assigned(0, {TEXT: 7}, {}), "room")
     on.ledger.read(TEXT, [(7, 100)])
-    on.ledger.needed(lease, Coordinates(TEXT, 7, 0), windows - 1)
+    on.ledger.retain(lease, Coordinates(TEXT, 7, 0), windows - 1)
     for index in range(windows):
-        on.ledger.scoring(lease, index)
-    on.ledger.settle(lease, windows)
+        on.ledger.submitted(lease, index)
+    on.ledger.advance(lease, windows)
     return lease
 
 

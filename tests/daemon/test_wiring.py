@@ -148,7 +148,7 @@ def test_windows_and_sampling_are_those_configured(tmp_path: Path) -> None:
     assert (made.grid.size_ns, made.grid.step_ns) == (6 * NS_PER_S, 2 * NS_PER_S)
     assert (made.watermark.disorder_bound_ns, made.watermark.idle_after_ns) == (250 * NS_PER_MS, 2 * NS_PER_S)
     assert made.grace_ns == 1_500 * NS_PER_MS
-    assert (made.lookback_ns, made.looks_back) == (4 * NS_PER_S, 2)
+    assert (made.lookback_ns, made.lookback_windows) == (4 * NS_PER_S, 2)
     assert made.sample_hz == 2.5
 
 

@@ -122,7 +122,7 @@ def hashed(unit: EncodingUnit) -> Evidence:
 def scores(window: ClosedWindow) -> Scores:
     """Scores that are the same for the same units, and the same before, only."""
     content = hashlib.sha256(f"{window.session} {window.start_ns}".encode())
-    for modality, units in (*window.units.items(), *window.before.items()):
+    for modality, units in (*window.units.items(), *window.lookback.items()):
         content.update(f"{modality} {[int(unit.result.embedding[0, 0]) for unit in units]}".encode())
     digest = content.digest()
     total = sum(digest[: len(EMOTIONS)]) or 1
@@ -158,7 +158,7 @@ def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
         for unit in units:
             unit.result = hashed(unit)
             unit.finish()
-        for window in sessions.take_ready():
+        for window in sessions.ready_windows():
             prediction = build(Scored(window, scores(window), 0.0, 0.0), scores(window), publication, 0.0)
             told[prediction.id] = content(prediction.json_line())
 

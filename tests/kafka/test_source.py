@@ -82,7 +82,7 @@ class Instance:
     def _emit(self, item: Item) -> None:
         self.items.append(item)
         if self.takes and isinstance(item, Record) and item.coordinates is not None:
-            self.ledger.released(item.coordinates)
+            self.ledger.release(item.coordinates)
 
     @property
     def records(self) -> list[Record]:
@@ -214,7 +214,7 @@ def test_a_consumer_that_does_not_take_holds_reading_back_and_loses_nothing(
     one.takes = True
     for record in one.records:
         assert record.coordinates is not None
-        one.ledger.released(record.coordinates)
+        one.ledger.release(record.coordinates)
     wait(lambda: len(one.records) >= len(sent), "all records")
     assert sorted(one.payloads) == sorted(sent)
     wait(lambda: one.telemetry.pauses[-1] == 0, "reading without pauses")
@@ -399,9 +399,9 @@ def test_what_is_needed_still_is_read_again_with_what_was_published(
     for record in one.records:
         assert record.coordinates is not None
         lease = one.ledger.lease(assignment, record.session)
-        one.ledger.needed(lease, record.coordinates, record.coordinates.offset)
+        one.ledger.retain(lease, record.coordinates, record.coordinates.offset)
     for session in {record.session for record in one.records}:
-        one.ledger.settle(one.ledger.lease(assignment, session), 4)  # windows up to 3 are published
+        one.ledger.advance(one.ledger.lease(assignment, session), 4)  # windows up to 3 are published
     wait(lambda: {at.offset for at in committed(topics).values()} == {4}, "the commit")
     one.stop()
     two = instance(topics)
@@ -496,7 +496,7 @@ def test_what_retention_deletes_while_reading_is_held_back_is_counted_too(
     one.takes = True
     for record in one.records:
         assert record.coordinates is not None
-        one.ledger.released(record.coordinates)
+        one.ledger.release(record.coordinates)
     wait(lambda: sum(r.coordinates.offset == 199 for r in one.records if r.coordinates) == 3, "the last records")
     assert one.telemetry.drops["retention"] + len(one.records) == 600
     assert one.telemetry.drops["retention"] > 0
@@ -516,7 +516,7 @@ def test_draining_takes_nothing_more_and_commits_what_is_delivered(
     send(topics, 5, first=5)
     for record in one.records:
         assert record.coordinates is not None
-        one.ledger.released(record.coordinates)
+        one.ledger.release(record.coordinates)
     wait(lambda: {at.offset for at in committed(topics).values()} == {5}, "the commit")
     assert len(one.records) == 15
     began_s = time.monotonic()

@@ -73,9 +73,9 @@ class Instance:
         lease = self.ledger.lease(self.ledger.assigned(0, {self.partition: self.start}, {}), "room")
         self.ledger.read(self.partition, [(offset, 1) for offset in range(self.start, windows)])
         for offset in range(self.start, windows):
-            self.ledger.needed(lease, Coordinates(self.partition, offset, 0), offset)
-            self.ledger.scoring(lease, offset)
-        self.ledger.settle(lease, windows)
+            self.ledger.retain(lease, Coordinates(self.partition, offset, 0), offset)
+            self.ledger.submitted(lease, offset)
+        self.ledger.advance(lease, windows)
         return lease
 
     def windows(self, first: int, before: int, *, padding: int = 0) -> list[Outgoing | Unreadable]:

@@ -64,14 +64,14 @@ class Instance:
     def _take(self, units: list[EncodingUnit]) -> None:
         for unit in units:
             unit.finish()
-        self.waiting += self.sessions.take_ready()
+        self.waiting += self.sessions.ready_windows()
 
 
 def content(window: ClosedWindow) -> list[tuple[object, ...]]:
     """What lies in a window, and what it looks back on."""
     return [
         (unit.modality, unit.start_ns, unit.end_ns, unit.order, unit.received_fraction)
-        for found in (window.units, window.before)
+        for found in (window.units, window.lookback)
         for placed in found.values()
         for unit in placed
     ]

@@ -37,7 +37,7 @@ def looking_back(grid: tuple[float, float], steps: int, grace_s: float = 0) -> T
 
 
 def earlier(window: ClosedWindow, found: TimelineConfig) -> list[UnitsByModality]:
-    return window.earlier(found.looks_back, found.grid.step_ns)
+    return window.preceding(found.lookback_windows, found.grid.step_ns)
 
 
 def counted(stage: Stage) -> dict[tuple[str, str], int]:
@@ -69,14 +69,14 @@ def test_what_is_kept_to_look_back_on_lies_in_some_window_before_and_not_in_the_
 ) -> None:
     looking = looking_back(grid, steps)
     for window in played(orders[1], looking).windows:
-        before = {unit for units in window.before.values() for unit in units}
+        before = {unit for units in window.lookback.values() for unit in units}
         assert not before & {unit for units in window.units.values() for unit in units}
         assert before <= {unit for units in earlier(window, looking) for placed in units.values() for unit in placed}
 
 
 @given(timelines, grids)
 def test_without_a_lookback_nothing_is_kept_to_look_back_on(found: list[Event], grid: tuple[float, float]) -> None:
-    assert all(window.before == {} for window in played(found, settings(grid)).windows)
+    assert all(window.lookback == {} for window in played(found, settings(grid)).windows)
 
 
 @given(anything, grids, st.sampled_from([0.0, 3.0, 30.0]), lookbacks)

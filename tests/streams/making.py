@@ -140,7 +140,7 @@ class Stage:
 
     def take(self) -> None:
         """Takes what is ready to be scored."""
-        self.windows += self.sessions.take_ready()
+        self.windows += self.sessions.ready_windows()
 
     def _took(self, units: list[EncodingUnit]) -> None:
         self.units += units

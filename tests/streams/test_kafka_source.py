@@ -206,7 +206,7 @@ class Bench:
         """The timeline takes all that was emitted, and needs none of it."""
         for record in self.records:
             assert record.coordinates is not None
-            self.ledger.released(record.coordinates)
+            self.ledger.release(record.coordinates)
 
     @property
     def records(self) -> list[Record]:
@@ -347,7 +347,7 @@ def test_reading_stops_at_the_high_mark_and_goes_on_at_the_low_mark() -> None:
     assert len(bench.records) == 6
     for record in bench.records[:3]:
         assert record.coordinates is not None
-        bench.ledger.released(record.coordinates)
+        bench.ledger.release(record.coordinates)
     bench.turns()
     assert bench.consumer.paused == set(BOTH)  # 6 kB wait still
     bench.take()
@@ -407,7 +407,7 @@ def test_kafka_python_has_what_is_reached_into() -> None:
 def test_revoked_partitions_are_committed_and_the_timeline_is_told(bench: Bench) -> None:
     bench.consumer.write(TEXT, b"one", b"two")
     bench.turns()
-    bench.ledger.released(bench.records[0].coordinates)  # type: ignore[arg-type]
+    bench.ledger.release(bench.records[0].coordinates)  # type: ignore[arg-type]
     assignment = next(item.assignment for item in bench.items if isinstance(item, Assigned))
     bench.consumer.revoke(*BOTH)
     assert not assignment.valid
@@ -597,7 +597,7 @@ def test_commits_that_a_rebalance_comes_before_are_told_apart(bench: Bench) -> N
 
 def test_a_broker_that_takes_no_metadata_gets_offsets_alone(bench: Bench) -> None:
     assignment = next(item.assignment for item in bench.items if isinstance(item, Assigned))
-    bench.ledger.settle(bench.ledger.lease(assignment, "room"), 5)
+    bench.ledger.advance(bench.ledger.lease(assignment, "room"), 5)
     bench.consumer.commit_answer = errors.OffsetMetadataTooLargeError()
     bench.turns(11)
     bench.consumer.commit_answer = None

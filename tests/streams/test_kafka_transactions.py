@@ -166,9 +166,9 @@ class Instance:
         lease = self.ledger.lease(self.ledger.assigned(0, {TEXT: 0}, {}), "room")
         self.ledger.read(TEXT, [(offset, 1) for offset in range(windows)])
         for index in range(windows):
-            self.ledger.needed(lease, Coordinates(TEXT, index, 0), index)
-            self.ledger.scoring(lease, index)
-        self.ledger.settle(lease, windows)
+            self.ledger.retain(lease, Coordinates(TEXT, index, 0), index)
+            self.ledger.submitted(lease, index)
+        self.ledger.advance(lease, windows)
         return lease
 
     def group(self, first: int, before: int) -> list[Outgoing | Unreadable]:
@@ -262,7 +262,7 @@ def test_a_producer_that_failed_is_replaced_even_if_nothing_is_left_to_publish(o
 
 def test_a_window_that_is_lost_while_the_transaction_is_open_is_left_out_of_the_next(one: Instance) -> None:
     other = one.ledger.lease(one.ledger.assigned(1, {Partition("text", 1): 0}, {}), "hall")
-    one.ledger.scoring(other, 0)
+    one.ledger.submitted(other, 0)
     group = [*one.group(0, 2), Outgoing(prediction(), b"hall", other, 0)]
     one.cluster.before = {"send": [lambda: None, lambda: None, lambda: one.ledger.revoked([1])]}
     assert one.commit(group) == ([True, True, False], [])

@@ -44,8 +44,8 @@ def published_through(ledger: Ledger) -> dict[bytes, int]:
 
 def hand_on(ledger: Ledger, lease: SessionLease, *windows: int) -> None:
     for index in windows:
-        ledger.scoring(lease, index)
-        ledger.settle(lease, index + 1)
+        ledger.submitted(lease, index)
+        ledger.advance(lease, index + 1)
 
 
 def test_before_anything_is_read_the_start_is_committed(ledger: Ledger, assignment: PartitionAssignment) -> None:
@@ -65,8 +65,8 @@ def test_a_record_is_needed_until_the_last_window_it_matters_to_is_delivered(
 ) -> None:
     read(ledger, VIDEO, 10, 11)
     lease = ledger.lease(assignment, "room")
-    ledger.needed(lease, at(VIDEO, 10), last_window=5)
-    ledger.needed(lease, at(VIDEO, 11), last_window=6)
+    ledger.retain(lease, at(VIDEO, 10), last_window=5)
+    ledger.retain(lease, at(VIDEO, 11), last_window=6)
     assert ledger.waiting_bytes == 0
     hand_on(ledger, lease, 4, 5)
     assert offsets(ledger)[VIDEO] == 10
@@ -79,15 +79,15 @@ def test_a_record_is_needed_until_the_last_window_it_matters_to_is_delivered(
 def test_windows_that_nothing_lies_in_are_passed_over(ledger: Ledger, assignment: PartitionAssignment) -> None:
     read(ledger, VIDEO, 10)
     lease = ledger.lease(assignment, "room")
-    ledger.needed(lease, at(VIDEO, 10), last_window=5)
-    ledger.settle(lease, 6)
+    ledger.retain(lease, at(VIDEO, 10), last_window=5)
+    ledger.advance(lease, 6)
     assert offsets(ledger)[VIDEO] == 11
 
 
 def test_a_slow_window_holds_back_those_after_it(ledger: Ledger, assignment: PartitionAssignment) -> None:
     read(ledger, VIDEO, 10)
     lease = ledger.lease(assignment, "room")
-    ledger.needed(lease, at(VIDEO, 10), last_window=5)
+    ledger.retain(lease, at(VIDEO, 10), last_window=5)
     hand_on(ledger, lease, 4, 5, 6)
     ledger.delivered(lease, 5)
     ledger.delivered(lease, 6)
@@ -101,8 +101,8 @@ def test_a_slow_window_holds_back_those_after_it(ledger: Ledger, assignment: Par
 def test_one_session_that_waits_holds_the_partition(ledger: Ledger, assignment: PartitionAssignment) -> None:
     read(ledger, VIDEO, 10, 11)
     slow, quick = ledger.lease(assignment, "slow"), ledger.lease(assignment, "quick")
-    ledger.needed(slow, at(VIDEO, 10), last_window=5)
-    ledger.needed(quick, at(VIDEO, 11), last_window=5)
+    ledger.retain(slow, at(VIDEO, 10), last_window=5)
+    ledger.retain(quick, at(VIDEO, 11), last_window=5)
     hand_on(ledger, quick, 5)
     ledger.delivered(quick, 5)
     assert offsets(ledger)[VIDEO] == 10
@@ -111,7 +111,7 @@ def test_one_session_that_waits_holds_the_partition(ledger: Ledger, assignment: 
 
 def test_what_can_matter_to_no_window_is_not_needed(ledger: Ledger, assignment: PartitionAssignment) -> None:
     read(ledger, VIDEO, 10, 11)
-    ledger.released(at(VIDEO, 10))
+    ledger.release(at(VIDEO, 10))
     assert offsets(ledger)[VIDEO] == 11
     assert ledger.waiting_bytes == 100
     assert ledger.uncommitted == 1
@@ -122,9 +122,9 @@ def test_a_session_that_is_over_needs_nothing_once_its_windows_are_delivered(
 ) -> None:
     read(ledger, VIDEO, 10)
     lease = ledger.lease(assignment, "room")
-    ledger.needed(lease, at(VIDEO, 10), last_window=9)
+    ledger.retain(lease, at(VIDEO, 10), last_window=9)
     hand_on(ledger, lease, 5)
-    ledger.over(lease)
+    ledger.session_ended(lease)
     assert offsets(ledger)[VIDEO] == 10
     ledger.delivered(lease, 5)
     assert offsets(ledger)[VIDEO] == 11
@@ -147,7 +147,7 @@ def test_what_comes_back_for_partitions_that_went_elsewhere_changes_nothing(
 ) -> None:
     read(ledger, VIDEO, 10)
     lease = ledger.lease(assignment, "room")
-    ledger.needed(lease, at(VIDEO, 10), last_window=5)
+    ledger.retain(lease, at(VIDEO, 10), last_window=5)
     hand_on(ledger, lease, 5)
     ledger.revoked([0])
     assert not lease.valid
@@ -173,7 +173,7 @@ def test_more_sessions_than_a_commit_holds_are_spread_over_the_topics_and_the_lo
 ) -> None:
     many = 2 * MOST_SESSIONS + 5
     for number in range(many):
-        ledger.settle(ledger.lease(assignment, f"room-{number}"), number)
+        ledger.advance(ledger.lease(assignment, f"room-{number}"), number)
     metadata = [position.metadata for position in ledger.checkpoint().values()]
     assert all(len(text.encode()) <= 4096 for text in metadata)
     known = published_through(ledger)

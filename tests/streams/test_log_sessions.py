@@ -206,7 +206,7 @@ def test_revoked_sessions_are_dropped_and_their_windows_have_no_force(stage: Log
     stage.ledger.revoked([0])
     stage.sessions.revoked({0})
     assert len(stage.sessions) == 0
-    assert stage.sessions.take_over() == ["room"]
+    assert stage.sessions.ended_sessions() == ["room"]
     stage.log(picture(9))
     assert len(stage.sessions) == 0
 

@@ -40,8 +40,8 @@ def test_a_window_comes_with_what_lies_in_the_windows_before() -> None:
     stage.stored(*(line(at) for at in range(12)))
     window = of(stage, 6)
     assert starts_of(window.units[TEXT]) == [6, 7, 8, 9]
-    assert starts_of(window.before[TEXT]) == [3, 4, 5]
-    assert [starts_of(units[TEXT]) for units in window.earlier(3, stage.config.grid.step_ns)] == [
+    assert starts_of(window.lookback[TEXT]) == [3, 4, 5]
+    assert [starts_of(units[TEXT]) for units in window.preceding(3, stage.config.grid.step_ns)] == [
         [3, 4, 5, 6],
         [4, 5, 6, 7],
         [5, 6, 7, 8],
@@ -51,10 +51,10 @@ def test_a_window_comes_with_what_lies_in_the_windows_before() -> None:
 def test_sound_that_lasts_is_looked_back_on_where_it_lies_whole_in_a_window() -> None:
     stage = Stage(config(size_s=2.5, step_s=0.5, lookback_s=1))
     stage.stored(*(sound(at, 1) for at in range(10)))
-    [one, half] = of(stage, 3.5).earlier(2, stage.config.grid.step_ns)
+    [one, half] = of(stage, 3.5).preceding(2, stage.config.grid.step_ns)
     assert (starts_of(one[AUDIO]), starts_of(half[AUDIO])) == ([3, 4], [3, 4])
     assert starts_of(of(stage, 3.5).units[AUDIO]) == [4, 5]
-    assert starts_of(of(stage, 3.5).before[AUDIO]) == [3]
+    assert starts_of(of(stage, 3.5).lookback[AUDIO]) == [3]
 
 
 def test_a_window_waits_until_what_it_looks_back_on_is_encoded_too() -> None:
@@ -77,7 +77,7 @@ def test_what_only_closed_windows_contain_is_late_though_others_look_back_on_it(
     stage.stored(*(picture(at) for at in range(13)), line(7))
     assert stage.counts.of["late", TEXT] == 1
     stage.end()
-    assert all(not window.before[TEXT] and not window.units[TEXT] for window in stage.windows)
+    assert all(not window.lookback[TEXT] and not window.units[TEXT] for window in stage.windows)
 
 
 def test_within_grace_windows_that_look_back_on_a_late_event_are_revised_too() -> None:
@@ -88,7 +88,7 @@ def test_within_grace_windows_that_look_back_on_a_late_event_are_revised_too() -
     revised = [window for window in stage.windows if window.revision == 1]
     assert [window.start_ns for window in revised] == [ns(at) for at in (3, 4, 5, 6)]
     assert [starts_of(window.units[TEXT]) for window in revised] == [[4], [4], [], []]
-    assert [starts_of(window.before[TEXT]) for window in revised] == [[], [], [4], [4]]
+    assert [starts_of(window.lookback[TEXT]) for window in revised] == [[], [], [4], [4]]
 
 
 def test_a_window_with_nothing_in_it_is_not_revised_for_what_it_looks_back_on() -> None:
@@ -127,7 +127,7 @@ def test_a_session_that_comes_back_is_given_what_its_first_window_looks_back_on_
         expected = next(each for each in undisturbed.windows if each.index == window.index)
         for modality in Modality:
             assert starts_of(window.units[modality]) == starts_of(expected.units[modality])
-            assert starts_of(window.before[modality]) == starts_of(expected.before[modality])
+            assert starts_of(window.lookback[modality]) == starts_of(expected.lookback[modality])
     assert sum(after.counts.of["window", by] for by in ("watermark", "idle")) == len(after.windows)
     assert after.counts.of["late", TEXT] == after.counts.of["missed a window", TEXT] == 0
 
@@ -142,7 +142,7 @@ def test_what_was_too_late_to_be_looked_back_on_is_so_again_when_the_session_com
     assert after.counts.of["late", TEXT] == 0
     assert after.counts.of["already_scored", TEXT] == 1
     assert after.starts() == [start for start in undisturbed.starts() if start >= 6]
-    assert not any(window.before[TEXT] for window in after.windows)
+    assert not any(window.lookback[TEXT] for window in after.windows)
 
 
 def test_what_lies_before_all_that_is_looked_back_on_is_counted_and_not_held() -> None:
@@ -160,19 +160,19 @@ def test_a_session_of_a_device_that_comes_back_takes_nothing_of_before() -> None
     stage.live(line(4), line(9))
     stage.wait(12)
     assert stage.counts.of["late", TEXT] == 1
-    assert of(stage, 9).before[TEXT] == ()
+    assert of(stage, 9).lookback[TEXT] == ()
 
 
 def test_a_repeated_record_of_what_is_looked_back_on_is_left_out_again() -> None:
     stage = log_stage(published_through_s=6)
     stage.log(replace(line(4), sequence=4), replace(line(4), sequence=4), *(line(at) for at in range(5, 12)))
     assert stage.counts.of["repeat", TEXT] == 1
-    assert starts_of(of(stage, 6).before[TEXT]) == [4, 5]
+    assert starts_of(of(stage, 6).lookback[TEXT]) == [4, 5]
 
 
 @pytest.mark.parametrize("lookback_s", [-1, 0.5])
 def test_a_lookback_is_whole_steps(lookback_s: float) -> None:
     with pytest.raises(ValueError, match="whole steps"):
         config(lookback_s=lookback_s)
-    assert config(lookback_s=2).looks_back == 2
+    assert config(lookback_s=2).lookback_windows == 2
     assert config(lookback_s=2).lookback_ns == span_ns(2)

@@ -52,8 +52,8 @@ def test_a_session_whose_sources_have_ended_is_freed_once_its_windows_are_scored
     stage.take()
     stage.wait(0.2)
     assert len(stage.sessions) == 0
-    assert stage.sessions.take_over() == ["room"]
-    assert stage.sessions.take_over() == []
+    assert stage.sessions.ended_sessions() == ["room"]
+    assert stage.sessions.ended_sessions() == []
 
 
 def test_a_session_that_is_silent_for_the_timeout_is_closed_and_freed() -> None:
@@ -91,7 +91,7 @@ def test_a_session_that_was_timed_out_and_returns_goes_on_where_it_is() -> None:
     stage.wait(64)
     assert stage.starts() == [-3, -2, -1, 0, 61, 62, 63, 64]
     assert stage.counts.of["missed a window", Modality.VIDEO] == 0
-    assert stage.sessions.take_over() == ["room", "room"]
+    assert stage.sessions.ended_sessions() == ["room", "room"]
 
 
 def test_a_session_that_returns_while_its_last_windows_are_encoded_goes_on() -> None:
@@ -271,7 +271,7 @@ def test_nothing_of_sessions_that_come_and_go_with_their_partitions_is_kept() ->
             event = line(offset, session=f"s{offset}")
             sessions.add_logged(event, "kafka", Coordinates(partition, offset, event.time_ns))
         sessions.revoked([0, 1])
-        sessions.take_over()
+        sessions.ended_sessions()
     assert len(sessions) == 0
     kept = [value for value in (getattr(sessions, f.name) for f in fields(sessions)) if isinstance(value, Sized)]
     assert [value for value in kept if len(value)] == []
@@ -290,8 +290,8 @@ def test_ready_windows_can_be_taken_of_one_session() -> None:
     stage.end(session="b")
     for unit in stage.units:
         unit.done = True
-    assert [window.session for window in stage.sessions.take_ready("b")] == ["b"]
-    assert [window.session for window in stage.sessions.take_ready()] == ["a"]
+    assert [window.session for window in stage.sessions.ready_windows("b")] == ["b"]
+    assert [window.session for window in stage.sessions.ready_windows()] == ["a"]
 
 
 def test_the_state_of_all_sessions_can_be_looked_at() -> None:
