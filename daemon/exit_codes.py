@@ -25,7 +25,7 @@ STATUS_BY_ERROR = {
     "daemon.http.server.CannotBind": ExitCode.UNAVAILABLE,
     "models.artifact.ModelError": ExitCode.CONFIGURATION,
     "models.data.user.manifest_table.ManifestError": ExitCode.BAD_DATA,
-    "models.metrics.rows.EvaluationError": ExitCode.BAD_DATA,
+    "models.metrics.labelled_rows.EvaluationError": ExitCode.BAD_DATA,
     "models.model.DeviceUnavailableError": ExitCode.UNAVAILABLE,
     "models.training.command.TrainingError": ExitCode.BAD_DATA,
     "streams.delivery.in_hand.InHandError": ExitCode.UNAVAILABLE,

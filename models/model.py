@@ -15,7 +15,6 @@ from typing import Self
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from models.affect import valence_arousal
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
 from models.components import PARTS, build_encoders
 from models.encoder import Encoded, Encoder
@@ -23,6 +22,7 @@ from models.explanation.shapley import coalitions, shapley_values
 from models.fusion.pool import Fused
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import NO_RISK, RiskScores
+from models.valence_arousal import valence_arousal
 
 
 class DeviceUnavailableError(RuntimeError):

@@ -13,7 +13,7 @@ _OTHERS = ("corpus", "split", "task", "labels", "confusion", "per_label", "model
 
 
 def print_figures(figures: Mapping[str, Any], console: Console | None = None) -> None:
-    """figures: as `models.evaluation.command.evaluate` returns them. Written to stderr unless a console is given."""
+    """figures: as `models.evaluation.evaluate.evaluate` returns them. Written to stderr unless a console is given."""
     console = console or Console(stderr=True)
     model = figures["model"]
     console.print(f"{model['name']} {model['version']} on {figures['corpus']} {figures['split']}: {figures['task']}")

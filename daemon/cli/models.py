@@ -41,7 +41,7 @@ def evaluate(
 
     Without --json it prints tables: the figures and what they mean, figures by label, and the confusion.
     """
-    from models.evaluation.command import evaluate
+    from models.evaluation.evaluate import evaluate
     from models.evaluation.progress import shown_rows
 
     with shown_rows() as progress:
@@ -129,7 +129,7 @@ def report(model: str, data: Path, out: Path, rows: int) -> None:
     Of a manifest, every task that it labels. A model of your own stands beside the shipped one. Prints the page's path.
     """
     from models.evaluation.progress import shown_rows
-    from models.evaluation.report import report
+    from models.evaluation.report.command import report
     from streams.clock import SystemClock
     from streams.formats.rfc3339 import format_ns
 

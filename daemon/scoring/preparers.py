@@ -11,8 +11,8 @@ from dataclasses import replace
 from daemon.config import Config
 from daemon.scoring.preparation import Prepared, Preparer
 from models.face.detector import FaceDetector
-from models.face.follow import FaceFollower, FollowConfig
-from models.face.turned import TurnedDetector
+from models.face.rotated import TurnedDetector
+from models.face.tracking import FaceFollower, FollowConfig
 from models.model import AffectModel
 from models.speech.encoder import SpeechEncoder
 from models.text.encoder import TextEncoder

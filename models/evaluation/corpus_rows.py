@@ -22,8 +22,8 @@ from models.evaluation.user_rows import read_user_rows
 from models.face.crop import given_face
 from models.face.expressions import EXPRESSIONS
 from models.labels import EMOTIONS, RISKS
-from models.metrics.rows import EvaluationError as EvaluationError
-from models.metrics.rows import Rows, segments_of
+from models.metrics.labelled_rows import EvaluationError as EvaluationError
+from models.metrics.labelled_rows import Rows, segments_of
 from models.text.encoder import ChatLine
 
 SPEECH_CORPORA = ("ravdess", "emodb")

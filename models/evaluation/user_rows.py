@@ -12,7 +12,7 @@ from models.data.user.media import faces_in, sound_of
 from models.evaluation.progress import RowsDone, unseen
 from models.face.detector import FaceDetector
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.metrics.rows import EvaluationError, Rows, segments_of
+from models.metrics.labelled_rows import EvaluationError, Rows, segments_of
 from models.text.encoder import ChatLine
 
 

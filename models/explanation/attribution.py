@@ -10,7 +10,8 @@ that changes nothing gets nothing, all to the precision of the model. Up to six 
 
 The worth of an emotion or a risk is its probability. Integrated gradients over the events' weights would not do: where
 a mean is pooled, only the very beginning of their path changes anything.
-Which words of a line it was, `models.explanation.words` says. Left out: earlier windows that an answer is smoothed by.
+Which words of a line it was, `models.explanation.word_attribution` says. Left out: earlier windows that an answer is
+smoothed by.
 """
 
 import copy
@@ -26,7 +27,7 @@ from torch.nn.utils.rnn import pad_sequence
 from models.encoder import Encoded, Encoder, Pooled
 from models.explanation.permutation_shapley import rotation_values, stretches
 from models.explanation.shapley import coalitions, shapley_values
-from models.explanation.words import Embedding, LineEvidence, line_evidence
+from models.explanation.word_attribution import Embedding, LineEvidence, line_evidence
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.model import AffectModel, Scores, WindowFeatures
 from models.text.encoder import ChatLine, TextEncoder

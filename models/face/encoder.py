@@ -4,7 +4,7 @@ Problem: the engine encodes each picture's faces once, in batches of any size, a
 Rule: a crop and its mirror image are embedded and averaged; a face weighs its detection score; a window's answer is the
 head's on the weighted mean embedding, less sure where faces are hard to see (`models.calibration.trust`). FER+'s
 contempt is left out of the answer, which is as if the face were known not to show it. Left out: detection and following
-(`models.face.follow`), and calibration, which belongs to fusion.
+(`models.face.tracking`), and calibration, which belongs to fusion.
 """
 
 import json

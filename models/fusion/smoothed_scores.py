@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import torch
 
-from models.affect import valence_arousal
 from models.fusion.smoothing import Smoothing
 from models.labels import EMOTIONS
 from models.model import Scores
+from models.valence_arousal import valence_arousal
 
 _LEAST = torch.finfo(torch.float64).tiny  # stands in for a probability that is too small for its number
 

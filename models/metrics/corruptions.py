@@ -13,7 +13,7 @@ import soxr
 from numpy.typing import NDArray
 
 from models.face.crop import Face, given_face
-from models.metrics.rows import Rows
+from models.metrics.labelled_rows import Rows
 from models.speech.whisper import SAMPLE_RATE_HZ
 from models.text.encoder import ChatLine
 

@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.encoder import Encoded, Pooled
-from models.recurrent import AttentionPool, BidirectionalLstm
+from models.recurrent_layers import AttentionPool, BidirectionalLstm
 from models.speech import whisper
 from models.speech.activity import VoiceActivity
 from models.speech.encoder import SpeechSegment, prepare_segment

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from models.data.fusion.rows import FusionRows
-from models.evaluation.fusion_folder import Member
+from models.evaluation.study_model import Member
 from models.fusion.strategies.interface import ModalitySteps
 from models.metrics.classification import classification_figures
 from models.studies.train import StudyTraining, blurred, fitted_temperature, looks, train_member

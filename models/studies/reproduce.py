@@ -15,7 +15,7 @@ from typing import Any
 import click
 import numpy as np
 
-from models.metrics.rows import EvaluationError
+from models.metrics.labelled_rows import EvaluationError
 from models.out_folder import check_out_folder
 from models.studies.held_out_folds import over_folds
 from models.studies.markdown import markdown

@@ -1,4 +1,4 @@
-"""Makes the folders of study models (`models.evaluation.fusion_folder`) that are shipped, with a card for people each.
+"""Makes the folders of study models (`models.evaluation.study_model`) that are shipped, with a card for people each.
 
 CMU-MOSI: five seeds, each trained on all training videos. RAVDESS: for each fold of actors some seeds trained on the
 other four, so that all clips can be answered by fusions that never saw their actor. Left out: choosing the strategies
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.data.fusion.rows import FusionRows
 from models.data.fusion.studied_corpora import STUDIED
-from models.evaluation.fusion_folder import Member, StudyManifest, StudyModel, write_study
+from models.evaluation.study_model import Member, StudyManifest, StudyModel, write_study
 from models.studies.train import STUDY_TRAININGS, train_member
 
 RAVDESS_SEEDS = 3

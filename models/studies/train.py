@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 
 from models.data.fusion.corpora import Standardisation
 from models.data.fusion.rows import FusionRows
-from models.evaluation.fusion_folder import Member
+from models.evaluation.study_model import Member
 from models.fusion.strategies.interface import FusionConfig, Missing
 from models.studies.label_leakage import LeakageNoise
 from models.training.fusion.train import FusionTraining, train_fusion

@@ -23,7 +23,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from models.recurrent import AttentionPool, BidirectionalLstm
+from models.recurrent_layers import AttentionPool, BidirectionalLstm
 from models.text.word_pieces import MARK, SEPARATOR, WordPieceTokenizer
 
 _UNKNOWN = "[UNK]"

@@ -17,7 +17,7 @@ from daemon.exit_codes import STATUS_BY_ERROR, ExitCode, exit_code
 from daemon.http.server import CannotBind
 from models.artifact import ModelError
 from models.data.user.manifest import ManifestError
-from models.metrics.rows import EvaluationError
+from models.metrics.labelled_rows import EvaluationError
 from models.training.command import TASKS, TrainingError
 from streams.delivery.in_hand import InHandError
 from streams.kafka.checks import ChecksFailed

@@ -11,7 +11,7 @@ from daemon.config import Config
 from daemon.scoring.preparation import Preparer
 from daemon.scoring.preparers import FacesOfPictures, TokensOfLines, VoiceOfSound, following
 from models.face.detector import Detection, FaceDetector
-from models.face.follow import FollowConfig
+from models.face.tracking import FollowConfig
 from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
 from models.text.encoder import TextEncoder
 from streams.decoding.pictures import BadPicture

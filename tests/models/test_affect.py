@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from models.affect import COORDINATES, valence_arousal
 from models.labels import EMOTIONS
+from models.valence_arousal import COORDINATES, valence_arousal
 
 pytestmark = pytest.mark.unit
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from models.encoder import Encoded
-from models.explanation import words
+from models.explanation import word_attribution
 from models.explanation.attribution import TOLERANCE, Attribution, WindowEvent, attribute
 from models.explanation.permutation_shapley import rotation_values, stretches
 from models.explanation.shapley import coalitions, shapley_values
-from models.explanation.words import direction, line_evidence, word_spans
+from models.explanation.word_attribution import direction, line_evidence, word_spans
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, WindowFeatures
 from models.text.encoder import ChatLine, EnglishReader, TextEncoder
@@ -193,7 +193,7 @@ def test_a_planted_word_gets_the_largest_share_and_all_shares_add_up(tokenizer: 
     told = {line[word.start : word.end]: word.evidence for word in found.words if word.evidence > 0.01}
     assert set(told) == {"furious"}
     said = math.fsum(word.evidence for word in found.words)
-    assert said == pytest.approx(found.evidence - found.baseline, abs=words.TOLERANCE * max(1, abs(said)))
+    assert said == pytest.approx(found.evidence - found.baseline, abs=word_attribution.TOLERANCE * max(1, abs(said)))
     assert found.error == pytest.approx(said - (found.evidence - found.baseline), abs=1e-6)
 
 
@@ -204,7 +204,7 @@ def test_words_of_an_untrained_network_add_up_to_its_logit(line: str, tokenizer:
     found = line_evidence(encoder, line, "distress")
     assert found.evidence == pytest.approx(float(encoder.encode([encoder.prepare(line)]).embedding[0, 7]), abs=1e-4)
     difference = found.evidence - found.baseline
-    assert abs(found.error) <= words.TOLERANCE * max(1.0, abs(difference))
+    assert abs(found.error) <= word_attribution.TOLERANCE * max(1.0, abs(difference))
     assert "".join(line[w.start : w.end] for w in found.words) == line.replace(" ", "")
 
 
@@ -280,5 +280,5 @@ def test_where_two_networks_answer_together_their_words_are_weighed_as_their_ans
     assert len(encoder.readings(line)) == 2
     found = line_evidence(encoder, line, "abuse")
     assert found.evidence == pytest.approx(float(encoder.encode([encoder.prepare(line)]).embedding[0, 9]), abs=1e-4)
-    assert abs(found.error) <= words.TOLERANCE * max(1.0, abs(found.evidence - found.baseline))
+    assert abs(found.error) <= word_attribution.TOLERANCE * max(1.0, abs(found.evidence - found.baseline))
     assert len(found.words) == 8

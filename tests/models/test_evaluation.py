@@ -12,9 +12,9 @@ import soundfile
 import torch
 from rich.console import Console
 
-from models.evaluation.answers import answers
-from models.evaluation.command import evaluate
 from models.evaluation.corpus_rows import EvaluationError, read_rows
+from models.evaluation.evaluate import evaluate
+from models.evaluation.predictions import answers
 from models.evaluation.progress import shown_rows
 from models.labels import EMOTIONS
 from models.metrics.classification import classification_figures, expected_calibration_error

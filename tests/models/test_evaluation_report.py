@@ -14,15 +14,15 @@ import pytest
 import soundfile
 
 from models.artifact import SHIPPED, read_model_folder, write_model_folder
-from models.evaluation.command import evaluate
-from models.evaluation.report import questions_of, report
+from models.evaluation.evaluate import evaluate
+from models.evaluation.report.command import questions_of, report
 from models.face.crop import given_face
 from models.labels import EMOTIONS
 from models.metrics.bootstrap import intervals
 from models.metrics.corruptions import CHANGES, changed
 from models.metrics.curves import coverage_accuracy, reliability, roc_curves, threshold_for_accuracy
 from models.metrics.glossary import explained
-from models.metrics.rows import EvaluationError, Rows, segments_of
+from models.metrics.labelled_rows import EvaluationError, Rows, segments_of
 from models.metrics.slices import sliced
 from models.text.encoder import ChatLine
 

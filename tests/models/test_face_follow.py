@@ -14,9 +14,9 @@ from skimage.data import astronaut
 import daemon.sample
 from models.face.crop import Face
 from models.face.detector import Detection, FaceDetector
-from models.face.flow import moved_box
-from models.face.follow import FaceFollower, FollowConfig
 from models.face.geometry import Box
+from models.face.optical_flow import moved_box
+from models.face.tracking import FaceFollower, FollowConfig
 from tests.models.boxes import overlap
 
 pytestmark = pytest.mark.unit

@@ -8,9 +8,9 @@ from skimage.data import astronaut
 
 from models.face.crop import Face
 from models.face.detector import Detection, FaceDetector
-from models.face.follow import FaceFollower
 from models.face.geometry import overlap
-from models.face.turned import TurnedDetector, lean_degrees
+from models.face.rotated import TurnedDetector, lean_degrees
+from models.face.tracking import FaceFollower
 
 pytestmark = pytest.mark.unit
 

@@ -14,11 +14,11 @@ from daemon.cli.main import cli
 from models.artifact import MANIFEST, WEIGHTS, ModelError
 from models.data.fusion.rows import FusionRows
 from models.data.fusion.studied_corpora import STUDIED, read_studied
-from models.evaluation.command import evaluate
-from models.evaluation.fusion_evaluation import STUDIES_SHIPPED
-from models.evaluation.fusion_folder import Member, StudyManifest, StudyModel, read_study, write_study
+from models.evaluation.evaluate import evaluate
+from models.evaluation.study_evaluation import STUDIES_SHIPPED
+from models.evaluation.study_model import Member, StudyManifest, StudyModel, read_study, write_study
 from models.fusion.strategies.registry import FUSIONS
-from models.metrics.rows import EvaluationError
+from models.metrics.labelled_rows import EvaluationError
 from models.studies import shipping
 from models.studies.held_out_folds import Answer, Question, all_answered, calibrated, over_folds
 from models.studies.label_leakage import LeakageNoise

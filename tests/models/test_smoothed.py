@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from models.affect import valence_arousal
 from models.fusion.smoothed_scores import smoothed
 from models.fusion.smoothing import Smoothing
 from models.labels import EMOTIONS, MODALITIES
 from models.model import ModalityScores, Scores
 from models.risk import NO_RISK
+from models.valence_arousal import valence_arousal
 
 pytestmark = pytest.mark.unit
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from models.data.corpora.speech import Clip
 from models.encoder import Encoder
-from models.recurrent import AttentionPool, BidirectionalLstm
+from models.recurrent_layers import AttentionPool, BidirectionalLstm
 from models.speech.recurrent import (
     RecurrentSpeechConfig,
     RecurrentSpeechEncoder,

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from models.text.component import build_part, pack_part, spelt_out, unpack_networks
 from models.text.encoder import ChatLine, TextEncoder
 from models.text.minilm import SIZE
 from models.text.network import TextNetwork
 from models.text.packing import pack_table, unpack_table
-from models.text.part import build_part, pack_part, spelt_out, unpack_networks
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.text.transformer import Transformer

@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import load, save
 
 from models.data.corpora.text import TextSample
+from models.text.component import build_part, pack_recurrent
 from models.text.encoder import ChatLine
 from models.text.network import LineEncoder, TextNetwork
-from models.text.part import build_part, pack_recurrent
 from models.text.recurrent import (
     RecurrentEncoder,
     RecurrentSize,

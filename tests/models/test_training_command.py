@@ -11,7 +11,7 @@ import pytest
 import skimage
 
 from models.artifact import read_manifest
-from models.evaluation.command import evaluate
+from models.evaluation.evaluate import evaluate
 from models.face.network import NetworkConfig
 from models.training.assemble.trained_part import read_part
 from models.training.command import TrainingError, train

@@ -20,7 +20,7 @@ from daemon.cli.main import main
 from models.artifact import CARD, SHIPPED, ModelFolder, read_model_folder, write_model_folder
 from models.data.user.manifest import TooFewRowsError
 from models.data.user.texts import read_user_texts
-from models.evaluation.command import evaluate
+from models.evaluation.evaluate import evaluate
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel
 from models.training.assemble import user_choice

@@ -22,8 +22,8 @@ from models.artifact import Manifest, Presence, write_model_folder
 from models.components import PARTS
 from models.data.corpora.text import CORPORA, read_corpus
 from models.labels import EMOTIONS, RISKS
+from models.text.component import build_part
 from models.text.encoder import TextEncoder
-from models.text.part import build_part
 from models.training.assemble.card import model_card
 from models.training.assemble.provenance import DATA, LICENCES
 from models.training.assemble.trained_part import read_part

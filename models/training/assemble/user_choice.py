@@ -18,12 +18,12 @@ import numpy as np
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
 from models.components import PARTS
 from models.data.user.manifest import USER_CORPUS, Sample, read_manifest
-from models.evaluation.answers import EncodedRows, Floats, encoded_rows, posteriors
+from models.evaluation.predictions import EncodedRows, Floats, encoded_rows, posteriors
 from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.user_rows import labelled, rows_of
 from models.labels import MODALITIES, RISKS
 from models.metrics.comparison import Paired, compare
-from models.metrics.rows import EvaluationError, Rows
+from models.metrics.labelled_rows import EvaluationError, Rows
 from models.model import AffectModel, choose_device
 from models.training.assemble.user_model import with_user_parts
 from models.training.calibration.command import CROSS_VALIDATED, calibrated

@@ -17,13 +17,13 @@ from models.artifact import CARD, SHIPPED, Manifest, ModelError, read_model_fold
 from models.calibration.scaling import TemperatureScaling
 from models.data.user.manifest import USER_CORPUS
 from models.encoder import Encoded
-from models.evaluation.answers import encoded_rows
+from models.evaluation.predictions import encoded_rows
 from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.user_rows import read_user_rows
 from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures, expected_calibration_error
 from models.metrics.curves import coverage_accuracy
-from models.metrics.rows import EvaluationError
+from models.metrics.labelled_rows import EvaluationError
 from models.model import AffectModel, WindowFeatures, choose_device
 from models.out_folder import check_out_folder
 from models.training.assemble.provenance import Provenance

@@ -1,6 +1,6 @@
 """The service's answers to each corpus, from the answers that the parts left for data they were not trained on.
 
-Of lines, these are answers on the corpus's own terms, as `models.evaluation.answers` asks for them.
+Of lines, these are answers on the corpus's own terms, as `models.evaluation.predictions` asks for them.
 Speech has clips alone here, not changed sound, and labels stay equally likely, since what is acted says nothing of how
 often it occurs. Faces and lines start from their corpus's frequencies in training.
 """

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from models.text.part import pack_recurrent
+from models.text.component import pack_recurrent
 from models.training.loop.progress import Report, shown
 from models.training.text.text_part import write_part
 from models.training.text.train import TextTraining, read_training_data, train_text

@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from models.data.corpora.text import TextSample
 from models.labels import EMOTIONS, RISKS
 from models.metrics.text import best_thresholds, emotion_figures, label_scores, multi_label_f1, risk_figures
+from models.text.component import build_part, pack_part
 from models.text.encoder import ChatLine, TextEncoder
 from models.text.minilm import minilm_vocabulary
-from models.text.part import build_part, pack_part
 from models.training.loop.progress import Report
 from models.training.text.batches import Floats, log_prior
 from models.training.text.train import PROJECT_LINES, SHIPPED, TextTraining, read_training_data, train_text

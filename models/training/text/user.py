@@ -17,8 +17,8 @@ from models.artifact import SHIPPED, read_model_folder
 from models.data.corpora.text import TextSample
 from models.data.user.manifest import USER_CORPUS
 from models.data.user.texts import ENGLISH, learnable, read_user_texts
+from models.text.component import pack_part, spelt_out, unpack_networks
 from models.text.network import TextNetwork
-from models.text.part import pack_part, spelt_out, unpack_networks
 from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
 from models.training.loop.progress import Report

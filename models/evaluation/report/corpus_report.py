@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration.prediction_sets import SUBSETS
-from models.evaluation.answers import Answers, answers, posteriors
-from models.evaluation.command import notes
 from models.evaluation.corpus_rows import read_rows
-from models.evaluation.data_file import DataFile, data_file
+from models.evaluation.evaluate import notes
+from models.evaluation.predictions import Answers, answers, posteriors
 from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.report.data_file import DataFile, data_file
 from models.metrics.bootstrap import intervals
 from models.metrics.classification import classification_figures
 from models.metrics.comparison import Comparison, Paired, compare
 from models.metrics.corruptions import CHANGES, changed
-from models.metrics.rows import Rows
+from models.metrics.labelled_rows import Rows
 from models.metrics.slices import LEAST_ROWS, Sliced, sliced
 from models.model import AffectModel
 

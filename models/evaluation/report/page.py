@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from models.evaluation.answers import Answers
-from models.evaluation.corpus_evaluation import Study
-from models.evaluation.plots import LEAST_OF_LABEL
+from models.evaluation.predictions import Answers
+from models.evaluation.report.corpus_report import Study
+from models.evaluation.report.plots import LEAST_OF_LABEL
 from models.metrics.comparison import Estimate
 from models.metrics.curves import threshold_for_accuracy
 from models.metrics.glossary import explained

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from models.face.crop import Face, cut_face
 from models.face.detector import Detection
-from models.face.flow import moved_box
 from models.face.geometry import Box, longest_side
-from models.face.turned import Detects, TurnedDetector
+from models.face.optical_flow import moved_box
+from models.face.rotated import Detects, TurnedDetector
 
 _FLOW_SIDE_PX = 320  # pictures are reduced to it for optical flow
 _LEAST_LIKENESS = 0.5  # correlation of a followed crop with the one that was detected

@@ -11,13 +11,13 @@ from pathlib import Path
 from models.artifact import SHIPPED
 from models.data.corpora.text import CORPORA
 from models.data.user.manifest import has_manifest, no_manifest, read_manifest
-from models.evaluation.corpus_evaluation import Study, study
-from models.evaluation.page import page, section, summary_row
-from models.evaluation.plots import pictures
 from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.report.corpus_report import Study, study
+from models.evaluation.report.page import page, section, summary_row
+from models.evaluation.report.plots import pictures
 from models.evaluation.user_rows import labelled
 from models.labels import RISKS
-from models.metrics.rows import EvaluationError
+from models.metrics.labelled_rows import EvaluationError
 from models.metrics.slices import LEAST_ROWS
 from models.model import AffectModel
 from models.out_folder import check_out_folder

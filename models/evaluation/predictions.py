@@ -20,7 +20,7 @@ from models.calibration.scaling import CorpusCalibration
 from models.encoder import Encoded
 from models.evaluation.progress import RowsDone, unseen
 from models.face.encoder import FaceEncoder
-from models.metrics.rows import EvaluationError, Rows
+from models.metrics.labelled_rows import EvaluationError, Rows
 from models.model import AffectModel, WindowFeatures
 from models.text.encoder import ChatLine, TextEncoder
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models.evaluation.answers import Answers
+from models.evaluation.predictions import Answers
 from models.metrics.curves import coverage_accuracy, reliability, roc_curves
 
 PICTURES = ("confusion", "roc", "reliability", "abstention")

@@ -1,9 +1,9 @@
 """Measures a model folder on a labelled corpus: one row, one window, scored as the service scores windows.
 
-Figures are on the corpus's terms, as its literature's are (`models.evaluation.answers`); the note gives accuracy, UAR
-and calibration error on the service's terms too, to which all labels are equally likely. Corpora of features
-are answered by fusions of their own (`models.evaluation.fusion_evaluation`). Left out: figures over sessions, and error
-bars, which the report gives.
+Figures are on the terms of the corpus, as those of its literature are (`models.evaluation.predictions`). The note gives
+accuracy, UAR and calibration error on the terms of the service too, to which all labels are equally likely. Corpora of
+features are answered by fusions of their own (`models.evaluation.study_evaluation`). Left out: figures over sessions,
+and error bars, which the report gives.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from models.data.fusion.studied_corpora import STUDIED
-from models.evaluation.answers import Answers, answers
 from models.evaluation.corpus_rows import SPEECH_CORPORA, read_rows
-from models.evaluation.fusion_evaluation import evaluate_study
+from models.evaluation.predictions import Answers, answers
 from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.study_evaluation import evaluate_study
 from models.labels import EMOTIONS
 from models.metrics.classification import classification_figures
-from models.metrics.rows import EvaluationError
+from models.metrics.labelled_rows import EvaluationError
 from models.metrics.text import label_scores, multi_label_f1
 from models.model import AffectModel
 

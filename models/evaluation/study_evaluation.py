@@ -12,9 +12,9 @@ import numpy as np
 
 from models.artifact import SHIPPED
 from models.data.fusion.studied_corpora import STUDIED, read_studied
-from models.evaluation.fusion_folder import StudyModel, read_study
+from models.evaluation.study_model import StudyModel, read_study
 from models.metrics.classification import classification_figures
-from models.metrics.rows import EvaluationError
+from models.metrics.labelled_rows import EvaluationError
 
 STUDIES_SHIPPED = SHIPPED.parent
 """Holds a folder for each corpus."""
@@ -23,7 +23,7 @@ STUDIES_SHIPPED = SHIPPED.parent
 def evaluate_study(
     model: str, corpus: str, data: Path, split: str, task: str | None, drop: str | None
 ) -> dict[str, object]:
-    """Returns what `models.evaluation.command.evaluate` returns; arguments as there.
+    """Returns what `models.evaluation.evaluate.evaluate` returns; arguments as there.
 
     Raises EvaluationError or models.artifact.ModelError.
     """

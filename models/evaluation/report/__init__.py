@@ -1,0 +1,1 @@
+"""`affectd report`: a page on how good a model is on each corpus at hand."""
