@@ -23,7 +23,7 @@ from models.face.crop import given_face
 from models.face.expressions import EXPRESSIONS
 from models.labels import EMOTIONS, RISKS
 from models.metrics.labelled_rows import EvaluationError as EvaluationError
-from models.metrics.labelled_rows import Rows, segments_of
+from models.metrics.labelled_rows import LabelledRows, segments_of
 from models.text.encoder import ChatLine
 
 SPEECH_CORPORA = ("ravdess", "emodb")
@@ -34,7 +34,7 @@ EMODB_TRAINED_ON = ("03", "08", "09", "10", "11", "13")
 """Speakers of EMO-DB's training part; the others are its test part."""
 
 
-def read_rows(corpus: str, data: Path, split: str, task: str | None, progress: RowsDone = unseen) -> Rows:
+def read_rows(corpus: str, data: Path, split: str, task: str | None, progress: RowsDone = unseen) -> LabelledRows:
     """Raises EvaluationError for what is not there or cannot be read, naming the file."""
     try:
         if corpus == "manifest":
@@ -58,15 +58,15 @@ def _task(corpus: str, asked: str | None, there: Sequence[str]) -> str:
     return asked or there[0]
 
 
-def _faces(data: Path, split: str, task: str) -> Rows:
+def _faces(data: Path, split: str, task: str) -> LabelledRows:
     faces = read_ferplus(data, split)
     labels = EXPRESSIONS if task == "expression" else EMOTIONS
     kept = np.flatnonzero(faces.labels < len(labels))
     units = {"video": [[given_face(image)] for image in faces.images[kept]]}
-    return Rows(task, labels, units, faces.labels[kept], groups=faces.names[kept])
+    return LabelledRows(task, labels, units, faces.labels[kept], groups=faces.names[kept])
 
 
-def _clips(corpus: str, data: Path, split: str, task: str, progress: RowsDone) -> Rows:
+def _clips(corpus: str, data: Path, split: str, task: str, progress: RowsDone) -> LabelledRows:
     clips = _ravdess(data, split) if corpus == "ravdess" else _emodb(data, split)
     truth = np.array([EMOTIONS.index(clip.emotion) for clip in clips], dtype=np.int64)
     segments = []
@@ -75,7 +75,7 @@ def _clips(corpus: str, data: Path, split: str, task: str, progress: RowsDone) -
         progress("reading", done, len(clips))
     units = {"audio": segments}
     speakers = np.array([clip.speaker for clip in clips])
-    return Rows(
+    return LabelledRows(
         task, EMOTIONS, units, truth, groups=speakers, slices=_told_of(clips, data / "speech" / f"{corpus}.csv")
     )
 
@@ -110,7 +110,7 @@ def _emodb(data: Path, split: str) -> list[Clip]:
     return clips
 
 
-def _lines(corpus: str, data: Path, split: str, asked: str | None) -> Rows:
+def _lines(corpus: str, data: Path, split: str, asked: str | None) -> LabelledRows:
     known = cast(Literal["train", "valid", "test"], split)
     samples = read_corpus(corpus, data, known)
     tasks = [*(["emotion"] if samples and samples[0].emotion else []), *_risks(samples)]
@@ -118,13 +118,13 @@ def _lines(corpus: str, data: Path, split: str, asked: str | None) -> Rows:
     if task == "emotion":
         shares = np.array([sample.emotion for sample in samples], dtype=np.float64)
         truth = np.where(shares.max(axis=1) == 1, shares.argmax(axis=1), -1)
-        return Rows(task, EMOTIONS, {"text": _said(samples)}, truth, shares, **_about(samples))
+        return LabelledRows(task, EMOTIONS, {"text": _said(samples)}, truth, shares, **_about(samples))
     head = RISKS.index(task)
     labelled = [(sample, risk) for sample in samples if (risk := sample.risk[head]) is not None]
     truth = np.array([risk > 0.5 for _, risk in labelled], dtype=np.int64)
     lines = [sample for sample, _ in labelled]
     units = {"text": _said(lines)}
-    return Rows(task, (f"no {task}", task), units, truth, **_about(lines))
+    return LabelledRows(task, (f"no {task}", task), units, truth, **_about(lines))
 
 
 def _said(samples: Sequence[TextSample]) -> list[list[ChatLine]]:

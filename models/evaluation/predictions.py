@@ -20,7 +20,7 @@ from models.calibration.scaling import CorpusCalibration
 from models.encoder import Encoded
 from models.evaluation.progress import RowsDone, unseen
 from models.face.encoder import FaceEncoder
-from models.metrics.labelled_rows import EvaluationError, Rows
+from models.metrics.labelled_rows import EvaluationError, LabelledRows
 from models.model import AffectModel, WindowFeatures
 from models.text.encoder import ChatLine, TextEncoder
 
@@ -41,7 +41,7 @@ class Answers:
     corpus's terms and on the service's. calibration: what the former is brought to on the corpus.
     """
 
-    rows: Rows
+    rows: LabelledRows
     encoded: EncodedRows
     posterior: Floats
     of_service: Floats
@@ -69,7 +69,7 @@ class Answers:
         return self.calibration.equal().probabilities(self.of_service[self.known])
 
 
-def answers(model: AffectModel, corpus: str, rows: Rows, progress: RowsDone = unseen) -> Answers:
+def answers(model: AffectModel, corpus: str, rows: LabelledRows, progress: RowsDone = unseen) -> Answers:
     """Asks the model. Raises EvaluationError for rows of no modality that the model has, or without one label."""
     if not (rows.truth >= 0).any():
         raise EvaluationError(f"{corpus}: there are no rows with one label")
@@ -85,7 +85,7 @@ def answers(model: AffectModel, corpus: str, rows: Rows, progress: RowsDone = un
 
 
 def encoded_rows(
-    model: AffectModel, corpus: str, rows: Rows, progress: RowsDone = unseen
+    model: AffectModel, corpus: str, rows: LabelledRows, progress: RowsDone = unseen
 ) -> tuple[EncodedRows, EncodedRows]:
     """Every row's events, encoded once: for the service, and on the corpus's terms, the same where there are none."""
     served: dict[str, list[Encoded | None]] = {}
@@ -150,7 +150,7 @@ def _expressions(model: AffectModel, encoded: Sequence[Encoded | None]) -> Float
     return np.asarray((logits / calibration.temperature + bias).softmax(dim=-1).numpy())
 
 
-def _calibration(model: AffectModel, corpus: str, rows: Rows) -> CorpusCalibration:
+def _calibration(model: AffectModel, corpus: str, rows: LabelledRows) -> CorpusCalibration:
     fitted = model.manifest.metrics.get("calibration", {}).get(f"{corpus}/{rows.task}")
     if fitted is not None:
         known = CorpusCalibration.model_validate(fitted)

@@ -12,11 +12,11 @@ from models.data.user.media import faces_in, sound_of
 from models.evaluation.progress import RowsDone, unseen
 from models.face.detector import FaceDetector
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.metrics.labelled_rows import EvaluationError, Rows, segments_of
+from models.metrics.labelled_rows import EvaluationError, LabelledRows, segments_of
 from models.text.encoder import ChatLine
 
 
-def read_user_rows(data: Path, split: str, task: str, progress: RowsDone = unseen) -> Rows:
+def read_user_rows(data: Path, split: str, task: str, progress: RowsDone = unseen) -> LabelledRows:
     """The labelled rows of a split, or of "all". Raises EvaluationError, or ManifestError."""
     if split not in (*SPLITS, "all"):
         raise EvaluationError(f"manifest has no split {split!r}; it has {', '.join(SPLITS)} and all")
@@ -32,7 +32,7 @@ def read_user_rows(data: Path, split: str, task: str, progress: RowsDone = unsee
 
 def rows_of(
     samples: Sequence[Sample], task: str, progress: RowsDone = unseen, modalities: Sequence[str] = MODALITIES
-) -> Rows:
+) -> LabelledRows:
     """Those of the samples that are labelled with the task and show any of the modalities; there may be none."""
     chosen = [sample for sample in samples if labelled(sample, task)]
     left_out, detector, units = LeftOut(), FaceDetector(), []
@@ -42,7 +42,7 @@ def rows_of(
     kept = [index for index, found in enumerate(units) if found]
     labels = EMOTIONS if task == "emotion" else (f"no {task}", task)
     shown = [name for name in MODALITIES if any(name in units[index] for index in kept)]
-    return Rows(
+    return LabelledRows(
         task,
         labels,
         {name: [units[index].get(name, []) for index in kept] for name in shown},

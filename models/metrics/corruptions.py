@@ -13,7 +13,7 @@ import soxr
 from numpy.typing import NDArray
 
 from models.face.crop import Face, given_face
-from models.metrics.labelled_rows import Rows
+from models.metrics.labelled_rows import LabelledRows
 from models.speech.whisper import SAMPLE_RATE_HZ
 from models.text.encoder import ChatLine
 
@@ -26,7 +26,7 @@ _SNR_DB = 10.0
 _TYPO_SHARE = 0.08  # of the letters
 
 
-def changed(rows: Rows, modality: str, change: Change) -> Rows:
+def changed(rows: LabelledRows, modality: str, change: Change) -> LabelledRows:
     """The same rows with every event of a modality changed, the same way each time."""
     rng = np.random.default_rng(0)
     units = [[change(unit, rng) for unit in row] for row in rows.units[modality]]

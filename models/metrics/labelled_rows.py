@@ -15,7 +15,7 @@ class EvaluationError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class LabelledRows:
     """What is to be measured.
 
     task: "emotion", "expression" or a risk. labels: names, in the order of the answer. units: by modality, each row's

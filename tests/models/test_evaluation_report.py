@@ -22,7 +22,7 @@ from models.metrics.bootstrap import intervals
 from models.metrics.corruptions import CHANGES, changed
 from models.metrics.curves import coverage_accuracy, reliability, roc_curves, threshold_for_accuracy
 from models.metrics.glossary import explained
-from models.metrics.labelled_rows import EvaluationError, Rows, segments_of
+from models.metrics.labelled_rows import EvaluationError, LabelledRows, segments_of
 from models.metrics.slices import sliced
 from models.text.encoder import ChatLine
 
@@ -89,7 +89,7 @@ def test_every_change_leaves_an_event_of_the_same_kind_that_is_not_the_same() ->
     sound = segments_of(0.1 * rng.standard_normal(24_000).astype(np.float32))
     line = ChatLine("what a wonderful morning this is, everyone", ("hello",))
     units: dict[str, Sequence[Sequence[Any]]] = {"video": [[face]], "audio": [sound], "text": [[line]]}
-    rows = Rows("emotion", EMOTIONS, units, np.array([0]))
+    rows = LabelledRows("emotion", EMOTIONS, units, np.array([0]))
     for modality, changes in CHANGES.items():
         for name, change in changes.items():
             (before,), (after,) = units[modality], changed(rows, modality, change).units[modality]

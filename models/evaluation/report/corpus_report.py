@@ -19,7 +19,7 @@ from models.metrics.bootstrap import intervals
 from models.metrics.classification import classification_figures
 from models.metrics.comparison import Comparison, Paired, compare
 from models.metrics.corruptions import CHANGES, changed
-from models.metrics.labelled_rows import Rows
+from models.metrics.labelled_rows import LabelledRows
 from models.metrics.slices import LEAST_ROWS, Sliced, sliced
 from models.model import AffectModel
 
@@ -121,7 +121,7 @@ def _beside(shipped: Answers, own: Answers) -> Comparison:
     return compare([Paired(own.truth, before, after, groups[own.known], len(own.rows.labels))])
 
 
-def _changes(model: AffectModel, corpus: str, rows: Rows, progress: RowsDone) -> dict[str, tuple[float, float]]:
+def _changes(model: AffectModel, corpus: str, rows: LabelledRows, progress: RowsDone) -> dict[str, tuple[float, float]]:
     few = _some(rows, _CHANGED_ROWS)
     asked = {"as it is": few} | {
         f"{name} ({modality})" if len(few.units) > 1 else name: changed(few, modality, change)
@@ -141,13 +141,13 @@ def _renamed(progress: RowsDone, name: str, modality: str, done: int, rows: int)
     progress(f"{modality}, {name}", done, rows)
 
 
-def _some(rows: Rows, most: int) -> Rows:
+def _some(rows: LabelledRows, most: int) -> LabelledRows:
     if len(rows.truth) <= most:
         return rows
     return _rows(rows, np.sort(np.random.default_rng(0).choice(len(rows.truth), most, replace=False)))
 
 
-def _rows(rows: Rows, chosen: NDArray[Any]) -> Rows:
+def _rows(rows: LabelledRows, chosen: NDArray[Any]) -> LabelledRows:
     indices = np.arange(len(rows.truth))[chosen]
     return replace(
         rows,

@@ -23,7 +23,7 @@ from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.user_rows import labelled, rows_of
 from models.labels import MODALITIES, RISKS
 from models.metrics.comparison import Paired, compare
-from models.metrics.labelled_rows import EvaluationError, Rows
+from models.metrics.labelled_rows import EvaluationError, LabelledRows
 from models.model import AffectModel, choose_device
 from models.training.assemble.user_model import with_user_parts
 from models.training.calibration.command import CROSS_VALIDATED, calibrated
@@ -39,7 +39,7 @@ _MODALITY = {part.name: modality for modality, part in PARTS.items()}
 class _Asked:
     """One task's rows held out, and their events as either model encodes them."""
 
-    rows: Rows
+    rows: LabelledRows
     shipped: EncodedRows
     trained: EncodedRows
 
@@ -142,7 +142,7 @@ def _fused(asked: _Asked, taken: Sequence[str], shipped: AffectModel, final: Aff
     return _paired(asked.rows, range(len(asked.rows.truth)), before, after)
 
 
-def _paired(rows: Rows, kept: Sequence[int], before: Floats, after: Floats) -> Paired:
+def _paired(rows: LabelledRows, kept: Sequence[int], before: Floats, after: Floats) -> Paired:
     chosen = np.array(kept, np.int64)
     groups = np.arange(len(rows.truth)).astype(str) if rows.groups is None else rows.groups
     return Paired(rows.truth[chosen], before.argmax(axis=1), after.argmax(axis=1), groups[chosen], len(rows.labels))
