@@ -22,7 +22,7 @@ def read_user_rows(data: Path, split: str, task: str, progress: RowsDone = unsee
         raise EvaluationError(f"manifest has no split {split!r}; it has {', '.join(SPLITS)} and all")
     if task != "emotion" and task not in RISKS:
         raise EvaluationError(f"manifest has no task {task!r}; it has emotion, {', '.join(RISKS)}")
-    rows = rows_of([sample for sample in read_manifest(data) if split in (sample.split, "all")], task, progress)
+    rows = user_rows([sample for sample in read_manifest(data) if split in (sample.split, "all")], task, progress)
     if not len(rows.truth):
         raise EvaluationError(
             f"{data / 'manifest.csv'}: no row of the split {split} is labelled with {task} and usable"
@@ -30,11 +30,11 @@ def read_user_rows(data: Path, split: str, task: str, progress: RowsDone = unsee
     return rows
 
 
-def rows_of(
+def user_rows(
     samples: Sequence[Sample], task: str, progress: RowsDone = unseen, modalities: Sequence[str] = MODALITIES
 ) -> LabelledRows:
     """Those of the samples that are labelled with the task and show any of the modalities; there may be none."""
-    chosen = [sample for sample in samples if labelled(sample, task)]
+    chosen = [sample for sample in samples if has_label(sample, task)]
     left_out, detector, units = LeftOut(), FaceDetector(), []
     for done, sample in enumerate(chosen, start=1):
         units.append(_units(sample, modalities, detector, left_out))
@@ -57,7 +57,7 @@ def rows_of(
     )
 
 
-def labelled(sample: Sample, task: str) -> bool:
+def has_label(sample: Sample, task: str) -> bool:
     """task: "emotion" or a risk."""
     return sample.emotion is not None if task == "emotion" else task in sample.risk
 

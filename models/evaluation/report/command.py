@@ -15,7 +15,7 @@ from models.evaluation.progress import RowsDone, unseen
 from models.evaluation.report.corpus_report import Study, study
 from models.evaluation.report.page import page, section, summary_row
 from models.evaluation.report.plots import pictures
-from models.evaluation.user_rows import labelled
+from models.evaluation.user_rows import has_label
 from models.labels import RISKS
 from models.metrics.labelled_rows import EvaluationError
 from models.metrics.slices import LEAST_ROWS
@@ -93,7 +93,7 @@ def _of_manifest(data: Path) -> list[Question]:
     samples = read_manifest(data)
     found: list[Question] = []
     for task in ("emotion", *RISKS):
-        splits = {sample.split for sample in samples if labelled(sample, task)}
+        splits = {sample.split for sample in samples if has_label(sample, task)}
         found += [("manifest", split, task) for split in ("test", "valid", "train") if split in splits][:1]
     return found
 

@@ -20,7 +20,7 @@ from models.components import PARTS
 from models.data.user.manifest import USER_CORPUS, Sample, read_manifest
 from models.evaluation.predictions import EncodedRows, Floats, encoded_rows, posteriors
 from models.evaluation.progress import RowsDone, unseen
-from models.evaluation.user_rows import labelled, rows_of
+from models.evaluation.user_rows import has_label, user_rows
 from models.labels import MODALITIES, RISKS
 from models.metrics.comparison import Paired, compare
 from models.metrics.labelled_rows import EvaluationError, LabelledRows
@@ -88,7 +88,7 @@ def _held_out(samples: Sequence[Sample], parts: Sequence[str]) -> tuple[list[Sam
 
 def _shows(sample: Sample, part: str) -> bool:
     there = getattr(sample, _MODALITY[part]) is not None
-    return there and (labelled(sample, "emotion") or (part == "text" and bool(sample.risk)))
+    return there and (has_label(sample, "emotion") or (part == "text" and bool(sample.risk)))
 
 
 def _ask(
@@ -98,7 +98,7 @@ def _ask(
     modalities = {"emotion": MODALITIES} | (dict.fromkeys(RISKS, ("text",)) if "text" in parts else {})
     asked = {}
     for task, read in modalities.items():
-        rows = rows_of(held, task, progress, read)
+        rows = user_rows(held, task, progress, read)
         if not len(rows.truth) or (task != "emotion" and len(np.unique(rows.truth)) < 2):
             continue
         of_parts = {name: units for name, units in rows.units.items() if PARTS[name].name in parts}
