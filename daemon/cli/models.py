@@ -42,9 +42,9 @@ def evaluate(
     Without --json it prints tables: the figures and what they mean, figures by label, and the confusion.
     """
     from models.evaluation.evaluate import evaluate
-    from models.evaluation.progress import shown_rows
+    from models.evaluation.progress import progress_bars
 
-    with shown_rows() as progress:
+    with progress_bars() as progress:
         figures = evaluate(model, corpus, data, split, task, drop, progress)
     if as_json:
         click.echo(json.dumps(figures, ensure_ascii=False))
@@ -96,10 +96,10 @@ def calibrate(model: str, data: Path, out: Path) -> None:
 
     Prints the figures before and after as one JSON object.
     """
-    from models.evaluation.progress import shown_rows
+    from models.evaluation.progress import progress_bars
     from models.training.calibration.command import calibrate
 
-    with shown_rows() as progress:
+    with progress_bars() as progress:
         figures = calibrate(model, data, out, progress)
     for sentence in (*figures["kept"], *figures["notes"]):
         click.echo(sentence, err=True)
@@ -128,7 +128,7 @@ def report(model: str, data: Path, out: Path, rows: int) -> None:
 
     Of a manifest, every task that it labels. A model of your own stands beside the shipped one. Prints the page's path.
     """
-    from models.evaluation.progress import shown_rows
+    from models.evaluation.progress import progress_bars
     from models.evaluation.report.command import report
     from streams.clock import SystemClock
     from streams.formats.rfc3339 import format_ns
@@ -139,4 +139,4 @@ def report(model: str, data: Path, out: Path, rows: int) -> None:
         if sys.stderr.isatty():
             click.echo(corpus, err=True)
 
-    click.echo(report(model, data, out, today, most_rows=rows, told=tell, shown=shown_rows))
+    click.echo(report(model, data, out, today, most_rows=rows, told=tell, shown=progress_bars))

@@ -17,7 +17,7 @@ from models.data.corpora.ferplus import read_ferplus
 from models.data.corpora.speech import Clip, read_emodb, read_pcm, read_ravdess
 from models.data.corpora.text import CORPORA, TextSample, read_corpus
 from models.data.fusion.studied_corpora import STUDIED
-from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.user_rows import read_user_rows
 from models.face.crop import given_face
 from models.face.expressions import EXPRESSIONS
@@ -34,7 +34,7 @@ EMODB_TRAINED_ON = ("03", "08", "09", "10", "11", "13")
 """Speakers of EMO-DB's training part; the others are its test part."""
 
 
-def read_rows(corpus: str, data: Path, split: str, task: str | None, progress: RowsDone = unseen) -> LabelledRows:
+def read_rows(corpus: str, data: Path, split: str, task: str | None, progress: OnRows = no_progress) -> LabelledRows:
     """Raises EvaluationError for what is not there or cannot be read, naming the file."""
     try:
         if corpus == "manifest":
@@ -66,7 +66,7 @@ def _faces(data: Path, split: str, task: str) -> LabelledRows:
     return LabelledRows(task, labels, units, faces.labels[kept], groups=faces.names[kept])
 
 
-def _clips(corpus: str, data: Path, split: str, task: str, progress: RowsDone) -> LabelledRows:
+def _clips(corpus: str, data: Path, split: str, task: str, progress: OnRows) -> LabelledRows:
     clips = _ravdess(data, split) if corpus == "ravdess" else _emodb(data, split)
     truth = np.array([EMOTIONS.index(clip.emotion) for clip in clips], dtype=np.int64)
     segments = []

@@ -16,7 +16,7 @@ import torch
 from models.data.fusion.studied_corpora import STUDIED
 from models.evaluation.corpus_rows import SPEECH_CORPORA, read_rows
 from models.evaluation.predictions import Answers, answers
-from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.study_evaluation import evaluate_study
 from models.labels import EMOTIONS
 from models.metrics.classification import classification_figures
@@ -32,7 +32,7 @@ def evaluate(
     split: str,
     task: str | None,
     drop: str | None,
-    progress: RowsDone = unseen,
+    progress: OnRows = no_progress,
 ) -> dict[str, object]:
     """Returns the figures of `models.metrics.classification`, and what was measured, ready for JSON.
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.calibration.scaling import CorpusCalibration
 from models.encoder import Encoded
-from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.progress import OnRows, no_progress
 from models.face.encoder import FaceEncoder
 from models.metrics.labelled_rows import EvaluationError, LabelledRows
 from models.model import AffectModel, WindowFeatures
@@ -69,7 +69,7 @@ class Answers:
         return self.calibration.equal().probabilities(self.of_service[self.known])
 
 
-def answers(model: AffectModel, corpus: str, rows: LabelledRows, progress: RowsDone = unseen) -> Answers:
+def answers(model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRows = no_progress) -> Answers:
     """Asks the model. Raises EvaluationError for rows of no modality that the model has, or without one label."""
     if not (rows.truth >= 0).any():
         raise EvaluationError(f"{corpus}: there are no rows with one label")
@@ -85,7 +85,7 @@ def answers(model: AffectModel, corpus: str, rows: LabelledRows, progress: RowsD
 
 
 def encoded_rows(
-    model: AffectModel, corpus: str, rows: LabelledRows, progress: RowsDone = unseen
+    model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRows = no_progress
 ) -> tuple[EncodedRows, EncodedRows]:
     """Every row's events, encoded once: for the service, and on the corpus's terms, the same where there are none."""
     served: dict[str, list[Encoded | None]] = {}

@@ -6,20 +6,20 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-RowsDone = Callable[[str, int, int], None]
+OnRows = Callable[[str, int, int], None]
 """Told a step of the work, how many of its rows are done, and how many it has."""
 
 
-def unseen(step: str, done: int, rows: int) -> None:
+def no_progress(step: str, done: int, rows: int) -> None:
     """Shows nothing."""
 
 
 @contextmanager
-def shown_rows(console: Console | None = None) -> Iterator[RowsDone]:
+def progress_bars(console: Console | None = None) -> Iterator[OnRows]:
     """Bars on stderr, one for each step that is told of, with the time left."""
     console = console or Console(stderr=True)
     if not console.is_terminal:
-        yield unseen
+        yield no_progress
         return
     columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}

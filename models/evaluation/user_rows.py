@@ -9,14 +9,14 @@ import numpy as np
 from models.data.user.cleaning import LeftOut, UnusableError, checked_text
 from models.data.user.manifest import SPLITS, Sample, read_manifest
 from models.data.user.media import faces_in, sound_of
-from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.progress import OnRows, no_progress
 from models.face.detector import FaceDetector
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.metrics.labelled_rows import EvaluationError, LabelledRows, segments_of
 from models.text.encoder import ChatLine
 
 
-def read_user_rows(data: Path, split: str, task: str, progress: RowsDone = unseen) -> LabelledRows:
+def read_user_rows(data: Path, split: str, task: str, progress: OnRows = no_progress) -> LabelledRows:
     """The labelled rows of a split, or of "all". Raises EvaluationError, or ManifestError."""
     if split not in (*SPLITS, "all"):
         raise EvaluationError(f"manifest has no split {split!r}; it has {', '.join(SPLITS)} and all")
@@ -31,7 +31,7 @@ def read_user_rows(data: Path, split: str, task: str, progress: RowsDone = unsee
 
 
 def user_rows(
-    samples: Sequence[Sample], task: str, progress: RowsDone = unseen, modalities: Sequence[str] = MODALITIES
+    samples: Sequence[Sample], task: str, progress: OnRows = no_progress, modalities: Sequence[str] = MODALITIES
 ) -> LabelledRows:
     """Those of the samples that are labelled with the task and show any of the modalities; there may be none."""
     chosen = [sample for sample in samples if has_label(sample, task)]

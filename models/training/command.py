@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 
 from models.artifact import ModelError, write_model_folder
 from models.data.user.manifest import ManifestError, TooFewRowsError, has_manifest, no_manifest
-from models.evaluation.progress import shown_rows
+from models.evaluation.progress import progress_bars
 from models.out_folder import OutFolderError
 from models.training.assemble.card import model_card
 from models.training.assemble.user_choice import better_model
@@ -116,7 +116,7 @@ def _own(task: str, data: Path, out: Path, settings: Mapping[str, Any]) -> Path:
         steps[task]()
     trained = _those_with_rows(steps) if task == "all" else [task]
     if rank() == 0:
-        with shown_rows() as progress:
+        with progress_bars() as progress:
             made = better_model(data, out, trained, progress)
         write_model_folder(out / _MODEL, made.manifest, made.tensors, model_card(made.manifest))
     return out / _MODEL

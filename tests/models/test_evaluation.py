@@ -15,7 +15,7 @@ from rich.console import Console
 from models.evaluation.corpus_rows import EvaluationError, read_rows
 from models.evaluation.evaluate import evaluate
 from models.evaluation.predictions import answers
-from models.evaluation.progress import shown_rows
+from models.evaluation.progress import progress_bars
 from models.labels import EMOTIONS
 from models.metrics.classification import classification_figures, expected_calibration_error
 from models.metrics.glossary import explained
@@ -191,7 +191,7 @@ def test_lines_are_read_once_for_the_service_and_the_corpus_and_in_their_order(
 def test_a_terminal_shows_how_many_rows_are_done_and_a_file_stays_empty() -> None:
     terminal, file = io.StringIO(), io.StringIO()
     for written, is_terminal in ((terminal, True), (file, False)):
-        with shown_rows(Console(file=written, force_terminal=is_terminal, width=80)) as progress:
+        with progress_bars(Console(file=written, force_terminal=is_terminal, width=80)) as progress:
             progress("reading", 3, 3)
             progress("text", 64, 4936)
     assert "64/4936" in terminal.getvalue()

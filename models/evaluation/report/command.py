@@ -11,7 +11,7 @@ from pathlib import Path
 from models.artifact import SHIPPED
 from models.data.corpora.text import CORPORA
 from models.data.user.manifest import has_manifest, no_manifest, read_manifest
-from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.report.corpus_report import Study, study
 from models.evaluation.report.page import page, section, summary_row
 from models.evaluation.report.plots import pictures
@@ -25,7 +25,7 @@ from models.out_folder import check_out_folder
 Question = tuple[str, str, str | None]
 """Corpus, split and task."""
 
-Shown = Callable[[], AbstractContextManager[RowsDone]]
+Shown = Callable[[], AbstractContextManager[OnRows]]
 """Shows how far one corpus is."""
 
 MOST_ROWS = 2000
@@ -42,7 +42,7 @@ def report(
     questions: Sequence[Question] | None = None,
     most_rows: int = MOST_ROWS,
     told: Callable[[str], None] = lambda corpus: None,
-    shown: Shown = lambda: nullcontext(unseen),
+    shown: Shown = lambda: nullcontext(no_progress),
 ) -> Path:
     """Writes `out/report.html` and PNGs for each corpus and task, and returns the page's path.
 

@@ -13,7 +13,7 @@ from models.calibration.prediction_sets import SUBSETS
 from models.evaluation.corpus_rows import read_rows
 from models.evaluation.evaluate import notes
 from models.evaluation.predictions import Answers, answers, posteriors
-from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.report.data_file import DataFile, data_file
 from models.metrics.bootstrap import intervals
 from models.metrics.classification import classification_figures
@@ -63,7 +63,7 @@ def study(
     task: str | None,
     most_rows: int,
     shipped: AffectModel | None = None,
-    progress: RowsDone = unseen,
+    progress: OnRows = no_progress,
 ) -> Study:
     """Measures the model on at most so many rows, drawn at random. Raises EvaluationError.
 
@@ -121,7 +121,7 @@ def _beside(shipped: Answers, own: Answers) -> Comparison:
     return compare([Paired(own.truth, before, after, groups[own.known], len(own.rows.labels))])
 
 
-def _changes(model: AffectModel, corpus: str, rows: LabelledRows, progress: RowsDone) -> dict[str, tuple[float, float]]:
+def _changes(model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRows) -> dict[str, tuple[float, float]]:
     few = _some(rows, _CHANGED_ROWS)
     asked = {"as it is": few} | {
         f"{name} ({modality})" if len(few.units) > 1 else name: changed(few, modality, change)
@@ -137,7 +137,7 @@ def _changes(model: AffectModel, corpus: str, rows: LabelledRows, progress: Rows
     return found
 
 
-def _renamed(progress: RowsDone, name: str, modality: str, done: int, rows: int) -> None:
+def _renamed(progress: OnRows, name: str, modality: str, done: int, rows: int) -> None:
     progress(f"{modality}, {name}", done, rows)
 
 

@@ -19,7 +19,7 @@ from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
 from models.components import PARTS
 from models.data.user.manifest import USER_CORPUS, Sample, read_manifest
 from models.evaluation.predictions import EncodedRows, Floats, encoded_rows, posteriors
-from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.user_rows import has_label, user_rows
 from models.labels import MODALITIES, RISKS
 from models.metrics.comparison import Paired, compare
@@ -44,7 +44,7 @@ class _Asked:
     trained: EncodedRows
 
 
-def better_model(data: Path, runs: Path, parts: Sequence[str], progress: RowsDone = unseen) -> ModelFolder:
+def better_model(data: Path, runs: Path, parts: Sequence[str], progress: OnRows = no_progress) -> ModelFolder:
     """The model of the parts that are better, calibrated; `metrics["own"]` has how they compare. Not written yet.
 
     runs: holds a folder for each part that was trained. Raises ManifestError, and FileNotFoundError for a run that is
@@ -92,7 +92,7 @@ def _shows(sample: Sample, part: str) -> bool:
 
 
 def _ask(
-    held: Sequence[Sample], parts: Sequence[str], shipped: AffectModel, trained: AffectModel, progress: RowsDone
+    held: Sequence[Sample], parts: Sequence[str], shipped: AffectModel, trained: AffectModel, progress: OnRows
 ) -> dict[str, _Asked]:
     """By task; risks are asked of lines alone, and only where both answers occur."""
     modalities = {"emotion": MODALITIES} | (dict.fromkeys(RISKS, ("text",)) if "text" in parts else {})
@@ -152,7 +152,7 @@ def _is_better(compared: Mapping[str, Mapping[str, Any]]) -> bool:
     return bool(compared) and [*compared.values()][-1]["better_in"] >= _SURE
 
 
-def calibrated_if_better(model: AffectModel, data: Path, progress: RowsDone = unseen) -> tuple[Manifest, list[str]]:
+def calibrated_if_better(model: AffectModel, data: Path, progress: OnRows = no_progress) -> tuple[Manifest, list[str]]:
     """The manifest, calibrated where that is better, and what is to be said about it."""
     try:
         manifest, figures = calibrated(model, data, progress)

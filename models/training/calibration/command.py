@@ -18,7 +18,7 @@ from models.calibration.scaling import TemperatureScaling
 from models.data.user.manifest import USER_CORPUS
 from models.encoder import Encoded
 from models.evaluation.predictions import encoded_rows
-from models.evaluation.progress import RowsDone, unseen
+from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.user_rows import read_user_rows
 from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures, expected_calibration_error
@@ -52,7 +52,7 @@ _FIGURES = ("accuracy", "uar", "ece", "nll", "label_ece", "label_nll")
 _OUTDATED = ("calibration", "corpora")  # metrics that bring answers of the calibration before to a corpus's terms
 
 
-def calibrate(model: str, data: Path, out: Path, progress: RowsDone = unseen) -> dict[str, Any]:
+def calibrate(model: str, data: Path, out: Path, progress: OnRows = no_progress) -> dict[str, Any]:
     """Writes the model folder `out`, and returns figures before and after, ready for JSON.
 
     model: a folder, or "default". Raises EvaluationError for too few rows, models.data.user.manifest.ManifestError,
@@ -70,7 +70,7 @@ def calibrate(model: str, data: Path, out: Path, progress: RowsDone = unseen) ->
     return {"model": named, "out": str(out), **figures}
 
 
-def calibrated(loaded: AffectModel, data: Path, progress: RowsDone = unseen) -> tuple[Manifest, dict[str, Any]]:
+def calibrated(loaded: AffectModel, data: Path, progress: OnRows = no_progress) -> tuple[Manifest, dict[str, Any]]:
     """The manifest of the model as calibrated, and the figures before and after. Raises as `calibrate`."""
     asked, notes = _ask(loaded, data, progress)
     before = FusionCalibration(loaded.manifest.calibration, loaded.manifest.fusion)
@@ -93,7 +93,7 @@ def calibrated(loaded: AffectModel, data: Path, progress: RowsDone = unseen) -> 
     return _manifest(loaded.manifest, after, least, figures), figures
 
 
-def _ask(model: AffectModel, data: Path, progress: RowsDone) -> tuple[UserEvidence, list[str]]:
+def _ask(model: AffectModel, data: Path, progress: OnRows) -> tuple[UserEvidence, list[str]]:
     """The model's answers to the labelled rows, and what was left out of them."""
     rows = read_user_rows(data, SPLIT, "emotion", progress)
     encoded, _ = encoded_rows(model, USER_CORPUS, rows, progress)
