@@ -19,21 +19,21 @@ from models.text.encoder import ChatLine
 
 Crop = NDArray[np.uint8]
 Pcm = NDArray[np.float32]
-Change = Callable[[Any, np.random.Generator], Any]
+Corruption = Callable[[Any, np.random.Generator], Any]
 
 _PIXEL_NOISE = 20.0  # standard deviation, of 255
 _SNR_DB = 10.0
 _TYPO_SHARE = 0.08  # of the letters
 
 
-def changed(rows: LabelledRows, modality: str, change: Change) -> LabelledRows:
+def corrupted(rows: LabelledRows, modality: str, change: Corruption) -> LabelledRows:
     """The same rows with every event of a modality changed, the same way each time."""
     rng = np.random.default_rng(0)
     units = [[change(unit, rng) for unit in row] for row in rows.units[modality]]
     return replace(rows, units={**rows.units, modality: units})
 
 
-def _of_crop(change: Callable[[Crop, np.random.Generator], NDArray[Any]]) -> Change:
+def _of_crop(change: Callable[[Crop, np.random.Generator], NDArray[Any]]) -> Corruption:
     def of_face(face: Face, rng: np.random.Generator) -> Face:
         crop = np.clip(change(face.crop, rng), 0, 255).astype(np.uint8)
         return replace(given_face(crop), box=face.box, score=face.score, size_px=face.size_px)
@@ -96,7 +96,7 @@ def _shouted(line: ChatLine, rng: np.random.Generator) -> ChatLine:
     return replace(line, text=line.text.upper())
 
 
-CHANGES: Mapping[str, Mapping[str, Change]] = {
+CORRUPTIONS: Mapping[str, Mapping[str, Corruption]] = {
     "video": {
         "noise": _of_crop(_noisy),
         "blur": _of_crop(_blurred),

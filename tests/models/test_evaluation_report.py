@@ -19,7 +19,7 @@ from models.evaluation.report.command import questions_of, report
 from models.face.crop import given_face
 from models.labels import EMOTIONS
 from models.metrics.bootstrap import intervals
-from models.metrics.corruptions import CHANGES, changed
+from models.metrics.corruptions import CORRUPTIONS, corrupted
 from models.metrics.curves import coverage_accuracy, reliability, roc_curves, threshold_for_accuracy
 from models.metrics.glossary import explained
 from models.metrics.labelled_rows import EvaluationError, LabelledRows, segments_of
@@ -90,9 +90,9 @@ def test_every_change_leaves_an_event_of_the_same_kind_that_is_not_the_same() ->
     line = ChatLine("what a wonderful morning this is, everyone", ("hello",))
     units: dict[str, Sequence[Sequence[Any]]] = {"video": [[face]], "audio": [sound], "text": [[line]]}
     rows = LabelledRows("emotion", EMOTIONS, units, np.array([0]))
-    for modality, changes in CHANGES.items():
+    for modality, changes in CORRUPTIONS.items():
         for name, change in changes.items():
-            (before,), (after,) = units[modality], changed(rows, modality, change).units[modality]
+            (before,), (after,) = units[modality], corrupted(rows, modality, change).units[modality]
             assert len(after) == len(before)
             if modality == "video":
                 assert after[0].crop.shape == (48, 48)
@@ -108,7 +108,7 @@ def test_every_change_leaves_an_event_of_the_same_kind_that_is_not_the_same() ->
 
 def test_a_telephone_takes_what_is_above_4_khz() -> None:
     tone = np.sin(2 * np.pi * 6000 * np.arange(16_000) / 16_000).astype(np.float32)
-    heard = CHANGES["audio"]["8 kHz"](tone, np.random.default_rng(0))
+    heard = CORRUPTIONS["audio"]["8 kHz"](tone, np.random.default_rng(0))
     assert np.abs(heard[1000:-1000]).max() < 0.01
 
 

@@ -18,7 +18,7 @@ from models.evaluation.report.data_file import DataFile, data_file
 from models.metrics.bootstrap import intervals
 from models.metrics.classification import classification_figures
 from models.metrics.comparison import Comparison, Paired, compare
-from models.metrics.corruptions import CHANGES, changed
+from models.metrics.corruptions import CORRUPTIONS, corrupted
 from models.metrics.labelled_rows import LabelledRows
 from models.metrics.slices import LEAST_ROWS, Sliced, sliced
 from models.model import AffectModel
@@ -124,10 +124,10 @@ def _beside(shipped: Answers, own: Answers) -> Comparison:
 def _changes(model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRows) -> dict[str, tuple[float, float]]:
     few = _some(rows, _CHANGED_ROWS)
     asked = {"as it is": few} | {
-        f"{name} ({modality})" if len(few.units) > 1 else name: changed(few, modality, change)
+        f"{name} ({modality})" if len(few.units) > 1 else name: corrupted(few, modality, change)
         for modality in few.units
         if modality in model.encoders
-        for name, change in CHANGES[modality].items()
+        for name, change in CORRUPTIONS[modality].items()
     }
     found = {}
     for name, changed_rows in asked.items():

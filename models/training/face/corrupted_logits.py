@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.face.crop import Face, given_face
 from models.face.encoder import FaceEncoder, face_qualities
-from models.metrics.corruptions import CHANGES
+from models.metrics.corruptions import CORRUPTIONS
 
 AS_IT_CAME = "as it came"
 
@@ -38,7 +38,7 @@ def spoilt_answers(
     chosen = np.sort(np.concatenate([order[labels[order] == label][:_FACES] for label in np.unique(labels[known])]))
     faces = [given_face(crop) for crop in images[chosen]]
     ways = [(AS_IT_CAME, False, faces), *((name, False, crops) for name, crops in _spoilt(images[chosen], rng))]
-    ways += [(name, True, [change(face, rng) for face in faces]) for name, change in CHANGES["video"].items()]
+    ways += [(name, True, [change(face, rng) for face in faces]) for name, change in CORRUPTIONS["video"].items()]
     logits, qualities = zip(*(_answered(encoder, changed) for _, _, changed in ways), strict=True)
     return {
         "logits7": np.concatenate(logits),

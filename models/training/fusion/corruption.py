@@ -14,7 +14,7 @@ from models.calibration.trust import Reliability
 from models.data.corpora.text import TextSample
 from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures
-from models.metrics.corruptions import CHANGES
+from models.metrics.corruptions import CORRUPTIONS
 from models.text.encoder import ChatLine, TextEncoder
 from models.training.calibration.trust import Arrays, fit_reliability, trusted
 from models.training.fusion.pool import SUBSETS, Answers, fit_answers, fold_answers, put_together
@@ -116,7 +116,7 @@ def spoilt_voices(answered: Arrays, reliability: Reliability) -> dict[str, dict[
 def misspelt_lines(encoder: TextEncoder, samples: Sequence[TextSample]) -> Answers:
     """Answers to lines of one label, misspelt."""
     rng = np.random.default_rng(0)
-    change = CHANGES["text"]["typos"]
+    change = CORRUPTIONS["text"]["typos"]
     every = [
         (sample, sample.emotion.index(1)) for sample in samples if sample.emotion is not None and 1 in sample.emotion
     ]
