@@ -29,7 +29,7 @@ from safetensors.torch import load, save
 
 from models.calibration.prediction_sets import ConformalSets
 from models.calibration.scaling import CorpusCalibration, TemperatureScaling
-from models.calibration.trust import QUALITIES, Reliability
+from models.calibration.trust import QUALITIES, TrustCurve
 from models.fusion.pool import FUSIONS, LogLinearPool
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import RiskRule
@@ -92,7 +92,7 @@ class Manifest(BaseModel):
     fusion: LogLinearPool
     least_confidence: float = Field(ge=0, lt=1)
     risk: RiskRule
-    reliability: Mapping[str, Reliability] = Field(default_factory=dict)
+    reliability: Mapping[str, TrustCurve] = Field(default_factory=dict)
     conformal: ConformalSets | None = None
     metrics: Mapping[str, Any] = Field(default_factory=dict)
     data: tuple[Mapping[str, Any], ...] = ()

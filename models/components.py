@@ -45,7 +45,7 @@ def build_encoders(folder: ModelFolder, device: torch.device) -> dict[str, Encod
         except (RuntimeError, TypeError, KeyError, ValueError) as wrong:
             raise ModelError(f"{folder.path / WEIGHTS}: part {part.name}: {wrong}") from wrong
         if isinstance(encoder, FaceEncoder | SpeechEncoder):
-            encoder.reliability = folder.manifest.reliability.get(modality)
+            encoder.trust_curve = folder.manifest.reliability.get(modality)
         encoders[modality] = encoder
     return encoders
 

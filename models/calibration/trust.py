@@ -27,7 +27,7 @@ _Slope = Annotated[float, Field(ge=-1000, le=1000)]
 _LEAST_TRUST, _TRUST_PER_S = 0.2, 2.5
 
 
-class Reliability(BaseModel):
+class TrustCurve(BaseModel):
     """linear, quadratic: by the quality's name, of the quality as its encoder gives it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

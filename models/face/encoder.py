@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.calibration.trust import Reliability
+from models.calibration.trust import TrustCurve
 from models.encoder import Encoded, Pooled
 from models.face.crop import Face
 from models.face.network import ExpressionCommittee, ExpressionNet, build_network
@@ -30,7 +30,7 @@ class FaceEncoder:
     def __init__(self, network: ExpressionNet | ExpressionCommittee, device: torch.device | str = "cpu") -> None:
         """The network is moved to the device and put in evaluation mode."""
         self.width = network.width + 1
-        self.reliability: Reliability | None = None
+        self.trust_curve: TrustCurve | None = None
         self._device = torch.device(device)
         self._network = network.to(self._device).eval()
 
@@ -60,9 +60,9 @@ class FaceEncoder:
 
     def _trust(self, faces: Sequence[Face]) -> torch.Tensor:
         """(faces,) in 0..1."""
-        if self.reliability is None:
+        if self.trust_curve is None:
             return torch.ones(len(faces))
-        return self.reliability.trust(face_qualities(faces))
+        return self.trust_curve.trust(face_qualities(faces))
 
 
 def face_qualities(faces: Sequence[Face]) -> dict[str, torch.Tensor]:

@@ -23,7 +23,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.calibration.trust import Reliability, unbroken_trust
+from models.calibration.trust import TrustCurve, unbroken_trust
 from models.encoder import Encoded, Pooled
 from models.speech import activity, whisper
 from models.speech.states import emotion_logits
@@ -79,7 +79,7 @@ class SpeechEncoder:
     ) -> None:
         """Both parts are moved to the device and put in evaluation mode."""
         self.width = network.config.features + 1
-        self.reliability: Reliability | None = None
+        self.trust_curve: TrustCurve | None = None
         self._streams = network.config.streams
         self._device = torch.device(device)
         self._whisper = encoder.to(self._device).eval()
@@ -121,9 +121,9 @@ class SpeechEncoder:
     def _trust(self, segments: Sequence[SpeechSegment]) -> torch.Tensor:
         """(segments,) in 0..1."""
         unbroken = torch.tensor([unbroken_trust(segment.unbroken_s) for segment in segments])
-        if self.reliability is None:
+        if self.trust_curve is None:
             return unbroken
-        return unbroken * self.reliability.trust({"snr_db": torch.tensor([segment.snr_db for segment in segments])})
+        return unbroken * self.trust_curve.trust({"snr_db": torch.tensor([segment.snr_db for segment in segments])})
 
 
 def build_encoder(

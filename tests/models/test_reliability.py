@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.calibration.trust import Reliability, unbroken_trust
+from models.calibration.trust import TrustCurve, unbroken_trust
 from models.face.crop import given_face
 from models.face.encoder import FaceEncoder
 from models.face.network import ExpressionNet, NetworkConfig
@@ -14,7 +14,7 @@ from models.training.calibration.trust import fit_reliability, trusted
 
 pytestmark = pytest.mark.unit
 
-DIM = Reliability(intercept=0.0, linear={"light": 2.0}, quadratic={"light": 0.0})
+DIM = TrustCurve(intercept=0.0, linear={"light": 2.0}, quadratic={"light": 0.0})
 
 
 def test_trust_rises_with_what_speaks_for_it_and_stays_within_bounds() -> None:
@@ -53,7 +53,7 @@ def test_a_face_in_the_dark_is_read_alike_and_believed_less() -> None:
     picture = np.random.default_rng(0).integers(60, 250, (48, 48)).astype(np.uint8)
     faces = [given_face(picture), given_face(picture // 8)]
     plain = encoder.encode(faces)
-    encoder.reliability = Reliability(intercept=4.0, linear={"log_brightness": 2.0}, quadratic={"log_brightness": 0.0})
+    encoder.trust_curve = TrustCurve(intercept=4.0, linear={"log_brightness": 2.0}, quadratic={"log_brightness": 0.0})
     judged = encoder.encode(faces)
     torch.testing.assert_close(plain.embedding[:, :-1], judged.embedding[:, :-1])
     assert plain.embedding[:, -1].tolist() == [1, 1]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from models.calibration.trust import Reliability
+from models.calibration.trust import TrustCurve
 from models.training.calibration.scaling import equal_label_weight, minimise
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -26,7 +26,7 @@ def fit_reliability(
     labels: NDArray[np.int64],
     qualities: Mapping[str, NDArray[np.float32]],
     spoilt: NDArray[np.str_],
-) -> Reliability:
+) -> TrustCurve:
     """logits: (rows, 7). labels: (rows,). qualities: by name, (rows,). spoilt: (rows,) how, if at all."""
     names = list(qualities)
     terms = np.stack([v for name in names for v in (qualities[name], np.square(qualities[name]))], axis=1)
@@ -55,18 +55,18 @@ def _unscaled(
     slopes: NDArray[np.float64],
     centre: NDArray[np.float64],
     scale: NDArray[np.float64],
-) -> Reliability:
+) -> TrustCurve:
     """The curve in the qualities' own units."""
     each = slopes / scale
     rounded = [round(float(value), 6) for value in each]
-    return Reliability(
+    return TrustCurve(
         intercept=round(intercept - float((each * centre).sum()), 4),
         linear=dict(zip(names, rounded[0::2], strict=True)),
         quadratic=dict(zip(names, rounded[1::2], strict=True)),
     )
 
 
-def trusted(arrays: Arrays, reliability: Reliability | None) -> dict[str, NDArray[Any]]:
+def trusted(arrays: Arrays, reliability: TrustCurve | None) -> dict[str, NDArray[Any]]:
     """A part's answers as sure as the qualities that stand beside them let them be."""
     if reliability is None:
         return dict(arrays)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.calibration.trust import Reliability
+from models.calibration.trust import TrustCurve
 from models.data.corpora.text import TextSample
 from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures
@@ -77,21 +77,21 @@ def _mean(folds: list[dict[str, float]]) -> dict[str, Any]:
     return {key: round(float(np.mean([fold[key] for fold in folds])), 4) for key in folds[0]}
 
 
-def reliability_of_faces(spoilt: Arrays) -> Reliability:
+def reliability_of_faces(spoilt: Arrays) -> TrustCurve:
     """spoilt: as `models.training.face.corrupted_logits.spoilt_answers` gives them."""
     fitted = ~spoilt["measured"]
     qualities = {name: spoilt[name][fitted] for name in ("log_sharpness", "log_brightness")}
     return fit_reliability(spoilt["logits7"][fitted], spoilt["label7"][fitted], qualities, spoilt["way"][fitted])
 
 
-def reliability_of_voices(answered: Arrays) -> Reliability:
+def reliability_of_voices(answered: Arrays) -> TrustCurve:
     """answered: speech's answers to speakers held out, whose questions are sound as it was recorded and changed."""
     return fit_reliability(
         answered["logits7"], answered["label7"], {"snr_db": answered["snr_db"]}, answered["question"]
     )
 
 
-def spoilt_faces(spoilt: Arrays, reliability: Reliability) -> dict[str, dict[str, Answers]]:
+def spoilt_faces(spoilt: Arrays, reliability: TrustCurve) -> dict[str, dict[str, Answers]]:
     """What is measured of faces: under each change apart, and as sure as ever."""
     found = {}
     for way in np.unique(spoilt["way"][spoilt["measured"]]):
@@ -104,7 +104,7 @@ def spoilt_faces(spoilt: Arrays, reliability: Reliability) -> dict[str, dict[str
     return found
 
 
-def spoilt_voices(answered: Arrays, reliability: Reliability) -> dict[str, dict[str, Answers]]:
+def spoilt_voices(answered: Arrays, reliability: TrustCurve) -> dict[str, dict[str, Answers]]:
     """What is measured of voices: changed sound. Their trust is not taken away again, as calibration stands on it."""
     rows = answered["question"] != "clips"
     arrays = trusted({name: values[rows] for name, values in answered.items()}, reliability)
