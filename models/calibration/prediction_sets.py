@@ -78,7 +78,7 @@ class ConformalSets(BaseModel):
         return self.least[subset][self.coverages.index(coverage)]
 
 
-def least_probability(of_truth: NDArray[np.float64], coverage: float) -> float:
+def conformal_threshold(of_truth: NDArray[np.float64], coverage: float) -> float:
     """The threshold under which sets hold the right label of one window more in at least `coverage` of all cases.
 
     of_truth: (windows,) how probable each window's right label was. 0 where there are too few windows to promise that

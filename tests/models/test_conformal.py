@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from models.calibration.prediction_sets import SUBSETS, ConformalSets, least_probability
+from models.calibration.prediction_sets import SUBSETS, ConformalSets, conformal_threshold
 from models.labels import EMOTIONS, MODALITIES
 from models.training.calibration.prediction_sets import COVERAGES, fit_sets
 from models.training.fusion import pool
@@ -95,8 +95,8 @@ def test_the_threshold_leaves_room_for_the_one_window_more(windows: int, coverag
     of_truth = np.arange(1, windows + 1) / 128
     shuffled = np.random.default_rng(0).permutation(of_truth)
     expected = 0.0 if rank is None else of_truth[rank - 1]
-    assert least_probability(shuffled, coverage) == pytest.approx(expected, abs=1e-6)
-    assert least_probability(shuffled, coverage) <= expected
+    assert conformal_threshold(shuffled, coverage) == pytest.approx(expected, abs=1e-6)
+    assert conformal_threshold(shuffled, coverage) <= expected
 
 
 def synthetic(windows: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -112,7 +112,7 @@ def synthetic(windows: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.
 @pytest.mark.parametrize("coverage", COVERAGES)
 def test_windows_alike_are_covered_as_often_as_promised_however_wrong_the_posterior(coverage: float) -> None:
     posterior, labels = synthetic(4000, 0)
-    threshold = least_probability(posterior[np.arange(4000), labels], coverage)
+    threshold = conformal_threshold(posterior[np.arange(4000), labels], coverage)
     sets = ConformalSets(coverages=(coverage,), least=dict.fromkeys(SUBSETS, (threshold,)))
     new, truth = synthetic(4000, 1)
     found = sets.labels(torch.from_numpy(new), torch.ones(3, 4000, dtype=torch.bool), coverage)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.calibration.prediction_sets import SUBSETS, ConformalSets, least_probability
+from models.calibration.prediction_sets import SUBSETS, ConformalSets, conformal_threshold
 from models.labels import EMOTIONS, MODALITIES
 from models.training.fusion.pool import FOLDS, Answers, FoldWindows, answers_by_fold, every_fold, spread
 
@@ -77,7 +77,9 @@ def thresholds(folds: Sequence[BySubset]) -> ConformalSets:
     of_truth = {subset: np.concatenate([fold[subset].of_truth for fold in folds]) for subset in SUBSETS}
     return ConformalSets(
         coverages=COVERAGES,
-        least={s: tuple(least_probability(found, coverage) for coverage in COVERAGES) for s, found in of_truth.items()},
+        least={
+            s: tuple(conformal_threshold(found, coverage) for coverage in COVERAGES) for s, found in of_truth.items()
+        },
     )
 
 
@@ -93,5 +95,5 @@ def coverage_figures(sets: ConformalSets, subset: str, asked: Answered, coverage
 def _common(folds: Sequence[BySubset]) -> ConformalSets:
     """One threshold for every window, whatever is present."""
     every = np.concatenate([found.of_truth for fold in folds for found in fold.values()])
-    least = tuple(least_probability(every, coverage) for coverage in COVERAGES)
+    least = tuple(conformal_threshold(every, coverage) for coverage in COVERAGES)
     return ConformalSets(coverages=COVERAGES, least=dict.fromkeys(SUBSETS, least))
