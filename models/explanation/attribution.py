@@ -25,7 +25,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from models.encoder import Encoded, Encoder, Pooled
-from models.explanation.permutation_shapley import rotation_values, stretches
+from models.explanation.permutation_shapley import cyclic_coalitions, cyclic_shapley_values
 from models.explanation.shapley import coalitions, shapley_values
 from models.explanation.word_attribution import Embedding, LineEvidence, line_evidence
 from models.labels import EMOTIONS, MODALITIES, RISKS
@@ -174,9 +174,9 @@ class _Question:
     def shares(self, name: str, groups: Sequence[range], target: str) -> list[float]:
         """Of each group of one modality's events: the Owen value, over every set of the other modalities."""
         players = len(groups)
-        held = coalitions(players) if players <= _EVERY_ORDER else stretches(players)
+        held = coalitions(players) if players <= _EVERY_ORDER else cyclic_coalitions(players)
         values: Callable[[torch.Tensor], torch.Tensor] = (
-            shapley_values if players <= _EVERY_ORDER else lambda worth: rotation_values(worth, players)
+            shapley_values if players <= _EVERY_ORDER else lambda worth: cyclic_shapley_values(worth, players)
         )
         others = [other for other in self._rows if other != name]
         beside = coalitions(len(others))

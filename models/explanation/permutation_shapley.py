@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 
-def stretches(players: int) -> Tensor:
+def cyclic_coalitions(players: int) -> Tensor:
     """(n (n - 1) + 2, n) bool: none; 1 to n - 1 players in turn, from each player on; all."""
     place = torch.arange(players)
     from_first = (place[None, :] - place[:, None]) % players
@@ -23,8 +23,8 @@ def stretches(players: int) -> Tensor:
     return torch.cat([none, *some, ~none])
 
 
-def rotation_values(worth: Tensor, players: int) -> Tensor:
-    """worth: (sets, rows), in the order of `stretches`. Returns (players, rows) of the same type."""
+def cyclic_shapley_values(worth: Tensor, players: int) -> Tensor:
+    """worth: (sets, rows), in the order of `cyclic_coalitions`. Returns (players, rows) of the same type."""
     if players < 1 or len(worth) != players * (players - 1) + 2:
         raise ValueError(f"{players} players have {players * (players - 1) + 2} stretches, not {len(worth)}")
     none, some, whole = worth[:1], worth[1:-1], worth[-1:]

@@ -11,7 +11,7 @@ from torch import nn
 from models.encoder import Encoded
 from models.explanation import word_attribution
 from models.explanation.attribution import TOLERANCE, Attribution, WindowEvent, attribute
-from models.explanation.permutation_shapley import rotation_values, stretches
+from models.explanation.permutation_shapley import cyclic_coalitions, cyclic_shapley_values
 from models.explanation.shapley import coalitions, shapley_values
 from models.explanation.word_attribution import direction, line_evidence, word_spans
 from models.labels import EMOTIONS, RISKS
@@ -144,13 +144,13 @@ def test_what_is_no_emotion_and_no_risk_is_refused() -> None:
 
 def test_rotations_give_shapley_values_where_worths_add_up_and_share_everything_where_they_do_not() -> None:
     alone = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
-    added = stretches(4).double() @ alone[:, None] + 7
-    torch.testing.assert_close(rotation_values(added, 4)[:, 0], alone)
+    added = cyclic_coalitions(4).double() @ alone[:, None] + 7
+    torch.testing.assert_close(cyclic_shapley_values(added, 4)[:, 0], alone)
     torch.testing.assert_close(shapley_values(coalitions(4).double() @ alone[:, None])[:, 0], alone)
-    tangled = (stretches(4).double() @ alone[:, None]).exp()
-    torch.testing.assert_close(rotation_values(tangled, 4).sum(dim=0), tangled[-1] - tangled[0])
+    tangled = (cyclic_coalitions(4).double() @ alone[:, None]).exp()
+    torch.testing.assert_close(cyclic_shapley_values(tangled, 4).sum(dim=0), tangled[-1] - tangled[0])
     with pytest.raises(ValueError, match="4 players have 14 stretches"):
-        rotation_values(tangled[:5], 4)
+        cyclic_shapley_values(tangled[:5], 4)
 
 
 class Planted(nn.Module):
