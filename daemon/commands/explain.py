@@ -20,7 +20,7 @@ from daemon.scoring.preparation import Prepared
 from daemon.scoring.preparers import build_workers
 from daemon.telemetry.instruments import Instruments
 from models.explanation.attribution import Attribution, EventShare, WindowEvent, attribute
-from models.explanation.sentences import Evidence, emotion_sentence, risk_sentence, target_sentence
+from models.explanation.sentences import ModalityEvidence, emotion_sentence, risk_sentence, target_sentence
 from models.model import AffectModel
 from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
@@ -204,9 +204,9 @@ def _sentence(found: Attribution, target: str | None) -> str:
     """About the target that was asked for; else about the emotion that is answered, and the risk."""
     scores = found.scores
     if target is not None:
-        shares = {name: Evidence(each.share) for name, each in found.modality.items()}
+        shares = {name: ModalityEvidence(each.share) for name, each in found.modality.items()}
         return target_sentence(target, found.worth, shares)
-    evidence = {name: Evidence(each.contribution) for name, each in scores.modality.items() if each.present}
+    evidence = {name: ModalityEvidence(each.contribution) for name, each in scores.modality.items() if each.present}
     said = emotion_sentence(scores.label, max(scores.emotion), evidence, scores.abstained)
     risk = risk_sentence(scores.risk.level, [(reason.code, reason.weight) for reason in scores.risk.reasons])
     return f"{said} {risk}".rstrip()

@@ -23,7 +23,7 @@ _RAISED_BY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ModalityEvidence:
     """What one modality gave: its contribution to the probability, and the part of the window, 0..1, that it covers."""
 
     contribution: float
@@ -31,7 +31,7 @@ class Evidence:
 
 
 def emotion_sentence(
-    label: str | None, probability: float, evidence: Mapping[str, Evidence], abstained: str | None = None
+    label: str | None, probability: float, evidence: Mapping[str, ModalityEvidence], abstained: str | None = None
 ) -> str:
     """Such as "Probably sadness (0.81): mostly the voice (+0.42), and the words (+0.15); no face was seen.".
 
@@ -46,7 +46,7 @@ def emotion_sentence(
     return f"{how} {label} ({probability:.2f}): {_moved_by(evidence)}{_also(evidence)}."
 
 
-def target_sentence(target: str, probability: float, shares: Mapping[str, Evidence]) -> str:
+def target_sentence(target: str, probability: float, shares: Mapping[str, ModalityEvidence]) -> str:
     """Such as "Self-harm has 0.93: the words (+0.88); no face was seen." of an emotion or risk that was asked about.
 
     shares: by modality, of those present; towards the target's probability.
@@ -69,7 +69,7 @@ def risk_sentence(level: str, reasons: Sequence[tuple[str, float]]) -> str:
     return f"Risk is {level}{', for ' + _listed(said) if said else ''}."
 
 
-def _moved_by(evidence: Mapping[str, Evidence], otherwise: str = "only because all else is less so") -> str:
+def _moved_by(evidence: Mapping[str, ModalityEvidence], otherwise: str = "only because all else is less so") -> str:
     given = sorted(evidence.items(), key=lambda item: -item[1].contribution)
     all_of_it = sum(abs(each.contribution) for each in evidence.values())
     counted = [(name, each.contribution) for name, each in given if abs(each.contribution) > _LITTLE * all_of_it]
@@ -80,7 +80,7 @@ def _moved_by(evidence: Mapping[str, Evidence], otherwise: str = "only because a
     return f"{sentence}, against {_listed(against)}" if against else sentence
 
 
-def _also(evidence: Mapping[str, Evidence]) -> str:
+def _also(evidence: Mapping[str, ModalityEvidence]) -> str:
     missing = [said for name, said in _MISSING.items() if name not in evidence]
     sparse = [said for name, said in _SPARSELY.items() if name in evidence and evidence[name].coverage < _SPARSE]
     return f"; {_listed([*missing, *sparse])}" if missing or sparse else ""
