@@ -27,7 +27,7 @@ from torch.nn.utils.rnn import pad_sequence
 from models.encoder import Encoded, Encoder, Pooled
 from models.explanation.permutation_shapley import cyclic_coalitions, cyclic_shapley_values
 from models.explanation.shapley import coalitions, shapley_values
-from models.explanation.word_attribution import Embedding, LineEvidence, line_evidence
+from models.explanation.word_attribution import Embedding, LineAttribution, attribute_line
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.model import AffectModel, Scores, WindowFeatures
 from models.text.encoder import ChatLine, TextEncoder
@@ -67,7 +67,7 @@ class EventShare:
     end_ns: int
     events: int
     share: float
-    words: LineEvidence | None = None
+    words: LineAttribution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +131,12 @@ def _worth(scores: Scores, target: str) -> float:
     return scores.emotion[EMOTIONS.index(target)]
 
 
-def _words(encoder: Encoder, event: WindowEvent, target: str) -> LineEvidence | None:
+def _words(encoder: Encoder, event: WindowEvent, target: str) -> LineAttribution | None:
     if event.line is None or not isinstance(encoder, TextEncoder):
         return None
     if not all(isinstance(reading.network.encoder, Embedding) for reading in encoder.readings(event.line)):
         return None
-    return line_evidence(encoder, event.line, target)
+    return attribute_line(encoder, event.line, target)
 
 
 def _all(events: Sequence[WindowEvent]) -> tuple[int, ...]:

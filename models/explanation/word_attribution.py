@@ -53,7 +53,7 @@ class Embedding(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class WordEvidence:
+class WordAttribution:
     """A word, as characters [start, end) of its line, and its evidence in logits."""
 
     start: int
@@ -62,13 +62,13 @@ class WordEvidence:
 
 
 @dataclass(frozen=True, slots=True)
-class LineEvidence:
+class LineAttribution:
     """A line's words in order; their evidence adds up to `evidence` less `baseline`, but for `error`.
 
     evidence, baseline: the logit of the line, and of the same line with nothing said.
     """
 
-    words: tuple[WordEvidence, ...]
+    words: tuple[WordAttribution, ...]
     evidence: float
     baseline: float
     error: float
@@ -87,7 +87,7 @@ def direction(target: str) -> torch.Tensor:
     return weights
 
 
-def line_evidence(encoder: TextEncoder, line: str | ChatLine, target: str) -> LineEvidence:
+def attribute_line(encoder: TextEncoder, line: str | ChatLine, target: str) -> LineAttribution:
     """What each word of the line says for a target: an emotion or a risk, by name. ValueError for another.
 
     TypeError where a network of the encoder stands on one that is no `Embedding`.
@@ -103,8 +103,8 @@ def line_evidence(encoder: TextEncoder, line: str | ChatLine, target: str) -> Li
         for word, said in zip(_words_of(reading.spans, spans), tokens, strict=True):
             if word is not None:
                 words[word] += reading.share * said
-    found = tuple(WordEvidence(*span, float(said)) for span, said in zip(spans, words, strict=True))
-    return LineEvidence(found, evidence, baseline, float(words.sum()) - (evidence - baseline))
+    found = tuple(WordAttribution(*span, float(said)) for span, said in zip(spans, words, strict=True))
+    return LineAttribution(found, evidence, baseline, float(words.sum()) - (evidence - baseline))
 
 
 def word_spans(text: str, tokens: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

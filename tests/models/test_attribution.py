@@ -13,7 +13,7 @@ from models.explanation import word_attribution
 from models.explanation.attribution import TOLERANCE, Attribution, WindowEvent, attribute
 from models.explanation.permutation_shapley import cyclic_coalitions, cyclic_shapley_values
 from models.explanation.shapley import coalitions, shapley_values
-from models.explanation.word_attribution import direction, line_evidence, word_spans
+from models.explanation.word_attribution import attribute_line, direction, word_spans
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, WindowFeatures
 from models.text.encoder import ChatLine, EnglishReader, TextEncoder
@@ -189,7 +189,7 @@ def test_a_planted_word_gets_the_largest_share_and_all_shares_add_up(tokenizer: 
     network = TextNetwork(Planted(planted))
     with torch.no_grad():
         network.emotion.weight[EMOTIONS.index("anger")] = network.hidden.weight[:, 1].relu()
-    found = line_evidence(TextEncoder(network, tokenizer), line, "anger")
+    found = attribute_line(TextEncoder(network, tokenizer), line, "anger")
     told = {line[word.start : word.end]: word.evidence for word in found.words if word.evidence > 0.01}
     assert set(told) == {"furious"}
     said = math.fsum(word.evidence for word in found.words)
@@ -201,7 +201,7 @@ def test_a_planted_word_gets_the_largest_share_and_all_shares_add_up(tokenizer: 
 def test_words_of_an_untrained_network_add_up_to_its_logit(line: str, tokenizer: Tokenizer) -> None:
     torch.manual_seed(0)
     encoder = TextEncoder(TextNetwork(SentenceEncoder.load()), tokenizer)
-    found = line_evidence(encoder, line, "distress")
+    found = attribute_line(encoder, line, "distress")
     assert found.evidence == pytest.approx(float(encoder.encode([encoder.prepare(line)]).embedding[0, 7]), abs=1e-4)
     difference = found.evidence - found.baseline
     assert abs(found.error) <= word_attribution.TOLERANCE * max(1.0, abs(difference))
@@ -217,7 +217,7 @@ def test_a_network_without_embeddings_is_refused(tokenizer: Tokenizer) -> None:
 
     encoder = TextEncoder(TextNetwork(Opaque()), tokenizer)
     with pytest.raises(TypeError, match="no words are told apart by a Opaque"):
-        line_evidence(encoder, "hello", "fear")
+        attribute_line(encoder, "hello", "fear")
     model = AffectModel(plain_manifest(), {"text": encoder}, torch.device("cpu"))
     (share,) = (
         attribute(model, {"text": [WindowEvent(0, 0, [encoder.prepare("hello")], "hello")]}).modality["text"].events
@@ -278,7 +278,7 @@ def test_where_two_networks_answer_together_their_words_are_weighed_as_their_ans
     line = ChatLine("I am so sad and alone today.", ("I am so so so sad",))
     assert math.fsum(reading.share for reading in encoder.readings(line)) == pytest.approx(1)
     assert len(encoder.readings(line)) == 2
-    found = line_evidence(encoder, line, "abuse")
+    found = attribute_line(encoder, line, "abuse")
     assert found.evidence == pytest.approx(float(encoder.encode([encoder.prepare(line)]).embedding[0, 9]), abs=1e-4)
     assert abs(found.error) <= word_attribution.TOLERANCE * max(1.0, abs(found.evidence - found.baseline))
     assert len(found.words) == 8
