@@ -134,7 +134,7 @@ def _worth(scores: Scores, target: str) -> float:
 def _words(encoder: Encoder, event: WindowEvent, target: str) -> LineAttribution | None:
     if event.line is None or not isinstance(encoder, TextEncoder):
         return None
-    if not all(isinstance(reading.network.encoder, Embedding) for reading in encoder.readings(event.line)):
+    if not all(isinstance(reading.network.encoder, Embedding) for reading in encoder.network_inputs(event.line)):
         return None
     return attribute_line(encoder, event.line, target)
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from models.labels import EMOTIONS, RISKS
-from models.text.encoder import ChatLine, Reading, TextEncoder
+from models.text.encoder import ChatLine, NetworkInput, TextEncoder
 from models.text.network import TextNetwork
 
 TOLERANCE = 0.03
@@ -93,11 +93,11 @@ def attribute_line(encoder: TextEncoder, line: str | ChatLine, target: str) -> L
     TypeError where a network of the encoder stands on one that is no `Embedding`.
     """
     text, toward = line.text if isinstance(line, ChatLine) else line, direction(target)
-    readings = encoder.readings(line)
-    spans = word_spans(text, [span for reading in readings for span in reading.spans])
+    network_inputs = encoder.network_inputs(line)
+    spans = word_spans(text, [span for reading in network_inputs for span in reading.spans])
     words = np.zeros(len(spans))
     evidence = baseline = 0.0
-    for reading in readings:
+    for reading in network_inputs:
         tokens, ends = _token_evidence(reading, toward)
         evidence, baseline = evidence + reading.share * ends[1], baseline + reading.share * ends[0]
         for word, said in zip(_words_of(reading.spans, spans), tokens, strict=True):
@@ -132,7 +132,7 @@ def _words_of(tokens: Sequence[tuple[int, int]], words: Sequence[tuple[int, int]
     return [min(bisect_right(ends, start), len(words) - 1) if words else None for start, _ in tokens]
 
 
-def _token_evidence(reading: Reading, toward: torch.Tensor) -> tuple[list[float], tuple[float, float]]:
+def _token_evidence(reading: NetworkInput, toward: torch.Tensor) -> tuple[list[float], tuple[float, float]]:
     """Of each of the line's own tokens and marks; and the logit of the baseline and of the line."""
     encoder = _embedding(reading.network)
     line = encoder.embed(torch.tensor(reading.ids, device=reading.network.hidden.weight.device))
@@ -161,7 +161,7 @@ def _embedding(network: TextNetwork) -> Embedding:
 
 
 def _path(
-    reading: Reading, baseline: torch.Tensor, line: torch.Tensor, toward: torch.Tensor, steps: int
+    reading: NetworkInput, baseline: torch.Tensor, line: torch.Tensor, toward: torch.Tensor, steps: int
 ) -> torch.Tensor:
     """(tokens,) float64 evidence, summed up by Gauss and Legendre's rule at so many steps of the path."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
@@ -172,7 +172,7 @@ def _path(
     return ((line - baseline) * mean).sum(dim=1).detach().double().cpu()
 
 
-def _logit(reading: Reading, points: torch.Tensor, toward: torch.Tensor) -> torch.Tensor:
+def _logit(reading: NetworkInput, points: torch.Tensor, toward: torch.Tensor) -> torch.Tensor:
     """points: (rows, tokens, width) embeddings of the line. Returns (rows,) of its logit in a direction."""
     vectors = _embedding(reading.network)([reading.ids] * len(points), points.flatten(0, 1))
     logits = reading.network.heads(vectors)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from models.text.encoder import EnglishReader, TextEncoder
+from models.text.encoder import EnglishBranch, TextEncoder
 from models.text.language import EnglishDetector
 from models.text.minilm import SIZE
 from models.text.network import LineEncoder, TextNetwork
@@ -57,7 +57,7 @@ def build_part(tensors: Mapping[str, torch.Tensor], device: torch.device) -> Tex
         network = _unpacked(_RECURRENT, tensors, RecurrentEncoder(vocabulary))
         return TextEncoder(network, SingleLineTokenizer(vocabulary), device)
     multilingual, english = unpack_networks(tensors)
-    reader = EnglishReader(english, WordPieceTokenizer(vocabulary), EnglishDetector())
+    reader = EnglishBranch(english, WordPieceTokenizer(vocabulary), EnglishDetector())
     for network in (english, multilingual):
         _lay_out(network)
     return TextEncoder(multilingual, Tokenizer(), device, reader)

@@ -47,7 +47,7 @@ class PreparedLine:
 
 
 @dataclass(frozen=True, slots=True)
-class EnglishReader:
+class EnglishBranch:
     """The English network with its tokenizer, and what tells its lines from others."""
 
     network: TextNetwork
@@ -56,7 +56,7 @@ class EnglishReader:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class NetworkInput:
     """One network's view of a line.
 
     ids: of its tokens, the context's last. spans: of the line's own tokens and marks, characters of the line.
@@ -82,7 +82,7 @@ class TextEncoder:
         network: TextNetwork,
         tokenizer: Tokenizer | WordPieceTokenizer,
         device: torch.device | None = None,
-        english: EnglishReader | None = None,
+        english: EnglishBranch | None = None,
     ) -> None:
         """network, tokenizer: of all lines; they read alone where `english` is None."""
         self._device = device or torch.device("cpu")
@@ -125,14 +125,14 @@ class TextEncoder:
         weight = torch.ones(len(prepared))
         return Encoded(logits[0], weight), Encoded(logits[1], weight)
 
-    def readings(self, line: str | ChatLine) -> list[Reading]:
+    def network_inputs(self, line: str | ChatLine) -> list[NetworkInput]:
         """The networks that `encode` has read the line by, each with its share of the answer."""
         said, prepared = line if isinstance(line, ChatLine) else ChatLine(line), self.prepare(line)
-        every = Reading(self._network, prepared.ids, self._tokenizer.spans(said.text), 1.0)
+        every = NetworkInput(self._network, prepared.ids, self._tokenizer.spans(said.text), 1.0)
         if self._english is None or prepared.english_ids is None:
             return [every]
         network, pieces = self._english.network, self._english.tokenizer
-        english = Reading(network, prepared.english_ids, pieces.spans(said.text), _ENGLISH_SHARE)
+        english = NetworkInput(network, prepared.english_ids, pieces.spans(said.text), _ENGLISH_SHARE)
         return [replace(every, share=1 - _ENGLISH_SHARE), english]
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:

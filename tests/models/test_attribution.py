@@ -16,7 +16,7 @@ from models.explanation.shapley import coalitions, shapley_values
 from models.explanation.word_attribution import attribute_line, direction, word_spans
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, WindowFeatures
-from models.text.encoder import ChatLine, EnglishReader, TextEncoder
+from models.text.encoder import ChatLine, EnglishBranch, TextEncoder
 from models.text.language import EnglishDetector
 from models.text.network import TextNetwork
 from models.text.sentence_encoder import SentenceEncoder
@@ -273,11 +273,11 @@ def test_where_two_networks_answer_together_their_words_are_weighed_as_their_ans
     vocabulary = ["[CLS]", "[SEP]", "[UNK]", *["i", "am", "so", "sad", "and", "alone", "today", "."]]
     size = TransformerSize(layers=1, hidden=32, heads=4, feed_forward=64)
     english = TextNetwork(Transformer(torch.randn(len(vocabulary), 32), vocabulary.index("[SEP]"), size))
-    reader = EnglishReader(english, WordPieceTokenizer(vocabulary), EnglishDetector())
+    reader = EnglishBranch(english, WordPieceTokenizer(vocabulary), EnglishDetector())
     encoder = TextEncoder(TextNetwork(SentenceEncoder.load()), tokenizer, english=reader)
     line = ChatLine("I am so sad and alone today.", ("I am so so so sad",))
-    assert math.fsum(reading.share for reading in encoder.readings(line)) == pytest.approx(1)
-    assert len(encoder.readings(line)) == 2
+    assert math.fsum(reading.share for reading in encoder.network_inputs(line)) == pytest.approx(1)
+    assert len(encoder.network_inputs(line)) == 2
     found = attribute_line(encoder, line, "abuse")
     assert found.evidence == pytest.approx(float(encoder.encode([encoder.prepare(line)]).embedding[0, 9]), abs=1e-4)
     assert abs(found.error) <= word_attribution.TOLERANCE * max(1.0, abs(found.evidence - found.baseline))
