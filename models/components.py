@@ -18,7 +18,7 @@ from models.face.encoder import FaceEncoder
 from models.face.network import CROP_PX, build_network
 from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
 from models.speech.encoder import build_encoder as build_speech
-from models.text.component import build_part as build_text
+from models.text.component import build_text_encoder as build_text
 from models.text.encoder import PreparedLine, TextEncoder
 
 

@@ -102,7 +102,7 @@ def _encoded(
 ) -> tuple[list[Encoded | None], list[Encoded | None]]:
     """In calls of rows of like length, since a batch takes as long as its longest lines."""
     prepare = getattr(encoder, "prepare", lambda unit: unit)
-    both = isinstance(encoder, TextEncoder) and encoder.has_terms_of(corpus)
+    both = isinstance(encoder, TextEncoder) and encoder.has_corpus_head(corpus)
     served: list[Encoded | None] = [None] * len(units)
     own = list(served) if both else served
     order = sorted(range(len(units)), key=lambda row: sum(map(_length, units[row])))
@@ -111,7 +111,7 @@ def _encoded(
         prepared = [prepare(unit) for row in chunk for unit in units[row]]
         if prepared:
             sizes = [len(units[row]) for row in chunk]
-            read = encoder.encode_on_both_terms(prepared, corpus) if both else (encoder.encode(prepared),)
+            read = encoder.encode_for_corpus(prepared, corpus) if both else (encoder.encode(prepared),)
             for lists, events in zip((served, own), read, strict=False):
                 for row, *part in zip(chunk, events.embedding.split(sizes), events.weight.split(sizes), strict=True):
                     lists[row] = Encoded(*part) if units[row] else None

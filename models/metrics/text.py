@@ -29,7 +29,7 @@ def text_logits(network: TextNetwork, ids: Sequence[list[int]], corpus: str) -> 
     by_length = np.argsort([len(line) for line in ids], kind="stable")
     for start in range(0, len(ids), _LINES_PER_CALL):
         rows = by_length[start : start + _LINES_PER_CALL]
-        logits = network.on_both_terms([ids[row] for row in rows], corpus)
+        logits = network.service_and_corpus_logits([ids[row] for row in rows], corpus)
         both[:, rows] = torch.stack(logits).float().cpu().numpy()
     return both[0], both[1]
 

@@ -26,7 +26,9 @@ _NIBBLES, _SCALES, _WORDS = "words.nibbles", "words.scales", "words.spelling"
 _CORPORA, _TERMS = "corpora", "terms."
 
 
-def pack_part(multilingual: TextNetwork, english: TextNetwork, vocabulary: Sequence[str]) -> dict[str, torch.Tensor]:
+def pack_networks(
+    multilingual: TextNetwork, english: TextNetwork, vocabulary: Sequence[str]
+) -> dict[str, torch.Tensor]:
     """vocabulary: the pieces of the English network's word table. Returns tensors by name."""
     if not isinstance(english.encoder, Transformer):
         raise TypeError("the English network has to stand on a transformer")
@@ -41,18 +43,18 @@ def pack_part(multilingual: TextNetwork, english: TextNetwork, vocabulary: Seque
 
 
 def pack_recurrent(network: TextNetwork) -> dict[str, torch.Tensor]:
-    """As `pack_part`, of a recurrent network of the usual size that reads all lines alone."""
+    """As `pack_networks`, of a recurrent network of the usual size that reads all lines alone."""
     if not isinstance(network.encoder, RecurrentEncoder):
         raise TypeError("the network has to stand on a recurrent encoder")
     return {**_packed(_RECURRENT, network), _WORDS: _spelt(network.encoder.vocabulary)}
 
 
-def build_part(tensors: Mapping[str, torch.Tensor], device: torch.device) -> TextEncoder:
-    """The encoder out of what `pack_part` or `pack_recurrent` returned.
+def build_text_encoder(tensors: Mapping[str, torch.Tensor], device: torch.device) -> TextEncoder:
+    """The encoder out of what `pack_networks` or `pack_recurrent` returned.
 
     Raises KeyError or RuntimeError for other tensors.
     """
-    vocabulary = spelt_out(tensors)
+    vocabulary = read_vocabulary(tensors)
     if _under(_RECURRENT, tensors):
         network = _unpacked(_RECURRENT, tensors, RecurrentEncoder(vocabulary))
         return TextEncoder(network, SingleLineTokenizer(vocabulary), device)
@@ -64,17 +66,17 @@ def build_part(tensors: Mapping[str, torch.Tensor], device: torch.device) -> Tex
 
 
 def unpack_networks(tensors: Mapping[str, torch.Tensor], terms: bool = True) -> tuple[TextNetwork, TextNetwork]:
-    """The multilingual network and the English one, out of what `pack_part` returned. Raises as `build_part` does.
+    """The multilingual network and the English one, out of what `pack_networks` returned. Raises as `build_text_encoder` does.
 
     terms: whether with corpora's own, where they have learned any.
     """
     words = unpack_table(tensors[_NIBBLES], tensors[_SCALES])
-    transformer = Transformer(words, spelt_out(tensors).index(SEPARATOR), SIZE)
+    transformer = Transformer(words, read_vocabulary(tensors).index(SEPARATOR), SIZE)
     multilingual = _unpacked(_MULTILINGUAL, tensors, SentenceEncoder.load(), terms)
     return multilingual, _unpacked(_ENGLISH, tensors, transformer, terms)
 
 
-def spelt_out(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+def read_vocabulary(tensors: Mapping[str, torch.Tensor]) -> list[str]:
     """The vocabulary that a part was packed with. Raises KeyError for tensors of no part."""
     return _read_spelt(tensors[_WORDS])
 

@@ -92,7 +92,7 @@ class TextEncoder:
         if english is not None:
             english.network.to(self._device).eval()
 
-    def has_terms_of(self, corpus: str) -> bool:
+    def has_corpus_head(self, corpus: str) -> bool:
         """Whether a network has learned how the labels of a corpus are meant there."""
         english = () if self._english is None else self._english.network.corpora
         return corpus in self._network.corpora or corpus in english
@@ -108,10 +108,10 @@ class TextEncoder:
 
     def encode(self, prepared: Sequence[PreparedLine]) -> Encoded:
         """At least one line to embeddings (lines, 10): emotion logits, then risk logits; weight 1."""
-        return self.encode_on_both_terms(prepared, None)[0]
+        return self.encode_for_corpus(prepared, None)[0]
 
     @torch.inference_mode()
-    def encode_on_both_terms(self, prepared: Sequence[PreparedLine], corpus: str | None) -> tuple[Encoded, Encoded]:
+    def encode_for_corpus(self, prepared: Sequence[PreparedLine], corpus: str | None) -> tuple[Encoded, Encoded]:
         """As `encode`, and as the labels of a corpus are meant there, where a network has learned that.
 
         The networks, which nearly all of the time is spent in, run once for both.
@@ -148,4 +148,4 @@ class TextEncoder:
     def _read(self, network: TextNetwork, lines: Sequence[list[int]], corpus: str | None) -> torch.Tensor:
         """(2, lines, 10) logits as the heads answer and on the corpus's terms, on the CPU."""
         calls = [lines[start : start + _LINES_PER_CALL] for start in range(0, len(lines), _LINES_PER_CALL)]
-        return torch.cat([torch.stack(network.on_both_terms(call, corpus)) for call in calls], dim=1).cpu()
+        return torch.cat([torch.stack(network.service_and_corpus_logits(call, corpus)) for call in calls], dim=1).cpu()

@@ -54,10 +54,10 @@ class TextNetwork(nn.Module):
         self, sentences: Sequence[Sequence[int]], corpus: str | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns emotion (sentences, 7) and risk (sentences, 3) logits, on the terms of `corpus` if it has its own."""
-        _, logits = self.on_both_terms(sentences, corpus)
+        _, logits = self.service_and_corpus_logits(sentences, corpus)
         return logits[:, : len(EMOTIONS)], logits[:, len(EMOTIONS) :]
 
-    def on_both_terms(
+    def service_and_corpus_logits(
         self, sentences: Sequence[Sequence[int]], corpus: str | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns (sentences, 10) logits as the heads answer, and on the terms of `corpus`, the same without any."""
@@ -71,7 +71,7 @@ class TextNetwork(nn.Module):
         """vectors: (sentences, width), of any length. Returns (sentences, 10), emotion's logits and then risk's."""
         return self._logits(self._hidden(vectors))
 
-    def shared_and_own(
+    def training_logits(
         self, sentences: Sequence[Sequence[int]], corpus: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """corpus: (sentences,) int64, in `corpora`. Returns the heads' logits, (sentences, 10), and those on each

@@ -183,7 +183,7 @@ def test_lines_are_read_once_for_the_service_and_the_corpus_and_in_their_order(
     encoder = model.encoders["text"]
     assert isinstance(encoder, TextEncoder)
     lines = [encoder.prepare(line) for (line,) in rows.units["text"]]
-    _, own = encoder.encode_on_both_terms(lines, "goemotions")
+    _, own = encoder.encode_for_corpus(lines, "goemotions")
     ours = torch.cat([row.embedding for row in found.encoded["text"] if row is not None])
     torch.testing.assert_close(ours, own.embedding, atol=1e-4, rtol=0)
 

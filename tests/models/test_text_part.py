@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.text.component import build_part, pack_part, spelt_out, unpack_networks
+from models.text.component import build_text_encoder, pack_networks, read_vocabulary, unpack_networks
 from models.text.encoder import ChatLine, TextEncoder
 from models.text.minilm import SIZE
 from models.text.network import TextNetwork
@@ -35,7 +35,7 @@ def multilingual() -> TextNetwork:
 
 @pytest.fixture(scope="module")
 def encoder(multilingual: TextNetwork, english: TextNetwork) -> TextEncoder:
-    return build_part(pack_part(multilingual, english, VOCABULARY), torch.device("cpu"))
+    return build_text_encoder(pack_networks(multilingual, english, VOCABULARY), torch.device("cpu"))
 
 
 def scores(encoder: TextEncoder, *lines: str | ChatLine) -> torch.Tensor:
@@ -43,7 +43,7 @@ def scores(encoder: TextEncoder, *lines: str | ChatLine) -> torch.Tensor:
 
 
 def on_terms(encoder: TextEncoder, corpus: str, *lines: str) -> torch.Tensor:
-    return encoder.encode_on_both_terms([encoder.prepare(line) for line in lines], corpus)[1].embedding
+    return encoder.encode_for_corpus([encoder.prepare(line) for line in lines], corpus)[1].embedding
 
 
 @torch.no_grad()
@@ -75,11 +75,11 @@ def test_a_mixed_batch_scores_as_its_lines_alone(encoder: TextEncoder) -> None:
 def test_a_corpus_is_read_on_its_own_terms_where_these_were_learned(english: TextNetwork) -> None:
     network = TextNetwork(SentenceEncoder.load(), corpora=["cold", "smp2020"])
     nn.init.normal_(network.terms.weight, std=0.1)
-    packed = pack_part(network, english, VOCABULARY)
-    encoder = build_part(packed, torch.device("cpu"))
+    packed = pack_networks(network, english, VOCABULARY)
+    encoder = build_text_encoder(packed, torch.device("cpu"))
     assert unpack_networks(packed, terms=False)[0].corpora == ()
-    assert encoder.has_terms_of("cold")
-    assert not encoder.has_terms_of("meld")
+    assert encoder.has_corpus_head("cold")
+    assert not encoder.has_corpus_head("meld")
     own = on_terms(encoder, "cold", CHINESE)
     expected = torch.cat(network([Tokenizer().ids(CHINESE)], "cold"), dim=1)
     torch.testing.assert_close(own, expected, atol=0.1, rtol=0)
@@ -89,12 +89,12 @@ def test_a_corpus_is_read_on_its_own_terms_where_these_were_learned(english: Tex
 
 def test_other_tensors_are_refused() -> None:
     with pytest.raises(KeyError):
-        build_part({"emotion.weight": torch.zeros(7, 256)}, torch.device("cpu"))
+        build_text_encoder({"emotion.weight": torch.zeros(7, 256)}, torch.device("cpu"))
 
 
 def test_what_is_packed_again_is_as_it_was(multilingual: TextNetwork, english: TextNetwork) -> None:
-    packed = pack_part(multilingual, english, VOCABULARY)
-    again = pack_part(*unpack_networks(packed), spelt_out(packed))
+    packed = pack_networks(multilingual, english, VOCABULARY)
+    again = pack_networks(*unpack_networks(packed), read_vocabulary(packed))
     assert set(again) == set(packed)
     for name, tensor in packed.items():
         assert torch.allclose(again[name].float(), tensor.float(), rtol=1e-5), name

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load, save
 
 from models.data.corpora.text import TextSample
-from models.text.component import build_part, pack_recurrent
+from models.text.component import build_text_encoder, pack_recurrent
 from models.text.encoder import ChatLine
 from models.text.network import LineEncoder, TextNetwork
 from models.text.recurrent import (
@@ -118,7 +118,7 @@ def test_it_may_be_the_text_part_of_a_model() -> None:
     torch.manual_seed(0)
     tokenizer, encoder = start_recurrent(LINES)
     network = TextNetwork(encoder).eval()
-    part = build_part(pack_recurrent(network), torch.device("cpu"))
+    part = build_text_encoder(pack_recurrent(network), torch.device("cpu"))
     lines = ["what a lovely day", "今天", ""]
     read = part.encode([part.prepare(line) for line in lines]).embedding
     torch.testing.assert_close(read, torch.cat(network([tokenizer.ids(line) for line in lines]), 1), atol=0.02, rtol=0)

@@ -22,7 +22,7 @@ from models.artifact import Manifest, Presence, write_model_folder
 from models.components import PARTS
 from models.data.corpora.text import CORPORA, read_corpus
 from models.labels import EMOTIONS, RISKS
-from models.text.component import build_part
+from models.text.component import build_text_encoder
 from models.text.encoder import TextEncoder
 from models.training.assemble.card import model_card
 from models.training.assemble.provenance import DATA, LICENCES
@@ -67,7 +67,7 @@ def assemble(runs: Path, data: Path, out: Path) -> Manifest:
     files = {modality: _arrays(runs / name) for modality, name in _ANSWER_FILES.items()}
     parts = {part.name: read_part(runs / part.name / f"{part.name}.safetensors", part.name) for part in PARTS.values()}
     tensors = {name: read for name, (read, _) in parts.items()}
-    text = build_part(parts["text"][0], torch.device("cpu"))
+    text = build_text_encoder(parts["text"][0], torch.device("cpu"))
     spoilt = _arrays(runs / "face" / "spoilt_logits.npz")
     reliability = {"video": reliability_of_faces(spoilt), "audio": reliability_of_voices(files["audio"])}
     plain, files = files, {m: trusted(arrays, reliability.get(m)) for m, arrays in files.items()}

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from models.data.corpora.text import TextSample
 from models.labels import EMOTIONS, RISKS
 from models.metrics.text import best_thresholds, emotion_figures, label_scores, multi_label_f1, risk_figures
-from models.text.component import build_part, pack_part
+from models.text.component import build_text_encoder, pack_networks
 from models.text.encoder import ChatLine, TextEncoder
 from models.text.minilm import minilm_vocabulary
 from models.training.loop.progress import Report
@@ -42,7 +42,7 @@ def make_text_part(data: Path, out: Path, training: TextTraining, progress: Mapp
     out.mkdir(parents=True, exist_ok=True)
     english, multilingual = (train_text(name, data, out, training, progress[name]) for name in SHIPPED)
     train, valid, _ = read_training_data(data)
-    return write_part(pack_part(multilingual, english, minilm_vocabulary()), train, valid, out)
+    return write_part(pack_networks(multilingual, english, minilm_vocabulary()), train, valid, out)
 
 
 def write_part(
@@ -54,7 +54,7 @@ def write_part(
 ) -> dict[str, Any]:
     """Writes a packed part and what it is measured to do into `out`, and returns the figures, `facts` among them."""
     save_file(dict(tensors), out / "text.safetensors")
-    found, answers = measure_text(build_part(tensors, torch.device("cpu")), train, valid)
+    found, answers = measure_text(build_text_encoder(tensors, torch.device("cpu")), train, valid)
     figures = {**(facts or {}), **found}
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     np.savez_compressed(out / "valid_logits.npz", allow_pickle=False, **answers)
@@ -102,7 +102,7 @@ def encoded_lines(encoder: TextEncoder, samples: Sequence[TextSample], corpus: s
     logits = np.empty((2, len(lines), encoder.width), np.float32)
     for start in range(0, len(lines), _LINES_PER_CALL):
         rows = order[start : start + _LINES_PER_CALL]
-        for terms, read in enumerate(encoder.encode_on_both_terms([lines[row] for row in rows], corpus)):
+        for terms, read in enumerate(encoder.encode_for_corpus([lines[row] for row in rows], corpus)):
             logits[terms, rows] = read.embedding.numpy()
     return logits[0], logits[1]
 

@@ -174,7 +174,7 @@ def joint_loss(network: nn.Module, batch: TextBatch) -> torch.Tensor:
     if not isinstance(network, TextNetwork):
         raise TypeError(f"wanted a TextNetwork, got {type(network).__name__}")
     answers: Sequence[torch.Tensor] = (
-        network.shared_and_own(batch.sentences, batch.corpus)
+        network.training_logits(batch.sentences, batch.corpus)
         if network.corpora
         else [torch.cat(network(batch.sentences), dim=1).float()]
     )

@@ -17,7 +17,7 @@ from models.artifact import SHIPPED, read_model_folder
 from models.data.corpora.text import TextSample
 from models.data.user.manifest import USER_CORPUS
 from models.data.user.texts import ENGLISH, learnable, read_user_texts
-from models.text.component import pack_part, spelt_out, unpack_networks
+from models.text.component import pack_networks, read_vocabulary, unpack_networks
 from models.text.network import TextNetwork
 from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
@@ -42,7 +42,7 @@ def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapp
     train, valid, left_out = read_user_texts(data)
     left_out.write(out / "left_out.csv")
     part = read_model_folder(SHIPPED).tensors["text"]
-    vocabulary = spelt_out(part)
+    vocabulary = read_vocabulary(part)
     multilingual, english = unpack_networks(part, terms=False)
     readers: dict[str, tuple[TextNetwork, Tokenizer | WordPieceTokenizer]] = {
         "english": (english, WordPieceTokenizer(vocabulary)),
@@ -74,7 +74,7 @@ def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapp
         "dropped": left_out.counts(),
         "best_epochs": best_epochs,
     }
-    packed = pack_part(multilingual, english, vocabulary)
+    packed = pack_networks(multilingual, english, vocabulary)
     return write_part(packed, {USER_CORPUS: train}, {USER_CORPUS: valid}, out, facts)
 
 
