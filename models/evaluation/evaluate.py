@@ -15,7 +15,7 @@ import torch
 
 from models.data.fusion.studied_corpora import STUDIED
 from models.evaluation.corpus_rows import SPEECH_CORPORA, read_rows
-from models.evaluation.predictions import Answers, answers
+from models.evaluation.predictions import Predictions, predict
 from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.study_evaluation import evaluate_study
 from models.labels import EMOTIONS
@@ -46,7 +46,7 @@ def evaluate(
     if not rows.units:
         raise EvaluationError(f"{corpus} has {drop} alone: without it nothing is left to measure")
     loaded = AffectModel.load(model)
-    answered = answers(loaded, corpus, rows, progress)
+    answered = predict(loaded, corpus, rows, progress)
     figures = classification_figures(answered.probabilities, answered.truth, rows.labels)
     return {
         "corpus": corpus,
@@ -61,7 +61,7 @@ def evaluate(
     }
 
 
-def notes(model: AffectModel, corpus: str, split: str, answered: Answers) -> list[str]:
+def notes(model: AffectModel, corpus: str, split: str, answered: Predictions) -> list[str]:
     """What a reader of the figures has to know: frequencies, rows left out, and what the model has seen before."""
     rows, known, calibration = answered.rows, answered.known, answered.calibration
     found = list(rows.notes)
@@ -84,7 +84,7 @@ def notes(model: AffectModel, corpus: str, split: str, answered: Answers) -> lis
     return found + _contamination(model, corpus, split)
 
 
-def _multi_label(model: AffectModel, corpus: str, answered: Answers) -> list[str]:
+def _multi_label(model: AffectModel, corpus: str, answered: Predictions) -> list[str]:
     """The literature's figure for lines that may have several labels, with thresholds chosen on validation lines."""
     thresholds = model.manifest.metrics.get("thresholds", {}).get(corpus)
     if thresholds is None or answered.rows.shares is None:

@@ -34,7 +34,7 @@ EncodedRows = Mapping[str, Sequence[Encoded | None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answers:
+class Predictions:
     """What a model says of each row.
 
     encoded: on the corpus's terms. posterior, of_service: (rows, labels), for labels equally likely beforehand, on the
@@ -69,7 +69,7 @@ class Answers:
         return self.calibration.equal().probabilities(self.of_service[self.known])
 
 
-def answers(model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRows = no_progress) -> Answers:
+def predict(model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRows = no_progress) -> Predictions:
     """Asks the model. Raises EvaluationError for rows of no modality that the model has, or without one label."""
     if not (rows.truth >= 0).any():
         raise EvaluationError(f"{corpus}: there are no rows with one label")
@@ -81,7 +81,7 @@ def answers(model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRow
     known_terms = any(encoded[modality] is not served[modality] for modality in served)
     posterior = posteriors(model, rows.task, encoded) if known_terms else of_service
     rows_per_second = len(rows.truth) / (perf_counter() - began_s)
-    return Answers(rows, encoded, posterior, of_service, _calibration(model, corpus, rows), rows_per_second)
+    return Predictions(rows, encoded, posterior, of_service, _calibration(model, corpus, rows), rows_per_second)
 
 
 def encoded_rows(

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from models.evaluation.corpus_rows import EvaluationError, read_rows
 from models.evaluation.evaluate import evaluate
-from models.evaluation.predictions import answers
+from models.evaluation.predictions import predict
 from models.evaluation.progress import progress_bars
 from models.labels import EMOTIONS
 from models.metrics.classification import classification_figures, expected_calibration_error
@@ -175,7 +175,7 @@ def test_lines_are_read_once_for_the_service_and_the_corpus_and_in_their_order(
 
     monkeypatch.setattr(Transformer, "forward", counted)
     steps: list[tuple[str, int, int]] = []
-    found = answers(model, "goemotions", rows, lambda *step: steps.append(step))
+    found = predict(model, "goemotions", rows, lambda *step: steps.append(step))
     assert len(read) == len(said)
     assert steps == [("text", 64, 80), ("text", 80, 80)]
     assert not np.allclose(found.posterior, found.of_service)

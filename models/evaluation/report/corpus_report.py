@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.calibration.prediction_sets import SUBSETS
 from models.evaluation.corpus_rows import read_rows
 from models.evaluation.evaluate import notes
-from models.evaluation.predictions import Answers, answers, posteriors
+from models.evaluation.predictions import Predictions, posteriors, predict
 from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.report.data_file import DataFile, data_file
 from models.metrics.bootstrap import intervals
@@ -44,7 +44,7 @@ class Study:
 
     corpus: str
     split: str
-    answered: Answers
+    answered: Predictions
     figures: Mapping[str, Any]
     intervals: Mapping[str, tuple[float, float]]
     slices: Mapping[str, Sliced]
@@ -71,7 +71,7 @@ def study(
     """
     every = read_rows(corpus, data, split, task, progress)
     rows = _some(every, most_rows)
-    answered = answers(model, corpus, rows, progress)
+    answered = predict(model, corpus, rows, progress)
     said = answered.probabilities.argmax(axis=1)
     figures = classification_figures(answered.probabilities, answered.truth, rows.labels)
     known = answered.known
@@ -88,12 +88,12 @@ def study(
         _changes(model, corpus, _rows(rows, known), progress) if known.sum() >= LEAST_ROWS else {},
         tuple(told),
         _subsets(model, answered),
-        None if shipped is None else _beside(answers(shipped, corpus, rows, progress), answered),
+        None if shipped is None else _beside(predict(shipped, corpus, rows, progress), answered),
         data_file(corpus, data, split),
     )
 
 
-def _subsets(model: AffectModel, answered: Answers) -> tuple[Subset, ...]:
+def _subsets(model: AffectModel, answered: Predictions) -> tuple[Subset, ...]:
     found = []
     for present in SUBSETS:
         names = present.split("+")
@@ -111,11 +111,11 @@ def _subsets(model: AffectModel, answered: Answers) -> tuple[Subset, ...]:
     return tuple(found)
 
 
-def _shows(answered: Answers, names: Sequence[str], row: int) -> bool:
+def _shows(answered: Predictions, names: Sequence[str], row: int) -> bool:
     return all(answered.encoded[name][row] is not None for name in names)
 
 
-def _beside(shipped: Answers, own: Answers) -> Comparison:
+def _beside(shipped: Predictions, own: Predictions) -> Comparison:
     groups = np.arange(len(own.known)).astype(str) if own.rows.groups is None else own.rows.groups
     before, after = (answered.probabilities.argmax(axis=1) for answered in (shipped, own))
     return compare([Paired(own.truth, before, after, groups[own.known], len(own.rows.labels))])
@@ -131,7 +131,7 @@ def _changes(model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRo
     }
     found = {}
     for name, changed_rows in asked.items():
-        answered = answers(model, corpus, changed_rows, partial(_renamed, progress, name))
+        answered = predict(model, corpus, changed_rows, partial(_renamed, progress, name))
         figures = classification_figures(answered.probabilities, answered.truth, few.labels)
         found[name] = (figures["accuracy"], figures["uar"])
     return found

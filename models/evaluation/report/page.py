@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from models.evaluation.predictions import Answers
+from models.evaluation.predictions import Predictions
 from models.evaluation.report.corpus_report import Study
 from models.evaluation.report.plots import LEAST_OF_LABEL
 from models.metrics.comparison import Estimate
@@ -107,7 +107,7 @@ def _by_label(found: Study) -> list[tuple[str, ...]]:
     ]
 
 
-def _abstention(answered: Answers) -> str:
+def _abstention(answered: Predictions) -> str:
     """From which confidence on answers are right often enough, and how many are left."""
     probabilities = answered.probabilities
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == answered.truth

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models.evaluation.predictions import Answers
+from models.evaluation.predictions import Predictions
 from models.metrics.curves import coverage_accuracy, reliability, roc_curves
 
 PICTURES = ("confusion", "roc", "reliability", "abstention")
@@ -34,7 +34,7 @@ LEAST_OF_LABEL = 5
 """Rows of a label, or of a bin, below which nothing is drawn of it: a share of fewer is a throw of dice."""
 
 
-def pictures(answered: Answers, confusion: Sequence[Sequence[int]]) -> Mapping[str, Figure]:
+def pictures(answered: Predictions, confusion: Sequence[Sequence[int]]) -> Mapping[str, Figure]:
     """By name."""
     probabilities, truth, labels = answered.probabilities, answered.truth, answered.rows.labels
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
