@@ -12,7 +12,7 @@ from models.artifact import SHIPPED
 from models.data.corpora.text import CORPORA
 from models.data.user.manifest import has_manifest, no_manifest, read_manifest
 from models.evaluation.progress import OnRows, no_progress
-from models.evaluation.report.corpus_report import Study, study
+from models.evaluation.report.corpus_report import CorpusReport, report_corpus
 from models.evaluation.report.page import page, section, summary_row
 from models.evaluation.report.plots import pictures
 from models.evaluation.user_rows import has_label
@@ -62,7 +62,7 @@ def report(
     for corpus, split, task in asked:
         told(corpus if task is None else f"{corpus}: {task}")
         with shown() as progress:
-            found = study(loaded, corpus, data, split, task, most_rows, beside, progress)
+            found = report_corpus(loaded, corpus, data, split, task, most_rows, beside, progress)
         sections.append(section(found, _pngs(found, out)))
         summary.append(summary_row(found))
     file = out / "report.html"
@@ -98,7 +98,7 @@ def _of_manifest(data: Path) -> list[Question]:
     return found
 
 
-def _pngs(found: Study, out: Path) -> dict[str, bytes]:
+def _pngs(found: CorpusReport, out: Path) -> dict[str, bytes]:
     """Writes the pictures, and returns them by name; none of too few rows."""
     if len(found.answered.truth) < LEAST_ROWS:
         return {}

@@ -37,7 +37,7 @@ class Subset:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Study:
+class CorpusReport:
     """intervals: by figure, lowest and highest. changes: by name ("as it is" among them), accuracy and UAR of the same
     rows; none where rows are too few. shipped: the shipped model's UAR beside this one's, None where it is this one.
     """
@@ -55,7 +55,7 @@ class Study:
     source: DataFile
 
 
-def study(
+def report_corpus(
     model: AffectModel,
     corpus: str,
     data: Path,
@@ -64,7 +64,7 @@ def study(
     most_rows: int,
     shipped: AffectModel | None = None,
     progress: OnRows = no_progress,
-) -> Study:
+) -> CorpusReport:
     """Measures the model on at most so many rows, drawn at random. Raises EvaluationError.
 
     shipped: the shipped model, which is asked about the same rows; None where that is this one.
@@ -78,7 +78,7 @@ def study(
     told = notes(model, corpus, split, answered)
     if len(rows.truth) < len(every.truth):
         told = [f"{len(rows.truth)} of {len(every.truth)} rows, drawn at random.", *told]
-    return Study(
+    return CorpusReport(
         corpus,
         split,
         answered,

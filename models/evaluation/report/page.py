@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from models.evaluation.predictions import Predictions
-from models.evaluation.report.corpus_report import Study
+from models.evaluation.report.corpus_report import CorpusReport
 from models.evaluation.report.plots import LEAST_OF_LABEL
 from models.metrics.comparison import Estimate
 from models.metrics.curves import threshold_for_accuracy
@@ -47,7 +47,7 @@ def page(
     )
 
 
-def summary_row(found: Study) -> tuple[str, ...]:
+def summary_row(found: CorpusReport) -> tuple[str, ...]:
     """Of one corpus and task."""
     rows = len(found.answered.truth)
     shipped = "" if found.shipped is None else _share(found.shipped.before[0])
@@ -57,7 +57,7 @@ def summary_row(found: Study) -> tuple[str, ...]:
     return (found.corpus, found.answered.rows.task, str(rows), *(told if rows >= LEAST_ROWS else ("-",) * 5), speed)
 
 
-def section(found: Study, pictures: Mapping[str, bytes]) -> str:
+def section(found: CorpusReport, pictures: Mapping[str, bytes]) -> str:
     """On one corpus and task. pictures: PNGs by name."""
     source = found.source
     parts = [
@@ -76,7 +76,7 @@ def section(found: Study, pictures: Mapping[str, bytes]) -> str:
     return "".join([*parts, *_measured(found, pictures)])
 
 
-def _measured(found: Study, pictures: Mapping[str, bytes]) -> Iterable[str]:
+def _measured(found: CorpusReport, pictures: Mapping[str, bytes]) -> Iterable[str]:
     yield _table(("figure", "value", ""), [(name, _figure(found, name), explained(name)) for name in _FIGURES], "words")
     if found.shipped is not None:
         beside = [("UAR", *map(_interval, (found.shipped.before, found.shipped.after, found.shipped.change)))]
@@ -95,7 +95,7 @@ def _measured(found: Study, pictures: Mapping[str, bytes]) -> Iterable[str]:
     yield "<h3>Changed</h3>" + _table(("rows", "accuracy", "UAR"), changes)
 
 
-def _by_label(found: Study) -> list[tuple[str, ...]]:
+def _by_label(found: CorpusReport) -> list[tuple[str, ...]]:
     """Without figures of labels that have next to no rows."""
     return [
         (
@@ -120,7 +120,7 @@ def _abstention(answered: Predictions) -> str:
     )
 
 
-def _figure(found: Study, name: str) -> str:
+def _figure(found: CorpusReport, name: str) -> str:
     value = found.figures[name]
     if value is None or name not in found.intervals:
         return _share(value)
