@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class StudyMember:
     """fold: that it was not trained on, None where rows of all folds were. temperature: its logits are divided by."""
 
     strategy: str
@@ -108,7 +108,7 @@ class StudyModel:
     """Immutable; any thread may ask it."""
 
     manifest: StudyManifest
-    members: Sequence[Member]
+    members: Sequence[StudyMember]
 
     def probabilities(self, rows: FusionRows, fold: NDArray[np.int64]) -> Floats:
         """fold: (rows,) that each row's group is in. Returns (rows, labels).
@@ -150,7 +150,7 @@ def read_study(path: Path) -> StudyModel:
     return StudyModel(manifest, members)
 
 
-def write_study(path: Path, manifest: StudyManifest, members: Sequence[Member], card: str) -> StudyModel:
+def write_study(path: Path, manifest: StudyManifest, members: Sequence[StudyMember], card: str) -> StudyModel:
     """Writes the folder, and returns the model as it will be read."""
     tensors: dict[str, Tensor] = {}
     for i, member in enumerate(members):
@@ -171,11 +171,11 @@ def write_study(path: Path, manifest: StudyManifest, members: Sequence[Member], 
     return read_study(path)
 
 
-def _state(member: Member) -> dict[str, Tensor]:
+def _state(member: StudyMember) -> dict[str, Tensor]:
     return dict(member.net.state_dict())
 
 
-def _spec(member: Member) -> _MemberSpec:
+def _spec(member: StudyMember) -> _MemberSpec:
     config = member.net.config
     return _MemberSpec(
         strategy=member.strategy,
@@ -191,7 +191,7 @@ def _spec(member: Member) -> _MemberSpec:
     )
 
 
-def _member(spec: _MemberSpec, tensors: Mapping[str, Tensor]) -> Member:
+def _member(spec: _MemberSpec, tensors: Mapping[str, Tensor]) -> StudyMember:
     net = build_fusion(spec.strategy, spec.config())
     net.load_state_dict({name: value.float() for name, value in _under("net.", tensors).items()})
     scale = Standardisation(
@@ -202,7 +202,7 @@ def _member(spec: _MemberSpec, tensors: Mapping[str, Tensor]) -> Member:
     )
     if not set(spec.widths) <= set(scale.mean):
         raise KeyError(f"no scale for {', '.join(set(spec.widths) - set(scale.mean))}")
-    return Member(spec.strategy, net.eval(), scale, spec.seed, spec.fold, spec.temperature)
+    return StudyMember(spec.strategy, net.eval(), scale, spec.seed, spec.fold, spec.temperature)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from models.data.fusion.rows import FusionRows
-from models.evaluation.study_model import Member
+from models.evaluation.study_model import StudyMember
 from models.fusion.strategies.interface import ModalitySteps
 from models.metrics.classification import classification_figures
 from models.studies.train import StudyTraining, blurred, fitted_temperature, looks, train_member
@@ -76,7 +76,7 @@ def answered(question: Question) -> Answer:
     return Answer(np.flatnonzero(asked), logits, member.parameters, ms_per_row(member, shown))
 
 
-def ms_per_row(member: Member, rows: FusionRows) -> float:
+def ms_per_row(member: StudyMember, rows: FusionRows) -> float:
     """Milliseconds of one core for a row, 32 of them at a time; the median of some calls."""
     few = member.scale(rows.rows(np.arange(min(_TIMED_ROWS, len(rows)))))
     inputs = {name: ModalitySteps(*map(torch.from_numpy, few.inputs[name])) for name in member.net.config.widths}

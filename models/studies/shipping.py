@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.data.fusion.rows import FusionRows
 from models.data.fusion.studied_corpora import STUDIED
-from models.evaluation.study_model import Member, StudyManifest, StudyModel, write_study
+from models.evaluation.study_model import StudyManifest, StudyMember, StudyModel, write_study
 from models.studies.train import STUDY_TRAININGS, train_member
 
 RAVDESS_SEEDS = 3
@@ -57,7 +57,7 @@ def ship_ravdess(
     told: Told,
 ) -> StudyModel:
     """strategies, temperatures: by fold held out. metrics: go into `model.json`. Writes the folder `out`."""
-    members: list[Member] = []
+    members: list[StudyMember] = []
     for held_out, strategy in strategies.items():
         for seed in range(RAVDESS_SEEDS):
             told(f"ravdess-au: to ship, fold {held_out}, seed {seed}")
@@ -70,7 +70,7 @@ def ship_mosi(
     out: Path, rows: FusionRows, strategy: str, temperature: float, metrics: Mapping[str, Any], told: Told
 ) -> StudyModel:
     """rows: all training videos. metrics: go into `model.json`. Writes the folder `out`."""
-    members: list[Member] = []
+    members: list[StudyMember] = []
     for seed in range(MOSI_SEEDS):
         told(f"mosi: to ship, seed {seed}")
         trained = train_member(STUDY_TRAININGS["mosi"], strategy, rows, seed)
@@ -78,7 +78,7 @@ def ship_mosi(
     return _written(out, "mosi", members, metrics)
 
 
-def _written(out: Path, corpus: str, members: Sequence[Member], metrics: Mapping[str, Any]) -> StudyModel:
+def _written(out: Path, corpus: str, members: Sequence[StudyMember], metrics: Mapping[str, Any]) -> StudyModel:
     about, studied = _ABOUT[corpus], STUDIED[corpus]
     manifest = StudyManifest(
         name=f"affectd-study-{corpus}",
@@ -93,7 +93,7 @@ def _written(out: Path, corpus: str, members: Sequence[Member], metrics: Mapping
     return write_study(out, manifest, members, _card(manifest, members, about))
 
 
-def _card(manifest: StudyManifest, members: Sequence[Member], about: Mapping[str, str]) -> str:
+def _card(manifest: StudyManifest, members: Sequence[StudyMember], about: Mapping[str, str]) -> str:
     strategies = ", ".join(sorted({member.strategy for member in members}))
     numbers = " or ".join(map(str, sorted({member.parameters for member in members})))
     figures = "\n".join(f"| {name} | {value} |" for name, value in manifest.metrics.get("card", {}).items())

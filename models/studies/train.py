@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 
 from models.data.fusion.corpora import Standardisation
 from models.data.fusion.rows import FusionRows
-from models.evaluation.study_model import Member
+from models.evaluation.study_model import StudyMember
 from models.fusion.strategies.interface import FusionConfig, Missing
 from models.studies.label_leakage import LeakageNoise
 from models.training.fusion.train import FusionTraining, train_fusion
@@ -70,7 +70,7 @@ STUDY_TRAININGS = {
 
 def train_member(
     study: StudyTraining, strategy: str, rows: FusionRows, seed: int = 0, fold: int | None = None
-) -> Member:
+) -> StudyMember:
     """rows: those to train on. fold: the one held out, if any. Raises ValueError as `train_fusion` does."""
     seen = looks(study, rows)
     rng = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def train_member(
         missing=study.missing,
     )
     net = train_fusion(strategy, config, shown, None, study.training, seed)
-    return Member(strategy, net.eval(), scale, seed, fold)
+    return StudyMember(strategy, net.eval(), scale, seed, fold)
 
 
 def looks(study: StudyTraining, rows: FusionRows) -> dict[str, LeakageNoise]:

@@ -16,7 +16,7 @@ from models.data.fusion.rows import FusionRows
 from models.data.fusion.studied_corpora import STUDIED, read_studied
 from models.evaluation.evaluate import evaluate
 from models.evaluation.study_evaluation import STUDIES_SHIPPED
-from models.evaluation.study_model import Member, StudyManifest, StudyModel, read_study, write_study
+from models.evaluation.study_model import StudyManifest, StudyMember, StudyModel, read_study, write_study
 from models.fusion.strategies.registry import FUSIONS
 from models.metrics.labelled_rows import EvaluationError
 from models.studies import shipping
@@ -212,7 +212,7 @@ def test_scales_come_from_the_rows_trained_on_alone(data: Path) -> None:
     corpus = read_studied("ravdess-au", data, "all")
     study = replace(STUDY_TRAININGS["ravdess-au"], training=replace(STUDY_TRAININGS["ravdess-au"].training, epochs=1))
     trained_on = corpus.rows.rows(corpus.fold != 0)
-    member: Member = train_member(study, "concatenation", trained_on)
+    member: StudyMember = train_member(study, "concatenation", trained_on)
     for name, (steps, _) in trained_on.inputs.items():
         assert member.scale.mean[name] == pytest.approx(steps[:, 0].mean(axis=0), abs=1e-5)
 
