@@ -24,8 +24,8 @@ from models.artifact import CARD, MANIFEST, WEIGHTS, ModelError, read_tensors
 from models.calibration.scaling import Temperature
 from models.data.fusion.corpora import Standardisation
 from models.data.fusion.rows import FusionRows
-from models.fusion.strategies.interface import Fusion, FusionConfig, Missing, ModalitySteps
-from models.fusion.strategies.registry import build_fusion
+from models.fusion.strategies.interface import FusionConfig, FusionStrategy, Missing, ModalitySteps
+from models.fusion.strategies.registry import build_strategy
 
 SCHEMA: Literal["affectd.study/1"] = "affectd.study/1"
 
@@ -39,7 +39,7 @@ class StudyMember:
     """fold: that it was not trained on, None where rows of all folds were. temperature: its logits are divided by."""
 
     strategy: str
-    net: Fusion
+    net: FusionStrategy
     scale: Standardisation
     seed: int
     fold: int | None = None
@@ -192,7 +192,7 @@ def _spec(member: StudyMember) -> _MemberSpec:
 
 
 def _member(spec: _MemberSpec, tensors: Mapping[str, Tensor]) -> StudyMember:
-    net = build_fusion(spec.strategy, spec.config())
+    net = build_strategy(spec.strategy, spec.config())
     net.load_state_dict({name: value.float() for name, value in _under("net.", tensors).items()})
     scale = Standardisation(
         *(

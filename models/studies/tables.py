@@ -26,7 +26,7 @@ from models.data.fusion.corpora import (
 )
 from models.data.fusion.rows import FusionRows
 from models.data.fusion.studied_corpora import read_studied
-from models.fusion.strategies.registry import FUSIONS
+from models.fusion.strategies.registry import STRATEGIES
 from models.speech.states import STATES
 from models.studies.held_out_folds import (
     Answer,
@@ -146,8 +146,8 @@ def mosi_bench(data: Path, workers: int, told: Told) -> Bench:
 def every_strategy(bench: Bench) -> tuple[Table, dict[str, list[Answer]]]:
     """A row for each strategy, and each one's answers, fold by fold."""
     folds = len(np.unique(bench.fold))
-    asked = bench.ask(list(FUSIONS))
-    answers = {name: asked[i * folds : (i + 1) * folds] for i, name in enumerate(FUSIONS)}
+    asked = bench.ask(list(STRATEGIES))
+    answers = {name: asked[i * folds : (i + 1) * folds] for i, name in enumerate(STRATEGIES)}
     return {
         name: {
             **bench.figures(found),

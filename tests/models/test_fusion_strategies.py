@@ -17,9 +17,9 @@ from models.fusion.strategies.attention import Attention, masked_softmax
 from models.fusion.strategies.branches import BranchedFusion
 from models.fusion.strategies.contextual import Contextual
 from models.fusion.strategies.decisions import DecisionMean, ProductOfExperts
-from models.fusion.strategies.interface import Fusion, FusionConfig, FusionOutput, Missing, ModalitySteps
+from models.fusion.strategies.interface import FusionConfig, FusionOutput, FusionStrategy, Missing, ModalitySteps
 from models.fusion.strategies.missing import StandIns
-from models.fusion.strategies.registry import FUSIONS, build_fusion
+from models.fusion.strategies.registry import STRATEGIES, build_strategy
 from models.fusion.strategies.shared_private import cross_correlation, moment_discrepancy
 from models.fusion.strategies.weighted import GatedSum
 
@@ -31,13 +31,13 @@ CONFIG = FusionConfig(WIDTHS, {"emotion": 3, "affect": 2}, hidden=8, dropout=0.2
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(WIDTHS, size)]
 KINDS: Sequence[Missing] = get_args(Missing)
 
-every_fusion = pytest.mark.parametrize("name", FUSIONS)
+every_fusion = pytest.mark.parametrize("name", STRATEGIES)
 every_kind = pytest.mark.parametrize("missing", KINDS)
 
 
-def fusion(name: str, config: FusionConfig = CONFIG, seed: int = 0) -> Fusion:
+def fusion(name: str, config: FusionConfig = CONFIG, seed: int = 0) -> FusionStrategy:
     torch.manual_seed(seed)
-    return build_fusion(name, config).eval()
+    return build_strategy(name, config).eval()
 
 
 def batch(rows: int, seed: int = 0, present: Sequence[str] = tuple(WIDTHS)) -> dict[str, ModalitySteps]:
@@ -173,13 +173,13 @@ def test_one_modality_and_any_width_will_do(name: str) -> None:
 
 def test_an_unknown_name_or_kind_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(ValueError, match="concatenation, gated"):
-        build_fusion("sum", CONFIG)
+        build_strategy("sum", CONFIG)
     with pytest.raises(ValueError, match="mask, token, mean or generated"):
         StandIns(replace(CONFIG, missing="zeros"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="two modalities"):
         StandIns(FusionConfig({"text": 6}, {"emotion": 3}, missing="generated"))
     with pytest.raises(ValueError, match="a modality and a task"):
-        build_fusion("gated", FusionConfig({}, {"emotion": 3}))
+        build_strategy("gated", FusionConfig({}, {"emotion": 3}))
 
 
 def test_the_running_mean_is_that_of_the_rows_that_have_the_modality() -> None:
@@ -233,7 +233,7 @@ def test_sessions_do_not_look_at_each_other(name: str) -> None:
     whole = net(inputs, session)
     for rows in (slice(0, 3), slice(3, 4), slice(4, 8), slice(8, 9)):
         same(whole, net(rows_of(inputs, rows), session[rows]), rows)
-    assert torch.allclose(whole.fused, net(inputs).fused, atol=1e-6) != FUSIONS[name].reads_session
+    assert torch.allclose(whole.fused, net(inputs).fused, atol=1e-6) != STRATEGIES[name].reads_session
 
 
 @every_kind
@@ -328,7 +328,7 @@ def xor_rows(rows: int, seed: int) -> tuple[dict[str, ModalitySteps], Tensor]:
     return inputs, (signs.prod(dim=1) > 0).long()
 
 
-@pytest.mark.parametrize("name", sorted(set(FUSIONS) - ADDS_UP))
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - ADDS_UP))
 def test_what_only_modalities_together_say_is_learned(name: str) -> None:
     net = fusion(name, FusionConfig({"video": 3, "audio": 3}, {"same": 2}, hidden=8, dropout=0.0)).train()
     assert isinstance(net, BranchedFusion)

@@ -17,7 +17,7 @@ from models.data.fusion.studied_corpora import STUDIED, read_studied
 from models.evaluation.evaluate import evaluate
 from models.evaluation.study_evaluation import STUDIES_SHIPPED
 from models.evaluation.study_model import StudyManifest, StudyMember, StudyModel, read_study, write_study
-from models.fusion.strategies.registry import FUSIONS
+from models.fusion.strategies.registry import STRATEGIES
 from models.metrics.labelled_rows import EvaluationError
 from models.studies import shipping
 from models.studies.held_out_folds import Answer, Question, all_answered, calibrated, over_folds
@@ -159,7 +159,7 @@ def test_a_damaged_or_foreign_folder_is_refused(mosi: Path, tmp_path: Path) -> N
         read_study(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("strategy", FUSIONS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_is_read_as_it_was_written(strategy: str, data: Path, tmp_path: Path) -> None:
     corpus = read_studied("mosi", data, "train")
     study = replace(STUDY_TRAININGS["mosi"], training=replace(STUDY_TRAININGS["mosi"].training, epochs=1))

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from models.data.fusion.rows import FusionRows
 from models.fusion.strategies.branches import BranchedFusion
-from models.fusion.strategies.interface import Fusion, FusionConfig, FusionOutput, ModalitySteps
+from models.fusion.strategies.interface import FusionConfig, FusionOutput, FusionStrategy, ModalitySteps
 from models.fusion.strategies.missing import StandIns
-from models.fusion.strategies.registry import FUSIONS, build_fusion
+from models.fusion.strategies.registry import STRATEGIES, build_strategy
 from models.training.fusion.adversaries import ImputationAdversary, ModalityAdversary, reversed_gradient
 from models.training.fusion.batches import batches, whole_batch
 from models.training.fusion.contrast import ContrastLoss, info_nce
@@ -55,7 +55,7 @@ def without(made: FusionRows, modality: str) -> FusionRows:
     return replace(made, inputs={**made.inputs, modality: (steps, np.zeros_like(mask))})
 
 
-def accuracy(net: Fusion, made: FusionRows) -> float:
+def accuracy(net: FusionStrategy, made: FusionRows) -> float:
     inputs = {name: ModalitySteps(*(torch.from_numpy(part) for part in each)) for name, each in made.inputs.items()}
     with torch.no_grad():
         found = net(inputs, torch.from_numpy(made.session)).logits["emotion"].argmax(dim=1)
@@ -69,7 +69,7 @@ def same_weights(first: nn.Module, second: nn.Module) -> bool:
     )
 
 
-@pytest.mark.parametrize("strategy", FUSIONS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_learns_and_together_modalities_say_more(strategy: str) -> None:
     train, test = rows(240, 0, EVEN), rows(240, 1, EVEN)
     net = train_fusion(strategy, CONFIG, train, None, replace(SHORT, epochs=8, alone=0.3), seed=0)
@@ -218,7 +218,7 @@ def gradients(net: BranchedFusion, loss: Tensor) -> dict[str, Tensor]:
 @pytest.mark.parametrize("noise", [False, True])
 def test_modulation_slows_the_modality_that_is_ahead_and_no_other(noise: bool) -> None:
     torch.manual_seed(0)
-    net = build_fusion("concatenation", replace(CONFIG, dropout=0.0))
+    net = build_strategy("concatenation", replace(CONFIG, dropout=0.0))
     assert isinstance(net, BranchedFusion)
     label = torch.tensor([0, 1, 2, 0])
     inputs = {name: ModalitySteps.vectors(torch.randn(4, width)) for name, width in WIDTHS.items()}
@@ -330,7 +330,7 @@ def test_contrast_is_least_where_rows_of_two_modalities_agree() -> None:
     one = functional.normalize(torch.randn(16, 8), dim=1)
     assert info_nce(one, one) < 0.2 < info_nce(one, one.flip(0))
     made = whole_batch(rows(12, 0, EVEN), WIDTHS, {"emotion": 3}, "cpu")
-    net = build_fusion("concatenation", CONFIG)
+    net = build_strategy("concatenation", CONFIG)
     contrast = ContrastLoss(tuple(WIDTHS), CONFIG.hidden)
     assert contrast(net, made) > 0
     only_video = made.kept(torch.tensor([True, False, False]).expand(12, 3))
@@ -345,7 +345,7 @@ def test_contrastive_training_brings_a_windows_modalities_together() -> None:
     assert seen[5]["score"] > seen[0]["score"]
 
 
-class Pinned(Fusion):
+class Pinned(FusionStrategy):
     """Answers what it was given; for looking at what the loss adds."""
 
     def __init__(self, output: FusionOutput) -> None:
@@ -358,7 +358,7 @@ class Pinned(Fusion):
 
 def test_own_answers_count_where_the_modality_is_there_and_penalties_by_their_weight() -> None:
     made = whole_batch(rows(6, 0, EVEN), WIDTHS, {"emotion": 3}, "cpu")
-    net = build_fusion("concatenation", CONFIG).eval()
+    net = build_strategy("concatenation", CONFIG).eval()
     assert isinstance(net, BranchedFusion)
     output = replace(net(made.inputs), penalties={"one": torch.tensor(2.0), "other": torch.tensor(1.0)})
     label = made.targets["emotion"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.fusion.strategies.interface import Fusion, FusionConfig, FusionOutput, Inputs
+from models.fusion.strategies.interface import FusionConfig, FusionOutput, FusionStrategy, Inputs
 from models.fusion.strategies.missing import StandIns
 from models.fusion.strategies.summaries import Summary
 
@@ -49,7 +49,7 @@ class Branched:
         return torch.stack(list(self.filled.values()), dim=1)
 
 
-class BranchedFusion(Fusion):
+class BranchedFusion(FusionStrategy):
     """A strategy with a branch for each modality."""
 
     def __init__(self, config: FusionConfig) -> None:
@@ -89,7 +89,7 @@ class JointFusion(BranchedFusion):
         self.heads = Heads(config.hidden, config.outputs)
 
     def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
-        """As `Fusion.forward`."""
+        """As `FusionStrategy.forward`."""
         seen = self.branched(inputs)
         fused, penalties = self.fuse(seen)
         return FusionOutput(fused, self.heads(fused), self.says_alone(seen.filled), seen.summaries, penalties)

@@ -39,7 +39,7 @@ class SessionRecurrence(BranchedFusion):
         self.heads = Heads(hidden, config.outputs)
 
     def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
-        """As `Fusion.forward`; raises ValueError where a session's windows do not lie side by side."""
+        """As `FusionStrategy.forward`; raises ValueError where a session's windows do not lie side by side."""
         seen = self.branched(inputs)
         rows = len(seen.counted)
         which, place, lengths = _places(torch.arange(rows) if session is None else session)

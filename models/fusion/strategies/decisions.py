@@ -22,7 +22,7 @@ class DecisionFusion(BranchedFusion):
     """A strategy that fuses answers; the joint representation is the fused answers side by side."""
 
     def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
-        """As `Fusion.forward`."""
+        """As `FusionStrategy.forward`."""
         seen = self.branched(inputs)
         alone = self.says_alone(seen.filled)
         answers = {

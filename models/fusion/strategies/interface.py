@@ -85,7 +85,7 @@ class FusionOutput:
     penalties: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class Fusion(nn.Module):
+class FusionStrategy(nn.Module):
     """One way of fusing. Calls may overlap in evaluation mode; nothing is kept between them."""
 
     reads_session: ClassVar[bool] = False

@@ -4,12 +4,12 @@ from models.fusion.strategies.bottleneck import Bottleneck
 from models.fusion.strategies.contextual import BidirectionalContextual, Contextual
 from models.fusion.strategies.cross_modal import CrossModal
 from models.fusion.strategies.decisions import DecisionMean, DecisionWeights, ProductOfExperts, Stacking
-from models.fusion.strategies.interface import Fusion, FusionConfig
+from models.fusion.strategies.interface import FusionConfig, FusionStrategy
 from models.fusion.strategies.shared_private import SharedPrivate
 from models.fusion.strategies.tensors import LowRankFusion, TensorFusion
 from models.fusion.strategies.weighted import Concatenation, GatedSum
 
-FUSIONS: dict[str, type[Fusion]] = {
+STRATEGIES: dict[str, type[FusionStrategy]] = {
     "concatenation": Concatenation,
     "gated": GatedSum,
     "decision_mean": DecisionMean,
@@ -26,8 +26,8 @@ FUSIONS: dict[str, type[Fusion]] = {
 }
 
 
-def build_fusion(name: str, config: FusionConfig) -> Fusion:
-    """An untrained strategy; raises ValueError for a name that is not in `FUSIONS`, naming those that are."""
-    if name not in FUSIONS:
-        raise ValueError(f"there is no fusion {name!r}; there are {', '.join(FUSIONS)}")
-    return FUSIONS[name](config)
+def build_strategy(name: str, config: FusionConfig) -> FusionStrategy:
+    """An untrained strategy; raises ValueError for a name that is not in `STRATEGIES`, naming those that are."""
+    if name not in STRATEGIES:
+        raise ValueError(f"there is no fusion {name!r}; there are {', '.join(STRATEGIES)}")
+    return STRATEGIES[name](config)

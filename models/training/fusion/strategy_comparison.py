@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.data.fusion.rows import FusionRows
 from models.fusion.strategies.interface import FusionConfig, ModalitySteps
-from models.fusion.strategies.registry import FUSIONS
+from models.fusion.strategies.registry import STRATEGIES
 from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures
 from models.training.fusion.pool import Answers, FoldWindows, Windows, fold_windows
@@ -33,7 +33,7 @@ _FIGURES = ("accuracy", "weighted_f1", "nll", "ece")
 
 def compare_strategies(answers: Mapping[str, Answers], seed: int = 0) -> dict[str, Any]:
     """By strategy, its parameters, and the mean over the folds of each figure; the shipped pool is one of them."""
-    names = [_POOL, *(name for name, strategy in FUSIONS.items() if not strategy.reads_session)]
+    names = [_POOL, *(name for name, strategy in STRATEGIES.items() if not strategy.reads_session)]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for fold in _FOLDS:
         windows = fold_windows(answers, fold, seed)

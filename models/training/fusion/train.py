@@ -15,8 +15,8 @@ from torch import nn
 
 from models.data.fusion.rows import FusionRows
 from models.fusion.strategies.branches import BranchedFusion
-from models.fusion.strategies.interface import Fusion, FusionConfig
-from models.fusion.strategies.registry import build_fusion
+from models.fusion.strategies.interface import FusionConfig, FusionStrategy
+from models.fusion.strategies.registry import build_strategy
 from models.training.fusion.batches import FusionBatch, batches, whole_batch
 from models.training.fusion.contrast import ContrastLoss
 from models.training.fusion.loss import FusionLoss
@@ -36,7 +36,7 @@ def train_fusion(
     training: FusionTraining,
     seed: int,
     progress: Callable[[int, Metrics], None] | None = None,
-) -> Fusion:
+) -> FusionStrategy:
     """Returns the strategy with the weights of its best epoch, in evaluation mode, on the training's device.
 
     Tasks whose targets are floating-point are taken for regressions, whatever the configuration says. progress: told
@@ -45,7 +45,7 @@ def train_fusion(
     """
     torch.manual_seed(seed)
     numbers = tuple(task for task in config.outputs if task in train.targets and train.targets[task].dtype.kind == "f")
-    net = build_fusion(strategy, replace(config, regressions=numbers)).to(training.device)
+    net = build_strategy(strategy, replace(config, regressions=numbers)).to(training.device)
     if not isinstance(net, BranchedFusion):
         raise TypeError(f"{strategy} has no branches to train")
     trained = whole_batch(train, config.widths, config.outputs, training.device)
