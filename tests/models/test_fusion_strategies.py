@@ -18,7 +18,7 @@ from models.fusion.strategies.branches import BranchedFusion
 from models.fusion.strategies.contextual import Contextual
 from models.fusion.strategies.decisions import DecisionMean, ProductOfExperts
 from models.fusion.strategies.interface import FusionConfig, FusionOutput, FusionStrategy, Missing, ModalitySteps
-from models.fusion.strategies.missing import StandIns
+from models.fusion.strategies.missing import Imputation
 from models.fusion.strategies.registry import STRATEGIES, build_strategy
 from models.fusion.strategies.shared_private import cross_correlation, moment_discrepancy
 from models.fusion.strategies.weighted import GatedSum
@@ -175,15 +175,15 @@ def test_an_unknown_name_or_kind_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(ValueError, match="concatenation, gated"):
         build_strategy("sum", CONFIG)
     with pytest.raises(ValueError, match="mask, token, mean or generated"):
-        StandIns(replace(CONFIG, missing="zeros"))  # type: ignore[arg-type]
+        Imputation(replace(CONFIG, missing="zeros"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="two modalities"):
-        StandIns(FusionConfig({"text": 6}, {"emotion": 3}, missing="generated"))
+        Imputation(FusionConfig({"text": 6}, {"emotion": 3}, missing="generated"))
     with pytest.raises(ValueError, match="a modality and a task"):
         build_strategy("gated", FusionConfig({}, {"emotion": 3}))
 
 
 def test_the_running_mean_is_that_of_the_rows_that_have_the_modality() -> None:
-    stand_ins = StandIns(replace(CONFIG, missing="mean"))
+    stand_ins = Imputation(replace(CONFIG, missing="mean"))
     present = torch.tensor([[True, True, False], [True, False, False]])
     summaries = {name: torch.tensor([[1.0], [3.0]]).expand(2, 8) for name in WIDTHS}
     stand_ins(summaries, present)

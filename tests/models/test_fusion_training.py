@@ -13,7 +13,7 @@ from torch.nn import functional
 from models.data.fusion.rows import FusionRows
 from models.fusion.strategies.branches import BranchedFusion
 from models.fusion.strategies.interface import FusionConfig, FusionOutput, FusionStrategy, ModalitySteps
-from models.fusion.strategies.missing import StandIns
+from models.fusion.strategies.missing import Imputation
 from models.fusion.strategies.registry import STRATEGIES, build_strategy
 from models.training.fusion.adversaries import ImputationAdversary, ModalityAdversary, reversed_gradient
 from models.training.fusion.batches import batches, whole_batch
@@ -291,7 +291,7 @@ def test_aligned_summaries_give_less_of_their_modality_away() -> None:
 
 def test_a_generator_imputes_better_than_zeros_and_better_than_the_mean() -> None:
     torch.manual_seed(0)
-    stand_ins = StandIns(replace(CONFIG, missing="generated"))
+    stand_ins = Imputation(replace(CONFIG, missing="generated"))
     adversary = ImputationAdversary(tuple(WIDTHS), CONFIG.hidden)
     mixing = torch.randn(3, 4, CONFIG.hidden)
 
@@ -316,7 +316,7 @@ def test_a_generator_imputes_better_than_zeros_and_better_than_the_mean() -> Non
 
 
 def test_imputation_trains_generators_and_leaves_the_branches_alone() -> None:
-    stand_ins = StandIns(replace(CONFIG, missing="generated"))
+    stand_ins = Imputation(replace(CONFIG, missing="generated"))
     adversary = ImputationAdversary(tuple(WIDTHS), CONFIG.hidden)
     summaries = {name: torch.randn(4, CONFIG.hidden, requires_grad=True) for name in WIDTHS}
     torch.autograd.backward(adversary(stand_ins, summaries, torch.ones(4, 3, dtype=torch.bool)))

@@ -22,7 +22,7 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, shares, 0.0)
 
 
-def placed(steps: Tensor) -> Tensor:
+def with_positions(steps: Tensor) -> Tensor:
     """steps: (rows, time, width). The same with sines and cosines of each step's place, too small to drown them."""
     time, width, device = steps.shape[1], steps.shape[2], steps.device
     rate = torch.exp(-math.log(10_000.0) * torch.arange(0, width, 2, device=device) / width)

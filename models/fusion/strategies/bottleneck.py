@@ -9,8 +9,8 @@ the tokens. Left out: layers before the exchange begins; the encoders are these.
 import torch
 from torch import Tensor, nn
 
-from models.fusion.strategies.attention import AttentionLayer, placed
-from models.fusion.strategies.branches import Branched, JointFusion
+from models.fusion.strategies.attention import AttentionLayer, with_positions
+from models.fusion.strategies.branches import BranchOutputs, JointFusion
 from models.fusion.strategies.interface import FusionConfig
 from models.fusion.strategies.summaries import MaskedMean
 
@@ -24,13 +24,13 @@ class Bottleneck(JointFusion):
     def __init__(self, config: FusionConfig) -> None:
         super().__init__(config)
         self.tokens = nn.Parameter(torch.randn(_TOKENS, config.hidden) * config.hidden**-0.5)
-        self.layers = nn.ModuleList(Exchange(config) for _ in range(_LAYERS))
+        self.layers = nn.ModuleList(BottleneckLayer(config) for _ in range(_LAYERS))
         self.pool = MaskedMean()
         self.norm = nn.LayerNorm(config.hidden)
 
-    def fuse(self, seen: Branched) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
-        steps = {name: placed(each) for name, each in seen.steps.items()}
+        steps = {name: with_positions(each) for name, each in seen.steps.items()}
         tokens = self.tokens.expand(len(seen.counted), -1, -1)
         for layer in self.layers:
             steps, tokens = layer(steps, tokens, seen)
@@ -38,7 +38,7 @@ class Bottleneck(JointFusion):
         return self.norm(self.pool(pooled, seen.counted) + tokens.mean(dim=1)), {}
 
 
-class Exchange(nn.Module):
+class BottleneckLayer(nn.Module):
     """One layer: every modality's steps and the tokens attend to each other."""
 
     def __init__(self, config: FusionConfig) -> None:
@@ -46,7 +46,9 @@ class Exchange(nn.Module):
         self.each = nn.ModuleDict({name: AttentionLayer(config.hidden, config.dropout) for name in config.widths})
         self.pool = MaskedMean()
 
-    def forward(self, steps: dict[str, Tensor], tokens: Tensor, seen: Branched) -> tuple[dict[str, Tensor], Tensor]:
+    def forward(
+        self, steps: dict[str, Tensor], tokens: Tensor, seen: BranchOutputs
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """steps: by modality, (rows, time, hidden). tokens: (rows, tokens, hidden). Returns both, as large."""
         after, passed = {}, []
         for name, layer in self.each.items():

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from models.fusion.strategies.interface import FusionConfig, FusionOutput, FusionStrategy, Inputs
-from models.fusion.strategies.missing import StandIns
-from models.fusion.strategies.summaries import Summary
+from models.fusion.strategies.missing import Imputation
+from models.fusion.strategies.summaries import ModalityBranch
 
 
 class Heads(nn.Module):
@@ -28,7 +28,7 @@ class Heads(nn.Module):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Branched:
+class BranchOutputs:
     """Every modality of a batch, ready to be fused.
 
     summaries: (rows, hidden) of its own, zero where absent. filled: the same with stand-ins. present: (rows,
@@ -58,11 +58,11 @@ class BranchedFusion(FusionStrategy):
         if not config.widths or not config.outputs:
             raise ValueError("fusion needs a modality and a task or more")
         self.modalities = tuple(config.widths)
-        self.branches = nn.ModuleDict({name: Summary(width, config) for name, width in config.widths.items()})
-        self.stand_ins = StandIns(config)
+        self.branches = nn.ModuleDict({name: ModalityBranch(width, config) for name, width in config.widths.items()})
+        self.stand_ins = Imputation(config)
         self.alone = nn.ModuleDict({name: Heads(config.hidden, config.outputs) for name in config.widths})
 
-    def branched(self, inputs: Inputs) -> Branched:
+    def branched(self, inputs: Inputs) -> BranchOutputs:
         """Raises KeyError for a modality of the configuration that is not given; an absent one is given masked."""
         read = {name: self.branches[name](inputs[name]) for name in self.modalities}
         summaries = {name: summary for name, (_, summary) in read.items()}
@@ -74,9 +74,9 @@ class BranchedFusion(FusionStrategy):
             stands_in = (counted & ~present)[:, i, None] & first
             steps[name] = torch.where(stands_in[..., None], filled[name][:, None], read[name][0])
             masks[name] = inputs[name].mask | stands_in
-        return Branched(summaries, filled, present, counted, steps, masks)
+        return BranchOutputs(summaries, filled, present, counted, steps, masks)
 
-    def says_alone(self, vectors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    def unimodal_logits(self, vectors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """vectors: by modality, (rows, hidden). Returns by modality and task, (rows, outputs)."""
         return {name: self.alone[name](vectors[name]) for name in self.modalities}
 
@@ -92,8 +92,8 @@ class JointFusion(BranchedFusion):
         """As `FusionStrategy.forward`."""
         seen = self.branched(inputs)
         fused, penalties = self.fuse(seen)
-        return FusionOutput(fused, self.heads(fused), self.says_alone(seen.filled), seen.summaries, penalties)
+        return FusionOutput(fused, self.heads(fused), self.unimodal_logits(seen.filled), seen.summaries, penalties)
 
-    def fuse(self, seen: Branched) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the joint representation, (rows, hidden), and penalties by name, scalars."""
         raise NotImplementedError

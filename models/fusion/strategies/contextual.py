@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from models.fusion.strategies.branches import Branched, BranchedFusion, Heads
+from models.fusion.strategies.branches import BranchedFusion, BranchOutputs, Heads
 from models.fusion.strategies.interface import FusionConfig, FusionOutput, Inputs
 
 
@@ -54,13 +54,13 @@ class SessionRecurrence(BranchedFusion):
         fused = over_sessions(self.joint, self._beside(context, seen))
         return self._answer(fused, context, seen)
 
-    def _beside(self, context: dict[str, Tensor], seen: Branched) -> Tensor:
+    def _beside(self, context: dict[str, Tensor], seen: BranchOutputs) -> Tensor:
         beside = torch.cat([*context.values(), seen.counted.to(seen.stacked.dtype)], dim=1)
         dropped: Tensor = self.dropout(beside)
         return dropped
 
-    def _answer(self, fused: Tensor, context: dict[str, Tensor], seen: Branched) -> FusionOutput:
-        return FusionOutput(fused, self.heads(self.dropout(fused)), self.says_alone(context), seen.summaries)
+    def _answer(self, fused: Tensor, context: dict[str, Tensor], seen: BranchOutputs) -> FusionOutput:
+        return FusionOutput(fused, self.heads(self.dropout(fused)), self.unimodal_logits(context), seen.summaries)
 
 
 class BidirectionalContextual(SessionRecurrence):

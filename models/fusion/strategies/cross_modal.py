@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from models.fusion.strategies.attention import AttentionLayer, placed
-from models.fusion.strategies.branches import Branched, JointFusion
+from models.fusion.strategies.attention import AttentionLayer, with_positions
+from models.fusion.strategies.branches import BranchOutputs, JointFusion
 from models.fusion.strategies.interface import FusionConfig
 from models.fusion.strategies.summaries import MaskedMean
 
@@ -24,20 +24,20 @@ class CrossModal(JointFusion):
     def __init__(self, config: FusionConfig) -> None:
         super().__init__(config)
         width = len(config.widths) * config.hidden
-        self.readers = nn.ModuleDict({name: Reader(name, config) for name in config.widths})
+        self.readers = nn.ModuleDict({name: CrossModalReader(name, config) for name in config.widths})
         self.pool = MaskedMean()
         self.mix = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, config.hidden), nn.GELU(), nn.Dropout(config.dropout)
         )
 
-    def fuse(self, seen: Branched) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
-        steps = {name: placed(each) for name, each in seen.steps.items()}
+        steps = {name: with_positions(each) for name, each in seen.steps.items()}
         pooled = [self.pool(self.readers[name](steps, seen.masks), seen.masks[name]) for name in self.modalities]
         return self.mix(torch.cat(pooled, dim=1)), {}
 
 
-class Reader(nn.Module):
+class CrossModalReader(nn.Module):
     """One modality's steps looking for what belongs to them in the others'."""
 
     def __init__(self, name: str, config: FusionConfig) -> None:

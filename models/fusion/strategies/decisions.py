@@ -24,7 +24,7 @@ class DecisionFusion(BranchedFusion):
     def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
         """As `FusionStrategy.forward`."""
         seen = self.branched(inputs)
-        alone = self.says_alone(seen.filled)
+        alone = self.unimodal_logits(seen.filled)
         answers = {
             task: torch.stack([self._answer(task, alone[name][task]) for name in self.modalities], dim=1)
             for task in self.config.outputs

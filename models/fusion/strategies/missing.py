@@ -16,7 +16,7 @@ from models.fusion.strategies.interface import FusionConfig
 _SLOWEST_SHARE = 0.01  # of a batch in the running mean, once a hundred batches were seen
 
 
-class StandIns(nn.Module):
+class Imputation(nn.Module):
     """Stand-ins for every modality, of the kind that the configuration names."""
 
     mean: Tensor

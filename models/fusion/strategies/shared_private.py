@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.fusion.strategies.attention import AttentionLayer
-from models.fusion.strategies.branches import Branched, JointFusion
+from models.fusion.strategies.branches import BranchOutputs, JointFusion
 from models.fusion.strategies.interface import FusionConfig
 
 _MOMENTS = 5
@@ -36,7 +36,7 @@ class SharedPrivate(JointFusion):
         self.attend = AttentionLayer(hidden, config.dropout)
         self.mix = nn.Sequential(nn.Linear(2 * count * hidden, hidden), nn.GELU(), nn.Dropout(config.dropout))
 
-    def fuse(self, seen: Branched) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`; penalties are `similarity`, `difference` and `reconstruction`."""
         shared = {name: self.shared(seen.filled[name]) for name in self.modalities}
         private = {name: self.private[name](seen.filled[name]) for name in self.modalities}
@@ -45,7 +45,9 @@ class SharedPrivate(JointFusion):
         attended = torch.where(counted[..., None], self.attend(vectors, None, counted), 0.0)
         return self.mix(attended.flatten(1)), self._penalties(seen, shared, private)
 
-    def _penalties(self, seen: Branched, shared: dict[str, Tensor], private: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _penalties(
+        self, seen: BranchOutputs, shared: dict[str, Tensor], private: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Means over modalities or pairs of these, over the rows that have them."""
         there = {name: seen.present[:, i] for i, name in enumerate(self.modalities)}
         pairs = [(a, b, there[a] & there[b]) for a, b in combinations(self.modalities, 2)]

@@ -15,7 +15,7 @@ from models.fusion.strategies.attention import masked_softmax
 from models.fusion.strategies.interface import FusionConfig, ModalitySteps
 
 
-class Summary(nn.Module):
+class ModalityBranch(nn.Module):
     """One modality's branch, up to the vector that sums a window up."""
 
     def __init__(self, width: int, config: FusionConfig) -> None:

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.fusion.strategies.branches import Branched, JointFusion
+from models.fusion.strategies.branches import BranchOutputs, JointFusion
 from models.fusion.strategies.interface import FusionConfig
 
 _WIDTH = 16  # of a summary before the outer product: three modalities make 17**3 = 4913 products
@@ -30,7 +30,7 @@ class TensorFusion(JointFusion):
             nn.Dropout(config.dropout), nn.Linear((width + 1) ** len(config.widths), config.hidden), nn.GELU()
         )
 
-    def fuse(self, seen: Branched) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
         product = seen.stacked.new_ones(len(seen.counted), 1)
         for name in self.modalities:
@@ -50,7 +50,7 @@ class LowRankFusion(JointFusion):
         self.bias = nn.Parameter(torch.zeros(hidden))
         self.dropout = nn.Dropout(config.dropout)
 
-    def fuse(self, seen: Branched) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
         product = torch.ones((), device=self.bias.device)
         for name in self.modalities:

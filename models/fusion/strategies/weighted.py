@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.fusion.strategies.attention import masked_softmax
-from models.fusion.strategies.branches import Branched, JointFusion
+from models.fusion.strategies.branches import BranchOutputs, JointFusion
 from models.fusion.strategies.interface import FusionConfig
 
 
@@ -22,7 +22,7 @@ class Concatenation(JointFusion):
             nn.Linear(len(config.widths) * (config.hidden + 1), config.hidden), nn.GELU(), nn.Dropout(config.dropout)
         )
 
-    def fuse(self, seen: Branched) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
         return self.mix(with_presence(seen)), {}
 
@@ -36,16 +36,16 @@ class GatedSum(JointFusion):
         self.values = nn.ModuleDict({name: nn.Linear(hidden, hidden) for name in config.widths})
         self.gates = nn.Linear(count * (hidden + 1), count)
 
-    def fuse(self, seen: Branched) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
         values = torch.stack([torch.tanh(self.values[name](seen.filled[name])) for name in self.modalities], dim=1)
         return (self.weights(seen)[..., None] * values).sum(dim=1), {}
 
-    def weights(self, seen: Branched) -> Tensor:
+    def weights(self, seen: BranchOutputs) -> Tensor:
         """(rows, modalities): rows sum to 1, or to 0 where nothing is present."""
         return masked_softmax(self.gates(with_presence(seen)), seen.counted)
 
 
-def with_presence(seen: Branched) -> Tensor:
+def with_presence(seen: BranchOutputs) -> Tensor:
     """(rows, modalities * (hidden + 1)): the filled summaries side by side, and which of them count."""
     return torch.cat([seen.stacked.flatten(1), seen.counted.to(seen.stacked.dtype)], dim=1)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.fusion.strategies.missing import StandIns
+from models.fusion.strategies.missing import Imputation
 
 
 class _Reverse(torch.autograd.Function):
@@ -56,7 +56,7 @@ class ImputationAdversary(nn.Module):
         super().__init__()
         self.judges = nn.ModuleDict({name: _judge(hidden, 1) for name in modalities})
 
-    def forward(self, stand_ins: StandIns, summaries: Mapping[str, Tensor], present: Tensor) -> Tensor:
+    def forward(self, stand_ins: Imputation, summaries: Mapping[str, Tensor], present: Tensor) -> Tensor:
         """summaries: by modality, (rows, hidden), zero where absent; they are not changed by it. present: (rows,
         modalities) bool. Returns a scalar: the mean over modalities, of rows that have it and another.
         """
