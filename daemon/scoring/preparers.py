@@ -11,8 +11,8 @@ from dataclasses import replace
 from daemon.config import Config
 from daemon.scoring.preparation import Prepared, Preparer
 from models.face.detector import FaceDetector
-from models.face.rotated import TurnedDetector
-from models.face.tracking import FaceFollower, FollowConfig
+from models.face.rotated import RotatedFaceDetector
+from models.face.tracking import FaceTracker, TrackerConfig
 from models.model import AffectModel
 from models.speech.encoder import SpeechEncoder
 from models.text.encoder import TextEncoder
@@ -29,20 +29,20 @@ class FacesOfPictures:
     """A picture becomes the faces on it; none where nobody is seen."""
 
     def __init__(
-        self, detector: FaceDetector, follow: FollowConfig, max_side_px: int, turned: TurnedDetector | None = None
+        self, detector: FaceDetector, follow: TrackerConfig, max_side_px: int, turned: RotatedFaceDetector | None = None
     ) -> None:
         self._detector = detector
         self._turned = turned
         self._follow = follow
         self._max_side_px = max_side_px
-        self._followers: dict[str, FaceFollower] = {}
+        self._followers: dict[str, FaceTracker] = {}
 
     def prepare(self, unit: EncodingUnit) -> Prepared:
         if not isinstance(unit.payload, Picture):
             raise TypeError(f"a video unit holds a Picture, not {type(unit.payload).__name__}")
         follower = self._followers.get(unit.session)
         if follower is None:
-            follower = self._followers[unit.session] = FaceFollower(self._detector, self._follow, self._turned)
+            follower = self._followers[unit.session] = FaceTracker(self._detector, self._follow, self._turned)
         faces = follower.faces(pictures.decode(unit.payload, self._max_side_px), unit.start_ns)
         if not faces:
             return Prepared((), {})
@@ -92,16 +92,16 @@ class TokensOfLines:
         """Nothing is remembered."""
 
 
-def following(config: Config) -> FollowConfig:
+def following(config: Config) -> TrackerConfig:
     """Whose faces are followed, and how far: not into the next window, whose faces must not depend on earlier ones."""
     cells_ns = round(config.video.detect_every_s * NS_PER_S), config.windows.step_ns
-    return FollowConfig(policy=config.video.face_policy, cells_ns=cells_ns)
+    return TrackerConfig(policy=config.video.face_policy, cells_ns=cells_ns)
 
 
 def build_workers(config: Config, model: AffectModel) -> list[Mapping[Modality, Preparer]]:
     """Preparers for each worker thread: as many workers as there are cores, up to a few, and two at least."""
     detector = FaceDetector()
-    turned = TurnedDetector(detector)
+    turned = RotatedFaceDetector(detector)
     follow = following(config)
     speech, text = model.encoders["audio"], model.encoders["text"]
     if not (isinstance(speech, SpeechEncoder) and isinstance(text, TextEncoder)):

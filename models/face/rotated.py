@@ -25,7 +25,7 @@ _LEAST_SCORE = 0.5  # three more looks are three more chances to see a face wher
 _SAME_FACE = 0.3  # overlap of two boxes
 
 
-class Detects(Protocol):
+class Detector(Protocol):
     """What following needs of a detector."""
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Detection]:
@@ -33,10 +33,10 @@ class Detects(Protocol):
         ...
 
 
-class TurnedDetector:
+class RotatedFaceDetector:
     """Looks at turned pictures with a detector of upright faces. Holds no state; threads may share it."""
 
-    def __init__(self, detector: Detects) -> None:
+    def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
     def search(self, picture: NDArray[np.uint8]) -> list[Detection]:

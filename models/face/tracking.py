@@ -21,7 +21,7 @@ from models.face.crop import Face, cut_face
 from models.face.detector import Detection
 from models.face.geometry import Box, longest_side
 from models.face.optical_flow import moved_box
-from models.face.rotated import Detects, TurnedDetector
+from models.face.rotated import Detector, RotatedFaceDetector
 
 _FLOW_SIDE_PX = 320  # pictures are reduced to it for optical flow
 _LEAST_LIKENESS = 0.5  # correlation of a followed crop with the one that was detected
@@ -29,7 +29,7 @@ _OPEN_CELLS = 3  # pictures may come in any order among so many; reduced picture
 
 
 @dataclass(frozen=True, slots=True)
-class FollowConfig:
+class TrackerConfig:
     """policy: only the largest face of a detection, or all. cells_ns: a cell begins at every multiple of each."""
 
     policy: Literal["largest", "all"] = "largest"
@@ -56,14 +56,14 @@ class _Seen:
     detected: list[NDArray[np.uint8]]
 
 
-class FaceFollower:
+class FaceTracker:
     """Follows one session's faces. Owned by the worker thread of its session; no lock. The detector may be shared."""
 
     def __init__(
-        self, detector: Detects, config: FollowConfig | None = None, turned: TurnedDetector | None = None
+        self, detector: Detector, config: TrackerConfig | None = None, turned: RotatedFaceDetector | None = None
     ) -> None:
         """turned: finds faces that are not upright; without it they are as the detector finds them."""
-        self.config = config or FollowConfig()
+        self.config = config or TrackerConfig()
         self._detector = detector
         self._turned = turned
         self._cells: OrderedDict[tuple[int, ...], _Seen] = OrderedDict()

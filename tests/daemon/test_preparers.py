@@ -11,7 +11,7 @@ from daemon.config import Config
 from daemon.scoring.preparation import Preparer
 from daemon.scoring.preparers import FacesOfPictures, TokensOfLines, VoiceOfSound, following
 from models.face.detector import Detection, FaceDetector
-from models.face.tracking import FollowConfig
+from models.face.tracking import TrackerConfig
 from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
 from models.text.encoder import TextEncoder
 from streams.decoding.pictures import BadPicture
@@ -51,8 +51,8 @@ class FakeTokens:
         return [ord(character) for character in text]
 
 
-def faces(detector: FakeDetector, follow: FollowConfig | None = None, max_side_px: int = 640) -> FacesOfPictures:
-    return FacesOfPictures(cast(FaceDetector, detector), follow or FollowConfig(), max_side_px)
+def faces(detector: FakeDetector, follow: TrackerConfig | None = None, max_side_px: int = 640) -> FacesOfPictures:
+    return FacesOfPictures(cast(FaceDetector, detector), follow or TrackerConfig(), max_side_px)
 
 
 def voices() -> VoiceOfSound:
@@ -86,7 +86,7 @@ def test_a_picture_becomes_the_face_on_it_with_its_quality() -> None:
 def test_the_policy_says_whose_face_counts() -> None:
     detector = FakeDetector((SMALL, LARGE))
     assert [face.box for face in faces(detector).prepare(shown()).rows] == [LARGE]
-    everyone = faces(detector, FollowConfig(policy="all")).prepare(shown())
+    everyone = faces(detector, TrackerConfig(policy="all")).prepare(shown())
     assert len(everyone.rows) == everyone.quality["faces"] == 2
 
 
@@ -107,7 +107,7 @@ def test_pictures_are_scaled_down_before_faces_are_looked_for() -> None:
 
 def test_faces_are_followed_within_a_session_until_it_is_forgotten() -> None:
     detector = FakeDetector((LARGE,))
-    preparer = faces(detector, FollowConfig(cells_ns=(1_000_000_000,)))
+    preparer = faces(detector, TrackerConfig(cells_ns=(1_000_000_000,)))
     for at_s in (0.0, 0.2, 0.4):
         preparer.prepare(shown(at_s))
     assert len(detector.shown) == 1
@@ -121,7 +121,7 @@ def test_faces_are_followed_within_a_session_until_it_is_forgotten() -> None:
 
 def test_faces_are_not_followed_from_one_window_into_the_next() -> None:
     config = Config.model_validate({"windows": {"step_s": 0.5}, "video": {"detect_every_s": 2, "face_policy": "all"}})
-    assert following(config) == FollowConfig("all", cells_ns=(2_000_000_000, 500_000_000))
+    assert following(config) == TrackerConfig("all", cells_ns=(2_000_000_000, 500_000_000))
 
 
 def test_forgetting_an_unknown_session_is_nothing() -> None:

@@ -16,7 +16,7 @@ from models.face.crop import Face
 from models.face.detector import Detection, FaceDetector
 from models.face.geometry import Box
 from models.face.optical_flow import moved_box
-from models.face.tracking import FaceFollower, FollowConfig
+from models.face.tracking import FaceTracker, TrackerConfig
 from tests.models.boxes import overlap
 
 pytestmark = pytest.mark.unit
@@ -81,7 +81,7 @@ def _moving(step: int) -> tuple[int, int, float]:
 
 
 def test_a_moving_face_is_detected_once_a_cell_and_followed_in_between(detector: _Counted) -> None:
-    follower = FaceFollower(detector)
+    follower = FaceTracker(detector)
     for step in range(20):
         (face,) = follower.faces(_room(_moving(step)), _START + step * _S // 5)
         assert overlap(face.box, _face_at(*_moving(step))) > 0.6, step
@@ -97,7 +97,7 @@ def test_a_growing_face_grows_its_box_by_flow_alone() -> None:
 
 
 def test_a_cell_begins_at_every_multiple_of_each_length(detector: _Counted) -> None:
-    follower = FaceFollower(detector, FollowConfig(cells_ns=(_S, 1_500_000_000)))
+    follower = FaceTracker(detector, TrackerConfig(cells_ns=(_S, 1_500_000_000)))
     detected = []
     for tenth in range(31):
         before = detector.calls
@@ -118,7 +118,7 @@ def _sample(first_s: float, last_s: float) -> list[tuple[int, _Picture]]:
     return pictures
 
 
-def _cells(config: FollowConfig, first_ns: int, last_ns: int) -> list[int]:
+def _cells(config: TrackerConfig, first_ns: int, last_ns: int) -> list[int]:
     """When cells begin, in order of time."""
     begins = {
         time_ns for length in config.cells_ns for time_ns in range(-(-first_ns // length) * length, last_ns, length)
@@ -127,14 +127,14 @@ def _cells(config: FollowConfig, first_ns: int, last_ns: int) -> list[int]:
 
 
 def test_starting_at_any_cell_gives_the_faces_that_starting_before_it_gives(centerface: FaceDetector) -> None:
-    config = FollowConfig(cells_ns=(_S, 700_000_000))
+    config = TrackerConfig(cells_ns=(_S, 700_000_000))
     pictures = _sample(13.0, 19.0)  # somebody leaves
-    follower = FaceFollower(centerface, config)
+    follower = FaceTracker(centerface, config)
     whole = {time_ns: follower.faces(picture, time_ns) for time_ns, picture in pictures}
     cells = _cells(config, pictures[0][0], pictures[-1][0])
     compared = 0
     for begin, end in zip(cells, cells[2:], strict=False):
-        late = FaceFollower(centerface, config)
+        late = FaceTracker(centerface, config)
         for time_ns, picture in pictures:
             if begin <= time_ns < end:
                 assert _described(late.faces(picture, time_ns)) == _described(whole[time_ns]), time_ns
@@ -147,19 +147,19 @@ def _described(faces: list[Face]) -> list[tuple[Box, float, bytes]]:
 
 
 def test_what_comes_between_from_other_cells_changes_nothing(detector: _Counted) -> None:
-    def boxes(follower: FaceFollower, others: Iterable[int]) -> list[Box]:
+    def boxes(follower: FaceTracker, others: Iterable[int]) -> list[Box]:
         found = []
         for step, other in zip(range(5), others, strict=True):
             found += [face.box for face in follower.faces(_room(_moving(step)), _START + step * _S // 5)]
             follower.faces(_room((400, 120, 0.6)), _START + other * _S)
         return found
 
-    alone = boxes(FaceFollower(detector), [1, 1, 1, 1, 1])
-    assert boxes(FaceFollower(detector), [7, -3, 7, -3, 2]) == alone
+    alone = boxes(FaceTracker(detector), [1, 1, 1, 1, 1])
+    assert boxes(FaceTracker(detector), [7, -3, 7, -3, 2]) == alone
 
 
 def test_another_scene_is_detected_on_and_not_followed_into(detector: _Counted) -> None:
-    follower = FaceFollower(detector)
+    follower = FaceTracker(detector)
     follower.faces(_room((200, 80, 1.0)), _START)
     (face,) = follower.faces(_room((400, 120, 0.6)), _START + _S // 5)
     assert detector.calls == 2
@@ -167,11 +167,11 @@ def test_another_scene_is_detected_on_and_not_followed_into(detector: _Counted) 
 
 
 def test_a_picture_out_of_order_is_detected_on_and_changes_nothing(detector: _Counted) -> None:
-    def rest(follower: FaceFollower) -> list[Box]:
+    def rest(follower: FaceTracker) -> list[Box]:
         steps = range(3, 8)
         return [f.box for s in steps for f in follower.faces(_room(_moving(s)), _START + s * _S // 5)]
 
-    undisturbed, disturbed = FaceFollower(detector), FaceFollower(detector)
+    undisturbed, disturbed = FaceTracker(detector), FaceTracker(detector)
     for follower in (undisturbed, disturbed):
         follower.faces(_room(_moving(2)), _START + 2 * _S // 5)
     (late,) = disturbed.faces(_room(_moving(1)), _START + _S // 5)
@@ -180,7 +180,7 @@ def test_a_picture_out_of_order_is_detected_on_and_changes_nothing(detector: _Co
 
 
 def test_a_face_that_comes_within_a_cell_is_found() -> None:
-    follower = FaceFollower(_Told([], [_face_at(200, 80, 1.0)]))
+    follower = FaceTracker(_Told([], [_face_at(200, 80, 1.0)]))
     assert follower.faces(_room(), _START) == []
     assert len(follower.faces(_room(), _START + _S // 5)) == 1
 
@@ -191,12 +191,12 @@ def _square(left: float, side: float) -> Box:
 
 @pytest.mark.parametrize(("policy", "sides"), [("largest", [100]), ("all", [60, 100])])
 def test_the_policy_says_whose_faces_are_given(policy: Literal["largest", "all"], sides: list[float]) -> None:
-    follower = FaceFollower(_Told([_square(400, 60), _square(50, 100)]), FollowConfig(policy=policy))
+    follower = FaceTracker(_Told([_square(400, 60), _square(50, 100)]), TrackerConfig(policy=policy))
     assert [face.size_px for face in follower.faces(_room(), _START)] == sides
 
 
 def test_the_largest_face_of_a_cell_is_followed_to_its_end(detector: _Counted) -> None:
-    follower = FaceFollower(detector)
+    follower = FaceTracker(detector)
     for step in range(4):  # one walks away, the other comes near
         going, coming = (40, 60, 1.0 - 0.06 * step), (350, 60, 0.88 + 0.06 * step)
         (face,) = follower.faces(_room(going, coming), _START + step * _S // 5)
@@ -209,7 +209,7 @@ def test_the_largest_face_of_a_cell_is_followed_to_its_end(detector: _Counted) -
 def test_a_face_is_described_by_its_crop(detector: _Counted) -> None:
     sharp_room, dark_room = _room((200, 80, 1.0)), _room((200, 80, 1.0)) // 2
     blurred_room = np.asarray(cv2.GaussianBlur(sharp_room, (0, 0), 5), np.uint8)
-    (sharp,), (dark,), (blurred,) = (FaceFollower(detector).faces(p, 0) for p in (sharp_room, dark_room, blurred_room))
+    (sharp,), (dark,), (blurred,) = (FaceTracker(detector).faces(p, 0) for p in (sharp_room, dark_room, blurred_room))
     assert sharp.crop.shape == (48, 48)
     assert sharp.crop.dtype == np.uint8
     assert dark.brightness == pytest.approx(sharp.brightness / 2, abs=0.05)
@@ -217,7 +217,7 @@ def test_a_face_is_described_by_its_crop(detector: _Counted) -> None:
 
 
 def test_a_face_at_the_edge_is_cut_with_the_edge_repeated() -> None:
-    (face,) = FaceFollower(_Told([(0.0, 0.0, 60.0, 90.0)])).faces(_room(), 0)
+    (face,) = FaceTracker(_Told([(0.0, 0.0, 60.0, 90.0)])).faces(_room(), 0)
     assert face.crop.shape == (48, 48)
     assert face.crop.min() > 0
 
@@ -225,4 +225,4 @@ def test_a_face_at_the_edge_is_cut_with_the_edge_repeated() -> None:
 @pytest.mark.parametrize("length_ns", [0, -1])
 def test_a_cell_of_no_length_is_refused(length_ns: int) -> None:
     with pytest.raises(ValueError, match="must be above 0 ns"):
-        FollowConfig(cells_ns=(_S, length_ns))
+        TrackerConfig(cells_ns=(_S, length_ns))

@@ -9,8 +9,8 @@ from skimage.data import astronaut
 from models.face.crop import Face
 from models.face.detector import Detection, FaceDetector
 from models.face.geometry import overlap
-from models.face.rotated import TurnedDetector, lean_degrees
-from models.face.tracking import FaceFollower
+from models.face.rotated import RotatedFaceDetector, lean_degrees
+from models.face.tracking import FaceTracker
 
 pytestmark = pytest.mark.unit
 
@@ -54,8 +54,8 @@ def detector(centerface: FaceDetector) -> _Counted:
     return _Counted(centerface)
 
 
-def _follower(detector: _Counted) -> FaceFollower:
-    return FaceFollower(detector, turned=TurnedDetector(detector))
+def _follower(detector: _Counted) -> FaceTracker:
+    return FaceTracker(detector, turned=RotatedFaceDetector(detector))
 
 
 def _likeness(crop: _Picture, other: _Picture) -> float:
@@ -63,7 +63,7 @@ def _likeness(crop: _Picture, other: _Picture) -> float:
 
 
 def _upright(detector: _Counted, left: int = 200) -> Face:
-    (face,) = FaceFollower(detector).faces(_room(left), 0)
+    (face,) = FaceTracker(detector).faces(_room(left), 0)
     return face
 
 
@@ -124,7 +124,7 @@ def test_the_landmarks_say_how_far_a_face_leans(lean: float, turns: int) -> None
             return []
 
     picture = np.zeros((100, 200, 3), np.uint8)
-    assert TurnedDetector(Watched()).set_upright(picture, [face]) == [face]
+    assert RotatedFaceDetector(Watched()).set_upright(picture, [face]) == [face]
     shapes = {0: [], 1: [(200, 100, 3)], 2: [(100, 200, 3)], 3: [(200, 100, 3)]}
     assert looked == shapes[turns]
 
