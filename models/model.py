@@ -125,9 +125,9 @@ class AffectModel:
     def warm_up(self, rows: int) -> None:
         """Runs every encoder and the fusion with one row and with `rows`, so that no later call is a first."""
         for batch in sorted({1, max(1, rows)}):
-            self.try_out(batch)
+            self.score_examples(batch)
 
-    def try_out(self, rows: int = 1) -> list[Scores]:
+    def score_examples(self, rows: int = 1) -> list[Scores]:
         """Scores `rows` made-up windows, which encode as many made-up events of each modality."""
         encoded = {
             modality: encoder.encode([PARTS[modality].example(encoder)] * rows)

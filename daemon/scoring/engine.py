@@ -122,7 +122,7 @@ class ScoringEngine:
 
     def _try_device(self) -> None:
         """Computes rows that are known to be good; raises if the device answers nothing, or no numbers."""
-        if not all(_is_finite(scores) for scores in self._model.try_out()):
+        if not all(_is_finite(scores) for scores in self._model.score_examples()):
             raise ArithmeticError("good rows are answered by what is no number")
 
     def _fuse(self, windows: Sequence[ClosedWindow]) -> list[Scores | BadRow]:

@@ -137,7 +137,7 @@ class FakeModel(AffectModel):
         self._broken = broken
         self._poison_rows = poison_rows
 
-    def try_out(self, rows: int = 1) -> list[Scores]:
+    def score_examples(self, rows: int = 1) -> list[Scores]:
         return self.fuse([WindowFeatures({"text": Encoded(torch.zeros(1, 2), torch.ones(1))})])
 
     def fuse(self, windows: Sequence[WindowFeatures]) -> list[Scores]:
