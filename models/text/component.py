@@ -66,7 +66,9 @@ def build_text_encoder(tensors: Mapping[str, torch.Tensor], device: torch.device
 
 
 def unpack_networks(tensors: Mapping[str, torch.Tensor], terms: bool = True) -> tuple[TextNetwork, TextNetwork]:
-    """The multilingual network and the English one, out of what `pack_networks` returned. Raises as `build_text_encoder` does.
+    """Unpacks the multilingual and the English network that `pack_networks` packed.
+
+    Raises as `build_text_encoder` does.
 
     terms: whether with corpora's own, where they have learned any.
     """
