@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.coordinates import Coordinates
+from streams.reasons import DeadLetterReason
 from streams.records import Modality, Record
 
 
@@ -103,7 +104,7 @@ class EncodingUnit:
     """What a picture from a log came as; let go with the payload."""
     sources: tuple[Coordinates, ...] = ()
     """Where the records of a log lie that it was made of."""
-    damage: tuple[str, str] | None = None
+    damage: tuple[DeadLetterReason, str] | None = None
     """Why the payload could not be used, where it is at fault: a reason for counting, and a sentence."""
 
     def finish(self) -> None:

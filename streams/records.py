@@ -10,6 +10,7 @@ from typing import Any
 
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import PartitionAssignment
+from streams.reasons import DeadLetterReason
 
 
 class Modality(StrEnum):
@@ -67,7 +68,7 @@ class Unreadable:
     payload: bytes
     received_ns: int
     coordinates: Coordinates
-    reason: str
+    reason: DeadLetterReason
     why: str
 
 

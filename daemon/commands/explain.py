@@ -26,12 +26,12 @@ from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S
-from streams.decoding.decode import BadRecord, decode
-from streams.decoding.pictures import BadPicture
+from streams.decoding.decode import decode
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Line
 from streams.formats.rfc3339 import format_ns
 from streams.predictions import prediction_id
+from streams.reasons import BadRecord
 from streams.records import EndOfSession, OfSession, Progress, Record
 from streams.sources.stored.discovery import StoredOptions, stored_sessions
 from streams.sources.stored.playback import Playback
@@ -139,7 +139,7 @@ class _Room:
         if self._wanted(unit.session, unit.start_ns - self._size_ns, unit.end_ns + self._size_ns):
             try:
                 unit.result = self._preparers[unit.modality].prepare(unit)
-            except BadPicture:
+            except BadRecord:
                 unit.result = None
         unit.finish()
 

@@ -31,7 +31,8 @@ from daemon.http.connections import BoundedConnection
 from daemon.http.feed import EventFeed, Listener
 from streams.clock import Clock
 from streams.deadline import Deadline
-from streams.decoding.decode import BadRecord, Limits, decode
+from streams.decoding.decode import Limits, decode
+from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import Modality, Record
 from streams.sources.chat.receiver import is_session_name
 
@@ -90,7 +91,7 @@ class DaemonView(Protocol):
         """The exposition and its content type."""
         ...
 
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: DeadLetterReason) -> None:
         """Counts a line that was not taken."""
         ...
 
@@ -226,10 +227,10 @@ def build_app(view: DaemonView, feed: EventFeed, clock: Clock, limits: Limits, a
     async def chat(request: Request) -> Response:
         session = _session(request)
         if session is None or not is_session_name(session):
-            view.refused("invalid_session")
+            view.refused(DeadLetterReason.INVALID_SESSION)
             return refusal(400, "a session is named by 1 to 256 printable characters in UTF-8", "invalid_session")
         if request.headers.get("content-encoding", "identity") != "identity":
-            view.refused("content_type")
+            view.refused(DeadLetterReason.CONTENT_TYPE)
             return refusal(
                 415, "a body is sent without Content-Encoding", "content_type", {"accept-encoding": "identity"}
             )
@@ -245,7 +246,7 @@ def build_app(view: DaemonView, feed: EventFeed, clock: Clock, limits: Limits, a
             return Response(status_code=400)  # to nobody
         outcome = view.post_chat(record)
         if outcome in (Posted.FULL, Posted.CLOSED):
-            view.refused(outcome)
+            view.refused(DeadLetterReason(outcome))
         return _posted(outcome)
 
     get = {"/": index, "/livez": livez, "/readyz": readyz, "/metrics": metrics, "/status": status, "/events": events}
@@ -304,7 +305,7 @@ async def _body(request: Request, limit_bytes: int) -> bytes:
                 break
         else:
             return bytes(body)
-    raise BadRecord("oversized", f"more than {limit_bytes} bytes")
+    raise BadRecord(DeadLetterReason.OVERSIZED, f"more than {limit_bytes} bytes")
 
 
 def _chat_record(session: str, request: Request, body: bytes, clock: Clock) -> Record:

@@ -33,6 +33,7 @@ from streams.deadline import Deadline
 from streams.disclosure import disclosed
 from streams.kafka.source import KafkaSource
 from streams.predictions import Prediction
+from streams.reasons import DeadLetterReason
 from streams.records import Record
 from streams.sources.chat.posted import PostedChat
 from streams.sources.runner import SourceRunner
@@ -203,7 +204,7 @@ class Service:
     def metrics(self, accept: str) -> tuple[bytes, str]:
         return self._metrics.render(accept)
 
-    def refused(self, reason: str) -> None:
+    def refused(self, reason: DeadLetterReason) -> None:
         self._metrics.dead_letter(reason)
 
     def http_refused(self, reason: RefusalReason) -> None:

@@ -23,9 +23,10 @@ from streams.alignment.timeline import ClosedWindow
 from streams.channels.channel import Channel, Delivery, Inlet
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.coordinates import Coordinates
-from streams.decoding.decode import BadRecord, Limits, decode
+from streams.decoding.decode import Limits, decode
 from streams.delivery.in_hand import InHand
 from streams.events import EncodingUnit
+from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import Assigned, EndOfSession, Item, Modality, PartitionIdle, Progress, Record, Revoked, Unreadable
 
 log = structlog.get_logger(__name__)
@@ -238,7 +239,9 @@ class Pipeline:
             self._decode(record, channel)
         elif self._in_hand.is_condemned(record.coordinates):
             self.tally.taken += 1
-            self._set_aside(record, "crashed", "the process ended twice while it worked on this record", channel.name)
+            self._set_aside(
+                record, DeadLetterReason.CRASHED, "the process ended twice while it worked on this record", channel.name
+            )
         else:
             with self._in_hand.working_on([record.coordinates]):
                 self._decode(record, channel)
@@ -252,7 +255,7 @@ class Pipeline:
             self._set_aside(record, error.reason, str(error), channel.name)
             return
         except Exception as error:  # bytes nobody thought of cost this record only
-            self._set_aside(record, "internal", type(error).__name__, channel.name)
+            self._set_aside(record, DeadLetterReason.INTERNAL, type(error).__name__, channel.name)
             return
         finally:
             self._metrics.decoded(record.modality, (self._clock.monotonic_ns() - began_ns) / NS_PER_S)
@@ -262,20 +265,20 @@ class Pipeline:
             self._encode(self._sessions.add_logged(event, channel.name, record.coordinates))
         self._score(self._sessions.ready_windows(event.session))
 
-    def _set_aside_unit(self, unit: EncodingUnit, reason: str, why: str) -> None:
+    def _set_aside_unit(self, unit: EncodingUnit, reason: DeadLetterReason, why: str) -> None:
         if unit.record is not None:
             self._set_aside(unit.record, reason, why)
         else:
             self._count_set_aside(unit.modality, reason, why, session=unit.session)
 
-    def _set_aside(self, record: Record, reason: str, why: str, source: str | None = None) -> None:
+    def _set_aside(self, record: Record, reason: DeadLetterReason, why: str, source: str | None = None) -> None:
         at = record.coordinates
         where = {"session": record.session} if at is None else at.named()
         self._count_set_aside(record.modality, reason, why, source=source, **where)
         if record.coordinates is not None:
             self._keep(Unreadable(record.modality, record.payload, record.received_ns, record.coordinates, reason, why))
 
-    def _count_set_aside(self, modality: Modality, reason: str, why: str, **where: object) -> None:
+    def _count_set_aside(self, modality: Modality, reason: DeadLetterReason, why: str, **where: object) -> None:
         self.tally.refused += 1
         self._metrics.dead_letter(reason)
         log.warning("a record is set aside", modality=modality, reason=reason, why=why, **where)

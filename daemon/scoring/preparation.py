@@ -19,10 +19,9 @@ from daemon.telemetry.instruments import Instruments
 from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.deadline import Deadline
-from streams.decoding.pictures import BadPicture
-from streams.decoding.sound import BadSound
 from streams.delivery.in_hand import InHand
 from streams.events import EncodingUnit
+from streams.reasons import BadRecord, DeadLetterReason, DropReason
 from streams.records import Modality
 
 _NAP_S = 1.0  # how often an idle worker shows that it is alive
@@ -55,7 +54,7 @@ class Preparer(Protocol):
     """The CPU work of one modality. Called by any worker, for each session by one at a time."""
 
     def prepare(self, unit: EncodingUnit) -> Prepared:
-        """Rows of one unit, none where there is no evidence; BadPicture or BadSound if it turns out to be damaged."""
+        """Rows of one unit, none where there is no evidence; BadRecord if it turns out to be damaged."""
         ...
 
     def forget(self, session: str) -> None:
@@ -198,11 +197,11 @@ class _Worker:
         try:
             with self._in_hand.working_on(unit.sources):
                 prepared = self._preparers[unit.modality].prepare(unit)
-        except (BadPicture, BadSound) as error:
+        except BadRecord as error:
             self._set_aside(unit, error.reason, str(error))
             return
         except Exception as error:  # a fault of ours, or bytes nobody thought of: it costs this unit only
-            self._set_aside(unit, "internal", f"{type(error).__name__}: {error}")
+            self._set_aside(unit, DeadLetterReason.INTERNAL, f"{type(error).__name__}: {error}")
             return
         finally:
             seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
@@ -216,11 +215,11 @@ class _Worker:
 
     def _encoded(self, unit: EncodingUnit, prepared: Prepared, began_ns: int, result: Any, _: float) -> None:
         if result is None:  # the device is broken: another process will encode it
-            self._metrics.dropped(unit.modality, "inference")
+            self._metrics.dropped(unit.modality, DropReason.INFERENCE)
             self._finish(unit, None)
             return
         if isinstance(result, BadRow):
-            self._set_aside(unit, "inference", f"the model cannot compute it: {result.reason}")
+            self._set_aside(unit, DeadLetterReason.INFERENCE, f"the model cannot compute it: {result.reason}")
             return
         embedding, weight = result
         encode_ms = (self._clock.monotonic_ns() - began_ns) / NS_PER_MS
@@ -230,6 +229,6 @@ class _Worker:
         unit.result = evidence
         self._done(unit)
 
-    def _set_aside(self, unit: EncodingUnit, reason: str, why: str) -> None:
+    def _set_aside(self, unit: EncodingUnit, reason: DeadLetterReason, why: str) -> None:
         unit.damage = reason, why
         self._finish(unit, None)

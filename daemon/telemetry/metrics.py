@@ -14,7 +14,9 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
+from streams.reasons import DeadLetterReason, DropReason
 from streams.records import Modality
+from streams.sources.state import SourceState
 from streams.telemetry import CommitOutcome, OffsetReset
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and say when we started
@@ -101,9 +103,13 @@ class Metrics:
             "fault",
         )
         self._events = self._counter("events", "Events that entered a timeline", "modality")
-        self._dropped = self._counter("events_dropped", "Events left out by a policy", "modality", "reason")
+        self._dropped = self._counter(
+            "events_dropped", f"Events left out by a policy: {', '.join(DropReason)}", "modality", "reason"
+        )
         self._decode = self._histogram("decode_seconds", "Decoding of one record", _DECODE_S, "modality")
-        self._dead_letters = self._counter("dead_letters", "Records set aside as unusable", "reason")
+        self._dead_letters = self._counter(
+            "dead_letters", f"Records that cannot be used: {', '.join(DeadLetterReason)}", "reason"
+        )
         self._http_refused = self._counter("http_refused", "Connections and requests that were not served", "reason")
 
     def _register_windows(self) -> None:
@@ -175,7 +181,7 @@ class Metrics:
         self._records.labels(source, modality).inc()
         self._bytes.labels(source, modality).inc(size_bytes)
 
-    def source_state(self, source: str, state: str) -> None:
+    def source_state(self, source: str, state: SourceState) -> None:
         """A source moved to `state`."""
         with self._states_lock:
             previous = self._source_states.get(source)
@@ -196,7 +202,7 @@ class Metrics:
         """A record was decoded, or refused, in `seconds`."""
         self._decode.labels(modality).observe(seconds)
 
-    def dropped(self, modality: Modality, reason: str, count: int = 1) -> None:
+    def dropped(self, modality: Modality, reason: DropReason, count: int = 1) -> None:
         """Events or records left out by a named policy."""
         self._dropped.labels(modality, reason).inc(count)
 
@@ -204,7 +210,7 @@ class Metrics:
         """A connection or request was not served: of a client's doing, or for want of room."""
         self._http_refused.labels(reason).inc()
 
-    def dead_letter(self, reason: str) -> None:
+    def dead_letter(self, reason: DeadLetterReason) -> None:
         """A record was set aside as unusable."""
         self._dead_letters.labels(reason).inc()
 

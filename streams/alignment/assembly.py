@@ -14,6 +14,7 @@ from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates
 from streams.events import EncodingUnit, Event, Line, Picture, Sound, SoundPieces
+from streams.reasons import DropReason
 from streams.records import Modality
 from streams.telemetry import NullTelemetry, Telemetry
 
@@ -84,10 +85,10 @@ class FrameSampler:
         cell = event.time_ns // self._cell_ns
         ordered, rival = _Ordered(event), self._waiting.get(cell)
         if cell in self._taken:
-            self._telemetry.dropped(Modality.VIDEO, "sampled_out")
+            self._telemetry.dropped(Modality.VIDEO, DropReason.SAMPLED_OUT)
             return
         if rival is not None:
-            self._telemetry.dropped(Modality.VIDEO, "sampled_out")
+            self._telemetry.dropped(Modality.VIDEO, DropReason.SAMPLED_OUT)
             if not ordered < rival:
                 return
         self._waiting[cell] = ordered

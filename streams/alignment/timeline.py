@@ -26,6 +26,7 @@ from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_S
 from streams.delivery.ledger import SessionLease
 from streams.events import EncodingUnit, Event
+from streams.reasons import DropReason
 from streams.records import Modality
 from streams.telemetry import Telemetry
 
@@ -186,7 +187,7 @@ class SessionTimeline:
         if accepts_from is not None and self._first_missed(event) < accepts_from:
             self._late(event)
         if self.sequences[event.modality].repeats(event, self.telemetry):
-            self.telemetry.dropped(event.modality, "repeat")
+            self.telemetry.dropped(event.modality, DropReason.REPEAT)
             return None
         self.telemetry.event(event.modality)
         assembler.add(event)
@@ -208,9 +209,9 @@ class SessionTimeline:
         """Counts an event that no window takes any more; those up to `last`, the last that it is in, are closed."""
         restored = self.lease.restored_through if self.lease else None
         if restored is not None and last < restored:
-            self.telemetry.dropped(event.modality, "already_scored")
+            self.telemetry.dropped(event.modality, DropReason.ALREADY_SCORED)
         else:
-            self.telemetry.dropped(event.modality, "late")
+            self.telemetry.dropped(event.modality, DropReason.LATE)
             self._late(event)
 
     def _late(self, event: Event) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_S, Clock
+from streams.reasons import DropReason
 from streams.records import Assigned, EndOfSession, Item, PartitionIdle, Progress, Record, Revoked, Unreadable
 from streams.telemetry import Telemetry
 
@@ -80,7 +81,7 @@ class Channel:
             if isinstance(item, Record):
                 self._make_room()
             if self._closed:
-                self._count_dropped(item, "stopped")
+                self._count_dropped(item, DropReason.STOPPED)
                 return
             if isinstance(item, Progress) and self._merge(item):
                 return
@@ -153,7 +154,7 @@ class Channel:
         while lane[0] is not oldest:
             before.append(self._lanes.pop(key))
         del self._in_order[self._lanes.pop(key)]
-        self._count_dropped(item, "overrun")
+        self._count_dropped(item, DropReason.OVERRUN)
         self._records -= 1
         after = [entry.item for entry in takewhile(lambda entry: isinstance(entry.item, Progress), lane)]
         covered = [entry for entry in before if any(_says_more(later, entry.item) for later in after)]
@@ -173,7 +174,7 @@ class Channel:
                 return True
         return False
 
-    def _count_dropped(self, item: Item, reason: str) -> None:
+    def _count_dropped(self, item: Item, reason: DropReason) -> None:
         if isinstance(item, Record):
             self._inlet.telemetry.dropped(item.modality, reason)
 

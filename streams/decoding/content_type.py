@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from email.message import Message
 from functools import lru_cache
 
+from streams.reasons import BadRecord, DeadLetterReason
+
 _LONGEST_CHARACTERS = 256  # the longest that is read has about sixty
 _SHOWN_CHARACTERS = 64
 
 
-class BadContentType(Exception):
+class BadContentType(BadRecord):
     """A content type that cannot be read, or states what is not heeded; the message names the parameter."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(DeadLetterReason.CONTENT_TYPE, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from streams.clock import NS_PER_S
 from streams.decoding import pictures, sound
-from streams.decoding.content_type import BadContentType, ContentType, parse
+from streams.decoding.content_type import ContentType, parse
 from streams.events import Event, Line, Picture, Sound
 from streams.formats import rfc3339
 from streams.formats.strict_json import loads_object
+from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import RAW_PICTURE, Modality, Record
 
 _EARLIEST_NS = 631_152_000 * NS_PER_S  # 1990-01-01: before it, a clock was never set
@@ -25,14 +26,6 @@ _CHARSETS = re.compile(
 )
 """Python's names of the character sets that texts are read in: those that turn bytes into text and nothing else."""
 _LATEST_NS = 4_102_444_800 * NS_PER_S  # 2100-01-01
-
-
-class BadRecord(Exception):
-    """A record to be set aside; `reason` is a bounded word for counting."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +51,10 @@ def decode(record: Record, limits: Limits, live: bool) -> Event:
     """The event in `record`, or BadRecord. `live` records are also held against the time they were received at."""
     _check_time(record, limits, live)
     if isinstance(record.payload, bytes) and len(record.payload) > limits.max_record_bytes:
-        raise BadRecord("oversized", f"{len(record.payload)} bytes; the limit is {limits.max_record_bytes}")
-    try:
-        payload = _PAYLOADS[record.modality](record, limits)
-    except (pictures.BadPicture, sound.BadSound) as error:
-        raise BadRecord(error.reason, str(error)) from error
-    except BadContentType as error:
-        raise BadRecord("content_type", str(error)) from error
+        raise BadRecord(
+            DeadLetterReason.OVERSIZED, f"{len(record.payload)} bytes; the limit is {limits.max_record_bytes}"
+        )
+    payload = _PAYLOADS[record.modality](record, limits)
     return Event(
         session=record.session,
         modality=record.modality,
@@ -81,7 +71,7 @@ def _check_time(record: Record, limits: Limits, live: bool) -> None:
     time_ns = record.event_time_ns
     if not _EARLIEST_NS <= time_ns < _LATEST_NS:
         shown = rfc3339.format_ns(time_ns) if 0 <= time_ns < 2**63 else f"{time_ns} ns"
-        raise BadRecord("absurd_time", f"event time {shown} is before 1990 or after 2099")
+        raise BadRecord(DeadLetterReason.ABSURD_TIME, f"event time {shown} is before 1990 or after 2099")
     if record.coordinates is not None:
         ahead_ns, since = time_ns - record.coordinates.written_ns, "written"
         absurd = ahead_ns > limits.max_ahead_ns
@@ -90,7 +80,7 @@ def _check_time(record: Record, limits: Limits, live: bool) -> None:
         absurd = live and not -limits.max_age_ns <= ahead_ns <= limits.max_ahead_ns
     if absurd:
         raise BadRecord(
-            "absurd_time",
+            DeadLetterReason.ABSURD_TIME,
             f"event time {rfc3339.format_ns(time_ns)} is {ahead_ns / NS_PER_S:+.1f} s from the time it was {since}",
         )
 
@@ -113,7 +103,9 @@ def _sound(record: Record, limits: Limits) -> Sound:
 
 def _line(record: Record, limits: Limits) -> Line:
     if len(record.payload) > limits.max_line_bytes:
-        raise BadRecord("oversized", f"a line of {len(record.payload)} bytes; the limit is {limits.max_line_bytes}")
+        raise BadRecord(
+            DeadLetterReason.OVERSIZED, f"a line of {len(record.payload)} bytes; the limit is {limits.max_line_bytes}"
+        )
     stated = parse(record.content_type)
     if stated.kind not in ("text/plain", "application/json"):
         raise _of_other_kind("text", stated, "text/plain and application/json")
@@ -121,14 +113,18 @@ def _line(record: Record, limits: Limits) -> Line:
     text = _text(record.payload, stated.parameters.get("charset", "utf-8"))
     line = Line(text) if stated.kind == "text/plain" else _json_line(text)
     if not line.text.strip():
-        raise BadRecord("empty", "a line without text")
+        raise BadRecord(DeadLetterReason.EMPTY, "a line without text")
     return line
 
 
 def _of_other_kind(modality: str, stated: ContentType, read: str) -> BadRecord:
     if stated.kind.startswith("application/cloudevents"):
-        return BadRecord("content_type", "CloudEvents in structured or batched mode are not read, only in binary mode")
-    return BadRecord("content_type", f"{modality} of type {stated.kind[:_SHOWN_CHARACTERS]!r}; {read} are read")
+        return BadRecord(
+            DeadLetterReason.CONTENT_TYPE, "CloudEvents in structured or batched mode are not read, only in binary mode"
+        )
+    return BadRecord(
+        DeadLetterReason.CONTENT_TYPE, f"{modality} of type {stated.kind[:_SHOWN_CHARACTERS]!r}; {read} are read"
+    )
 
 
 def _text(payload: bytes, charset: str) -> str:
@@ -138,11 +134,13 @@ def _text(payload: bytes, charset: str) -> str:
     except (LookupError, ValueError):  # ValueError: a name with a null character
         name = ""
     if not _CHARSETS.fullmatch(name):
-        raise BadRecord("content_type", f"parameter charset={charset[:_SHOWN_CHARACTERS]!r} is none that is read")
+        raise BadRecord(
+            DeadLetterReason.CONTENT_TYPE, f"parameter charset={charset[:_SHOWN_CHARACTERS]!r} is none that is read"
+        )
     try:
         return payload.decode(name).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        reason = "invalid_utf8" if name == "utf-8" else "invalid_text"
+        reason = DeadLetterReason.INVALID_UTF8 if name == "utf-8" else DeadLetterReason.INVALID_TEXT
         hint = "; it begins as UTF-16 does (charset=utf-16)" if payload[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
         raise BadRecord(reason, f"byte {error.start} of {len(payload)} is not {name.upper()}{hint}") from error
 
@@ -151,11 +149,11 @@ def _json_line(text: str) -> Line:
     try:
         value = loads_object(text)
     except ValueError as error:
-        raise BadRecord("invalid_json", str(error)) from error
+        raise BadRecord(DeadLetterReason.INVALID_JSON, str(error)) from error
     fields = {key: value[key] for key in ("text", "author", "lang") if value.get(key) is not None}
     wrong = [key for key, field in fields.items() if not isinstance(field, str)]
     if wrong or "text" not in fields:
-        raise BadRecord("invalid_json", f"{', '.join(wrong) or 'text'}: a string is needed")
+        raise BadRecord(DeadLetterReason.INVALID_JSON, f"{', '.join(wrong) or 'text'}: a string is needed")
     return Line(**{key: _well_formed(field) for key, field in fields.items()})
 
 

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from streams.decoding import frames, picture_cost
 from streams.events import Picture
+from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import RAW_PICTURE
 
 FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
@@ -29,34 +30,28 @@ _BEHIND_TRANSPARENT = (128, 128, 128)
 _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 
-class BadPicture(Exception):
-    """A picture that cannot be used; `reason` is a bounded word for counting."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 def check_header(content_type: str, payload: Any, max_pixels: int) -> tuple[int, int]:
-    """Width and height of a picture, from its header alone; BadPicture if it is none, or has over `max_pixels`."""
+    """Width and height of a picture, from its header alone; BadRecord if it is none, or has over `max_pixels`."""
     if content_type == RAW_PICTURE:
         width, height = _raw_size(payload)
     else:
         width, height = _header(content_type, payload).size
     if not width * height:
-        raise BadPicture("empty", f"picture of {width}x{height} pixels")
+        raise BadRecord(DeadLetterReason.EMPTY, f"picture of {width}x{height} pixels")
     if width * height > max_pixels:
-        raise BadPicture("oversized", f"picture of {width}x{height} pixels; the limit is {max_pixels} pixels")
+        raise BadRecord(
+            DeadLetterReason.OVERSIZED, f"picture of {width}x{height} pixels; the limit is {max_pixels} pixels"
+        )
     if (
         isinstance(payload, bytes)
         and width * height * (scans := picture_cost.scans(payload)) > picture_cost.MOST_PASSES * max_pixels
     ):
-        raise BadPicture("oversized", f"picture of {width}x{height} pixels in {scans} scans")
+        raise BadRecord(DeadLetterReason.OVERSIZED, f"picture of {width}x{height} pixels in {scans} scans")
     return width, height
 
 
 def decode(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
-    """The picture as (height, width, 3) BGR, its longest side at most `max_side_px`; BadPicture if it is corrupt."""
+    """The picture as (height, width, 3) BGR, its longest side at most `max_side_px`; BadRecord if it is corrupt."""
     if isinstance(picture.payload, bytes):
         pixels: NDArray[np.uint8] = _decompress(picture, max_side_px)
     elif isinstance(picture.payload, av.VideoFrame):
@@ -75,7 +70,9 @@ def _raw_size(payload: Any) -> tuple[int, int]:
         return payload.width, payload.height
     if isinstance(payload, np.ndarray) and payload.ndim == 3 and payload.shape[2] == 3 and payload.dtype == np.uint8:
         return payload.shape[1], payload.shape[0]
-    raise BadPicture("corrupt", f"a raw picture is a (height, width, 3) uint8 array or a frame, not {type(payload)}")
+    raise BadRecord(
+        DeadLetterReason.CORRUPT, f"a raw picture is a (height, width, 3) uint8 array or a frame, not {type(payload)}"
+    )
 
 
 class _Header(NamedTuple):
@@ -85,22 +82,25 @@ class _Header(NamedTuple):
 
 def _header(content_type: str, payload: Any) -> _Header:
     if not isinstance(payload, bytes):
-        raise BadPicture("corrupt", f"a picture of type {content_type} is bytes, not {type(payload)}")
+        raise BadRecord(DeadLetterReason.CORRUPT, f"a picture of type {content_type} is bytes, not {type(payload)}")
     if not payload:
-        raise BadPicture("empty", "picture of 0 bytes")
+        raise BadRecord(DeadLetterReason.EMPTY, "picture of 0 bytes")
     if picture_cost.header_is_excessive(payload):
-        raise BadPicture(
-            "oversized", f"a picture of type {content_type} in too many parts, or with too much beside its pixels"
+        raise BadRecord(
+            DeadLetterReason.OVERSIZED,
+            f"a picture of type {content_type} in too many parts, or with too much beside its pixels",
         )
     try:
         with Image.open(io.BytesIO(payload), formats=[FORMATS[content_type]]) as header:
             return _Header(header.size, header.has_transparency_data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # the warning where warnings raise
-        raise BadPicture("oversized", str(error)) from error
+        raise BadRecord(DeadLetterReason.OVERSIZED, str(error)) from error
     except UnidentifiedImageError as error:  # its message holds an address in memory, and would never be the same
-        raise BadPicture("corrupt", f"not a picture of type {content_type}{_found_instead(payload)}") from error
+        raise BadRecord(
+            DeadLetterReason.CORRUPT, f"not a picture of type {content_type}{_found_instead(payload)}"
+        ) from error
     except (OSError, ValueError, SyntaxError) as error:
-        raise BadPicture("corrupt", f"not a picture of type {content_type}: {error}") from error
+        raise BadRecord(DeadLetterReason.CORRUPT, f"not a picture of type {content_type}: {error}") from error
 
 
 def _found_instead(payload: bytes) -> str:
@@ -118,7 +118,7 @@ def _decompress(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
     if pixels is None and _lacks_only_its_end(picture):
         pixels = _pixels(picture.payload + _JPEG_END, flag)
     if pixels is None:
-        raise BadPicture("corrupt", "picture cannot be decoded: its data is damaged")
+        raise BadRecord(DeadLetterReason.CORRUPT, "picture cannot be decoded: its data is damaged")
     return pixels
 
 
@@ -126,7 +126,7 @@ def _pixels(payload: bytes, flag: int) -> NDArray[np.uint8] | None:
     try:
         pixels = cv2.imdecode(np.frombuffer(payload, np.uint8), flag)
     except cv2.error as error:
-        raise BadPicture("corrupt", f"picture cannot be decoded: {error.err}") from error
+        raise BadRecord(DeadLetterReason.CORRUPT, f"picture cannot be decoded: {error.err}") from error
     return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
@@ -148,7 +148,7 @@ def _composited(picture: Picture) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(picture.payload), formats=[FORMATS[picture.content_type]]) as file:
             colours = ImageOps.exif_transpose(file).convert("RGBA")
     except (Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        raise BadPicture("corrupt", f"picture cannot be decoded: {error}") from error
+        raise BadRecord(DeadLetterReason.CORRUPT, f"picture cannot be decoded: {error}") from error
     behind = Image.new("RGBA", colours.size, (*_BEHIND_TRANSPARENT, 255))
     rgb = np.asarray(Image.alpha_composite(behind, colours).convert("RGB"), np.uint8)
     return np.ascontiguousarray(rgb[..., ::-1])

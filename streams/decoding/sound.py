@@ -17,6 +17,7 @@ from streams.decoding import riff
 from streams.decoding.content_type import BadContentType, ContentType, parse
 from streams.decoding.downmix import mono
 from streams.events import Sound, SoundPieces
+from streams.reasons import BadRecord, DeadLetterReason
 
 RATE_HZ = 16_000
 """What every model of speech here hears."""
@@ -38,31 +39,20 @@ _MOST_FORMS = 8  # of pieces of one segment, each of which is resampled on its o
 _RATES_HZ = range(4_000, 384_001)
 
 
-class BadSound(Exception):
-    """Sound that cannot be used; `reason` is a bounded word for counting."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 def decode(content_type: str, payload: bytes, max_samples: int, max_s: float) -> Sound:
     """Sound at its own rate and channels from PCM (`audio/L16`) or a whole WAV, FLAC or OGG file.
 
     PCM is s16le unless its parameter `endianness` says otherwise, at 16 kHz and of one channel where it does not say.
     It is left as it is until it is rendered: there is the most of it, and numpy lets go of the interpreter while it
-    computes, for which the timeline would wait each time. BadSound if it is none, is cut short, states what it is not,
+    computes, for which the timeline would wait each time. BadRecord if it is none, is cut short, states what it is not,
     has over `max_samples` (counted over its channels) or lasts longer than `max_s`.
     """
-    try:
-        stated = parse(content_type)
-        if stated.kind in CONTAINERS:
-            stated.allow("codecs", "rate", "channels")
-            return _decode_container(stated, payload, max_samples, max_s)
-        stated.allow("rate", "channels", "endianness")
-        sound = _decode_pcm(stated, payload, max_samples)
-    except BadContentType as error:
-        raise BadSound("content_type", str(error)) from error
+    stated = parse(content_type)
+    if stated.kind in CONTAINERS:
+        stated.allow("codecs", "rate", "channels")
+        return _decode_container(stated, payload, max_samples, max_s)
+    stated.allow("rate", "channels", "endianness")
+    sound = _decode_pcm(stated, payload, max_samples)
     _check_length(len(sound.samples), sound.rate_hz, max_s)
     return sound
 
@@ -80,7 +70,9 @@ def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float3
         length = round((end_ns - start_ns) * sound.rate_hz / NS_PER_S)
         form = sound.rate_hz, *sound.samples.shape[1:]
         if form not in runs and len(runs) == _MOST_FORMS:
-            raise BadSound("corrupt", f"a segment of sound in more than {_MOST_FORMS} rates and numbers of channels")
+            raise BadRecord(
+                DeadLetterReason.CORRUPT, f"a segment of sound in more than {_MOST_FORMS} rates and numbers of channels"
+            )
         run = runs.setdefault(form, np.zeros((length, *sound.samples.shape[1:]), np.float32))
         at = round((time_ns - start_ns) * sound.rate_hz / NS_PER_S)
         expected = cursors.get(form)
@@ -111,57 +103,67 @@ def _decode_pcm(stated: ContentType, payload: bytes, max_samples: int) -> Sound:
     if rate_hz not in _RATES_HZ or not 1 <= channels <= 64:
         raise BadContentType(f"PCM at {rate_hz} Hz, {channels} channels; 4000 to 384000 Hz, 1 to 64 are read")
     if not payload:
-        raise BadSound("empty", "sound of 0 bytes")
+        raise BadRecord(DeadLetterReason.EMPTY, "sound of 0 bytes")
     if len(payload) > 2 * max_samples:
-        raise BadSound("oversized", f"{len(payload) // 2} samples; the limit is {max_samples}")
+        raise BadRecord(DeadLetterReason.OVERSIZED, f"{len(payload) // 2} samples; the limit is {max_samples}")
     if len(payload) % (2 * channels):
-        raise BadSound("corrupt", f"{len(payload)} bytes are no whole number of {channels}-channel 16-bit samples")
+        raise BadRecord(
+            DeadLetterReason.CORRUPT, f"{len(payload)} bytes are no whole number of {channels}-channel 16-bit samples"
+        )
     samples = np.frombuffer(payload, _BYTE_ORDERS[endianness]).astype("<i2", copy=False)
     return Sound(samples if channels == 1 else samples.reshape(-1, channels), rate_hz)
 
 
 def _check_length(frames: int, rate_hz: int, max_s: float) -> None:
     if frames > max_s * rate_hz:
-        raise BadSound("oversized", f"sound of {frames / rate_hz:.1f} s; the limit is {max_s:g} s")
+        raise BadRecord(DeadLetterReason.OVERSIZED, f"sound of {frames / rate_hz:.1f} s; the limit is {max_s:g} s")
 
 
 def _decode_container(stated: ContentType, payload: bytes, max_samples: int, max_s: float) -> Sound:
     if not payload:
-        raise BadSound("empty", "sound of 0 bytes")
+        raise BadRecord(DeadLetterReason.EMPTY, "sound of 0 bytes")
     if riff.missing_bytes(payload[: riff.HEADER_BYTES], len(payload)) > 1:  # a byte of padding may lack
-        raise BadSound("corrupt", f"{stated.kind} is cut short: it has {len(payload)} bytes and promises more")
+        raise BadRecord(
+            DeadLetterReason.CORRUPT, f"{stated.kind} is cut short: it has {len(payload)} bytes and promises more"
+        )
     if _is_chained(payload):
-        raise BadSound("content_type", f"{stated.kind} of several sounds one after the other; send each as a record")
+        raise BadRecord(
+            DeadLetterReason.CONTENT_TYPE, f"{stated.kind} of several sounds one after the other; send each as a record"
+        )
     try:
         with soundfile.SoundFile(io.BytesIO(riff.with_samples(payload))) as file:
             _check_stated(stated, file)
             rate_hz = file.samplerate
             if file.frames * file.channels > max_samples:  # as its header has it, which may lie
-                raise BadSound("oversized", f"{file.frames} samples a channel; the limit is {max_samples} in all")
+                raise BadRecord(
+                    DeadLetterReason.OVERSIZED, f"{file.frames} samples a channel; the limit is {max_samples} in all"
+                )
             _check_length(file.frames, rate_hz, max_s)
             samples = file.read(file.frames, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise BadSound("corrupt", f"{stated.kind} cannot be decoded: {error.error_string}") from error
+        raise BadRecord(DeadLetterReason.CORRUPT, f"{stated.kind} cannot be decoded: {error.error_string}") from error
     if rate_hz not in _RATES_HZ:
-        raise BadSound("corrupt", f"{stated.kind} at {rate_hz} Hz; 4000 to 384000 Hz are read")
+        raise BadRecord(DeadLetterReason.CORRUPT, f"{stated.kind} at {rate_hz} Hz; 4000 to 384000 Hz are read")
     if not len(samples):
-        raise BadSound("empty", f"{stated.kind} without samples")
+        raise BadRecord(DeadLetterReason.EMPTY, f"{stated.kind} without samples")
     if not np.isfinite(samples).all():
-        raise BadSound("corrupt", f"{stated.kind} with samples that are no numbers")
+        raise BadRecord(DeadLetterReason.CORRUPT, f"{stated.kind} with samples that are no numbers")
     samples = np.clip(samples, -1, 1)
     return Sound(samples[:, 0] if samples.shape[1] == 1 else samples, rate_hz)
 
 
 def _check_stated(stated: ContentType, file: soundfile.SoundFile) -> None:
-    """BadSound unless the file is what its content type says."""
+    """BadRecord unless the file is what its content type says."""
     if file.format not in CONTAINERS[stated.kind]:
-        raise BadSound("content_type", f"{stated.kind} that is a file of {file.format}")
+        raise BadRecord(DeadLetterReason.CONTENT_TYPE, f"{stated.kind} that is a file of {file.format}")
     codec = stated.parameters.get("codecs")
     if codec is not None and _CODECS.get(codec.lower(), "none") not in file.subtype:
-        raise BadSound("content_type", f"parameter codecs={codec[:16]!r} of a file of {file.subtype}")
+        raise BadRecord(DeadLetterReason.CONTENT_TYPE, f"parameter codecs={codec[:16]!r} of a file of {file.subtype}")
     for name, holds in (("rate", file.samplerate), ("channels", file.channels)):
         if stated.whole(name, holds) != holds:
-            raise BadSound("content_type", f"parameter {name}={stated.parameters[name]} of a file that has {holds}")
+            raise BadRecord(
+                DeadLetterReason.CONTENT_TYPE, f"parameter {name}={stated.parameters[name]} of a file that has {holds}"
+            )
 
 
 def _is_chained(payload: bytes) -> bool:

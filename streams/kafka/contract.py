@@ -18,6 +18,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from streams.clock import NS_PER_MS
 from streams.coordinates import Coordinates, Partition
 from streams.formats import rfc3339
+from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import Modality, Record, Unreadable
 from streams.sources.chat.receiver import is_session_name
 
@@ -51,14 +52,6 @@ class KafkaMessage(NamedTuple):
     headers: Headers
 
 
-class _Refused(Exception):
-    """There can be no record; `reason` is a bounded word for counting."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 def from_kafka(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Record | Unreadable:
     """The record in a message of `topic`, or why there can be none; never raises.
 
@@ -85,7 +78,7 @@ def from_kafka(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> 
             _sequence(named["ce_sequence"]) if "ce_sequence" in named else None,
             coordinates,
         )
-    except _Refused as refused:
+    except BadRecord as refused:
         payload = message.value or b""
         return Unreadable(topic.modality, payload, received_ns, coordinates, refused.reason, str(refused))
 
@@ -117,13 +110,17 @@ def _session(key: bytes | None, named: dict[str, bytes]) -> str:
     if key is None:
         key = named.get("ce_subject")
         if key is None:
-            raise _Refused("missing_key", "there is neither a key nor a header ce_subject to name the session")
+            raise BadRecord(
+                DeadLetterReason.MISSING_KEY, "there is neither a key nor a header ce_subject to name the session"
+            )
     try:
         session = key.decode()
     except UnicodeDecodeError as error:
-        raise _Refused("invalid_session", f"byte {error.start} of the session's name is not UTF-8") from None
+        raise BadRecord(
+            DeadLetterReason.INVALID_SESSION, f"byte {error.start} of the session's name is not UTF-8"
+        ) from None
     if not is_session_name(session):
-        raise _Refused("invalid_session", "a session's name has 1 to 256 printable characters")
+        raise BadRecord(DeadLetterReason.INVALID_SESSION, "a session's name has 1 to 256 printable characters")
     return session
 
 
@@ -133,18 +130,20 @@ def _event_time_ns(timestamp_ms: int, named: dict[str, bytes]) -> int:
         try:
             return rfc3339.parse(written.decode())
         except ValueError as error:  # that of UTF-8 too
-            raise _Refused("invalid_time", f"header ce_time: {error}") from None
+            raise BadRecord(DeadLetterReason.INVALID_TIME, f"header ce_time: {error}") from None
     if timestamp_ms < 0:
-        raise _Refused("invalid_time", "there is neither a timestamp nor a header ce_time")
+        raise BadRecord(DeadLetterReason.INVALID_TIME, "there is neither a timestamp nor a header ce_time")
     return timestamp_ms * NS_PER_MS
 
 
 def _content(value: bytes | None, named: dict[str, bytes]) -> bytes:
     if not value:
-        raise _Refused("empty", "the message has no value")
+        raise BadRecord(DeadLetterReason.EMPTY, "the message has no value")
     encoding = named.get("content-encoding", b"").decode("utf-8", "replace").strip().lower()
     if encoding not in ("", "identity"):
-        raise _Refused("content_encoding", f"header content-encoding: {encoding[:16]!r} is not read, only identity")
+        raise BadRecord(
+            DeadLetterReason.CONTENT_ENCODING, f"header content-encoding: {encoding[:16]!r} is not read, only identity"
+        )
     return value
 
 

@@ -19,6 +19,7 @@ from streams.kafka.end_offsets import EndOffsets
 from streams.kafka.errors import advice, unreadable_partition
 from streams.kafka.owned_partitions import OwnedPartitions
 from streams.kafka.start_offsets import fetch_offsets
+from streams.reasons import DropReason
 from streams.sources.base import SourceError
 from streams.telemetry import OffsetReset, Telemetry
 
@@ -74,7 +75,7 @@ class RetryPolicy:
         """So many records of `partition` were deleted before they were read."""
         if lost:
             log.warning("records were deleted before they were read", at=partition, records=lost)
-            self._telemetry.dropped(self._modalities[partition.topic], "retention", lost)
+            self._telemetry.dropped(self._modalities[partition.topic], DropReason.RETENTION, lost)
             self._telemetry.offset_reset(self._source, OffsetReset.RETENTION)
 
     def count_truncated(self, partition: Partition) -> None:
@@ -106,7 +107,7 @@ class RetryPolicy:
         if at in self._holdings.read:
             position = self._consumer.position(topic_partition, timeout_ms=0)
             self._complain("a record cannot be read, and is passed over", error, at=at, offset=position)
-            self._telemetry.dropped(self._modalities[at.topic], "unreadable")
+            self._telemetry.dropped(self._modalities[at.topic], DropReason.UNREADABLE)
             self._go_on_at(topic_partition, position + 1)
 
     def _go_on_at(self, topic_partition: TopicPartition, offset: int) -> None:

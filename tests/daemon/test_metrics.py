@@ -7,7 +7,9 @@ import pytest
 from prometheus_client import Metric
 
 from daemon.telemetry.metrics import Metrics
+from streams.reasons import DeadLetterReason, DropReason
 from streams.records import Modality
+from streams.sources.state import SourceState
 from streams.telemetry import CommitOutcome, OffsetReset, Telemetry
 
 pytestmark = pytest.mark.unit
@@ -46,13 +48,15 @@ INFO_LABELS = {"version", "name", "digest", "device"}
 def everything_happened() -> Metrics:
     metrics = Metrics()
     metrics.record("front", Modality.VIDEO, 1000)
-    metrics.source_state("front", "opening")
-    metrics.source_state("front", "open")
+    metrics.source_state("front", SourceState.OPENING)
+    metrics.source_state("front", SourceState.RUNNING)
     metrics.reconnect("front")
     metrics.event(Modality.VIDEO)
     metrics.decoded(Modality.VIDEO, 0.004)
-    metrics.dropped(Modality.VIDEO, "newest_wins", 3)
-    metrics.dead_letter("too_long")
+    for drop in DropReason:
+        metrics.dropped(Modality.VIDEO, drop, 3)
+    for defect in DeadLetterReason:
+        metrics.dead_letter(defect)
     metrics.http_refused("host")
     metrics.late(Modality.TEXT)
     metrics.window_dropped("inference")
@@ -109,8 +113,8 @@ def test_it_is_the_telemetry_that_the_streams_report_to(metrics: Metrics) -> Non
 def test_each_happening_is_counted_under_its_labels(metrics: Metrics) -> None:
     assert value(metrics, "source_reconnects_total", source="front") == 1
     assert value(metrics, "events_total", modality="video") == 1
-    assert value(metrics, "events_dropped_total", modality="video", reason="newest_wins") == 3
-    assert value(metrics, "dead_letters_total", reason="too_long") == 1
+    assert value(metrics, "events_dropped_total", modality="video", reason="overrun") == 3
+    assert value(metrics, "dead_letters_total", reason="oversized") == 1
     assert value(metrics, "late_events_total", modality="text") == 1
     assert value(metrics, "windows_closed_total", closed_by="watermark") == 1
     assert value(metrics, "inference_failures_total", reason="out_of_memory") == 1
@@ -135,7 +139,7 @@ def test_durations_and_shares_are_distributions_not_averages(metrics: Metrics) -
 
 def test_exactly_one_state_is_set_at_a_time(metrics: Metrics) -> None:
     assert value(metrics, "source_state", source="front", state="opening") == 0
-    assert value(metrics, "source_state", source="front", state="open") == 1
+    assert value(metrics, "source_state", source="front", state="running") == 1
     assert value(metrics, "lifecycle_state", state="running") == 1
     assert value(metrics, "lifecycle_state", state="warming_up") is None
 
@@ -190,7 +194,12 @@ def test_every_metric_has_the_prefix_a_unit_a_sentence_and_bounded_labels(metric
 
 @pytest.mark.parametrize(
     ("name", "label", "kinds"),
-    [("commits", "outcome", CommitOutcome), ("source_offset_resets", "reason", OffsetReset)],
+    [
+        ("commits", "outcome", CommitOutcome),
+        ("source_offset_resets", "reason", OffsetReset),
+        ("events_dropped", "reason", DropReason),
+        ("dead_letters", "reason", DeadLetterReason),
+    ],
 )
 def test_what_is_counted_by_kind_names_all_its_kinds_in_its_help(
     metrics: Metrics, name: str, label: str, kinds: type[StrEnum]

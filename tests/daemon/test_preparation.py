@@ -12,8 +12,8 @@ import torch
 from daemon.scoring.lanes import DeviceThread, Lane
 from daemon.scoring.preparation import Evidence, PreparationPool, Prepared
 from daemon.telemetry.instruments import Instruments
-from streams.decoding.pictures import BadPicture
 from streams.events import EncodingUnit, Line
+from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import Modality
 from tests.daemon.making import Told, counted, deadline, instruments, unit
 
@@ -134,7 +134,7 @@ def test_a_session_is_forgotten_after_its_units() -> None:
 @pytest.mark.parametrize(
     ("text", "fault", "reason"),
     [
-        ("torn", BadPicture("corrupt", "the picture ends early"), "corrupt"),
+        ("torn", BadRecord(DeadLetterReason.CORRUPT, "the picture ends early"), "corrupt"),
         ("odd", ZeroDivisionError("nobody thought of it"), "internal"),
     ],
 )

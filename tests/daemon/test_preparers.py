@@ -14,8 +14,8 @@ from models.face.detector import Detection, FaceDetector
 from models.face.tracking import TrackerConfig
 from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
 from models.text.encoder import TextEncoder
-from streams.decoding.pictures import BadPicture
 from streams.events import EncodingUnit, Picture, Sound, SoundPieces
+from streams.reasons import BadRecord
 from streams.records import RAW_PICTURE, Modality
 from tests.daemon.making import unit
 
@@ -95,7 +95,7 @@ def test_a_picture_without_a_face_has_no_rows() -> None:
 
 
 def test_a_damaged_picture_is_named_as_such() -> None:
-    with pytest.raises(BadPicture):
+    with pytest.raises(BadRecord):
         faces(FakeDetector()).prepare(shown(picture=Picture("image/jpeg", b"\xff\xd8 no picture")))
 
 

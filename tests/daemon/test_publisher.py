@@ -20,6 +20,7 @@ from streams.clock import NS_PER_S, ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Ledger, SessionLease
 from streams.predictions import ModelRef, Prediction
+from streams.reasons import DeadLetterReason
 from streams.records import Modality, Unreadable
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
 from tests.daemon.making import Told, counted, deadline, evidence, instruments, unit, window
@@ -144,7 +145,14 @@ def letter(on: Running, size_bytes: int = 3) -> Unreadable:
     """A record of a log, at offset 7, that could not be used."""
     on.ledger.assigned(0, {TEXT: 7}, {})
     on.ledger.read(TEXT, [(7, size_bytes)])
-    return Unreadable(Modality.TEXT, bytes(size_bytes), 0, Coordinates(TEXT, 7, 0), "not_text", "byte 0 is not UTF-8")
+    return Unreadable(
+        Modality.TEXT,
+        bytes(size_bytes),
+        0,
+        Coordinates(TEXT, 7, 0),
+        DeadLetterReason.INVALID_UTF8,
+        "byte 0 is not UTF-8",
+    )
 
 
 # Groups.

@@ -20,6 +20,7 @@ from streams.alignment.timeline import ClosedWindow
 from streams.decoding import pictures
 from streams.events import EncodingUnit, Picture
 from streams.kafka.source import KafkaSource
+from streams.reasons import BadRecord
 from streams.records import Modality
 from tests.kafka.conftest import Topics
 from tests.kafka.hashing import HashingEngine, HashingModel
@@ -34,7 +35,7 @@ class DecodingEngine(HashingEngine):
         try:
             if isinstance(unit.payload, Picture):
                 pictures.decode(unit.payload, 640)
-        except pictures.BadPicture as error:
+        except BadRecord as error:
             unit.damage = error.reason, str(error)
             self._encoded(unit)
         else:

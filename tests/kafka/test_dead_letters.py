@@ -20,6 +20,7 @@ from streams.kafka.bounded_producer import BoundedProducer
 from streams.kafka.contract import InputTopic, KafkaMessage, from_kafka
 from streams.kafka.dead_letters import dead_letter_message
 from streams.kafka.unavailable import BrokerUnavailable
+from streams.reasons import DeadLetterReason
 from streams.records import Modality, Record, Unreadable
 from tests.kafka.conftest import Topics
 
@@ -41,7 +42,9 @@ def set_aside(topics: Topics, number: int, reason: str = "corrupt", headers: Any
     at_ns = START_NS + number * NS_PER_S
     partition = at or Partition(topics.text, 1)
     coordinates = Coordinates(partition, number, at_ns, b"room", headers)
-    return Unreadable(Modality.TEXT, b"hello %d" % number, at_ns, coordinates, reason, f"{number} is wrong")
+    return Unreadable(
+        Modality.TEXT, b"hello %d" % number, at_ns, coordinates, DeadLetterReason(reason), f"{number} is wrong"
+    )
 
 
 def write(topics: Topics, letters: Sequence[Unreadable | KafkaMessage], aborted: bool = False, **options: Any) -> None:

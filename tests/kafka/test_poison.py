@@ -24,11 +24,12 @@ from daemon.config import Config
 from daemon.runtime.wiring import limits
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.decoding import pictures
-from streams.decoding.decode import BadRecord, decode
+from streams.decoding.decode import decode
 from streams.events import Picture
 from streams.formats.rfc3339 import format_ns
 from streams.kafka.contract import CONTENT_TYPES, Headers, InputTopic, from_kafka, to_kafka
 from streams.kafka.dead_letters import read_dead_letter
+from streams.reasons import BadRecord
 from streams.records import Modality, Record, Unreadable
 from tests.kafka.conftest import Topics
 from tests.kafka.hashing import content, expected
@@ -298,7 +299,7 @@ def refusal(message: ConsumerRecord, modality: Modality, config: Config) -> str 
         event = decode(item, limits(config), live=False)
         if isinstance(event.payload, Picture):
             pictures.decode(event.payload, 640)
-    except (BadRecord, pictures.BadPicture) as error:
+    except BadRecord as error:
         return error.reason
     return None
 

@@ -14,6 +14,7 @@ from streams.kafka.connection import Connection
 from streams.kafka.producer import ProducerConfig
 from streams.kafka.sink import KafkaSink
 from streams.predictions import Prediction, json_schema
+from streams.reasons import DeadLetterReason
 from streams.records import Modality, Unreadable
 from streams.sinks.base import SinkBlockedError, SinkError
 from tests.daemon.predicting import prediction
@@ -99,7 +100,7 @@ def test_a_prediction_is_a_cloud_event_whose_value_is_of_the_schema(topics: Topi
 
 def dead_letter(payload: bytes = b"\xff") -> Unreadable:
     at = Coordinates(Partition("affectd.text", 1), 42, 0, b"room", (("ce_time", b"yesterday"),))
-    return Unreadable(Modality.TEXT, payload, 0, at, "invalid_time", "header ce_time: no time")
+    return Unreadable(Modality.TEXT, payload, 0, at, DeadLetterReason.INVALID_TIME, "header ce_time: no time")
 
 
 def test_a_dead_letter_is_kept_with_its_own_bytes_key_and_headers(topics: Topics) -> None:

@@ -23,6 +23,7 @@ from streams.delivery.ledger import Ledger, SessionLease
 from streams.kafka.connection import Connection
 from streams.kafka.producer import ProducerConfig
 from streams.kafka.transactions import Transactions
+from streams.reasons import DeadLetterReason
 from streams.records import Modality, Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
 from streams.telemetry import NullTelemetry
@@ -158,7 +159,14 @@ def test_the_checkpoint_alone_is_committed_where_it_has_moved(
 def test_a_dead_letter_is_in_the_transaction(instance: Callable[..., Instance], topics: Topics) -> None:
     one = instance(windows=1)
     one.ledger.read(one.partition, [(1, 3)])
-    letter = Unreadable(Modality.TEXT, b"\xff", 0, Coordinates(one.partition, 1, 0), "not_text", "byte 0 is not UTF-8")
+    letter = Unreadable(
+        Modality.TEXT,
+        b"\xff",
+        0,
+        Coordinates(one.partition, 1, 0),
+        DeadLetterReason.INVALID_UTF8,
+        "byte 0 is not UTF-8",
+    )
     assert one.commit([*one.windows(0, 1), letter]) == ([True, True], [])
     [message] = everything(topics.cluster.bootstrap, topics.dead_letters, committed=True)
     assert message.value == b"\xff"

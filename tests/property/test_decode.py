@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.decoding import pictures, sound
-from streams.decoding.decode import BadRecord, Limits, decode
+from streams.decoding.decode import Limits, decode
 from streams.events import Line, Picture, Sound
+from streams.reasons import BadRecord
 from streams.records import RAW_PICTURE, Modality, Record
 from tests.streams.making import ns
 from tests.streams.test_pictures import SCENE, compressed
@@ -71,7 +72,7 @@ def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
     return content_type, bytes(payload)
 
 
-def named(error: BadRecord | pictures.BadPicture | sound.BadSound) -> None:
+def named(error: BadRecord) -> None:
     """Fails unless the error says why, in a word that may be counted and a sentence that may be logged."""
     assert error.reason in REASONS
     assert len(str(error)) < 1_000
@@ -99,10 +100,10 @@ def judged(modality: Modality, content_type: str, payload: bytes, at_ns: int = n
 
 
 def seen(picture: Picture) -> None:
-    """Decodes a picture; fails if anything but pixels or BadPicture comes out."""
+    """Decodes a picture; fails if anything but pixels or BadRecord comes out."""
     try:
         pixels = pictures.decode(picture, 32)
-    except pictures.BadPicture as error:
+    except BadRecord as error:
         named(error)
         return
     assert pixels.dtype == np.uint8
@@ -149,7 +150,7 @@ def test_any_time_is_taken_or_absurd(at_ns: int, live: bool) -> None:
 def test_sound_is_samples_or_a_bad_sound(content_type: str, payload: bytes) -> None:
     try:
         found = sound.decode(content_type, payload, LIMITS.max_samples, LIMITS.max_sound_s)
-    except sound.BadSound as error:
+    except BadRecord as error:
         named(error)
         return
     assert len(found.samples)

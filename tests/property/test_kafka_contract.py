@@ -12,6 +12,7 @@ from streams.formats.rfc3339 import MAX_NS
 from streams.kafka.contract import InputTopic, from_kafka, to_kafka
 from streams.kafka.dead_letters import dead_letter_message, read_dead_letter, resubmission
 from streams.kafka.resubmissions import Resubmissions
+from streams.reasons import DeadLetterReason
 from streams.records import Modality, Record, Unreadable
 from streams.sources.chat.receiver import is_session_name
 
@@ -83,7 +84,7 @@ def test_a_dead_letter_gives_back_the_message_it_was(message: ConsumerRecord, wh
     item = from_kafka(message, InputTopic("topic", Modality.TEXT, "text/plain"), RECEIVED_NS)
     assert item.coordinates is not None
     kept = message.value or b""
-    record = Unreadable(Modality.TEXT, kept, RECEIVED_NS, item.coordinates, "corrupt", why)
+    record = Unreadable(Modality.TEXT, kept, RECEIVED_NS, item.coordinates, DeadLetterReason.CORRUPT, why)
     letter = read_dead_letter(as_consumed("dead", *dead_letter_message(record)))
     assert (letter.origin, letter.origin_offset) == (("topic", 0), message.offset)
     assert (letter.reason, letter.first_seen_ns) == ("corrupt", RECEIVED_NS)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from streams.clock import NS_PER_S
-from streams.decoding.decode import BadRecord, Limits, decode
+from streams.decoding.decode import Limits, decode
 from streams.events import Line, Picture, Sound
 from streams.formats import rfc3339
+from streams.reasons import BadRecord
 from streams.records import RAW_PICTURE, Modality, Record
 from tests.streams.making import ns
 from tests.streams.test_pictures import compressed, png_header

@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
-from streams.decoding.decode import BadRecord
 from streams.disclosure import disclosed, disclosed_traceback, masked
+from streams.reasons import BadRecord, DeadLetterReason
 from streams.sources.base import SourceError
 
 pytestmark = pytest.mark.unit
@@ -29,7 +29,7 @@ def test_the_log_in_of_an_address_is_left_out(address: str, shown: str) -> None:
     ("error", "shown"),
     [
         (SourceError("camera rtsp://me:secret@host: is away"), "camera rtsp://...@host: is away"),
-        (BadRecord("empty", "a line without text"), "a line without text"),
+        (BadRecord(DeadLetterReason.EMPTY, "a line without text"), "a line without text"),
         (SourceError(), "SourceError"),
         (ValueError("what was said"), "ValueError"),
         (OSError("what was said"), "OSError"),

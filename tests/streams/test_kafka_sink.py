@@ -20,6 +20,7 @@ from streams.kafka.connection import Connection
 from streams.kafka.producer import ProducerConfig
 from streams.kafka.sink import KafkaSink
 from streams.predictions import Prediction
+from streams.reasons import DeadLetterReason
 from streams.records import Modality, Unreadable
 from streams.sinks.base import DeadLetterSink, SinkBlockedError, SinkError
 from tests.daemon.predicting import prediction
@@ -131,7 +132,7 @@ def published(sink: KafkaSink, values: Iterable[bytes], of: Prediction | None = 
 
 def letter(payload: bytes = b"\xff", offset: int = 7) -> Unreadable:
     at = Coordinates(Partition("affectd.text", 2), offset, 5 * NS_PER_S, b"room", (("content-type", b"text/plain"),))
-    return Unreadable(Modality.TEXT, payload, 6 * NS_PER_S, at, "not_text", "byte 0 is not UTF-8")
+    return Unreadable(Modality.TEXT, payload, 6 * NS_PER_S, at, DeadLetterReason.INVALID_UTF8, "byte 0 is not UTF-8")
 
 
 # What is sent.

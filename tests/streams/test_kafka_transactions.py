@@ -23,6 +23,7 @@ from streams.delivery.ledger import Ledger, SessionLease
 from streams.kafka.connection import Connection
 from streams.kafka.producer import ProducerConfig
 from streams.kafka.transactions import Transactions
+from streams.reasons import DeadLetterReason
 from streams.records import Modality, Unreadable
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
 from streams.telemetry import CommitOutcome, NullTelemetry
@@ -223,7 +224,9 @@ def test_a_checkpoint_that_has_moved_by_itself_is_committed_alone(one: Instance)
 
 def test_a_dead_letter_is_released_in_the_transaction(one: Instance) -> None:
     one.ledger.read(TEXT, [(10, 1)])
-    letter = Unreadable(Modality.TEXT, b"\xff", 0, Coordinates(TEXT, 10, 0), "not_text", "byte 0 is not UTF-8")
+    letter = Unreadable(
+        Modality.TEXT, b"\xff", 0, Coordinates(TEXT, 10, 0), DeadLetterReason.INVALID_UTF8, "byte 0 is not UTF-8"
+    )
     assert one.commit([*one.group(0, 10), letter]) == ([True] * 11, [])
     assert one.committed() == 11
 
@@ -271,7 +274,9 @@ def test_a_window_that_is_lost_while_the_transaction_is_open_is_left_out_of_the_
 
 
 def test_a_dead_letter_of_a_partition_that_went_elsewhere_is_left_to_its_new_owner(one: Instance) -> None:
-    letter = Unreadable(Modality.TEXT, b"\xff", 0, Coordinates(TEXT, 10, 0), "not_text", "byte 0 is not UTF-8")
+    letter = Unreadable(
+        Modality.TEXT, b"\xff", 0, Coordinates(TEXT, 10, 0), DeadLetterReason.INVALID_UTF8, "byte 0 is not UTF-8"
+    )
     one.ledger.revoked([0])
     assert one.commit([letter]) == ([False], [])
     assert one.cluster.values == []

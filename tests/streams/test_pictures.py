@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from streams.decoding.pictures import FORMATS, BadPicture, check_header, decode
+from streams.decoding.pictures import FORMATS, check_header, decode
 from streams.events import Picture
+from streams.reasons import BadRecord
 from streams.records import RAW_PICTURE
 
 pytestmark = pytest.mark.unit
@@ -72,7 +73,7 @@ def test_a_picture_that_cannot_be_used_is_refused_by_its_header(
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error" if action == "error" else "ignore")
-        with pytest.raises(BadPicture) as refused:
+        with pytest.raises(BadRecord) as refused:
             check_header(content_type, payload, LIMIT)
     assert refused.value.reason == reason
     assert len(str(refused.value)) < 300
@@ -107,7 +108,7 @@ def test_a_line_of_pixels_keeps_at_least_one() -> None:
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.9])
 def test_a_picture_cut_short_is_refused_and_not_half_shown(content_type: str, kept: float) -> None:
     whole = compressed(content_type)
-    with pytest.raises(BadPicture) as refused:
+    with pytest.raises(BadRecord) as refused:
         decode(Picture(content_type, whole[: int(len(whole) * kept)]), 640)
     assert refused.value.reason == "corrupt"
 
@@ -132,7 +133,7 @@ def test_a_jpeg_without_its_end_marker_is_taken_if_all_of_it_is_there(
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("lost_bytes", [30, 300, 3_000])
 def test_a_jpeg_that_lost_more_than_its_end_marker_is_refused(progressive: bool, lost_bytes: int) -> None:
-    with pytest.raises(BadPicture, match="damaged"):
+    with pytest.raises(BadRecord, match="damaged"):
         decode(Picture("image/jpeg", jpeg(progressive=progressive)[:-lost_bytes]), 640)
 
 
@@ -176,7 +177,7 @@ def test_what_is_transparent_is_grey_whatever_colour_hides_there(content_type: s
 
 
 def refused_as(payload: bytes, content_type: str, limit: int = LIMIT) -> str:
-    with pytest.raises(BadPicture) as error:
+    with pytest.raises(BadRecord) as error:
         check_header(content_type, payload, limit)
     return error.value.reason
 

@@ -8,8 +8,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from streams.alignment.continuity import lay
-from streams.decoding.sound import RATE_HZ, BadSound, decode, render
+from streams.decoding.sound import RATE_HZ, decode, render
 from streams.events import Sound, SoundPieces
+from streams.reasons import BadRecord
 from tests.streams.making import ns
 
 pytestmark = pytest.mark.unit
@@ -169,7 +170,7 @@ LYING_FLAC[22:26] = b"\xff" * 4
     ],
 )
 def test_sound_that_cannot_be_used_is_refused_with_its_reason(content_type: str, payload: bytes, reason: str) -> None:
-    with pytest.raises(BadSound) as refused:
+    with pytest.raises(BadRecord) as refused:
         decode(content_type, payload, LIMIT, 60.0)
     assert refused.value.reason == reason
     assert len(str(refused.value)) < 300
@@ -260,17 +261,17 @@ def test_sound_that_lasts_longer_than_the_limit_is_refused_before_it_is_decoded(
 ) -> None:
     payload = file_of(np.zeros(16_000 * 11, np.float32), kind=kind)
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *given, **options: pytest.fail("it was decoded"))
-    with pytest.raises(BadSound, match=r"11\.0 s; the limit is 10 s") as error:
+    with pytest.raises(BadRecord, match=r"11\.0 s; the limit is 10 s") as error:
         decode(f"audio/{kind.lower()}", payload, 2**23, 10.0)
     assert error.value.reason == "oversized"
 
 
 def test_pcm_that_lasts_longer_than_the_limit_is_refused() -> None:
-    with pytest.raises(BadSound, match=r"11\.0 s"):
+    with pytest.raises(BadRecord, match=r"11\.0 s"):
         decode("audio/L16;rate=4000;channels=1", bytes(2 * 4_000 * 11), 2**23, 10.0)
 
 
 def test_pieces_of_one_segment_in_a_thousand_rates_are_not_each_resampled() -> None:
     pieces = tuple((0, Sound(np.zeros(10, np.float32), 8_000 + rate)) for rate in range(1_000))
-    with pytest.raises(BadSound, match="rates"):
+    with pytest.raises(BadRecord, match="rates"):
         render(SoundPieces(pieces), 0, 1_000_000_000)

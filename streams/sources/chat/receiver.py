@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import structlog
 
 from streams.clock import NS_PER_S, Clock
+from streams.reasons import DeadLetterReason
 from streams.records import EndOfSession, Modality, Progress, Record
 from streams.telemetry import Telemetry
 
@@ -39,7 +40,7 @@ class ChatReceiver:
     def received(self, line: bytes | None) -> Record | None:
         """The record of a line (None: one that was too long); None, and counted, if there is to be none."""
         if line is None:
-            self._refuse("oversized")
+            self._refuse(DeadLetterReason.OVERSIZED)
             return None
         line = line.removeprefix(codecs.BOM_UTF8)
         is_json = line.lstrip().startswith(b"{")
@@ -49,7 +50,7 @@ class ChatReceiver:
     def message(self, session: str, payload: bytes, content_type: str) -> Record | None:
         """The record of one message; None, and counted, if its session cannot be one."""
         if not is_session_name(session):
-            self._refuse("invalid_session")
+            self._refuse(DeadLetterReason.INVALID_SESSION)
             return None
         now_ns = self._clock.wall_ns()
         self._heard_ns.pop(session, None)  # the dict is in order of last heard
@@ -68,7 +69,7 @@ class ChatReceiver:
         """The end of every session heard lately."""
         yield from map(EndOfSession, self._heard_ns)
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: DeadLetterReason) -> None:
         self._telemetry.dead_letter(reason)
         log.warning("chat message left out", reason=reason)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from streams.clock import Clock
+from streams.reasons import DropReason
 from streams.records import Modality, Progress, Record
 from streams.sources.base import Emit, SourceError
 from streams.sources.devices import portaudio
@@ -121,12 +122,12 @@ class Microphone:
             if block is None:
                 return
             if self._blocks.overflows > overflows:
-                self._telemetry.dropped(Modality.AUDIO, "overflow", self._blocks.overflows - overflows)
+                self._telemetry.dropped(Modality.AUDIO, DropReason.OVERFLOW, self._blocks.overflows - overflows)
                 overflows = self._blocks.overflows
             samples = len(block.pcm) // (_SAMPLE_BYTES * self._config.channels)
             first_ns = times.accept(samples, block.arrived_ns, after_gap=block.after_gap)
             if first_ns is None:
-                self._telemetry.dropped(Modality.AUDIO, "ahead_of_clock")
+                self._telemetry.dropped(Modality.AUDIO, DropReason.AHEAD_OF_CLOCK)
                 continue
             emit(self._record(block, first_ns))
             if progress.takes(times.end_ns):

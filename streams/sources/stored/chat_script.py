@@ -15,6 +15,7 @@ from streams.clock import NS_PER_S
 from streams.formats.lines import LINE_LIMIT_BYTES, numbered_lines
 from streams.formats.strict_json import loads_object
 from streams.formats.text_files import FileProblem, check_utf_16, open_file
+from streams.reasons import BadRecord, DeadLetterReason
 from streams.sources.base import SourceError
 from streams.telemetry import Telemetry
 
@@ -31,14 +32,6 @@ class ScriptLine:
     payload: bytes
 
 
-class BadLine(ValueError):
-    """A line that cannot be used; `reason` is its dead-letter label."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
 def read_script(path: Path, telemetry: Telemetry) -> list[ScriptLine]:
     """The lines of `path` in time order (those at the same time as they stand); SourceError if it cannot be read."""
     lines: list[ScriptLine] = []
@@ -53,7 +46,7 @@ def read_script(path: Path, telemetry: Telemetry) -> list[ScriptLine]:
                     continue
                 try:
                     lines.append(_script_line(line))
-                except BadLine as error:
+                except BadRecord as error:
                     telemetry.dead_letter(error.reason)
                     log.warning("chat line left out", at=f"{path}:{number}", reason=error.reason, error=str(error))
         if not lines:
@@ -68,22 +61,22 @@ def read_script(path: Path, telemetry: Telemetry) -> list[ScriptLine]:
 
 def _script_line(line: bytes | None) -> ScriptLine:
     if line is None:
-        raise BadLine("oversized", f"a line of more than {LINE_LIMIT_BYTES} bytes")
+        raise BadRecord(DeadLetterReason.OVERSIZED, f"a line of more than {LINE_LIMIT_BYTES} bytes")
     try:
         value = loads_object(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise BadLine("invalid_utf8", f"byte {error.start} of the line is not UTF-8") from None
+        raise BadRecord(DeadLetterReason.INVALID_UTF8, f"byte {error.start} of the line is not UTF-8") from None
     except ValueError as error:
-        raise BadLine("invalid_json", str(error)) from None
+        raise BadRecord(DeadLetterReason.INVALID_JSON, str(error)) from None
     message = {key: value[key] for key in ("text", "author", "lang") if value.get(key) is not None}
     if "text" not in message or not all(isinstance(part, str) for part in message.values()):
-        raise BadLine("invalid_chat_line", "text (needed), author and lang must be strings")
+        raise BadRecord(DeadLetterReason.INVALID_CHAT_LINE, "text (needed), author and lang must be strings")
     return ScriptLine(_at_ns(value.get("at_s")), json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _at_ns(at_s: object) -> int:
     if isinstance(at_s, bool) or not isinstance(at_s, int | float):
-        raise BadLine("invalid_chat_line", "at_s must be a number of seconds from the start")
+        raise BadRecord(DeadLetterReason.INVALID_CHAT_LINE, "at_s must be a number of seconds from the start")
     if not 0 <= at_s <= _LATEST_S:  # refuses NaN too
-        raise BadLine("invalid_chat_line", f"at_s must be 0 to {_LATEST_S} seconds (is {at_s})")
+        raise BadRecord(DeadLetterReason.INVALID_CHAT_LINE, f"at_s must be 0 to {_LATEST_S} seconds (is {at_s})")
     return round(at_s * NS_PER_S)

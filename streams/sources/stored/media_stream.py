@@ -24,6 +24,7 @@ from streams.clock import NS_PER_MS, NS_PER_S
 from streams.decoding import riff
 from streams.decoding.frames import with_pixel_shape
 from streams.formats.text_files import FileProblem, open_file
+from streams.reasons import DeadLetterReason
 from streams.sources.base import SourceError
 from streams.sources.stored.file_clock import FileClock
 from streams.sources.stored.presentation_time import PresentationTime
@@ -157,7 +158,7 @@ class StreamReader:
 
     def _count_undecodable(self) -> None:
         self._undecodable += 1
-        self._telemetry.dead_letter("undecodable")
+        self._telemetry.dead_letter(DeadLetterReason.UNDECODABLE)
 
 
 class _SoundChunk:

@@ -14,6 +14,7 @@ import structlog
 
 from streams.formats.lines import LINE_LIMIT_BYTES, numbered_lines
 from streams.formats.text_files import FileProblem, open_file
+from streams.reasons import DeadLetterReason
 from streams.records import Modality, Record
 from streams.sources.base import SourceError
 from streams.sources.stored.recording import (
@@ -93,6 +94,6 @@ class RecordedSession:
                 raise ValueError(f"it is longer than {LINE_LIMIT_BYTES} bytes")
             self._index.append(read_line(line, payloads_bytes))
         except ValueError as error:
-            self.telemetry.dead_letter("invalid_record")
+            self.telemetry.dead_letter(DeadLetterReason.INVALID_RECORD)
             at = f"{self.folder / RECORDS_FILE}:{number}"
             log.warning("recorded line left out", at=at, error=str(error))

@@ -1,0 +1,88 @@
+"""Reasons why a record or an event takes no part: dropped, or dead-lettered.
+
+Both are closed sets. Their values are labels of metrics, words of the log and headers of dead letters: public names
+that do not change. A drop is a policy of ours, and the record may be a good one. A dead letter is a record that cannot
+be used.
+"""
+
+from enum import StrEnum
+
+
+class DropReason(StrEnum):
+    """Why an event or a record was left out by policy; label of `events_dropped`."""
+
+    OVERRUN = "overrun"
+    """The channel of a device was full: the oldest record went."""
+    STOPPED = "stopped"
+    """It came after its channel was closed, in a drain."""
+    OVERFLOW = "overflow"
+    """PortAudio lost sound of a microphone, or our queue behind it was full."""
+    AHEAD_OF_CLOCK = "ahead_of_clock"
+    """A microphone gave more sound than time has passed."""
+    SAMPLED_OUT = "sampled_out"
+    """A picture beyond `video.sample_hz`."""
+    REPEAT = "repeat"
+    """The same event again."""
+    LATE = "late"
+    """All windows of the event were closed, and past their grace."""
+    ALREADY_SCORED = "already_scored"
+    """Its windows were published before a restart: it was read again for those that were not."""
+    RETENTION = "retention"
+    """The log deleted it before it was read."""
+    UNREADABLE = "unreadable"
+    """The log cannot give it back: its batch is damaged."""
+    INFERENCE = "inference"
+    """The device is broken: another process reads it again, where it came from a log."""
+
+
+class DeadLetterReason(StrEnum):
+    """Why a record cannot be used; label of `dead_letters`, header `x-error-reason` in Kafka."""
+
+    CONTENT_TYPE = "content_type"
+    """A type that is not read, or a parameter of it that does not hold."""
+    CONTENT_ENCODING = "content_encoding"
+    """It is compressed once more; only `identity` is read."""
+    CORRUPT = "corrupt"
+    """Picture or sound that is damaged, cut short, or something else than it says."""
+    EMPTY = "empty"
+    """There is nothing in it."""
+    OVERSIZED = "oversized"
+    """Too many bytes, pixels, scans, samples or seconds."""
+    ABSURD_TIME = "absurd_time"
+    """Its event time is before 1990, after 2099, or too far from when it was written or received."""
+    INVALID_TIME = "invalid_time"
+    """It has no event time that can be read."""
+    MISSING_KEY = "missing_key"
+    """Neither key nor `ce_subject` names its session."""
+    INVALID_SESSION = "invalid_session"
+    """Its session's name has not 1 to 256 printable characters of UTF-8."""
+    INVALID_UTF8 = "invalid_utf8"
+    """Text that is not UTF-8, and says nothing else."""
+    INVALID_TEXT = "invalid_text"
+    """Text that is not in the character set that it states."""
+    INVALID_JSON = "invalid_json"
+    """Not one JSON object with a `text`, each key once."""
+    INVALID_CHAT_LINE = "invalid_chat_line"
+    """A line of a chat script without `text` or with an `at_s` that cannot be."""
+    INVALID_RECORD = "invalid_record"
+    """A line of a recording that cannot be read."""
+    UNDECODABLE = "undecodable"
+    """A packet of a media file that its decoder refused."""
+    FULL = "full"
+    """Chat posted over HTTP while too many messages waited: it is to be posted again."""
+    CLOSED = "closed"
+    """Chat posted over HTTP before its source was open, or in a drain."""
+    CRASHED = "crashed"
+    """The process ended twice while it worked on this record."""
+    INFERENCE = "inference"
+    """The model cannot compute it, though the device works."""
+    INTERNAL = "internal"
+    """An error of ours that this record brought about."""
+
+
+class BadRecord(Exception):
+    """A record that cannot be used: it becomes a dead letter, and costs only itself."""
+
+    def __init__(self, reason: DeadLetterReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
