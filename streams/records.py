@@ -61,7 +61,7 @@ class EndOfSession:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class RejectedRecord:
     """A record of a log that cannot be used, as it came, and why: to be set aside."""
 
     modality: Modality
@@ -97,5 +97,5 @@ class Revoked:
 
 OfSession = Record | Progress | EndOfSession
 """What tells of one session."""
-Item = OfSession | Unreadable | PartitionIdle | Assigned | Revoked
+Item = OfSession | RejectedRecord | PartitionIdle | Assigned | Revoked
 """What travels from a source to the timeline, in order; all but the first three are a log's."""

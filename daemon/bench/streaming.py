@@ -21,7 +21,7 @@ from streams.kafka.connection import Connection
 from streams.kafka.consumer_config import KafkaSourceConfig
 from streams.kafka.contract import InputTopic
 from streams.kafka.source import KafkaSource
-from streams.records import Assigned, Item, Modality, Record, Unreadable
+from streams.records import Assigned, Item, Modality, Record, RejectedRecord
 from streams.sources.runner import SourceRunner
 
 STEP_NS = SIZE_NS // 4
@@ -111,5 +111,5 @@ class StreamingHalf:
             self.began_ns = self.instruments.clock.monotonic_ns()
         self._channel.put(item)
 
-    def _set_aside(self, letter: Unreadable) -> None:
+    def _set_aside(self, letter: RejectedRecord) -> None:
         self.ledger.release(letter.coordinates)

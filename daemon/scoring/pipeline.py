@@ -27,7 +27,17 @@ from streams.decoding.decode import Limits, decode
 from streams.delivery.in_hand import InHand
 from streams.events import EncodingUnit
 from streams.reasons import BadRecord, DeadLetterReason
-from streams.records import Assigned, EndOfSession, Item, Modality, PartitionIdle, Progress, Record, Revoked, Unreadable
+from streams.records import (
+    Assigned,
+    EndOfSession,
+    Item,
+    Modality,
+    PartitionIdle,
+    Progress,
+    Record,
+    RejectedRecord,
+    Revoked,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -95,11 +105,11 @@ class Pipeline:
         engine: Engine,
         limits: Limits,
         max_under_way: int,
-        set_aside: Callable[[Unreadable], None],
+        dead_letter: Callable[[RejectedRecord], None],
         instruments: Instruments,
         in_hand: InHand | None = None,
     ) -> None:
-        """set_aside: keeps a record of a log that cannot be used; must not block.
+        """dead_letter: keeps a record of a log that cannot be used; must not block.
 
         max_under_way: units and windows in the engine at once, beyond which no more items are taken; what a session has
         beyond its share, as of one long sound, does not count. in_hand: which records ended a process before.
@@ -112,7 +122,7 @@ class Pipeline:
         self._limits = limits
         self._max_under_way = max_under_way
         self._share = max(1, round(max_under_way * _MOST_SHARE))
-        self._keep = set_aside
+        self._keep = dead_letter
         self._clock = instruments.clock
         self._metrics = instruments.metrics
         self._heartbeats = instruments.heartbeats
@@ -227,7 +237,7 @@ class Pipeline:
                 self._sessions.assigned(assignment)
             case Revoked(numbers=numbers):
                 self._sessions.revoked(numbers)
-            case Unreadable(modality=modality, reason=reason, why=why):
+            case RejectedRecord(modality=modality, reason=reason, why=why):
                 self.tally.taken += 1
                 self._count_set_aside(modality, reason, why, source=channel.name, **item.coordinates.named())
                 self._keep(item)
@@ -276,7 +286,9 @@ class Pipeline:
         where = {"session": record.session} if at is None else at.named()
         self._count_set_aside(record.modality, reason, why, source=source, **where)
         if record.coordinates is not None:
-            self._keep(Unreadable(record.modality, record.payload, record.received_ns, record.coordinates, reason, why))
+            self._keep(
+                RejectedRecord(record.modality, record.payload, record.received_ns, record.coordinates, reason, why)
+            )
 
     def _count_set_aside(self, modality: Modality, reason: DeadLetterReason, why: str, **where: object) -> None:
         self.tally.refused += 1

@@ -29,7 +29,7 @@ from streams.deadline import Deadline
 from streams.delivery.ledger import Ledger
 from streams.disclosure import disclosed
 from streams.formats.rfc3339 import format_ns
-from streams.records import Modality, Unreadable
+from streams.records import Modality, RejectedRecord
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
 
 log = structlog.get_logger(__name__)
@@ -45,12 +45,12 @@ Answer = TypeVar("Answer")
 class _Queued(NamedTuple):
     """What is to leave, and when it was handed over."""
 
-    what: Scored | Unreadable
+    what: Scored | RejectedRecord
     since_ns: int
 
 
 class Publisher:
-    """Owned by the main thread but for `submit` and `submit_set_aside`, which any thread may call.
+    """Owned by the main thread but for `submit` and `submit_dead_letter`, which any thread may call.
 
     The sinks belong to the publish thread.
     """
@@ -97,7 +97,7 @@ class Publisher:
         """Queues a scored window; never blocks (the timeline bounds what is under way)."""
         self._queue.put(_Queued(scored, self._clock.monotonic_ns()))
 
-    def submit_set_aside(self, letter: Unreadable) -> None:
+    def submit_dead_letter(self, letter: RejectedRecord) -> None:
         """Queues a record of a log that cannot be used; never blocks (the ledger counts its bytes as waiting)."""
         self._queue.put(_Queued(letter, self._clock.monotonic_ns()))
 
@@ -141,12 +141,12 @@ class Publisher:
                 self._stopping = True
                 break
             group.append(taken)
-            size_bytes += len(taken.what.payload) if isinstance(taken.what, Unreadable) else 0
+            size_bytes += len(taken.what.payload) if isinstance(taken.what, RejectedRecord) else 0
         return group
 
     def _publish(self, group: Sequence[_Queued]) -> bool:
         """Whether the group is settled; if not, the deadline has passed."""
-        built = [each.what if isinstance(each.what, Unreadable) else self._built(each.what) for each in group]
+        built = [each.what if isinstance(each.what, RejectedRecord) else self._built(each.what) for each in group]
         delivered = self._deliver([each for each in built if each is not None])
         if delivered is None:
             return False
@@ -183,7 +183,7 @@ class Publisher:
             if window.lease is not None and self._ledger is not None:
                 self._ledger.delivered(window.lease, window.index)
 
-    def _deliver(self, leaving: Sequence[Outgoing | Unreadable]) -> Sequence[bool] | None:
+    def _deliver(self, leaving: Sequence[Outgoing | RejectedRecord]) -> Sequence[bool] | None:
         """Which have left, once all are settled; None if the deadline passed before."""
         for sink in self._sinks:
             self._hand_over(sink, leaving)
@@ -198,13 +198,13 @@ class Publisher:
             return []  # it was the checkpoint alone: what it would have saved is computed again
         return delivered
 
-    def _hand_over(self, sink: Sink, leaving: Sequence[Outgoing | Unreadable]) -> None:
+    def _hand_over(self, sink: Sink, leaving: Sequence[Outgoing | RejectedRecord]) -> None:
         for each in leaving:
             try:
                 if isinstance(each, Outgoing):
                     sink.publish(each.prediction, each.line)
                 elif isinstance(sink, DeadLetterSink):
-                    sink.set_aside(each)
+                    sink.dead_letter(each)
             except Exception as error:  # a refusal, or a fault of ours: it costs this one only
                 self._refused(error, sink=sink.name)
 
@@ -227,12 +227,12 @@ class Publisher:
             if self._deadline is not None and self._deadline.has_passed:
                 return None
 
-    def _account(self, leaving: Sequence[Outgoing | Unreadable]) -> None:
+    def _account(self, leaving: Sequence[Outgoing | RejectedRecord]) -> None:
         """Tells the ledger what is delivered."""
         if self._ledger is None:
             return
         for each in leaving:
-            if isinstance(each, Unreadable):
+            if isinstance(each, RejectedRecord):
                 self._ledger.release(each.coordinates)
             elif each.lease is not None:
                 self._ledger.delivered(each.lease, each.index)

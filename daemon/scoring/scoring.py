@@ -72,8 +72,10 @@ class Scoring:
             timeline_config(config), timeouts_ns, clock, instruments.metrics, ledger, inlet.taken_until_ns
         )
         most = settings.batch_rows * _UNDER_WAY_PER_BATCH
-        set_aside = self._publisher.submit_set_aside
-        self._pipeline = Pipeline(inlet, sessions, self._engine, limits(config), most, set_aside, instruments, in_hand)
+        dead_letter = self._publisher.submit_dead_letter
+        self._pipeline = Pipeline(
+            inlet, sessions, self._engine, limits(config), most, dead_letter, instruments, in_hand
+        )
 
     def start(self) -> None:
         """Begins to take what comes in, the last step first."""

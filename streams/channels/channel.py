@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_S, Clock
 from streams.reasons import DropReason
-from streams.records import Assigned, EndOfSession, Item, PartitionIdle, Progress, Record, Revoked, Unreadable
+from streams.records import Assigned, EndOfSession, Item, PartitionIdle, Progress, Record, RejectedRecord, Revoked
 from streams.telemetry import Telemetry
 
 Message = TypeVar("Message")
@@ -184,7 +184,7 @@ def _lanes_of(item: Item) -> Iterator[tuple[LaneKey, Item]]:
     match item:
         case Record(coordinates=None, session=session):
             yield session, item
-        case Record(coordinates=at) | Unreadable(coordinates=at) if at is not None:
+        case Record(coordinates=at) | RejectedRecord(coordinates=at) if at is not None:
             yield at.partition.number, item
         case PartitionIdle(partition=partition):
             yield partition.number, item

@@ -5,8 +5,8 @@ message's timestamp; `ce_sequence` and `content-type` may be there. So plain mes
 Kafka protocol binding) are read alike. Of headers that repeat the last counts, and names are compared without case.
 Writing: always CloudEvents, with an id that depends on nothing but the record.
 
-Whatever the bytes, reading answers: a record, or `Unreadable` where there is no session, no time or no content. What is
-in the content is judged later (`streams.decoding.decode`). Left out: CloudEvents' structured and batched modes.
+Whatever the bytes, reading answers: a record, or `RejectedRecord` where there is no session, no time or no content.
+What is in the content is judged later (`streams.decoding.decode`). Left out: CloudEvents' structured and batched modes.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from streams.clock import NS_PER_MS
 from streams.coordinates import Coordinates, Partition
 from streams.formats import rfc3339
 from streams.reasons import BadRecord, DeadLetterReason
-from streams.records import Modality, Record, Unreadable
+from streams.records import Modality, Record, RejectedRecord
 from streams.sources.chat.receiver import is_session_name
 
 CONTENT_TYPES = {
@@ -52,7 +52,7 @@ class KafkaMessage(NamedTuple):
     headers: Headers
 
 
-def from_kafka(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Record | Unreadable:
+def from_kafka(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Record | RejectedRecord:
     """The record in a message of `topic`, or why there can be none; never raises.
 
     Reasons: missing_key, invalid_session, invalid_time, empty, content_encoding.
@@ -80,7 +80,7 @@ def from_kafka(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> 
         )
     except BadRecord as refused:
         payload = message.value or b""
-        return Unreadable(topic.modality, payload, received_ns, coordinates, refused.reason, str(refused))
+        return RejectedRecord(topic.modality, payload, received_ns, coordinates, refused.reason, str(refused))
 
 
 def to_kafka(record: Record) -> KafkaMessage:

@@ -14,7 +14,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from streams.coordinates import Partition
 from streams.formats import rfc3339
 from streams.kafka.contract import Headers, KafkaMessage
-from streams.records import Unreadable
+from streams.records import RejectedRecord
 
 ATTEMPTS = "x-resubmitted"
 """Header of a record that was a dead letter: how often it was sent once more."""
@@ -60,7 +60,7 @@ class DeadLetter:
         }
 
 
-def dead_letter_message(record: Unreadable) -> KafkaMessage:
+def dead_letter_message(record: RejectedRecord) -> KafkaMessage:
     """The message that keeps the record, for the dead-letter topic."""
     at = record.coordinates
     said = {

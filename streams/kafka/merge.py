@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from streams.coordinates import Partition
-from streams.records import Record, Unreadable
+from streams.records import Record, RejectedRecord
 
-LogItem = Record | Unreadable
+LogItem = Record | RejectedRecord
 """A record with coordinates."""
 
 _RECORD_BYTES = 1000  # what a record takes in memory beside its payload

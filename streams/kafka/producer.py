@@ -30,7 +30,7 @@ from streams.kafka.connection import Connection
 from streams.kafka.contract import Headers, KafkaMessage
 from streams.kafka.dead_letters import dead_letter_message
 from streams.predictions import Prediction
-from streams.records import Unreadable
+from streams.records import RejectedRecord
 from streams.sinks.base import SinkError
 
 REJECTIONS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError, InvalidTimestampError)
@@ -100,7 +100,7 @@ class ProducerConfig:
             self.predictions_topic, prediction_message(prediction, line), f"prediction {prediction.id}"
         )
 
-    def dead_letter(self, letter: Unreadable) -> OutgoingMessage:
+    def dead_letter(self, letter: RejectedRecord) -> OutgoingMessage:
         """The message of a record that could not be used."""
         at = letter.coordinates
         what = f"dead letter of {at.partition.topic}[{at.partition.number}] at {at.offset}"

@@ -33,7 +33,7 @@ from streams.kafka.producer import (
     unavailable_topics,
 )
 from streams.predictions import Prediction
-from streams.records import Unreadable
+from streams.records import RejectedRecord
 from streams.sinks.base import SinkBlockedError, SinkError
 from streams.sources.backoff import Backoff
 
@@ -58,7 +58,7 @@ class KafkaSink:
     def publish(self, prediction: Prediction, line: bytes) -> None:
         self._waiting.append(self._output.prediction(prediction, line))
 
-    def set_aside(self, letter: Unreadable) -> None:
+    def dead_letter(self, letter: RejectedRecord) -> None:
         self._waiting.append(self._output.dead_letter(letter))
 
     def flush(self, timeout_s: float) -> bool:

@@ -43,7 +43,7 @@ from streams.kafka.producer import (
     send_message,
     unavailable_topics,
 )
-from streams.records import Unreadable
+from streams.records import RejectedRecord
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
 from streams.sources.backoff import Backoff
 from streams.telemetry import CommitOutcome, Telemetry
@@ -59,14 +59,14 @@ class _Entry:
     """One of a group. Belongs to the attempt while there is one, else to the publish thread."""
 
     outbound: OutgoingMessage
-    source: Outgoing | Unreadable
+    source: Outgoing | RejectedRecord
     told: bool = False
     """Whether the ledger knows: it is told once, however often a transaction is repeated."""
     fate: bool | None = None
 
     def is_ours(self, held: Collection[Partition]) -> bool:
         """Whether this instance may publish it; held: the partitions that are its own."""
-        if isinstance(self.source, Unreadable):
+        if isinstance(self.source, RejectedRecord):
             return self.source.coordinates.partition in held
         return self.source.lease is None or self.source.lease.valid
 
@@ -110,7 +110,7 @@ class Transactions:
         self._doubt: CommitInDoubt[_Entry] | None = None
         self._committed: Positions = {}
 
-    def commit(self, group: Sequence[Outgoing | Unreadable], timeout_s: float) -> Sequence[bool] | None:
+    def commit(self, group: Sequence[Outgoing | RejectedRecord], timeout_s: float) -> Sequence[bool] | None:
         if self._attempt is None:
             if self._entries is None:
                 self._entries = [_Entry(self._outbound(each), each) for each in group]
@@ -134,8 +134,8 @@ class Transactions:
             close_at_once(self._producer)
         self._producer = None
 
-    def _outbound(self, what: Outgoing | Unreadable) -> OutgoingMessage:
-        if isinstance(what, Unreadable):
+    def _outbound(self, what: Outgoing | RejectedRecord) -> OutgoingMessage:
+        if isinstance(what, RejectedRecord):
             return self._output.dead_letter(what)
         return self._output.prediction(what.prediction, what.line)
 
@@ -237,7 +237,7 @@ class Transactions:
         if entry.told:
             return
         entry.told = True
-        if isinstance(entry.source, Unreadable):
+        if isinstance(entry.source, RejectedRecord):
             self._ledger.release(entry.source.coordinates)
         elif entry.source.lease is not None:
             self._ledger.delivered(entry.source.lease, entry.source.index)

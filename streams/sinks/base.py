@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from streams.delivery.ledger import SessionLease
 from streams.predictions import Prediction
-from streams.records import Unreadable
+from streams.records import RejectedRecord
 
 
 class SinkError(Exception):
@@ -57,7 +57,7 @@ class Sink(Protocol):
 class DeadLetterSink(Sink, Protocol):
     """A sink that keeps records that could not be used. Owned by the publish thread."""
 
-    def set_aside(self, letter: Unreadable) -> None:
+    def dead_letter(self, letter: RejectedRecord) -> None:
         """Takes one record, to be flushed like a prediction."""
         ...
 
@@ -70,7 +70,7 @@ class TransactionalSink(Protocol):
 
     name: str
 
-    def commit(self, group: Sequence[Outgoing | Unreadable], timeout_s: float) -> Sequence[bool] | None:
+    def commit(self, group: Sequence[Outgoing | RejectedRecord], timeout_s: float) -> Sequence[bool] | None:
         """Which of the group are delivered, each True or False, once that is settled.
 
         None: not yet, to be called again with the same group; waits at most about `timeout_s`. False is what will not

@@ -23,7 +23,7 @@ from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Event, Line
 from streams.predictions import ModelRef
-from streams.records import Assigned, EndOfSession, Item, Modality, Record, Unreadable
+from streams.records import Assigned, EndOfSession, Item, Modality, Record, RejectedRecord
 from tests.daemon.making import Told, counted, deadline, instruments
 from tests.streams.making import config, ns, seconds
 from tests.streams.test_in_hand import dies_at_work
@@ -97,7 +97,7 @@ class Running:
     channel: Channel
     inlet: WatchedInlet
     instruments: Instruments
-    letters: Told[Unreadable]
+    letters: Told[RejectedRecord]
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def running(
     inlet = WatchedInlet(of)
     channel = inlet.channel("file", Policy.BLOCK, 100, live=False)
     engine = HeldEngine(inlet, at_once)
-    ledger, letters = Ledger(config().grid), Told[Unreadable]()
+    ledger, letters = Ledger(config().grid), Told[RejectedRecord]()
     sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics, ledger)
     pipeline = Pipeline(inlet, sessions, engine, Limits(), max_under_way, letters, of, in_hand)
     on = Running(pipeline, engine, channel, inlet, of, letters)

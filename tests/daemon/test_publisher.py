@@ -21,7 +21,7 @@ from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Ledger, SessionLease
 from streams.predictions import ModelRef, Prediction
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, Unreadable
+from streams.records import Modality, RejectedRecord
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
 from tests.daemon.making import Told, counted, deadline, evidence, instruments, unit, window
 
@@ -44,7 +44,7 @@ class Kept:
     answers: list[Callable[[], bool]] = field(default_factory=list)
     """What the next flushes do, before all others settle at once."""
     lines: list[bytes] = field(default_factory=list)
-    letters: list[Unreadable] = field(default_factory=list)
+    letters: list[RejectedRecord] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     """How many lines there were at each flush that settled."""
     closed: bool = False
@@ -54,7 +54,7 @@ class Kept:
             raise self.refuses
         self.lines.append(line)
 
-    def set_aside(self, letter: Unreadable) -> None:
+    def dead_letter(self, letter: RejectedRecord) -> None:
         self.letters.append(letter)
 
     def flush(self, timeout_s: float) -> bool:
@@ -75,10 +75,10 @@ class KeptTogether:
 
     name: str = "transactions"
     answers: list[Callable[[], Sequence[bool] | None]] = field(default_factory=list)
-    groups: list[list[Outgoing | Unreadable]] = field(default_factory=list)
+    groups: list[list[Outgoing | RejectedRecord]] = field(default_factory=list)
     closed: bool = False
 
-    def commit(self, group: Sequence[Outgoing | Unreadable], timeout_s: float) -> Sequence[bool] | None:
+    def commit(self, group: Sequence[Outgoing | RejectedRecord], timeout_s: float) -> Sequence[bool] | None:
         self.groups.append(list(group))
         return self.answers.pop(0)() if self.answers else [True] * len(group)
 
@@ -141,11 +141,11 @@ def leased(on: Running, windows: int = 1) -> SessionLease:
     return lease
 
 
-def letter(on: Running, size_bytes: int = 3) -> Unreadable:
+def letter(on: Running, size_bytes: int = 3) -> RejectedRecord:
     """A record of a log, at offset 7, that could not be used."""
     on.ledger.assigned(0, {TEXT: 7}, {})
     on.ledger.read(TEXT, [(7, size_bytes)])
-    return Unreadable(
+    return RejectedRecord(
         Modality.TEXT,
         bytes(size_bytes),
         0,
@@ -202,7 +202,7 @@ def test_a_group_is_bounded_by_the_bytes_of_its_dead_letters_too() -> None:
     on = prepared(sink)
     large = letter(on, 5 * 2**20)
     for at_s in range(3):
-        on.publisher.submit_set_aside(large)
+        on.publisher.submit_dead_letter(large)
         on.publisher.submit(scored(at_s))
     on.publisher.start()
     on.told.many(3)
@@ -444,19 +444,19 @@ def test_a_dead_letter_goes_to_the_sinks_that_keep_them_and_is_released_when_it_
         return False
 
     keeps.answers = [away]
-    set_aside = letter(on)
-    on.publisher.submit_set_aside(set_aside)
+    dead_letter = letter(on)
+    on.publisher.submit_dead_letter(dead_letter)
     on.publisher.start()
     on.stop()
     assert isinstance(keeps, DeadLetterSink)
-    assert keeps.letters == [set_aside]
+    assert keeps.letters == [dead_letter]
     assert needed_while_away == [7]
     assert on.needed() == [8]
 
 
 def test_a_dead_letter_that_nobody_keeps_is_released() -> None:
     on = running()
-    on.publisher.submit_set_aside(letter(on))
+    on.publisher.submit_dead_letter(letter(on))
     on.stop()
     assert on.needed() == [8]
 

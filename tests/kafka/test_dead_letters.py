@@ -21,7 +21,7 @@ from streams.kafka.contract import InputTopic, KafkaMessage, from_kafka
 from streams.kafka.dead_letters import dead_letter_message
 from streams.kafka.unavailable import BrokerUnavailable
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, Record, Unreadable
+from streams.records import Modality, Record, RejectedRecord
 from tests.kafka.conftest import Topics
 
 pytestmark = pytest.mark.kafka
@@ -37,17 +37,21 @@ def _own_group(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dead_letter_topic, "GROUP", topics.group)
 
 
-def set_aside(topics: Topics, number: int, reason: str = "corrupt", headers: Any = PLAIN, at: Any = None) -> Unreadable:
+def rejected(
+    topics: Topics, number: int, reason: str = "corrupt", headers: Any = PLAIN, at: Any = None
+) -> RejectedRecord:
     """Record `number` of the text topic, written `number` seconds after the first."""
     at_ns = START_NS + number * NS_PER_S
     partition = at or Partition(topics.text, 1)
     coordinates = Coordinates(partition, number, at_ns, b"room", headers)
-    return Unreadable(
+    return RejectedRecord(
         Modality.TEXT, b"hello %d" % number, at_ns, coordinates, DeadLetterReason(reason), f"{number} is wrong"
     )
 
 
-def write(topics: Topics, letters: Sequence[Unreadable | KafkaMessage], aborted: bool = False, **options: Any) -> None:
+def write(
+    topics: Topics, letters: Sequence[RejectedRecord | KafkaMessage], aborted: bool = False, **options: Any
+) -> None:
     """Into partition 0 of the dead-letter topic, in this order."""
     with KafkaProducer(bootstrap_servers=topics.cluster.bootstrap, **options) as producer:
         transactional = "transactional_id" in options
@@ -55,7 +59,7 @@ def write(topics: Topics, letters: Sequence[Unreadable | KafkaMessage], aborted:
             producer.init_transactions()
             producer.begin_transaction()
         for letter in letters:
-            key, value, headers = dead_letter_message(letter) if isinstance(letter, Unreadable) else letter
+            key, value, headers = dead_letter_message(letter) if isinstance(letter, RejectedRecord) else letter
             producer.send(topics.dead_letters, value, key, headers, 0)
         producer.flush()
         if transactional:
@@ -96,7 +100,7 @@ def test_letters_are_listed_without_what_was_said_or_who_said_it(
     topics: Topics, tmp_path: Path, capsys: Captured
 ) -> None:
     topics.create()
-    write(topics, [set_aside(topics, 5)])
+    write(topics, [rejected(topics, 5)])
     assert run(topics, tmp_path) == ExitCode.OK
     heard = capsys.readouterr().out
     assert json.loads(heard) == {
@@ -131,7 +135,7 @@ def test_letters_can_be_picked(
     topics: Topics, tmp_path: Path, capsys: Captured, arguments: list[str], offsets: list[int]
 ) -> None:
     topics.create()
-    write(topics, [set_aside(topics, number, why) for number, why in enumerate(["corrupt", "empty", "oversized"])])
+    write(topics, [rejected(topics, number, why) for number, why in enumerate(["corrupt", "empty", "oversized"])])
     assert run(topics, tmp_path, *arguments) == ExitCode.OK
     assert [letter["offset"] for letter in shown(capsys)] == offsets
 
@@ -145,7 +149,7 @@ def test_an_empty_topic_has_no_letters(topics: Topics, tmp_path: Path, capsys: C
 
 def test_a_letter_goes_back_as_it_came_and_keeps_its_event_time(topics: Topics, tmp_path: Path) -> None:
     topics.create()
-    write(topics, [set_aside(topics, 5)])
+    write(topics, [rejected(topics, 5)])
     assert run(topics, tmp_path, "replay") == ExitCode.OK
     (message,) = sent(topics)
     assert (message.partition, message.key, message.value) == (1, b"room", b"hello 5")
@@ -161,11 +165,11 @@ def test_a_letter_goes_back_as_it_came_and_keeps_its_event_time(topics: Topics, 
 
 def test_a_letter_that_comes_back_says_how_often_it_was_sent(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
-    write(topics, [set_aside(topics, 5)])
+    write(topics, [rejected(topics, 5)])
     for _ in range(2):
         assert run(topics, tmp_path, "replay") == ExitCode.OK
         again = sent(topics)[-1]
-        write(topics, [set_aside(topics, 6, headers=tuple(again.headers))])
+        write(topics, [rejected(topics, 6, headers=tuple(again.headers))])
     capsys.readouterr()
     assert run(topics, tmp_path, "list") == ExitCode.OK
     assert [(letter["attempts"], letter["sent_before"]) for letter in shown(capsys)] == [
@@ -179,12 +183,12 @@ def test_a_record_that_comes_back_each_time_is_sent_three_times_at_most_unless_a
     topics: Topics, tmp_path: Path, capsys: Captured
 ) -> None:
     topics.create()
-    write(topics, [set_aside(topics, 5)])
+    write(topics, [rejected(topics, 5)])
     for _ in range(5):
         assert run(topics, tmp_path, "replay") == ExitCode.OK
         again = sent(topics)[-1]
         if len(values(topics)) < 4:
-            write(topics, [set_aside(topics, 6, headers=tuple(again.headers))])
+            write(topics, [rejected(topics, 6, headers=tuple(again.headers))])
     assert len(values(topics)) == 3
     assert "1 came back 3 times or more" in capsys.readouterr().err
     assert run(topics, tmp_path, "replay", "--all", "--offset", "0:3") == ExitCode.OK
@@ -193,7 +197,7 @@ def test_a_record_that_comes_back_each_time_is_sent_three_times_at_most_unless_a
 
 def test_a_letter_is_sent_once_unless_all_are_asked_for(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
-    write(topics, [set_aside(topics, number) for number in range(3)])
+    write(topics, [rejected(topics, number) for number in range(3)])
     assert run(topics, tmp_path, "replay", "--offset", "0:1") == ExitCode.OK
     assert values(topics) == [b"hello 1"]
     assert run(topics, tmp_path, "replay") == ExitCode.OK
@@ -207,7 +211,7 @@ def test_a_letter_is_sent_once_unless_all_are_asked_for(topics: Topics, tmp_path
 
 def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
-    write(topics, [set_aside(topics, 0), set_aside(topics, 1, "empty")])
+    write(topics, [rejected(topics, 0), rejected(topics, 1, "empty")])
     assert run(topics, tmp_path, "replay", "--dry-run", "--reason", "empty") == ExitCode.OK
     heard = capsys.readouterr()
     assert [json.loads(line)["offset"] for line in heard.out.splitlines()] == [1]
@@ -217,12 +221,12 @@ def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(topics: Topics, tm
 
 def test_letters_of_many_transactions_are_remembered_as_one_stretch(topics: Topics, tmp_path: Path) -> None:
     topics.create()
-    write(topics, [set_aside(topics, 0, "empty")])
+    write(topics, [rejected(topics, 0, "empty")])
     with KafkaProducer(bootstrap_servers=topics.cluster.bootstrap, transactional_id=topics.group) as producer:
         producer.init_transactions()
         for number in range(1, 4):
             producer.begin_transaction()
-            key, value, headers = dead_letter_message(set_aside(topics, number))
+            key, value, headers = dead_letter_message(rejected(topics, number))
             producer.send(topics.dead_letters, value, key, headers, 0)
             producer.commit_transaction()
     assert run(topics, tmp_path, "replay", "--reason", "corrupt") == ExitCode.OK
@@ -235,11 +239,11 @@ def test_letters_of_many_transactions_are_remembered_as_one_stretch(topics: Topi
 
 def test_what_an_aborted_transaction_wrote_is_no_letter(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
-    write(topics, [set_aside(topics, 0)], transactional_id=topics.group)
-    write(topics, [set_aside(topics, 1)], transactional_id=topics.group, aborted=True)
+    write(topics, [rejected(topics, 0)], transactional_id=topics.group)
+    write(topics, [rejected(topics, 1)], transactional_id=topics.group, aborted=True)
     assert run(topics, tmp_path, "replay") == ExitCode.OK
     assert values(topics) == [b"hello 0"]
-    write(topics, [set_aside(topics, 2)])
+    write(topics, [rejected(topics, 2)])
     assert run(topics, tmp_path, "replay") == ExitCode.OK
     assert values(topics) == [b"hello 0", b"hello 2"]
 
@@ -248,7 +252,7 @@ def test_a_command_that_fails_goes_on_where_it_was(
     topics: Topics, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topics.create()
-    write(topics, [set_aside(topics, number) for number in range(5)])
+    write(topics, [rejected(topics, number) for number in range(5)])
     monkeypatch.setattr(dead_letters, "_REMEMBERED_EVERY", 2)
     send = BoundedProducer.send
 
@@ -273,10 +277,10 @@ def test_a_letter_that_cannot_be_addressed_is_told_and_does_not_stop_the_others(
     topics.create()
     strange = KafkaMessage(None, b"by hand", [("x-topic", b"\xff"), ("x-partition", b"one")])
     gone = [
-        set_aside(topics, 1, at=Partition(f"{topics.text}-gone", 0)),
-        set_aside(topics, 2, at=Partition(topics.text, 9)),
+        rejected(topics, 1, at=Partition(f"{topics.text}-gone", 0)),
+        rejected(topics, 2, at=Partition(topics.text, 9)),
     ]
-    write(topics, [strange, *gone, set_aside(topics, 3)])
+    write(topics, [strange, *gone, rejected(topics, 3)])
     assert run(topics, tmp_path, "replay") == ExitCode.BAD_DATA
     assert values(topics) == [b"hello 3"]
     assert "3 cannot be sent" in capsys.readouterr().err
@@ -286,7 +290,7 @@ def test_a_pick_too_scattered_to_be_remembered_is_refused_before_anything_is_sen
     topics: Topics, tmp_path: Path, capsys: Captured
 ) -> None:
     topics.create()
-    write(topics, [set_aside(topics, number, "empty" if number % 2 else "corrupt") for number in range(1400)])
+    write(topics, [rejected(topics, number, "empty" if number % 2 else "corrupt") for number in range(1400)])
     assert run(topics, tmp_path, "replay", "--reason", "empty") == ExitCode.USAGE
     assert "nothing was sent" in capsys.readouterr().err
     assert values(topics) == []

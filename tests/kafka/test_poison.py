@@ -30,7 +30,7 @@ from streams.formats.rfc3339 import format_ns
 from streams.kafka.contract import CONTENT_TYPES, Headers, InputTopic, from_kafka, to_kafka
 from streams.kafka.dead_letters import read_dead_letter
 from streams.reasons import BadRecord
-from streams.records import Modality, Record, Unreadable
+from streams.records import Modality, Record, RejectedRecord
 from tests.kafka.conftest import Topics
 from tests.kafka.hashing import content, expected
 from tests.kafka.in_process import Daemon, configured, daemon
@@ -293,7 +293,7 @@ def anything(count: int) -> list[Sent]:
 def refusal(message: ConsumerRecord, modality: Modality, config: Config) -> str | None:
     """Why the message cannot be used, if so; what a picture hides behind a good header is found only if it is used."""
     item = from_kafka(message, InputTopic(message.topic, modality, CONTENT_TYPES[modality]), SystemClock().wall_ns())
-    if isinstance(item, Unreadable):
+    if isinstance(item, RejectedRecord):
         return item.reason
     try:
         event = decode(item, limits(config), live=False)

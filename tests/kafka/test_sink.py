@@ -15,7 +15,7 @@ from streams.kafka.producer import ProducerConfig
 from streams.kafka.sink import KafkaSink
 from streams.predictions import Prediction, json_schema
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, Unreadable
+from streams.records import Modality, RejectedRecord
 from streams.sinks.base import SinkBlockedError, SinkError
 from tests.daemon.predicting import prediction
 from tests.kafka.broker import Broker
@@ -98,15 +98,15 @@ def test_a_prediction_is_a_cloud_event_whose_value_is_of_the_schema(topics: Topi
     )
 
 
-def dead_letter(payload: bytes = b"\xff") -> Unreadable:
+def dead_letter(payload: bytes = b"\xff") -> RejectedRecord:
     at = Coordinates(Partition("affectd.text", 1), 42, 0, b"room", (("ce_time", b"yesterday"),))
-    return Unreadable(Modality.TEXT, payload, 0, at, DeadLetterReason.INVALID_TIME, "header ce_time: no time")
+    return RejectedRecord(Modality.TEXT, payload, 0, at, DeadLetterReason.INVALID_TIME, "header ce_time: no time")
 
 
 def test_a_dead_letter_is_kept_with_its_own_bytes_key_and_headers(topics: Topics) -> None:
     topics.create()
     sink = sink_into(topics)
-    sink.set_aside(dead_letter())
+    sink.dead_letter(dead_letter())
     assert flushed(sink) == []
     sink.close()
     [message] = everything(topics.cluster.bootstrap, topics.dead_letters)
@@ -119,7 +119,7 @@ def test_what_the_cluster_refuses_costs_itself_only(topics: Topics) -> None:
     topics.create(max_message_bytes="100000")
     sink, sent = sink_into(topics, "none"), grid(sessions=4, windows=5)
     published(sink, sent[:10])
-    sink.set_aside(dead_letter(bytes(200_000)))
+    sink.dead_letter(dead_letter(bytes(200_000)))
     published(sink, sent[10:])
     [error] = flushed(sink)
     sink.close()

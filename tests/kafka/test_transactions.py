@@ -24,7 +24,7 @@ from streams.kafka.connection import Connection
 from streams.kafka.producer import ProducerConfig
 from streams.kafka.transactions import Transactions
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, Unreadable
+from streams.records import Modality, RejectedRecord
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
 from streams.telemetry import NullTelemetry
 from tests.daemon.predicting import prediction
@@ -79,14 +79,14 @@ class Instance:
         self.ledger.advance(lease, windows)
         return lease
 
-    def windows(self, first: int, before: int, *, padding: int = 0) -> list[Outgoing | Unreadable]:
+    def windows(self, first: int, before: int, *, padding: int = 0) -> list[Outgoing | RejectedRecord]:
         return [self.window(index, padding) for index in range(first, before)]
 
     def window(self, index: int, padding: int = 0) -> Outgoing:
         made = prediction(start_s=float(index)).model_copy(update={"id": str(index), "transcript": "x" * padding})
         return Outgoing(made, made.json_line(), self.lease, index)
 
-    def commit(self, group: Sequence[Outgoing | Unreadable]) -> tuple[Sequence[bool], list[SinkError]]:
+    def commit(self, group: Sequence[Outgoing | RejectedRecord]) -> tuple[Sequence[bool], list[SinkError]]:
         """What became of the group, and what was told on the way. No call may hold its caller up."""
         told: list[SinkError] = []
         deadline = time.monotonic() + _PATIENCE_S
@@ -159,7 +159,7 @@ def test_the_checkpoint_alone_is_committed_where_it_has_moved(
 def test_a_dead_letter_is_in_the_transaction(instance: Callable[..., Instance], topics: Topics) -> None:
     one = instance(windows=1)
     one.ledger.read(one.partition, [(1, 3)])
-    letter = Unreadable(
+    letter = RejectedRecord(
         Modality.TEXT,
         b"\xff",
         0,

@@ -13,7 +13,7 @@ from streams.kafka.contract import InputTopic, from_kafka, to_kafka
 from streams.kafka.dead_letters import dead_letter_message, read_dead_letter, resubmission
 from streams.kafka.resubmissions import Resubmissions
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, Record, Unreadable
+from streams.records import Modality, Record, RejectedRecord
 from streams.sources.chat.receiver import is_session_name
 
 pytestmark = pytest.mark.property
@@ -60,7 +60,7 @@ def test_any_message_is_a_record_or_says_why_not(message: ConsumerRecord, modali
     assert item.coordinates is not None
     assert item.coordinates.offset == message.offset
     assert 0 <= item.coordinates.written_ns <= received_ns
-    if isinstance(item, Unreadable):
+    if isinstance(item, RejectedRecord):
         assert item.reason in REASONS
         assert 0 < len(item.why) < 500
         assert item.payload == (message.value or b"")
@@ -84,7 +84,7 @@ def test_a_dead_letter_gives_back_the_message_it_was(message: ConsumerRecord, wh
     item = from_kafka(message, InputTopic("topic", Modality.TEXT, "text/plain"), RECEIVED_NS)
     assert item.coordinates is not None
     kept = message.value or b""
-    record = Unreadable(Modality.TEXT, kept, RECEIVED_NS, item.coordinates, DeadLetterReason.CORRUPT, why)
+    record = RejectedRecord(Modality.TEXT, kept, RECEIVED_NS, item.coordinates, DeadLetterReason.CORRUPT, why)
     letter = read_dead_letter(as_consumed("dead", *dead_letter_message(record)))
     assert (letter.origin, letter.origin_offset) == (("topic", 0), message.offset)
     assert (letter.reason, letter.first_seen_ns) == ("corrupt", RECEIVED_NS)

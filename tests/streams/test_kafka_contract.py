@@ -10,7 +10,7 @@ from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates, Partition
 from streams.formats import rfc3339
 from streams.kafka.contract import CONTENT_TYPES, InputTopic, from_kafka, to_kafka
-from streams.records import Modality, Record, Unreadable
+from streams.records import Modality, Record, RejectedRecord
 
 pytestmark = pytest.mark.unit
 
@@ -37,9 +37,9 @@ def read(sent: ConsumerRecord) -> Record:
     return item
 
 
-def refused(sent: ConsumerRecord) -> Unreadable:
+def refused(sent: ConsumerRecord) -> RejectedRecord:
     item = from_kafka(sent, TOPICS[Modality.TEXT], RECEIVED_NS)
-    assert isinstance(item, Unreadable)
+    assert isinstance(item, RejectedRecord)
     return item
 
 

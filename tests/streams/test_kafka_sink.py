@@ -21,7 +21,7 @@ from streams.kafka.producer import ProducerConfig
 from streams.kafka.sink import KafkaSink
 from streams.predictions import Prediction
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, Unreadable
+from streams.records import Modality, RejectedRecord
 from streams.sinks.base import DeadLetterSink, SinkBlockedError, SinkError
 from tests.daemon.predicting import prediction
 
@@ -130,9 +130,11 @@ def published(sink: KafkaSink, values: Iterable[bytes], of: Prediction | None = 
         sink.publish(of or prediction(), value)
 
 
-def letter(payload: bytes = b"\xff", offset: int = 7) -> Unreadable:
+def letter(payload: bytes = b"\xff", offset: int = 7) -> RejectedRecord:
     at = Coordinates(Partition("affectd.text", 2), offset, 5 * NS_PER_S, b"room", (("content-type", b"text/plain"),))
-    return Unreadable(Modality.TEXT, payload, 6 * NS_PER_S, at, DeadLetterReason.INVALID_UTF8, "byte 0 is not UTF-8")
+    return RejectedRecord(
+        Modality.TEXT, payload, 6 * NS_PER_S, at, DeadLetterReason.INVALID_UTF8, "byte 0 is not UTF-8"
+    )
 
 
 # What is sent.
@@ -161,7 +163,7 @@ def test_a_dead_letter_keeps_its_key_bytes_and_headers_and_says_where_it_lay() -
     cluster = Cluster()
     sink = sink_into(cluster)
     assert isinstance(sink, DeadLetterSink)
-    sink.set_aside(letter())
+    sink.dead_letter(letter())
     assert flushed(sink) == []
     [(topic, key, value, headers)] = cluster.arrived
     assert (topic, key, value) == (DEAD_LETTERS, b"room", b"\xff")
@@ -261,7 +263,7 @@ def test_a_topic_that_is_not_there_holds_up_only_its_own_messages_and_repeats_no
     cluster = Cluster(absent={DEAD_LETTERS: KafkaTimeoutError("Failed to update metadata")})
     sink = sink_into(cluster)
     published(sink, [b"line"])
-    sink.set_aside(letter())
+    sink.dead_letter(letter())
     for _ in range(5):
         with pytest.raises(SinkBlockedError, match="Failed to update metadata"):
             sink.flush(_PATIENCE_S)
@@ -291,7 +293,7 @@ def test_a_record_that_the_cluster_refuses_costs_itself_only(poison: tuple[bytes
 
 def test_a_record_that_is_given_up_is_named() -> None:
     sink = sink_into(Cluster(refusing(b"\xff")))
-    sink.set_aside(letter())
+    sink.dead_letter(letter())
     [error] = flushed(sink)
     assert str(error).startswith(
         "dead-letters: dead letter of affectd.text[2] at 7 is given up: MessageSizeTooLargeError: "

@@ -24,7 +24,7 @@ from streams.kafka.connection import Connection
 from streams.kafka.producer import ProducerConfig
 from streams.kafka.transactions import Transactions
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, Unreadable
+from streams.records import Modality, RejectedRecord
 from streams.sinks.base import Outgoing, SinkBlockedError, SinkError
 from streams.telemetry import CommitOutcome, NullTelemetry
 from tests.daemon.predicting import prediction
@@ -172,10 +172,10 @@ class Instance:
         self.ledger.advance(lease, windows)
         return lease
 
-    def group(self, first: int, before: int) -> list[Outgoing | Unreadable]:
+    def group(self, first: int, before: int) -> list[Outgoing | RejectedRecord]:
         return [Outgoing(prediction(), b"%d" % index, self.lease, index) for index in range(first, before)]
 
-    def commit(self, group: list[Outgoing | Unreadable], most: int = 100) -> tuple[list[bool], list[SinkError]]:
+    def commit(self, group: list[Outgoing | RejectedRecord], most: int = 100) -> tuple[list[bool], list[SinkError]]:
         told: list[SinkError] = []
         for _ in range(most):
             try:
@@ -224,7 +224,7 @@ def test_a_checkpoint_that_has_moved_by_itself_is_committed_alone(one: Instance)
 
 def test_a_dead_letter_is_released_in_the_transaction(one: Instance) -> None:
     one.ledger.read(TEXT, [(10, 1)])
-    letter = Unreadable(
+    letter = RejectedRecord(
         Modality.TEXT, b"\xff", 0, Coordinates(TEXT, 10, 0), DeadLetterReason.INVALID_UTF8, "byte 0 is not UTF-8"
     )
     assert one.commit([*one.group(0, 10), letter]) == ([True] * 11, [])
@@ -274,7 +274,7 @@ def test_a_window_that_is_lost_while_the_transaction_is_open_is_left_out_of_the_
 
 
 def test_a_dead_letter_of_a_partition_that_went_elsewhere_is_left_to_its_new_owner(one: Instance) -> None:
-    letter = Unreadable(
+    letter = RejectedRecord(
         Modality.TEXT, b"\xff", 0, Coordinates(TEXT, 10, 0), DeadLetterReason.INVALID_UTF8, "byte 0 is not UTF-8"
     )
     one.ledger.revoked([0])
