@@ -26,7 +26,7 @@ STATUS_BY_ERROR = {
     "models.artifact.ModelError": ExitCode.CONFIGURATION,
     "models.data.user.manifest_table.ManifestError": ExitCode.BAD_DATA,
     "models.metrics.labelled_rows.EvaluationError": ExitCode.BAD_DATA,
-    "models.model.DeviceUnavailableError": ExitCode.UNAVAILABLE,
+    "models.device.DeviceUnavailableError": ExitCode.UNAVAILABLE,
     "models.training.command.TrainingError": ExitCode.BAD_DATA,
     "streams.delivery.in_hand.InHandError": ExitCode.UNAVAILABLE,
     "streams.kafka.checks.ChecksFailed": ExitCode.UNAVAILABLE,

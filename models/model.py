@@ -6,7 +6,6 @@ abstained from too, but keeps its probabilities. Every probability is for labels
 preparing events (the encoders' own), windows and sessions (the caller's).
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +16,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
 from models.components import PARTS, build_encoders
+from models.device import choose_device
 from models.encoder import Encoded, Encoder
 from models.explanation.shapley import coalitions, shapley_values
 from models.fusion.pool import Fused
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import NO_RISK, RiskScores
 from models.valence_arousal import valence_arousal
-
-
-class DeviceUnavailableError(RuntimeError):
-    """The device asked for is not on this machine."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,15 +218,3 @@ class _Answers:
     def none(cls, windows: int, device: torch.device) -> Self:
         logits = torch.zeros(windows, len(EMOTIONS), dtype=torch.float64, device=device)
         return cls(logits[:, 0], logits.log_softmax(dim=-1), logits[:, : len(RISKS)])
-
-
-def choose_device(asked: str) -> torch.device:
-    """asked: "auto", "cpu" or "cuda". Raises DeviceUnavailableError for CUDA without a usable GPU."""
-    if asked not in ("auto", "cpu", "cuda"):
-        raise DeviceUnavailableError(f"device {asked!r} is not one of auto, cpu, cuda")
-    usable = torch.cuda.is_available()
-    if asked == "cuda" and not usable:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        seen = "" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})"
-        raise DeviceUnavailableError(f"device cuda: torch {torch.__version__} finds no usable GPU{seen}")
-    return torch.device("cuda" if usable and asked != "cpu" else "cpu")

@@ -38,7 +38,7 @@ def evaluate(
 
     model: a folder, or "default". task: None for the corpus's first. drop: a modality that is left out, or None.
     progress: told the rows that are read and encoded.
-    Raises EvaluationError, models.artifact.ModelError or models.model.DeviceUnavailableError.
+    Raises EvaluationError, models.artifact.ModelError or models.device.DeviceUnavailableError.
     """
     if corpus in STUDIED:
         return evaluate_study(model, corpus, data, split, task, drop)

@@ -7,9 +7,10 @@ import torch
 
 from models.artifact import ModelError, write_model_folder
 from models.calibration.prediction_sets import SUBSETS, ConformalSets
+from models.device import DeviceUnavailableError, choose_device
 from models.encoder import Encoded
 from models.labels import EMOTIONS, RISKS
-from models.model import AffectModel, DeviceUnavailableError, Scores, WindowFeatures, choose_device
+from models.model import AffectModel, Scores, WindowFeatures
 from models.risk import NO_RISK
 from models.text.encoder import TextEncoder
 from tests.models.model_folders import Repeater, plain_manifest

@@ -48,7 +48,7 @@ def report(
 
     model: a folder, or "default"; one that is not shipped is set beside the shipped one. written: the day that the page
     tells. questions: None for all that `data` holds (`questions_of`). told: every corpus and task, before it is
-    measured. Raises EvaluationError, models.artifact.ModelError, models.model.DeviceUnavailableError or
+    measured. Raises EvaluationError, models.artifact.ModelError, models.device.DeviceUnavailableError or
     models.out_folder.OutFolderError.
     """
     check_out_folder(out)

@@ -18,13 +18,14 @@ import numpy as np
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
 from models.components import PARTS
 from models.data.user.manifest import USER_CORPUS, Sample, read_manifest
+from models.device import choose_device
 from models.evaluation.predictions import EncodedRows, Floats, encoded_rows, posteriors
 from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.user_rows import has_label, user_rows
 from models.labels import MODALITIES, RISKS
 from models.metrics.comparison import Paired, compare
 from models.metrics.labelled_rows import EvaluationError, LabelledRows
-from models.model import AffectModel, choose_device
+from models.model import AffectModel
 from models.training.assemble.user_model import with_user_parts
 from models.training.calibration.command import CROSS_VALIDATED, calibrated
 

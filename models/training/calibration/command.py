@@ -16,6 +16,7 @@ import torch
 from models.artifact import CARD, SHIPPED, Manifest, ModelError, read_model_folder, write_model_folder
 from models.calibration.scaling import TemperatureScaling
 from models.data.user.manifest import USER_CORPUS
+from models.device import choose_device
 from models.encoder import Encoded
 from models.evaluation.predictions import encoded_rows
 from models.evaluation.progress import OnRows, no_progress
@@ -24,7 +25,7 @@ from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures, expected_calibration_error
 from models.metrics.curves import coverage_accuracy
 from models.metrics.labelled_rows import EvaluationError
-from models.model import AffectModel, WindowFeatures, choose_device
+from models.model import AffectModel, WindowFeatures
 from models.out_folder import check_out_folder
 from models.training.assemble.provenance import Provenance
 from models.training.assemble.user_model import USER_LICENCE
@@ -56,7 +57,7 @@ def calibrate(model: str, data: Path, out: Path, progress: OnRows = no_progress)
     """Writes the model folder `out`, and returns figures before and after, ready for JSON.
 
     model: a folder, or "default". Raises EvaluationError for too few rows, models.data.user.manifest.ManifestError,
-    ModelError, models.out_folder.OutFolderError, or models.model.DeviceUnavailableError.
+    ModelError, models.out_folder.OutFolderError, or models.device.DeviceUnavailableError.
     """
     folder = read_model_folder(SHIPPED if model == "default" else Path(model))
     if out.resolve() == folder.path.resolve():
