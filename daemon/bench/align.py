@@ -11,7 +11,7 @@ from functools import partial
 from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
-from daemon.config.sections import Windows
+from daemon.config.sections import WindowSettings
 from daemon.runtime.wiring import timeline_config as configured
 from streams.alignment.origin import DEVICE, STORED, Origin
 from streams.alignment.sessions import Sessions
@@ -51,7 +51,7 @@ def align(effort: Effort) -> Iterator[Figure]:
 
 def timeline_config(step_ns: int) -> TimelineConfig:
     """Windows of 4 s; otherwise as configured by default."""
-    windows = Windows(size_s=SIZE_NS / NS_PER_S, step_s=step_ns / NS_PER_S, idle_after_s=_IDLE_AFTER_S)
+    windows = WindowSettings(size_s=SIZE_NS / NS_PER_S, step_s=step_ns / NS_PER_S, idle_after_s=_IDLE_AFTER_S)
     return configured(Config(windows=windows))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from daemon.cli.options import Seconds, configured, load_configured
+from daemon.cli.options import SecondsParam, configured, load_configured
 from daemon.cli.progress import shown
 from daemon.exit_codes import ExitCode
 from models.labels import EMOTIONS, RISKS
@@ -16,7 +16,7 @@ from models.labels import EMOTIONS, RISKS
 @click.command()
 @configured
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@click.option("--at", "at_s", type=Seconds(), help="Only windows that hold this moment.")
+@click.option("--at", "at_s", type=SecondsParam(), help="Only windows that hold this moment.")
 @click.option(
     "--target",
     type=click.Choice([*EMOTIONS, *RISKS]),

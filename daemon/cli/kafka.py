@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from daemon.cli.options import SPEED_HELP, Moment, Speed, configured, load_configured
+from daemon.cli.options import SPEED_HELP, MomentParam, SpeedParam, configured, load_configured
 from daemon.config import Config
 
 if TYPE_CHECKING:
-    from daemon.commands.dead_letters import Pick
+    from daemon.commands.dead_letters import LetterFilter
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,7 +54,7 @@ def _pick(command: Command) -> Command:
         click.option(
             "--offset", "places", type=_Place(), multiple=True, help="Only the letter that lies there; may be repeated."
         ),
-        click.option("--since", "since_ns", type=Moment(), help="Only those first seen at this time or later."),
+        click.option("--since", "since_ns", type=MomentParam(), help="Only those first seen at this time or later."),
         click.option(
             "--reason", "reasons", multiple=True, metavar="REASON", help="Only those of this reason; may be repeated."
         ),
@@ -75,8 +75,8 @@ def _load(file: Path | None, settings: tuple[str, ...], server: str | None) -> C
 @_on_a_cluster
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("--session", metavar="ID", help="Names the session, where there is only one.")
-@click.option("--speed", type=Speed(), default="max", show_default=True, metavar="N|max", help=SPEED_HELP)
-@click.option("--start", "start_ns", type=Moment(), show_default="now", help="First event time.")
+@click.option("--speed", type=SpeedParam(), default="max", show_default=True, metavar="N|max", help=SPEED_HELP)
+@click.option("--start", "start_ns", type=MomentParam(), show_default="now", help="First event time.")
 @click.option(
     "--pictures",
     type=click.Choice(["png", "jpeg"]),
@@ -140,7 +140,7 @@ def _as_pick(
     since_ns: int | None,
     places: tuple[tuple[int, int], ...],
     also_sent_before: bool = False,
-) -> "Pick":
-    from daemon.commands.dead_letters import Pick
+) -> "LetterFilter":
+    from daemon.commands.dead_letters import LetterFilter
 
-    return Pick(frozenset(reasons), since_ns, frozenset(places), also_sent_before)
+    return LetterFilter(frozenset(reasons), since_ns, frozenset(places), also_sent_before)

@@ -18,7 +18,7 @@ from daemon.cli.explain import explain
 from daemon.cli.extras import missing_extra
 from daemon.cli.kafka import dead_letters, produce
 from daemon.cli.models import calibrate, evaluate, report, train
-from daemon.cli.options import SPEED_HELP, Moment, Speed, configured, load_configured, load_configured_to_run
+from daemon.cli.options import SPEED_HELP, MomentParam, SpeedParam, configured, load_configured, load_configured_to_run
 from daemon.config import Config
 from daemon.config.reference import effective
 from daemon.config.source import load, load_to_run
@@ -73,7 +73,7 @@ def run(file: Path | None, settings: tuple[str, ...]) -> int:
     metavar="DIR",
     help="Folder of the predictions and the picture.",
 )
-@click.option("--speed", type=Speed(), default=1.0, show_default=True, metavar="N|max", help=SPEED_HELP)
+@click.option("--speed", type=SpeedParam(), default=1.0, show_default=True, metavar="N|max", help=SPEED_HELP)
 def demo(out: Path, speed: float | None) -> int:
     """Plays the sample session, and draws what was found."""
     from daemon.commands.demo import demo
@@ -84,10 +84,15 @@ def demo(out: Path, speed: float | None) -> int:
 @cli.command()
 @configured
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
-@click.option("--speed", type=Speed(), default="max", show_default=True, metavar="N|max", help=SPEED_HELP)
+@click.option("--speed", type=SpeedParam(), default="max", show_default=True, metavar="N|max", help=SPEED_HELP)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Predictions (JSON lines); else stdout.")
 @click.option(
-    "--start", "start_ns", type=Moment(), default="2000-01-01T00:00:00Z", show_default=True, help="First event time."
+    "--start",
+    "start_ns",
+    type=MomentParam(),
+    default="2000-01-01T00:00:00Z",
+    show_default=True,
+    help="First event time.",
 )
 def replay(
     file: Path | None,

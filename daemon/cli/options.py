@@ -22,7 +22,7 @@ _MOST_SECONDS = 1e9  # some thirty years
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Speed(click.ParamType[float | None]):
+class SpeedParam(click.ParamType[float | None]):
     """Times real time, or "max" (None: as fast as it goes)."""
 
     name = "N|max"
@@ -37,7 +37,7 @@ class Speed(click.ParamType[float | None]):
         return speed
 
 
-class Seconds(click.ParamType[float]):
+class SecondsParam(click.ParamType[float]):
     """Seconds since something began: a number from 0 on."""
 
     name = "SECONDS"
@@ -52,7 +52,7 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
-class Moment(click.ParamType[int]):
+class MomentParam(click.ParamType[int]):
     """An RFC 3339 time, as nanoseconds since the Unix epoch."""
 
     name = "RFC3339"

@@ -27,7 +27,7 @@ _REMEMBERED_EVERY_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class LetterFilter:
     """Which letters are meant: those that meet all that is given."""
 
     reasons: frozenset[str] = frozenset()
@@ -44,7 +44,7 @@ class Pick:
         )
 
 
-def list_letters(topic: DeadLetterTopic, pick: Pick) -> None:
+def list_letters(topic: DeadLetterTopic, pick: LetterFilter) -> None:
     """Prints a JSON object for each letter; BrokerUnavailable if they cannot be read."""
     with DeadLetterReader(topic.connection, topic.name, SystemClock()) as letters:
         for letter in letters.letters(letters.begins):
@@ -52,7 +52,9 @@ def list_letters(topic: DeadLetterTopic, pick: Pick) -> None:
                 _print(topic, letter, sent_before=letter.offset in letters.resubmissions[letter.partition])
 
 
-def replay_letters(topic: DeadLetterTopic, pick: Pick, dry_run: bool, agreed: Callable[[int], bool]) -> ExitCode:
+def replay_letters(
+    topic: DeadLetterTopic, pick: LetterFilter, dry_run: bool, agreed: Callable[[int], bool]
+) -> ExitCode:
     """Sends the letters that are meant once more, and says on stderr what became of them.
 
     dry_run: prints them instead, as `list_letters` does. agreed: is asked, with their number, before any is sent.
@@ -99,7 +101,7 @@ class _Found:
         return ExitCode.BAD_DATA
 
 
-def _found(letters: DeadLetterReader, topic: DeadLetterTopic, pick: Pick, print_them: bool) -> _Found:
+def _found(letters: DeadLetterReader, topic: DeadLetterTopic, pick: LetterFilter, print_them: bool) -> _Found:
     found = _Found()
     for letter in letters.letters(letters.begins):
         sent_before = letter.offset in letters.resubmissions[letter.partition]

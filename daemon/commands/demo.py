@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from daemon.commands.window_lines import window_line
-from daemon.config.sections import Http
+from daemon.config.sections import HttpSettings
 from daemon.config.source import load
 from daemon.runtime.service import Service
 from daemon.runtime.wiring import stored_endpoints, stored_feed
@@ -31,7 +31,7 @@ def demo(out: Path, speed: float | None) -> int:
     out: the folder of `predictions.jsonl` and `timeline.png`, made if it is not there; older ones are replaced.
     speed: times real time, None for as fast as it is scored. SinkError where `out` cannot be written.
     """
-    config = load(None, os.environ, ()).model_copy(update={"http": Http(bind="")})
+    config = load(None, os.environ, ()).model_copy(update={"http": HttpSettings(bind="")})
     logs.configure("warning", config.log.format)
     predictions_file, picture_file = out / "predictions.jsonl", out / "timeline.png"
     sink = JsonLines.file(predictions_file, append=False)

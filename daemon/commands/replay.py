@@ -11,7 +11,7 @@ import structlog
 
 from daemon.cli.progress import counted, shown
 from daemon.config import Config
-from daemon.config.sections import Http
+from daemon.config.sections import HttpSettings
 from daemon.exit_codes import ExitCode
 from daemon.runtime.service import Service
 from daemon.runtime.wiring import stored_endpoints, stored_feed
@@ -53,7 +53,7 @@ def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path
             progress(f"{summary.played}: {summary.scored}")
 
         endpoints = stored_endpoints(config, feed, sink)
-        service = Service(config.model_copy(update={"http": Http(bind="")}), endpoints, instruments, watch)
+        service = Service(config.model_copy(update={"http": HttpSettings(bind="")}), endpoints, instruments, watch)
         service.handle_signals(unfinished=True)
         code = service.run()
     if unread.is_set():

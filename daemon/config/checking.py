@@ -20,7 +20,7 @@ from daemon.config.values import KeyPath, Section
 NO_SOURCES = "none is configured; give at least one [[sources]] table"
 
 
-class Findings(NamedTuple):
+class CheckResult(NamedTuple):
     """The configuration, None where it is not valid; a sentence for each problem, and for each mere warning."""
 
     config: Config | None
@@ -28,11 +28,11 @@ class Findings(NamedTuple):
     warnings: list[str]
 
 
-def check(values: Mapping[str, Any], origins: Origins, *, to_run: bool) -> Findings:
+def check(values: Mapping[str, Any], origins: Origins, *, to_run: bool) -> CheckResult:
     """to_run: as `affectd run` needs it, with sources, and with files and devices that are there."""
     problems = [at(path, origins, "must not hold a NUL character") for path in _with_nul(values, ())]
     if problems:
-        return Findings(None, problems, [])
+        return CheckResult(None, problems, [])
     try:
         config = Config.model_validate(values)
         parts = config
@@ -44,12 +44,12 @@ def check(values: Mapping[str, Any], origins: Origins, *, to_run: bool) -> Findi
                 at(path, origins, f"{sentence} (is {shown(path, value)})") for path, sentence, value in inside(parts)
             ]
     if not to_run:
-        return Findings(config, problems, [])
+        return CheckResult(config, problems, [])
     if not values.get("sources"):
         problems.append(at(("sources",), origins, NO_SOURCES))
     found = list(remarks(parts))
     problems += [_line(remark, origins) for remark in found if not remark.is_warning]
-    return Findings(config, problems, [_line(remark, origins) for remark in found if remark.is_warning])
+    return CheckResult(config, problems, [_line(remark, origins) for remark in found if remark.is_warning])
 
 
 def _with_nul(value: Any, path: KeyPath) -> Iterator[KeyPath]:

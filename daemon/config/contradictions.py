@@ -17,7 +17,7 @@ from daemon.config.endpoints import (
     StdoutSinkTable,
 )
 from daemon.config.kafka import DeliverySettings, KafkaSecurity, KafkaSinkSettings, KafkaSourceSettings
-from daemon.config.sections import Http, Sections, Windows
+from daemon.config.sections import HttpSettings, Sections, WindowSettings
 from daemon.config.values import KeyPath, dotted, is_loopback
 from streams.clock import NS_PER_S
 
@@ -71,7 +71,7 @@ def _between(config: Sections) -> Iterator[Contradiction]:
         yield ("windows", "grace_s"), sentence, config.windows.grace_s
 
 
-def _of_windows(windows: Windows) -> Iterator[Contradiction]:
+def _of_windows(windows: WindowSettings) -> Iterator[Contradiction]:
     if windows.step_s > windows.size_s:
         yield ("windows", "step_s"), f"must be at most windows.size_s, {windows.size_s}", windows.step_s
     elif not windows.grid.covers_every(windows.segments):
@@ -94,7 +94,7 @@ def _of_windows(windows: Windows) -> Iterator[Contradiction]:
         yield ("windows", "session_timeout_s"), sentence, windows.session_timeout_s
 
 
-def _of_http(http: Http) -> Iterator[Contradiction]:
+def _of_http(http: HttpSettings) -> Iterator[Contradiction]:
     if http.bind and not (is_loopback(http.bind) or http.token_file or http.allow_anonymous):
         sentence = (
             "is reached from other machines, so it needs http.token_file, or http.allow_anonymous = true for no token"

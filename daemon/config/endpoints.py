@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field
 from daemon.config.kafka import KafkaSinkSettings, KafkaSourceSettings
 from daemon.config.values import (
     Address,
-    CameraDevice,
-    Device,
+    CameraDeviceId,
+    DeviceId,
     Moment,
     Name,
     OptionalSessionId,
@@ -26,14 +26,14 @@ from daemon.config.values import (
 class CameraSettings(Section):
     """One camera."""
 
-    device: CameraDevice = Field(default=0, description="number, path (/dev/video0) or URL (rtsp://...)")
+    device: CameraDeviceId = Field(default=0, description="number, path (/dev/video0) or URL (rtsp://...)")
     session: SessionId = Field(examples=["room-1"], description="the session its pictures belong to")
 
 
 class MicrophoneSettings(Section):
     """One microphone."""
 
-    device: Device = Field(default="default", description="name or number, as `affectd devices` lists them")
+    device: DeviceId = Field(default="default", description="name or number, as `affectd devices` lists them")
     session: SessionId = Field(examples=["room-1"], description="the session its sound belongs to")
     rate_hz: int = Field(default=16_000, ge=8000, le=192_000, description="samples per second to capture")
     channels: int = Field(default=1, ge=1, le=8, description="channels to capture; they are mixed to one")

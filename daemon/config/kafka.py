@@ -23,7 +23,7 @@ def _servers(value: tuple[str, ...]) -> tuple[str, ...]:
 Servers = Annotated[tuple[str, ...], BeforeValidator(as_tuple), AfterValidator(_servers)]
 Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 OptionalTopic = Annotated[str, Field(max_length=249, pattern=r"^[A-Za-z0-9._-]*$")]
-ContentType = Annotated[str, Field(min_length=1, max_length=256)]
+ContentTypeName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class KafkaSecurity(Section):
@@ -59,11 +59,11 @@ class KafkaSourceSettings(Section):
     video_topic: OptionalTopic = Field(default="affectd.video", description="empty: video is not read")
     audio_topic: OptionalTopic = Field(default="affectd.audio", description="empty: audio is not read")
     text_topic: OptionalTopic = Field(default="affectd.text", description="empty: text is not read")
-    video_content_type: ContentType = Field(default="image/jpeg", description="of records that do not say theirs")
-    audio_content_type: ContentType = Field(
+    video_content_type: ContentTypeName = Field(default="image/jpeg", description="of records that do not say theirs")
+    audio_content_type: ContentTypeName = Field(
         default="audio/L16;rate=16000;channels=1", description="of records that do not say theirs"
     )
-    text_content_type: ContentType = Field(default="text/plain", description="of records that do not say theirs")
+    text_content_type: ContentTypeName = Field(default="text/plain", description="of records that do not say theirs")
     start: Literal["earliest", "latest"] = Field(
         default="earliest", description="where to begin in partitions that the group has never read"
     )

@@ -17,7 +17,7 @@ from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.connection import Connection
 
 
-class Windows(Section):
+class WindowSettings(Section):
     """Event time: how sessions are cut into windows, and how long to wait for what is still under way."""
 
     size_s: float = Field(default=4.0, ge=0.01, le=600, description="length of a window")
@@ -86,7 +86,7 @@ class Windows(Section):
         return round(self.session_timeout_s * NS_PER_S)
 
 
-class Video(Section):
+class VideoSettings(Section):
     """How pictures are sampled and looked at."""
 
     sample_hz: float = Field(
@@ -104,7 +104,7 @@ class Video(Section):
     )
 
 
-class Audio(Section):
+class AudioSettings(Section):
     """What a record of sound may be."""
 
     max_record_s: float = Field(
@@ -112,13 +112,13 @@ class Audio(Section):
     )
 
 
-class Text(Section):
+class TextSettings(Section):
     """What a line of chat may be."""
 
     max_line_bytes: int = Field(default=65_536, ge=64, le=16_777_216, description="longer lines are set aside")
 
 
-class Model(Section):
+class ModelSettings(Section):
     """What scores the windows, and on what."""
 
     path: str = Field(default="default", min_length=1, description='"default" is the one shipped; or a model folder')
@@ -141,7 +141,7 @@ class Model(Section):
     )
 
 
-class Privacy(Section):
+class PrivacySettings(Section):
     """What the operator has stated and allowed."""
 
     purpose: str = Field(default="", max_length=128, description="what people are scored for")
@@ -149,7 +149,7 @@ class Privacy(Section):
     transcript: bool = Field(default=False, description="publish what was said and written, with the prediction")
 
 
-class Http(Section):
+class HttpSettings(Section):
     """Health, metrics, status and events."""
 
     bind: Address = Field(
@@ -167,7 +167,7 @@ class Http(Section):
     )
 
 
-class Lifecycle(Section):
+class LifecycleSettings(Section):
     """Starting and stopping."""
 
     drain_timeout_s: float = Field(
@@ -180,7 +180,7 @@ class Lifecycle(Section):
     )
 
 
-class Log(Section):
+class LogSettings(Section):
     """Logs go to stderr, and never hold what was said, written or seen."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is logged")
@@ -192,18 +192,18 @@ class Log(Section):
 class Sections(Section):
     """All tables of the configuration, each valid by itself."""
 
-    windows: Windows = Windows()
-    video: Video = Video()
-    audio: Audio = Audio()
-    text: Text = Text()
+    windows: WindowSettings = WindowSettings()
+    video: VideoSettings = VideoSettings()
+    audio: AudioSettings = AudioSettings()
+    text: TextSettings = TextSettings()
     sources: Sources = Field(default=(), description="where records enter")
-    model: Model = Model()
+    model: ModelSettings = ModelSettings()
     sinks: Sinks = Field(default=(StdoutSinkTable(kind="stdout"),), description="where predictions leave")
     delivery: DeliverySettings = DeliverySettings()
-    privacy: Privacy = Privacy()
-    http: Http = Http()
-    lifecycle: Lifecycle = Lifecycle()
-    log: Log = Log()
+    privacy: PrivacySettings = PrivacySettings()
+    http: HttpSettings = HttpSettings()
+    lifecycle: LifecycleSettings = LifecycleSettings()
+    log: LogSettings = LogSettings()
 
     @property
     def kafka_source(self) -> KafkaSourceTable | None:

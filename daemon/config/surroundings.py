@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from daemon.config import Config
 from daemon.config.endpoints import CameraSettings, ChatSettings, FileSettings, MediaSettings, RecordedSettings
 from daemon.config.kafka import KafkaSecurity
-from daemon.config.sections import Model
+from daemon.config.sections import ModelSettings
 from daemon.config.values import FileUse, KeyPath, Section
 from streams.kafka.connection import ConnectionProblem, credential_path, read_secret, tls_context
 
@@ -49,7 +49,7 @@ def _of_table(at: KeyPath, table: Section) -> Iterator[Remark]:
         elif value and (use := next((each for each in field.metadata if isinstance(each, FileUse)), None)):
             yield from _of_file((*at, key), value, use)
     match table:
-        case Model(path=path) if path != "default":
+        case ModelSettings(path=path) if path != "default":
             yield from _of_model((*at, "path"), Path(path))
         case CameraSettings(device=device):
             yield from _of_camera((*at, "device"), str(device))

@@ -121,8 +121,8 @@ def _address_or_empty(value: Any) -> Any:
 
 
 Speed = Annotated[Literal["max"] | float, BeforeValidator(_speed)]
-Device = Annotated[int | str, BeforeValidator(_device)]
-CameraDevice = Annotated[Device, AfterValidator(_camera)]
+DeviceId = Annotated[int | str, BeforeValidator(_device)]
+CameraDeviceId = Annotated[DeviceId, AfterValidator(_camera)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Address = Annotated[str, BeforeValidator(_address_or_empty)]
 File = Annotated[str, AfterValidator(_file), FileUse.READ]

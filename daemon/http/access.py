@@ -39,7 +39,7 @@ class RefusalReason(StrEnum):
     NO_FILE_DESCRIPTOR = "no_file_descriptor"
 
 
-Refused = Callable[[RefusalReason], None]
+OnRefused = Callable[[RefusalReason], None]
 """Counts what was not served."""
 
 
@@ -70,7 +70,7 @@ class Access:
 class AccessGuard:
     """ASGI middleware that refuses what `Access` does not allow, as JSON."""
 
-    def __init__(self, app: ASGIApp, access: Access, refused: Refused) -> None:
+    def __init__(self, app: ASGIApp, access: Access, refused: OnRefused) -> None:
         self._app = app
         self._access = access
         self._refused = refused

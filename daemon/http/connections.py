@@ -12,7 +12,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from daemon.http.access import RefusalReason, Refused
+from daemon.http.access import OnRefused, RefusalReason
 from daemon.http.feed import MAX_LISTENERS
 
 MAX_CONNECTIONS = 4 * MAX_LISTENERS  # a quarter of the 1,024 files that a process may open unless told otherwise
@@ -24,7 +24,7 @@ _CLIENTS_TURN = (h11.IDLE, h11.SEND_BODY)
 class BoundedConnection(H11Protocol):
     """uvicorn's HTTP/1.1 protocol with deadlines. Belongs to the HTTP thread's event loop."""
 
-    def __init__(self, refused: Refused, **arguments: Any) -> None:
+    def __init__(self, refused: OnRefused, **arguments: Any) -> None:
         """`arguments` are uvicorn's."""
         super().__init__(**arguments)
         self._refused = refused

@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from daemon.config.values import split_address
-from daemon.http.access import Access, AccessGuard, RefusalReason, Refused, refusal
+from daemon.http.access import Access, AccessGuard, OnRefused, RefusalReason, refusal
 from daemon.http.connections import BoundedConnection
 from daemon.http.feed import EventFeed, Listener
 from streams.clock import Clock
@@ -63,7 +63,7 @@ class Health:
     reasons: tuple[str, ...] = ()
 
 
-class Posted(StrEnum):
+class PostOutcome(StrEnum):
     """What became of a chat line."""
 
     ACCEPTED = "accepted"
@@ -99,7 +99,7 @@ class DaemonView(Protocol):
         """Counts a connection or request that was not served."""
         ...
 
-    def post_chat(self, record: Record) -> Posted:
+    def post_chat(self, record: Record) -> PostOutcome:
         """Hands on a line that has been checked; never blocks."""
         ...
 
@@ -120,7 +120,7 @@ class CannotBind(Exception):
 class HttpServer:
     """Serves `app` in a thread of its own. `start` and `stop` belong to the main thread."""
 
-    def __init__(self, bind: str, app: Starlette, feed: EventFeed, refused: Refused) -> None:
+    def __init__(self, bind: str, app: Starlette, feed: EventFeed, refused: OnRefused) -> None:
         """`bind` is "host:port"; port 0 takes a free one. `refused` is called in the HTTP thread."""
         self._bind = bind
         self._feed = feed
@@ -245,7 +245,7 @@ def build_app(view: DaemonView, feed: EventFeed, clock: Clock, limits: Limits, a
             log.debug("a client left in the middle of a line")
             return Response(status_code=400)  # to nobody
         outcome = view.post_chat(record)
-        if outcome in (Posted.FULL, Posted.CLOSED):
+        if outcome in (PostOutcome.FULL, PostOutcome.CLOSED):
             view.refused(DeadLetterReason(outcome))
         return _posted(outcome)
 
@@ -314,13 +314,13 @@ def _chat_record(session: str, request: Request, body: bytes, clock: Clock) -> R
     return Record(session, Modality.TEXT, content_type, body, event_time_ns=now_ns, received_ns=now_ns)
 
 
-def _posted(outcome: Posted) -> Response:
+def _posted(outcome: PostOutcome) -> Response:
     match outcome:
-        case Posted.ACCEPTED:
+        case PostOutcome.ACCEPTED:
             return JSONResponse({"accepted": True}, status_code=202)
-        case Posted.FULL:
+        case PostOutcome.FULL:
             return refusal(429, "the queue is full; try again later", headers={"retry-after": "1"})
-        case Posted.CLOSED:
+        case PostOutcome.CLOSED:
             return refusal(503, "the daemon is starting or stopping; try again later", headers={"retry-after": "1"})
-        case Posted.NO_SOURCE:
+        case PostOutcome.NO_SOURCE:
             return refusal(404, "no chat source with transport http is configured")

@@ -16,7 +16,7 @@ class LifecycleState(StrEnum):
     STOPPED = "stopped"
 
 
-LEGAL_MOVES: dict[LifecycleState, frozenset[LifecycleState]] = {
+TRANSITIONS: dict[LifecycleState, frozenset[LifecycleState]] = {
     LifecycleState.STARTING: frozenset({LifecycleState.WARMING, LifecycleState.STOPPED}),
     LifecycleState.WARMING: frozenset({LifecycleState.OPENING, LifecycleState.STOPPED}),
     LifecycleState.OPENING: frozenset({LifecycleState.RUNNING, LifecycleState.DRAINING}),
@@ -26,12 +26,12 @@ LEGAL_MOVES: dict[LifecycleState, frozenset[LifecycleState]] = {
 }
 
 
-class IllegalMove(RuntimeError):
-    """The daemon was moved to a state that cannot follow its present one."""
+class IllegalTransition(RuntimeError):
+    """The state asked for cannot follow the present one."""
 
 
-def moved(current: LifecycleState, to: LifecycleState) -> LifecycleState:
-    """`to`, where it may follow `current`; IllegalMove otherwise."""
-    if to not in LEGAL_MOVES[current]:
-        raise IllegalMove(f"the daemon cannot go from {current} to {to}")
+def transition(current: LifecycleState, to: LifecycleState) -> LifecycleState:
+    """`to`, where it may follow `current`; IllegalTransition otherwise."""
+    if to not in TRANSITIONS[current]:
+        raise IllegalTransition(f"the daemon cannot go from {current} to {to}")
     return to

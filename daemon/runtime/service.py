@@ -18,10 +18,10 @@ from daemon.config.values import split_address
 from daemon.exit_codes import ExitCode
 from daemon.http.access import Access, RefusalReason
 from daemon.http.feed import EventFeed
-from daemon.http.server import Health, HttpServer, Posted, build_app
+from daemon.http.server import Health, HttpServer, PostOutcome, build_app
 from daemon.runtime import signals
 from daemon.runtime.drain import EXIT_S, ShutdownDeadline
-from daemon.runtime.lifecycle import LifecycleState, moved
+from daemon.runtime.lifecycle import LifecycleState, transition
 from daemon.runtime.readiness import Readiness
 from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.wiring import Endpoints, build_endpoints, limits
@@ -210,12 +210,12 @@ class Service:
     def http_refused(self, reason: RefusalReason) -> None:
         self._metrics.http_refused(reason)
 
-    def post_chat(self, record: Record) -> Posted:
+    def post_chat(self, record: Record) -> PostOutcome:
         if self._posted_chat is None:
-            return Posted.NO_SOURCE
+            return PostOutcome.NO_SOURCE
         if self._posted_chat.offer(record):
-            return Posted.ACCEPTED
-        return Posted.FULL if self._posted_chat.is_open else Posted.CLOSED
+            return PostOutcome.ACCEPTED
+        return PostOutcome.FULL if self._posted_chat.is_open else PostOutcome.CLOSED
 
     # Start.
 
@@ -312,7 +312,7 @@ class Service:
         return ExitCode.BAD_DATA if failed else ExitCode.OK
 
     def _move(self, to: LifecycleState) -> None:
-        self._state = moved(self._state, to)
+        self._state = transition(self._state, to)
         self._metrics.lifecycle(to)
         self._notifier.status(to)
         log.info("lifecycle", state=to)

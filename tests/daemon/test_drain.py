@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.sections import Lifecycle
+from daemon.config.sections import LifecycleSettings
 from daemon.runtime.drain import CLOSING_S, EXIT_S, ShutdownDeadline
 from streams.clock import ManualClock
 
@@ -82,4 +82,4 @@ def test_the_unit_waits_as_long_as_a_stop_with_the_default_configuration_may_tak
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read(_UNIT)
-    assert float(unit["Service"]["TimeoutStopSec"]) == Lifecycle().drain_timeout_s + CLOSING_S + EXIT_S
+    assert float(unit["Service"]["TimeoutStopSec"]) == LifecycleSettings().drain_timeout_s + CLOSING_S + EXIT_S

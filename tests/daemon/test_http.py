@@ -11,7 +11,7 @@ import pytest
 
 from daemon.http.access import Access, RefusalReason
 from daemon.http.feed import EventFeed
-from daemon.http.server import CannotBind, Health, HttpServer, Posted, build_app
+from daemon.http.server import CannotBind, Health, HttpServer, PostOutcome, build_app
 from daemon.telemetry.metrics import Metrics
 from streams.clock import ManualClock
 from streams.decoding.decode import Limits
@@ -30,7 +30,7 @@ class StubDaemon:
 
     alive: Health = WELL
     warm: Health = WELL
-    outcome: Posted = Posted.ACCEPTED
+    outcome: PostOutcome = PostOutcome.ACCEPTED
     records: list[Record] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     turned_away: list[RefusalReason] = field(default_factory=list)
@@ -53,7 +53,7 @@ class StubDaemon:
     def http_refused(self, reason: RefusalReason) -> None:
         self.turned_away.append(reason)
 
-    def post_chat(self, record: Record) -> Posted:
+    def post_chat(self, record: Record) -> PostOutcome:
         self.records.append(record)
         return self.outcome
 
@@ -138,14 +138,14 @@ def test_a_line_that_cannot_be_used_is_refused_with_the_reason(
 
 
 def test_a_full_queue_is_429_a_daemon_that_starts_or_stops_is_503_and_no_http_source_is_404(running: Running) -> None:
-    running.daemon.outcome = Posted.FULL
+    running.daemon.outcome = PostOutcome.FULL
     full = running.client.post("/chat/a", content="x")
     assert (full.status_code, full.headers["retry-after"]) == (429, "1")
-    running.daemon.outcome = Posted.CLOSED
+    running.daemon.outcome = PostOutcome.CLOSED
     closed = running.client.post("/chat/a", content="x")
     assert (closed.status_code, closed.headers["retry-after"]) == (503, "1")
     assert running.daemon.reasons == ["full", "closed"]
-    running.daemon.outcome = Posted.NO_SOURCE
+    running.daemon.outcome = PostOutcome.NO_SOURCE
     assert running.client.post("/chat/a", content="x").status_code == 404
     assert running.client.get("/chat/a").status_code == 405
 

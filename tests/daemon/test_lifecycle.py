@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.runtime.lifecycle import LEGAL_MOVES, IllegalMove, LifecycleState, moved
+from daemon.runtime.lifecycle import TRANSITIONS, IllegalTransition, LifecycleState, transition
 
 pytestmark = pytest.mark.unit
 
@@ -23,7 +23,7 @@ S = LifecycleState
 def test_a_life_that_may_be(life: tuple[LifecycleState, ...]) -> None:
     state = life[0]
     for to in life[1:]:
-        state = moved(state, to)
+        state = transition(state, to)
     assert state is S.STOPPED
 
 
@@ -32,13 +32,13 @@ def test_a_life_that_may_be(life: tuple[LifecycleState, ...]) -> None:
     [(S.STARTING, S.RUNNING), (S.WARMING, S.RUNNING), (S.DRAINING, S.RUNNING), (S.RUNNING, S.STOPPED)],
 )
 def test_a_move_that_may_not_be_raises_and_names_both_states(current: LifecycleState, to: LifecycleState) -> None:
-    with pytest.raises(IllegalMove, match=f"from {current} to {to}"):
-        moved(current, to)
+    with pytest.raises(IllegalTransition, match=f"from {current} to {to}"):
+        transition(current, to)
 
 
 def test_nothing_follows_the_end_and_everything_can_reach_it() -> None:
-    assert [state for state in S if not LEGAL_MOVES[state]] == [S.STOPPED]
+    assert [state for state in S if not TRANSITIONS[state]] == [S.STOPPED]
     reached = {S.STOPPED}
     for _ in S:
-        reached |= {state for state in S if LEGAL_MOVES[state] & reached}
+        reached |= {state for state in S if TRANSITIONS[state] & reached}
     assert reached == set(S)

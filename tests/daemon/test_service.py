@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from daemon.config import Config
-from daemon.config.sections import Http, Lifecycle, Model
+from daemon.config.sections import HttpSettings, LifecycleSettings, ModelSettings
 from daemon.exit_codes import ExitCode
 from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.service import Service
@@ -97,12 +97,12 @@ def chat(session: str = "room") -> list[Item]:
 
 
 def service(source: InMemory, sink: Kept, batch_rows: int = 4) -> Service:
-    config = Config(http=Http(bind=""), model=Model(device="cpu", batch_rows=batch_rows))
+    config = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu", batch_rows=batch_rows))
     return Service(config, stored_endpoints(config, SourceFeed(source, Policy.BLOCK, 64), sink), Instruments())
 
 
 def service_of(*feeds: SourceFeed) -> Service:
-    config = Config(http=Http(bind=""), model=Model(device="cpu"))
+    config = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu"))
     return Service(config, replace(stored_endpoints(config, feeds[0], Kept()), feeds=feeds), Instruments())
 
 
@@ -331,7 +331,7 @@ def test_a_reader_that_leaves_ends_it_without_an_error_and_without_scoring_the_r
 ) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    config, source = Config(http=Http(bind=""), model=Model(device="cpu")), at_once(InMemory(chat()))
+    config, source = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu")), at_once(InMemory(chat()))
     sink = JsonLines("stdout", writing, reader_left=lambda: daemon.abandon())
     daemon = Service(config, stored_endpoints(config, SourceFeed(source, Policy.BLOCK, 64), sink), Instruments())
     assert daemon.run() == ExitCode.OK
@@ -352,7 +352,9 @@ def test_input_that_has_ended_is_scored_to_its_end_however_long_the_drain_timeou
 
     monkeypatch.setattr(AffectModel, "fuse", slowly)
     config = Config(
-        http=Http(bind=""), model=Model(device="cpu", batch_rows=1), lifecycle=Lifecycle(drain_timeout_s=0.1)
+        http=HttpSettings(bind=""),
+        model=ModelSettings(device="cpu", batch_rows=1),
+        lifecycle=LifecycleSettings(drain_timeout_s=0.1),
     )
     feed = SourceFeed(at_once(InMemory(chat())), Policy.BLOCK, 64)
     daemon = Service(config, stored_endpoints(config, feed, sink), Instruments())
