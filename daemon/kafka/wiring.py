@@ -1,7 +1,8 @@
-"""From configuration to what the Kafka source, sink and transactions are made of."""
+"""Builds the Kafka source, sink and transactions from the configuration."""
 
 import os
 import socket
+from collections.abc import Iterable
 
 import structlog
 
@@ -13,21 +14,24 @@ from streams.delivery.ledger import Ledger
 from streams.kafka.consumer_config import KafkaSourceConfig
 from streams.kafka.producer import ProducerConfig
 from streams.kafka.secret_exposure import exposed_secrets
+from streams.kafka.sink import KafkaSink
 from streams.kafka.source import KafkaSource
 from streams.kafka.transactions import Transactions
+from streams.sinks.base import TransactionalSink
+from streams.sources.base import Source
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
 
-def source_config(config: Config) -> KafkaSourceConfig:
-    """The one Kafka source that `config` has."""
-    source = config.kafka_source
-    if source is None:
+def kafka_source(config: Config, ledger: Ledger, clock: Clock, telemetry: Telemetry) -> KafkaSource:
+    """Builds the one Kafka source of the configuration; ValueError without one."""
+    table = config.kafka_source
+    if table is None:
         raise ValueError("the configuration has no Kafka source")
-    kafka = source.kafka
-    return KafkaSourceConfig(
-        source.name,
+    kafka = table.kafka
+    source_config = KafkaSourceConfig(
+        table.name,
         kafka.connection,
         kafka.group_id,
         tuple(input_topics(kafka).values()),
@@ -39,30 +43,40 @@ def source_config(config: Config) -> KafkaSourceConfig:
         commit_interval_s=kafka.commit_interval_s,
         commits=config.delivery.guarantee == "at_least_once",
         revoke_timeout_s=config.delivery.revoke_timeout_s,
-        wanted=next(wanted for _, wanted in required_clusters(config)),
+        wanted=next(requirements for _, requirements in required_clusters(config)),
+    )
+    return KafkaSource(source_config, ledger, clock, telemetry)
+
+
+def kafka_sink(config: Config, clock: Clock) -> KafkaSink:
+    """Builds the one Kafka sink of the configuration; ValueError without one."""
+    return KafkaSink("kafka", producer_config(config), clock)
+
+
+def transactions(
+    config: Config, sources: Iterable[Source], ledger: Ledger, clock: Clock, telemetry: Telemetry
+) -> TransactionalSink | None:
+    """Builds the transactional sink; None unless exactly once is configured.
+
+    The configuration makes sure that there are then a Kafka source and a Kafka sink of one cluster. Without an id in
+    the configuration, host and process tell this instance's transactions from those of others.
+    """
+    source = next((source for source in sources if isinstance(source, KafkaSource)), None)
+    table = config.kafka_source
+    if source is None or table is None or config.delivery.guarantee != "exactly_once":
+        return None
+    transactional_id = config.delivery.transactional_id_of(table.kafka, f"{socket.gethostname()}-{os.getpid()}")
+    return Transactions(
+        "kafka", producer_config(config), transactional_id, ledger, source.group_metadata, clock, telemetry
     )
 
 
 def producer_config(config: Config) -> ProducerConfig:
-    """Where the one Kafka sink that `config` has writes to."""
+    """Where the one Kafka sink of the configuration writes; ValueError without one."""
     sink, connection = config.kafka_sink, config.kafka_sink_connection
     if sink is None or connection is None:
         raise ValueError("the configuration has no Kafka sink")
     kafka = sink.kafka
-    for finding in (
-        exposed_secrets(connection.security) if kafka.bootstrap_servers else ()
-    ):  # the source tells of its own
+    for finding in exposed_secrets(connection.security) if kafka.bootstrap_servers else ():  # else the source warns
         log.warning("the Kafka cluster of the sink", subject=finding.subject, finding=finding.sentence)
     return ProducerConfig(connection, kafka.predictions_topic, kafka.dead_letters_topic, kafka.compression)
-
-
-def transactions(
-    config: Config, source: KafkaSource, ledger: Ledger, clock: Clock, telemetry: Telemetry
-) -> Transactions:
-    """The sink that delivers what `source` reads exactly once; unlike those of other instances by host and process."""
-    if config.kafka_source is None:
-        raise ValueError("the configuration has no Kafka source")
-    process = f"{socket.gethostname()}-{os.getpid()}"
-    transactional_id = config.delivery.transactional_id_of(config.kafka_source.kafka, process)
-    membership = source.group_metadata
-    return Transactions("kafka", producer_config(config), transactional_id, ledger, membership, clock, telemetry)

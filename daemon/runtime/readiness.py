@@ -7,7 +7,7 @@ false while a source that is `required` is away or has failed.
 from collections.abc import Collection, Sequence
 
 from streams.disclosure import disclosed
-from streams.kafka.source import KafkaSource
+from streams.sources.base import LogSource
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
 
@@ -44,7 +44,7 @@ class Readiness:
 def _why_away(runner: SourceRunner) -> str | None:
     """Why nothing comes from a source that has not ended; without content."""
     if runner.state is SourceState.RUNNING:
-        return runner.source.unready() if isinstance(runner.source, KafkaSource) else None
+        return runner.source.unready_reason() if isinstance(runner.source, LogSource) else None
     if runner.state in (SourceState.ENDED, SourceState.STOPPED):
         return None
     return f"source {runner.source.name} is {runner.state}" + (f": {disclosed(runner.error)}" if runner.error else "")

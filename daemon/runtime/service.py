@@ -31,10 +31,10 @@ from streams.channels.channel import Inlet
 from streams.clock import NS_PER_S
 from streams.deadline import Deadline
 from streams.disclosure import disclosed
-from streams.kafka.source import KafkaSource
 from streams.predictions import Prediction
 from streams.reasons import DeadLetterReason
 from streams.records import Record
+from streams.sources.base import LogSource
 from streams.sources.chat.posted import PostedChat
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
@@ -191,7 +191,7 @@ class Service:
                 }
                 for runner in self._runners
             ],
-            "partitions": {source.name: list(source.numbers) for source in self._logs()},
+            "partitions": {source.name: list(source.partitions) for source in self._logs()},
             "sessions": sessions.sessions if sessions else 0,
             "streams_idle": sessions.idle_streams if sessions else 0,
             "windows_open": sessions.open_windows if sessions else 0,
@@ -266,7 +266,7 @@ class Service:
             self._notifier.stopping("draining", stop.remaining_s + EXIT_S)
         for log_source in self._logs():
             log_source.drain()
-        others = [runner for runner in self._runners if not isinstance(runner.source, KafkaSource)]
+        others = [runner for runner in self._runners if not isinstance(runner.source, LogSource)]
         for runner in others:
             runner.stop()
         sources_stop = shutdown.drain().at_most(_SOURCES_STOP_S)
@@ -290,8 +290,8 @@ class Service:
         for runner in self._runners:
             runner.join(deadline.remaining_s)
 
-    def _logs(self) -> list[KafkaSource]:
-        return [runner.source for runner in self._runners if isinstance(runner.source, KafkaSource)]
+    def _logs(self) -> list[LogSource]:
+        return [runner.source for runner in self._runners if isinstance(runner.source, LogSource)]
 
     def _remaining_s(self, shutdown: ShutdownDeadline, scoring: "Scoring") -> float:
         progress = (self._published_predictions, scoring.under_way, *(channel.depth() for channel in self._channels))

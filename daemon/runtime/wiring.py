@@ -30,8 +30,6 @@ from streams.clock import Clock
 from streams.decoding.decode import Limits
 from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
-from streams.kafka import sink as kafka_sink
-from streams.kafka import source as kafka_source
 from streams.sinks.base import Sink, TransactionalSink
 from streams.sinks.json_lines import JsonLines
 from streams.sources.base import Source
@@ -117,7 +115,8 @@ def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:
     feeds = [
         replace(_source(source, config, ledger, instruments), required=source.required) for source in config.sources
     ]
-    transactions = _transactions(config, feeds, ledger, instruments)
+    sources = [feed.source for feed in feeds]
+    transactions = kafka_wiring.transactions(config, sources, ledger, instruments.clock, instruments.metrics)
     sinks = [_sink(sink, config, instruments.clock) for sink in config.sinks if not _in_transactions(sink, config)]
     return Endpoints(feeds, sinks, ledger, transactions)
 
@@ -156,8 +155,7 @@ def _source(source: SourceTable, config: Config, ledger: Ledger, instruments: In
             options = StoredOptions(sample_hz=sample_hz, telemetry=telemetry)
             return stored_feed([Path(recorded.path)], recorded.factor, options, clock, name)
         case KafkaSourceTable():
-            of_kafka = kafka_source.KafkaSource(kafka_wiring.source_config(config), ledger, clock, telemetry)
-            return SourceFeed(of_kafka, Policy.BLOCK, None)
+            return SourceFeed(kafka_wiring.kafka_source(config, ledger, clock, telemetry), Policy.BLOCK, None)
 
 
 def _chat(source: ChatSourceTable, clock: Clock, telemetry: Telemetry) -> Source:
@@ -182,18 +180,8 @@ def _sink(sink: SinkTable, config: Config, clock: Clock) -> Sink:
         case FileSinkTable(file=file):
             return JsonLines.file(Path(file.path))
         case KafkaSinkTable():
-            return kafka_sink.KafkaSink("kafka", kafka_wiring.producer_config(config), clock)
+            return kafka_wiring.kafka_sink(config, clock)
 
 
 def _in_transactions(sink: SinkTable, config: Config) -> bool:
     return isinstance(sink, KafkaSinkTable) and config.delivery.guarantee == "exactly_once"
-
-
-def _transactions(
-    config: Config, feeds: Sequence[SourceFeed], ledger: Ledger, instruments: Instruments
-) -> TransactionalSink | None:
-    """The configuration has seen to it that exactly once is asked only of a Kafka source and sink of one cluster."""
-    source = next((feed.source for feed in feeds if isinstance(feed.source, kafka_source.KafkaSource)), None)
-    if source is None or config.delivery.guarantee != "exactly_once":
-        return None
-    return kafka_wiring.transactions(config, source, ledger, instruments.clock, instruments.metrics)

@@ -37,8 +37,8 @@ _LEAVE_S = 1.5  # for the last commit, and again for leaving the group; a servic
 
 
 class KafkaSource:
-    """Owned by its runner's thread, which owns the consumer; `drain`, `group_metadata`, `numbers` and `unready`
-    may be used by any other.
+    """Owned by its runner's thread, which owns the consumer; `drain`, `group_metadata`, `partitions` and
+    `unready_reason` may be used by any other.
     """
 
     live = True
@@ -98,12 +98,12 @@ class KafkaSource:
         self._draining.set()
 
     @property
-    def numbers(self) -> tuple[int, ...]:
+    def partitions(self) -> tuple[int, ...]:
         """The partition numbers that are being read."""
         intake = self._intake
         return () if intake is None else tuple(sorted(intake.holdings.placed.copy()))
 
-    def unready(self) -> str | None:
+    def unready_reason(self) -> str | None:
         """Why records of this instance's sessions do not arrive as they should, if they do not."""
         intake = self._intake
         if intake is None:
@@ -120,7 +120,7 @@ class KafkaSource:
             return f"source {self.name} has had no answer from its brokers for {seconds}", intake.answered_ns
         if generation < 0 or generation != self._assignor.generation:
             return f"source {self.name} is not in its group yet", now_ns
-        if unplaced := sorted(self._assignor.numbers.difference(self.numbers)):
+        if unplaced := sorted(self._assignor.numbers.difference(self.partitions)):
             return f"source {self.name} does not know yet from where to read partitions {unplaced}", now_ns
         return None, now_ns
 

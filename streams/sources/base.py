@@ -7,7 +7,7 @@ file.
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from streams.records import Item, Modality
 
@@ -39,4 +39,26 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Releases the device; safe after a failed `open`."""
+        ...
+
+
+@runtime_checkable
+class LogSource(Source, Protocol):
+    """A source that reads partitions of a log, shared with other instances.
+
+    What it hands on stays in the log until it is committed, so it leaves in two steps: `drain`, and, when everything
+    is published, `close`, which commits. All of this may be called from any thread.
+    """
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """The numbers of the partitions that this instance reads now."""
+        ...
+
+    def unready_reason(self) -> str | None:
+        """Why records of this instance do not arrive; None where they do."""
+        ...
+
+    def drain(self) -> None:
+        """Hands on nothing more, and goes on committing until the source is closed."""
         ...

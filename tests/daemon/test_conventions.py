@@ -96,6 +96,13 @@ def test_floors_of_models_import_only_what_lies_below(path: Path) -> None:
     assert not {module for module in modules_imported(path) if FLOORS[floor(module)] in above}
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if name_of(path).startswith(("daemon/runtime/", "daemon/scoring/"))], ids=name_of
+)
+def test_the_service_does_not_know_kafka(path: Path) -> None:
+    assert not [module for module in modules_imported(path) if module.startswith("streams.kafka")]
+
+
 def dotted(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 

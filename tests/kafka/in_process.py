@@ -60,7 +60,7 @@ class Daemon:
     @property
     def numbers(self) -> tuple[int, ...]:
         """The partition numbers that are being read."""
-        return self._source.numbers
+        return self._source.partitions
 
     @property
     def taken(self) -> int:

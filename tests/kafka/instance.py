@@ -170,6 +170,6 @@ def _tell(endpoints: Endpoints, instruments: Instruments, tells: Connection) -> 
         paused = registry.get_sample_value("affectd_partitions_paused") or 0
         rss_bytes = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
         try:
-            tells.send(State(source.numbers, endpoints.ledger.waiting_bytes, int(paused), rss_bytes))
+            tells.send(State(source.partitions, endpoints.ledger.waiting_bytes, int(paused), rss_bytes))
         except OSError:  # the test is over, however it ended
             os._exit(1)

@@ -158,7 +158,7 @@ def test_every_record_is_read_once_each_number_after_its_assignment(
     one = instance(topics)
     wait(lambda: len(one.records) >= len(sent), "all records")
     assert sorted(one.payloads) == sorted(sent)
-    assert one.source.numbers == (0, 1, 2)
+    assert one.source.partitions == (0, 1, 2)
     for number in range(3):
         assigned = [at for at, item in enumerate(one.items) if isinstance(item, Assigned) and item.number == number]
         assert len(assigned) == 1
@@ -235,18 +235,18 @@ def test_a_topic_that_others_wait_for_is_read_above_the_mark(topics: Topics, ins
 def test_a_second_instance_takes_over_part_and_gives_it_back(topics: Topics, instance: Callable[..., Instance]) -> None:
     topics.create(partitions=4)
     one = instance(topics)
-    wait(lambda: one.source.numbers == (0, 1, 2, 3), "all numbers")
+    wait(lambda: one.source.partitions == (0, 1, 2, 3), "all numbers")
     two = instance(topics)
-    wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 2, "two numbers each")
-    assert sorted(one.source.numbers + two.source.numbers) == [0, 1, 2, 3]
-    kept = one.source.numbers
+    wait(lambda: len(one.source.partitions) == len(two.source.partitions) == 2, "two numbers each")
+    assert sorted(one.source.partitions + two.source.partitions) == [0, 1, 2, 3]
+    kept = one.source.partitions
     assert Counter(type(item) for item in one.items if not isinstance(item, PartitionIdle)) == {Assigned: 4, Revoked: 1}
     sent = send(topics, 40)
     wait(lambda: len(one.records) + len(two.records) >= len(sent), "all records")
     assert sorted(one.payloads + two.payloads) == sorted(sent)
     assert {r.coordinates.partition.number for r in one.records if r.coordinates} <= set(kept)
     two.stop()
-    wait(lambda: one.source.numbers == (0, 1, 2, 3), "all numbers again")
+    wait(lambda: one.source.partitions == (0, 1, 2, 3), "all numbers again")
     more = send(topics, 40, first=40)
     wait(lambda: len(one.records) + len(two.records) >= len(sent) + len(more), "the rest")
     assert sorted(one.payloads + two.payloads) == sorted(sent + more)
@@ -271,9 +271,9 @@ def test_three_instances_come_and_go_and_no_record_is_missed_or_read_by_two(
         for _ in range(2):
             time.sleep(0.7)
             group.append(instance(topics))
-        wait(lambda: all(len(one.source.numbers) == 2 for one in group), "two numbers each")
+        wait(lambda: all(len(one.source.partitions) == 2 for one in group), "two numbers each")
         group[1].stop()
-        wait(lambda: len(group[0].source.numbers) == len(group[2].source.numbers) == 3, "three numbers each")
+        wait(lambda: len(group[0].source.partitions) == len(group[2].source.partitions) == 3, "three numbers each")
     finally:
         halt.set()
         producer.join()
@@ -294,11 +294,11 @@ def test_partitions_that_are_added_are_shared_out(topics: Topics, instance: Call
     topics.create(partitions=2)
     often = {"metadata_max_age_ms": 500}
     one, two = instance(topics, client_options=often), instance(topics, client_options=often)
-    wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 1, "both to read one number")
+    wait(lambda: len(one.source.partitions) == len(two.source.partitions) == 1, "both to read one number")
     with topics.cluster.admin() as admin:
         admin.create_partitions(dict.fromkeys(topics.inputs, 4))
-    wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 2, "both to read two numbers")
-    assert sorted(one.source.numbers + two.source.numbers) == [0, 1, 2, 3]
+    wait(lambda: len(one.source.partitions) == len(two.source.partitions) == 2, "both to read two numbers")
+    assert sorted(one.source.partitions + two.source.partitions) == [0, 1, 2, 3]
 
 
 def test_a_rebalance_that_takes_longer_than_a_poll_comes_to_its_end(
@@ -316,20 +316,20 @@ def test_a_rebalance_that_takes_longer_than_a_poll_comes_to_its_end(
 
     monkeypatch.setattr(KafkaConnectionManager, "send", send_late)
     one = instance(topics, client_options={"metadata_max_age_ms": 200})
-    wait(lambda: len(one.source.numbers) == 1, "one number to be read")
+    wait(lambda: len(one.source.partitions) == 1, "one number to be read")
     with topics.cluster.admin() as admin:
         admin.create_partitions(dict.fromkeys(topics.inputs, 2))
-    wait(lambda: len(one.source.numbers) == 2, "both numbers to be read")
+    wait(lambda: len(one.source.partitions) == 2, "both numbers to be read")
 
 
 def test_a_static_instance_keeps_its_numbers_over_a_restart(topics: Topics, instance: Callable[..., Instance]) -> None:
     topics.create(partitions=4)
     one, two = instance(topics, instance_id="one"), instance(topics, instance_id="two")
-    wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 2, "two numbers each")
-    before, told = two.source.numbers, len([i for i in one.items if not isinstance(i, PartitionIdle)])
+    wait(lambda: len(one.source.partitions) == len(two.source.partitions) == 2, "two numbers each")
+    before, told = two.source.partitions, len([i for i in one.items if not isinstance(i, PartitionIdle)])
     two.stop()
     again = instance(topics, instance_id="two")
-    wait(lambda: again.source.numbers == before, "the same numbers")
+    wait(lambda: again.source.partitions == before, "the same numbers")
     assert len([i for i in one.items if not isinstance(i, PartitionIdle)]) == told
 
 
@@ -338,16 +338,16 @@ def test_an_instance_that_dies_loses_its_numbers_within_the_session_timeout(
 ) -> None:
     topics.create(partitions=2)
     one = instance(topics)
-    wait(lambda: one.source.numbers == (0, 1), "all numbers")
+    wait(lambda: one.source.partitions == (0, 1), "all numbers")
     two = instance(topics)
-    wait(lambda: len(two.source.numbers) == 1, "one number each")
+    wait(lambda: len(two.source.partitions) == 1, "one number each")
     dead = two.source._consumer
     dead._coordinator._disable_heartbeat()  # as if its process were gone
     two.source._intake.turn = lambda emit, stop: stop.wait(0.05)  # type: ignore[method-assign, union-attr]
     within_s = two.config.session_timeout_s + 15.0
-    wait(lambda: one.source.numbers == (0, 1), "all numbers again", patience_s=within_s)
+    wait(lambda: one.source.partitions == (0, 1), "all numbers again", patience_s=within_s)
     del two.source._intake.turn  # type: ignore[union-attr]  # it was only cut off, and is back
-    wait(lambda: len(one.source.numbers) == len(two.source.numbers) == 1, "one number each again")
+    wait(lambda: len(one.source.partitions) == len(two.source.partitions) == 1, "one number each again")
     assert [type(item) for item in two.items if not isinstance(item, PartitionIdle)] == [Assigned, Revoked, Assigned]
     sent = send(topics, 10)
     wait(lambda: len(one.records) + len(two.records) >= len(sent), "all records")
@@ -418,13 +418,13 @@ def test_giving_up_partitions_commits_them_first(topics: Topics, instance: Calla
     wait(lambda: len(one.records) >= len(sent), "all records")
     assert not committed(topics)
     two = instance(topics, commit_interval_s=60.0)
-    wait(lambda: len(two.source.numbers) == 1, "one number")
-    moved = two.source.numbers[0]
+    wait(lambda: len(two.source.partitions) == 1, "one number")
+    moved = two.source.partitions[0]
     assert {partition.partition for partition in committed(topics)} == {moved}
-    wait(lambda: one.source.unready() is None, "the rebalance to be over, in which the group takes no commits")
+    wait(lambda: one.source.unready_reason() is None, "the rebalance to be over, in which the group takes no commits")
     one.stop()
     assert {partition.partition for partition in committed(topics)} == {0, 1}
-    wait(lambda: two.source.numbers == (0, 1), "all numbers")
+    wait(lambda: two.source.partitions == (0, 1), "all numbers")
     assert two.records == []
 
 
@@ -447,20 +447,20 @@ def test_a_source_is_ready_while_its_brokers_answer(
     broker = own_broker()
     topics = Topics(broker, "test").create(partitions=2)
     one = instance(topics, session_timeout_s=3.0)
-    assert one.source.unready() == "source kafka is not in its group yet"
-    wait(lambda: one.source.unready() is None, "both partition numbers to be read")
-    assert one.source.numbers == (0, 1)
+    assert one.source.unready_reason() == "source kafka is not in its group yet"
+    wait(lambda: one.source.unready_reason() is None, "both partition numbers to be read")
+    assert one.source.partitions == (0, 1)
     broker.pause()
-    wait(lambda: "no answer from its brokers for 5 s" in (one.source.unready() or ""), "the silence to be told")
+    wait(lambda: "no answer from its brokers for 5 s" in (one.source.unready_reason() or ""), "the silence to be told")
     broker.resume()
-    wait(lambda: one.source.unready() is None, "the brokers to answer again")
+    wait(lambda: one.source.unready_reason() is None, "the brokers to answer again")
 
 
 def test_latest_begins_at_the_end(topics: Topics, instance: Callable[..., Instance]) -> None:
     topics.create(partitions=1)
     send(topics, 5)
     one = instance(topics, start="latest")
-    wait(lambda: one.source.numbers == (0,), "the number")
+    wait(lambda: one.source.partitions == (0,), "the number")
     sent = send(topics, 5, first=5)
     wait(lambda: len(one.records) >= len(sent), "what is new")
     assert sorted(one.payloads) == sorted(sent)
@@ -611,7 +611,7 @@ def test_a_source_whose_topics_are_missing_says_so_and_is_opened_again(
     wait(lambda: one.runner.error is not None, "the error")
     assert topics.video in str(one.runner.error)
     topics.create()
-    wait(lambda: one.source.numbers == (0, 1, 2), "all numbers")
+    wait(lambda: one.source.partitions == (0, 1, 2), "all numbers")
     assert one.runner.error is None
 
 
@@ -622,17 +622,17 @@ def test_a_topic_that_is_deleted_is_named_until_it_is_there_again_and_the_others
     sent = send(topics, 5)
     one = instance(topics)
     wait(lambda: len(one.records) >= len(sent), "all records")
-    wait(lambda: one.source.unready() is None, "readiness")
+    wait(lambda: one.source.unready_reason() is None, "readiness")
     with capture_logs() as logs:
         topics.cluster.delete_topics([topics.audio])
-        wait(lambda: topics.audio in (one.source.unready() or ""), "the topic to be named")
+        wait(lambda: topics.audio in (one.source.unready_reason() or ""), "the topic to be named")
         with producing(topics.cluster) as producer:
             for topic in (topics.video, topics.text):
                 producer.send(topic, b"meanwhile", key=b"room")
         wait(lambda: one.payloads.count(b"meanwhile") == 2, "what came meanwhile")
         time.sleep(2.0)
         topics.cluster.create_topics([topics.audio], partitions=2)
-        wait(lambda: one.source.unready() is None, "readiness without doing anything")
+        wait(lambda: one.source.unready_reason() is None, "readiness without doing anything")
         more = send(topics, 5, first=5)
         wait(lambda: set(one.payloads) >= set(more), "what came after")
     told = [line["event"] for line in logs if line["log_level"] in ("warning", "error") or "topic" in line]
@@ -661,19 +661,22 @@ def test_topics_with_unequal_partitions_are_told_until_they_are_equal(
 ) -> None:
     topics.create(partitions=1)
     one = instance(topics, client_options={"metadata_max_age_ms": 500})
-    wait(lambda: one.source.unready() is None, "readiness")
+    wait(lambda: one.source.unready_reason() is None, "readiness")
     with topics.cluster.admin() as admin:
         admin.create_partitions({topics.video: 2})
-        wait(lambda: f"unequal partitions ({topics.video} 2" in (one.source.unready() or ""), "the counts to be told")
+        wait(
+            lambda: f"unequal partitions ({topics.video} 2" in (one.source.unready_reason() or ""),
+            "the counts to be told",
+        )
         admin.create_partitions(dict.fromkeys((topics.audio, topics.text), 2))
-    wait(lambda: one.source.unready() is None, "readiness")
-    assert one.source.numbers == (0, 1)
+    wait(lambda: one.source.unready_reason() is None, "readiness")
+    assert one.source.partitions == (0, 1)
 
 
 def test_an_instance_whose_name_another_takes_is_told_so(topics: Topics, instance: Callable[..., Instance]) -> None:
     topics.create(partitions=1)
     one = instance(topics, instance_id="same")
-    wait(lambda: one.source.numbers == (0,), "the number")
+    wait(lambda: one.source.partitions == (0,), "the number")
     instance(topics, instance_id="same")
     wait(lambda: one.runner.error is not None, "the error")
     assert "instance_id" in str(one.runner.error)
