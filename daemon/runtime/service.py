@@ -40,7 +40,7 @@ from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
 
 if TYPE_CHECKING:
-    from daemon.scoring.scoring import Scoring  # brings torch: imported while warming
+    from daemon.scoring.threads import ScoringThreads  # brings torch: imported while warming
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class Service:
         self._feed = EventFeed()
         self._state = LifecycleState.STARTING
         self._started_ns = self._clock.monotonic_ns()
-        self._scoring: Scoring | None = None
+        self._scoring: ScoringThreads | None = None
         self._channels = [
             self._inlet.channel(feed.source.name, feed.policy, feed.capacity, feed.source.live)
             for feed in endpoints.feeds
@@ -94,9 +94,9 @@ class Service:
         """Runs until the sources end or a signal says so; returns the exit status."""
         http = self._start_http()
         self._move(LifecycleState.WARMING)
-        from daemon.scoring.scoring import Scoring
+        from daemon.scoring.threads import ScoringThreads
 
-        scoring = self._scoring = Scoring(
+        scoring = self._scoring = ScoringThreads(
             self._config, self._inlet, self._endpoints, self._published, self._instruments
         )
         scoring.start()
@@ -237,7 +237,7 @@ class Service:
 
     # Run.
 
-    def _watch_over(self, scoring: "Scoring") -> None:
+    def _watch_over(self, scoring: "ScoringThreads") -> None:
         """Until there is a reason to drain."""
         started, status = False, ""
         while not self._stop.wait(_WATCH_S):
@@ -260,7 +260,7 @@ class Service:
             if live:
                 self._notifier.alive()
 
-    def _drain(self, scoring: "Scoring", shutdown: ShutdownDeadline) -> bool:
+    def _drain(self, scoring: "ScoringThreads", shutdown: ShutdownDeadline) -> bool:
         """Whether everything under way was finished within the deadline."""
         if (stop := shutdown.stop) is not None:  # from here on systemd counts the seconds too
             self._notifier.stopping("draining", stop.remaining_s + EXIT_S)
@@ -293,11 +293,11 @@ class Service:
     def _logs(self) -> list[LogSource]:
         return [runner.source for runner in self._runners if isinstance(runner.source, LogSource)]
 
-    def _remaining_s(self, shutdown: ShutdownDeadline, scoring: "Scoring") -> float:
+    def _remaining_s(self, shutdown: ShutdownDeadline, scoring: "ScoringThreads") -> float:
         progress = (self._published_predictions, scoring.under_way, *(channel.depth() for channel in self._channels))
         return shutdown.drain(progress, bool(scoring.blocked)).remaining_s
 
-    def _exit_status(self, scoring: "Scoring", drained: bool) -> int:
+    def _exit_status(self, scoring: "ScoringThreads", drained: bool) -> int:
         if scoring.broken:
             return ExitCode.DEVICE_FAULT
         if any(runner.failed_by_bug for runner in self._runners):

@@ -141,7 +141,7 @@ def test_the_command_line_imports_nothing_heavy_before_it_knows_the_command() ->
 
 
 def test_the_service_imports_what_scores_and_nothing_that_draws_or_trains() -> None:
-    loads = "import daemon.runtime.service, daemon.scoring.scoring, daemon.scoring.preparers, models.components"
+    loads = "import daemon.runtime.service, daemon.scoring.threads, daemon.scoring.preparers, models.components"
     assert modules_after(loads) & HEAVY == {"torch", "onnxruntime", "faster_whisper"}
 
 

@@ -45,7 +45,7 @@ Content = dict[str, Any]
 
 
 class HashingModel:
-    """What `daemon.scoring.scoring` asks of a model beside scoring."""
+    """What `daemon.scoring.threads` asks of a model beside scoring."""
 
     name, version, digest, device = MODEL.name, MODEL.version, MODEL.digest, torch.device("cpu")
 

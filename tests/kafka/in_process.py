@@ -14,7 +14,7 @@ import pytest
 from daemon.config import Config
 from daemon.runtime.service import Service
 from daemon.runtime.wiring import build_endpoints
-from daemon.scoring import scoring
+from daemon.scoring import threads as scoring
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.timeline import ClosedWindow
 from streams.decoding import pictures

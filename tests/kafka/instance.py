@@ -21,7 +21,7 @@ from typing import Any
 from daemon.config import Config
 from daemon.runtime.service import Service
 from daemon.runtime.wiring import Endpoints, build_endpoints
-from daemon.scoring import scoring
+from daemon.scoring import threads as scoring
 from daemon.telemetry import logs
 from daemon.telemetry.instruments import Instruments
 from streams.clock import SystemClock

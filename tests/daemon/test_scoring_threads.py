@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from daemon.config.errors import ConfigurationError
-from daemon.scoring.scoring import promise_sets
+from daemon.scoring.threads import promise_sets
 from models.calibration.prediction_sets import SUBSETS, ConformalSets
 from models.model import AffectModel
 from tests.models.model_folders import plain_manifest

@@ -23,7 +23,7 @@ from streams.predictions import ModelRef, Prediction
 _UNDER_WAY_PER_BATCH = 4  # batches in flight: one on the device, one filling in each of three encoder lanes
 
 
-class Scoring:
+class ScoringThreads:
     """The loaded model and the threads around it. Owned by the main thread; what it tells may be read by any."""
 
     def __init__(
