@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from daemon.scoring.lanes import BadRow, DeviceThread, Lane, Work
+from daemon.scoring.batching import BadRow, BatchLane, DeviceThread, Work
 from daemon.scoring.preparation import PreparationPool, Preparer, with_evidence
 from daemon.telemetry.instruments import Instruments
 from models.encoder import Encoded, Encoder
@@ -87,9 +87,11 @@ class ScoringEngine:
         self._lookback = lookback
         self._scored = scored
         self._clock = instruments.clock
-        fuse = Lane("fuse", "fuse", self._fuse, batching.max_rows, batching.max_delay_s * _FUSE_DELAY_SHARE)
+        fuse = BatchLane("fuse", "fuse", self._fuse, batching.max_rows, batching.max_delay_s * _FUSE_DELAY_SHARE)
         lanes = [
-            Lane(modality, "encode", _encode_with(model.encoders[modality]), batching.max_rows, batching.max_delay_s)
+            BatchLane(
+                modality, "encode", _encode_with(model.encoders[modality]), batching.max_rows, batching.max_delay_s
+            )
             for modality in _SERVED_FIRST
         ]
         self.device = DeviceThread([fuse, *lanes], instruments, self._try_device, in_hand)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from daemon.scoring.lanes import BadRow, DeviceThread, Work
+from daemon.scoring.batching import BadRow, DeviceThread, Work
 from daemon.telemetry.instruments import Instruments
 from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_MS, NS_PER_S

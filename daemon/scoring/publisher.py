@@ -17,9 +17,9 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
+from daemon.scoring.batching import BadRow
 from daemon.scoring.blockage import Blockage
 from daemon.scoring.engine import Scored
-from daemon.scoring.lanes import BadRow
 from daemon.scoring.publication import Publication, build
 from daemon.telemetry.instruments import Instruments
 from streams import predictions as wire

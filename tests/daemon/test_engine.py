@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from daemon.scoring.batching import BadRow
 from daemon.scoring.engine import Batching, Lookback, Scored, ScoringEngine, _encode_with, window_features
-from daemon.scoring.lanes import BadRow
 from daemon.scoring.preparation import Evidence, Prepared
 from models.encoder import Encoded, Pooled
 from models.face.crop import Face, given_face

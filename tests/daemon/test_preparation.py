@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from daemon.scoring.lanes import DeviceThread, Lane
+from daemon.scoring.batching import BatchLane, DeviceThread
 from daemon.scoring.preparation import Evidence, PreparationPool, Prepared
 from daemon.telemetry.instruments import Instruments
 from streams.events import EncodingUnit, Line
@@ -61,7 +61,7 @@ def running(
     lines: type[Lines] = Lines,
 ) -> Iterator[Pool]:
     of, done, log = instruments(), Told[EncodingUnit](), list[tuple[str, str, str]]()
-    device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of, try_device)
+    device = DeviceThread([BatchLane("text", "encode", encode, 8, 0.0)], of, try_device)
     pool = PreparationPool([{Modality.TEXT: lines(log, faults or {})}] * workers, device, done, of)
     device.start()
     pool.start()
@@ -192,7 +192,7 @@ def test_stopping_finishes_what_is_queued_and_ends_the_workers() -> None:
 
 def test_depth_is_what_waits_for_all_workers() -> None:
     of = instruments()
-    device = DeviceThread([Lane("text", "encode", encode, 8, 0.0)], of, lambda: None)
+    device = DeviceThread([BatchLane("text", "encode", encode, 8, 0.0)], of, lambda: None)
     ignore: Callable[[EncodingUnit], None] = lambda unit: None  # noqa: E731
     pool = PreparationPool([{Modality.TEXT: Lines()} for _ in range(3)], device, ignore, of)
     for number in range(5):

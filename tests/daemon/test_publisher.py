@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from daemon.runtime.heartbeats import OVERDUE_S
+from daemon.scoring.batching import BadRow
 from daemon.scoring.engine import Scored
-from daemon.scoring.lanes import BadRow
 from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
 from daemon.telemetry.instruments import Instruments

@@ -52,7 +52,7 @@ class Work:
 
 
 @dataclass(slots=True)
-class Lane:
+class BatchLane:
     """A queue that feeds one kind of device call.
 
     `compute` returns one result for each payload, a `BadRow` for one whose answer is no number.
@@ -94,7 +94,7 @@ class DeviceThread:
 
     def __init__(
         self,
-        lanes: Sequence[Lane],
+        lanes: Sequence[BatchLane],
         instruments: Instruments,
         try_device: Callable[[], None],
         in_hand: InHand | None = None,
@@ -146,7 +146,7 @@ class DeviceThread:
             self._beat()
         self._heartbeats.retire("device")
 
-    def _next(self) -> tuple[Lane, list[Work]] | None:
+    def _next(self) -> tuple[BatchLane, list[Work]] | None:
         with self._changed:
             while not self._stopping:
                 self._beat()
@@ -163,7 +163,7 @@ class DeviceThread:
                 self._changed.wait(soonest_s)
         return None
 
-    def _compute(self, lane: Lane, batch: list[Work]) -> None:
+    def _compute(self, lane: BatchLane, batch: list[Work]) -> None:
         began_ns = self._clock.monotonic_ns()
         with self._in_hand.working_on([source for work in batch for source in work.sources]):
             results = self._results(lane, [work.payload for work in batch])
@@ -172,7 +172,7 @@ class DeviceThread:
         for work, result in zip(batch, results, strict=True):
             work.done(result, seconds)
 
-    def _results(self, lane: Lane, payloads: list[Any]) -> Sequence[Any]:
+    def _results(self, lane: BatchLane, payloads: list[Any]) -> Sequence[Any]:
         while not self.broken:
             try:
                 results: Sequence[Any] = lane.compute(payloads)
@@ -186,7 +186,7 @@ class DeviceThread:
             self._beat()
         return [None] * len(payloads)
 
-    def _one_by_one(self, lane: Lane, payloads: list[Any], error: Exception) -> list[Any]:
+    def _one_by_one(self, lane: BatchLane, payloads: list[Any], error: Exception) -> list[Any]:
         self._metrics.inference_failed(type(error).__name__)
         log.error("a batch failed", lane=lane.name, rows=len(payloads), error=error)
         if len(payloads) == 1:
@@ -200,7 +200,7 @@ class DeviceThread:
                 results.append(BadRow(type(row_error).__name__))
         return results
 
-    def _count_bad(self, lane: Lane, results: Sequence[Any]) -> None:
+    def _count_bad(self, lane: BatchLane, results: Sequence[Any]) -> None:
         for bad in [result for result in results if isinstance(result, BadRow)]:
             self._metrics.inference_failed(bad.reason)
             log.error("a row could not be computed", lane=lane.name, reason=bad.reason)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daemon.scoring.lanes import BadRow, DeviceThread, Lane, Work
+from daemon.scoring.batching import BadRow, BatchLane, DeviceThread, Work
 from daemon.telemetry.instruments import Instruments
 from streams.clock import NS_PER_S, ManualClock
 from tests.daemon.making import Told, counted, deadline, instruments
@@ -31,11 +31,11 @@ class Recorder:
         return list(payloads)
 
 
-def lane(compute: Recorder, max_rows: int = 4, max_delay_s: float = 0.0) -> Lane:
-    return Lane(compute.name, "encode", compute, max_rows, max_delay_s)
+def lane(compute: Recorder, max_rows: int = 4, max_delay_s: float = 0.0) -> BatchLane:
+    return BatchLane(compute.name, "encode", compute, max_rows, max_delay_s)
 
 
-def put(into: Lane, at_ns: int, *rows: int) -> None:
+def put(into: BatchLane, at_ns: int, *rows: int) -> None:
     for count in rows:
         into.waiting.append((at_ns, Work(count, count, lambda result, seconds: None)))
         into.rows += count
