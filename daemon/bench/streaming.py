@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from daemon.bench.align import SIZE_NS, timeline_config
-from daemon.scoring.pipeline import Encoded, Message, Pipeline, Published
+from daemon.scoring.pipeline import Message, Pipeline, UnitEncoded, WindowPublished
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
@@ -47,7 +47,7 @@ class NoModel:
         if unit.modality is Modality.TEXT and record is not None and record.coordinates is not None:
             written_ns = record.coordinates.written_ns
             self.arrival_s.append((self.instruments.clock.wall_ns() - written_ns) / NS_PER_S)
-        self.inlet.post(Encoded(unit))
+        self.inlet.post(UnitEncoded(unit))
 
     def score(self, window: ClosedWindow) -> None:
         received_ns = max(unit.received_ns for units in window.units.values() for unit in units)
@@ -55,7 +55,7 @@ class NoModel:
         self.windows += 1
         if window.lease is not None:
             self.ledger.delivered(window.lease, window.index)
-        self.inlet.post(Published())
+        self.inlet.post(WindowPublished())
 
     def forget(self, session: str) -> None:
         """Nothing is remembered."""

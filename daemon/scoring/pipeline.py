@@ -48,14 +48,14 @@ _TICK_REST = 4  # times what a tick took: with very many sessions most of the ti
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class UnitEncoded:
     """The engine is done with a unit."""
 
     unit: EncodingUnit
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class WindowPublished:
     """A window has left through the sinks."""
 
 
@@ -64,7 +64,7 @@ class Drain:
     """Finish what is queued, close every window but those of logs (which wait for who reads on), and end."""
 
 
-Message = Encoded | Published | Drain
+Message = UnitEncoded | WindowPublished | Drain
 
 
 class Engine(Protocol):
@@ -206,7 +206,7 @@ class Pipeline:
                 self._add(record, channel)
             case Delivery(item=item, channel=channel):
                 self._take_notice(item, channel)
-            case Encoded(unit=unit):
+            case UnitEncoded(unit=unit):
                 self._encoded(unit)
                 if unit.damage is not None:
                     self._set_aside_unit(unit, *unit.damage)
@@ -214,7 +214,7 @@ class Pipeline:
                     self.tally.encoded += 1
                 unit.finish()
                 self._score(self._sessions.ready_windows(unit.session))
-            case Published():
+            case WindowPublished():
                 self._under_way -= 1
                 self._counted -= 1
             case Drain():

@@ -8,7 +8,7 @@ from daemon.config import Config
 from daemon.config.errors import ConfigurationError
 from daemon.runtime.wiring import Endpoints, limits, open_in_hand, timeline_config
 from daemon.scoring.engine import Batching, Lookback, ScoringEngine
-from daemon.scoring.pipeline import Encoded, Message, Pipeline, Published, Tally
+from daemon.scoring.pipeline import Message, Pipeline, Tally, UnitEncoded, WindowPublished
 from daemon.scoring.preparers import build_workers
 from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
@@ -50,7 +50,7 @@ class ScoringThreads:
         def done(prediction: Prediction | None, line: bytes) -> None:
             if prediction is not None:
                 published(prediction, line)
-            inlet.post(Published())
+            inlet.post(WindowPublished())
 
         profile = config.privacy.purpose or "default"
         transcript, sample_hz = config.privacy.transcript, config.video.sample_hz
@@ -61,7 +61,7 @@ class ScoringThreads:
             model,
             build_workers(config, model),
             Batching(settings.batch_rows, settings.max_delay_ms / 1e3),
-            lambda unit: inlet.post(Encoded(unit)),
+            lambda unit: inlet.post(UnitEncoded(unit)),
             self._publisher.submit,
             instruments,
             _lookback(config),

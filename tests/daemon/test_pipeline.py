@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.scoring.engine import Scored
-from daemon.scoring.pipeline import Encoded, Message, Pipeline, Published
+from daemon.scoring.pipeline import Message, Pipeline, UnitEncoded, WindowPublished
 from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
 from daemon.telemetry.instruments import Instruments
@@ -45,11 +45,11 @@ class HeldEngine:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def encode(self, unit: EncodingUnit) -> None:
-        self._hold(Encoded(unit))
+        self._hold(UnitEncoded(unit))
         self.units(unit)
 
     def score(self, window: ClosedWindow) -> None:
-        self._hold(Published())
+        self._hold(WindowPublished())
         self.windows(window)
 
     def forget(self, session: str) -> None:
@@ -145,7 +145,7 @@ def test_while_too_much_is_under_way_items_wait_and_messages_go_on() -> None:
             on.channel.put(line(number / 10, str(number), session=f"room-{number}"))
         under_way = on.engine.units.many(2)
         for number in range(2, 6):  # one answer, one more item
-            on.engine.answer(Encoded(under_way.pop(0)))
+            on.engine.answer(UnitEncoded(under_way.pop(0)))
             under_way.append(on.engine.units.next())
             assert text_of(under_way[-1]) == str(number)
             assert on.channel.depth() == 5 - number
@@ -186,7 +186,7 @@ def test_while_the_engine_has_had_a_unit_for_a_second_items_wait_so_that_no_came
             on.channel.put(line(0.3, str(number)))
         assert on.engine.units.nothing_more(within_s=0.3)
         assert on.channel.depth() == 3
-        on.engine.answer(Encoded(stuck))
+        on.engine.answer(UnitEncoded(stuck))
         assert [text_of(unit) for unit in on.engine.units.many(3)] == ["0", "1", "2"]
 
 
@@ -200,7 +200,7 @@ def test_while_a_unit_has_been_under_way_for_too_long_items_wait() -> None:
         on.channel.put(line(0.2))
         assert not on.inlet.items_asked.next()
         assert on.channel.depth() == 1
-        on.engine.answer(Encoded(slow))
+        on.engine.answer(UnitEncoded(slow))
         assert on.engine.units.next() is not slow
 
 
@@ -214,11 +214,11 @@ def test_while_one_session_has_had_a_unit_for_too_long_the_windows_of_others_are
         on.channel.put(line(0.2, "waits", session="slow"))
         for at_s in (0.1, 10.1):
             on.channel.put(line(at_s))
-            on.engine.answer(Encoded(on.engine.units.next()))
+            on.engine.answer(UnitEncoded(on.engine.units.next()))
         assert {window.session for window in on.engine.windows.many(4)} == {"room"}
         assert on.engine.units.nothing_more(within_s=0.3)
         assert on.channel.depth() == 1
-        on.engine.answer(Encoded(slow))
+        on.engine.answer(UnitEncoded(slow))
         assert text_of(on.engine.units.next()) == "waits"
 
 
@@ -230,7 +230,7 @@ def test_a_session_that_floods_has_its_share_under_way_and_the_next_session_is_t
         on.channel.put(line(0.1, "other"))
         assert text_of(on.engine.units.next()) == "other"
         assert on.engine.units.nothing_more(within_s=0.3)
-        on.engine.answer(Encoded(flood[0]))
+        on.engine.answer(UnitEncoded(flood[0]))
         assert on.engine.units.next().session == "flood"
 
 
@@ -274,12 +274,12 @@ def test_a_suspect_is_alone_in_the_engine_and_cleared_when_it_has_left_it(tmp_pa
         before = on.engine.units.next()
         on.channel.put(logged(5, 0.2))
         assert on.engine.units.nothing_more(within_s=0.3)
-        on.engine.answer(Encoded(before))
+        on.engine.answer(UnitEncoded(before))
         suspect = on.engine.units.next()
         assert text_of(suspect) == "5"
         on.channel.put(logged(6, 0.3, number=1))
         assert on.engine.units.nothing_more(within_s=0.3)
-        on.engine.answer(Encoded(suspect))
+        on.engine.answer(UnitEncoded(suspect))
         assert text_of(on.engine.units.next()) == "6"
         assert not in_hand.is_suspect(suspect.sources)
     in_hand.close()
@@ -294,13 +294,13 @@ def test_a_suspect_is_taken_next_however_much_else_there_is_to_do(tmp_path: Path
         on.channel.put(logged(5, 0.3))
         for offset in range(3, 6):
             on.channel.put(logged(offset, offset / 10, number=1))
-        on.engine.answer(Encoded(under_way[0]))
+        on.engine.answer(UnitEncoded(under_way[0]))
         assert on.engine.units.nothing_more(within_s=0.3)
-        on.engine.answer(Encoded(under_way[1]))
+        on.engine.answer(UnitEncoded(under_way[1]))
         suspect = on.engine.units.next()
         assert (suspect.session, text_of(suspect)) == ("room-0", "5")
         assert on.engine.units.nothing_more(within_s=0.3)
-        on.engine.answer(Encoded(suspect))
+        on.engine.answer(UnitEncoded(suspect))
         assert {unit.session for unit in on.engine.units.many(3)} == {"room-1"}
     in_hand.close()
 
@@ -325,11 +325,11 @@ def test_windows_are_scored_in_closing_order_and_only_when_their_units_are_done(
         for at_s in (0.1, 1.1, 10.1):
             on.channel.put(line(at_s))
         first, second, last = on.engine.units.many(3)
-        on.engine.answer(Encoded(second))
+        on.engine.answer(UnitEncoded(second))
         on.channel.put(line(10.2))
-        on.engine.answer(Encoded(on.engine.units.next()))  # so the answer before it has been taken
+        on.engine.answer(UnitEncoded(on.engine.units.next()))  # so the answer before it has been taken
         assert on.engine.windows.nothing_more()
-        on.engine.answer(Encoded(first))
+        on.engine.answer(UnitEncoded(first))
         closed = on.engine.windows.many(5)
         assert starts(closed) == [-3.0, -2.0, -1.0, 0.0, 1.0]
         assert all(window.ready for window in closed)
@@ -342,7 +342,7 @@ def test_a_window_waits_for_no_unit_that_lies_after_it() -> None:
         on.channel.put(line(0.1))
         on.channel.put(line(10.1))
         first, last = on.engine.units.many(2)
-        on.engine.answer(Encoded(first))
+        on.engine.answer(UnitEncoded(first))
         assert starts(on.engine.windows.many(4)) == [-3.0, -2.0, -1.0, 0.0]
         assert not last.done
 
@@ -355,14 +355,14 @@ def test_draining_finishes_what_is_queued_and_closes_every_window() -> None:
         for number in range(5):
             unit = on.engine.units.next()
             assert text_of(unit) == str(number)
-            on.engine.answer(Encoded(unit))
+            on.engine.answer(UnitEncoded(unit))
         windows = on.engine.windows.many(4)
         assert [window.closed_by for window in windows] == ["drain"] * 4
         assert {len(window.units[Modality.TEXT]) for window in windows} == {5}
         for _ in windows[1:]:
-            on.engine.answer(Published())
+            on.engine.answer(WindowPublished())
         assert not on.pipeline.finished.is_set()
-        on.engine.answer(Published())
+        on.engine.answer(WindowPublished())
         assert on.pipeline.finished.wait(10)
     assert on.pipeline.under_way == 0
     assert on.instruments.heartbeats.names() == []
@@ -374,10 +374,10 @@ def test_draining_waits_for_units_that_are_still_being_encoded() -> None:
         unit = on.engine.units.next()
         on.pipeline.drain()
         assert on.engine.windows.nothing_more()
-        on.engine.answer(Encoded(unit))
+        on.engine.answer(UnitEncoded(unit))
         assert len(on.engine.windows.many(4)) == 4
         for _ in range(4):
-            on.engine.answer(Published())
+            on.engine.answer(WindowPublished())
         assert on.pipeline.finished.wait(10)
 
 
@@ -392,7 +392,7 @@ def test_a_window_that_cannot_be_scored_still_lets_the_drain_finish() -> None:
     inlet: Inlet[Message] = Inlet(of.clock, of.metrics)
     channel = inlet.channel("file", Policy.BLOCK, 100, live=False)
     publication = Publication(ModelRef(name="m", version="1", digest="sha256:0"), "test", False, 5.0, SEGMENTS)
-    publisher = Publisher(publication, [], lambda prediction, line: inlet.post(Published()), of)
+    publisher = Publisher(publication, [], lambda prediction, line: inlet.post(WindowPublished()), of)
 
     @dataclass
     class FailingEngine(HeldEngine):
