@@ -21,7 +21,7 @@ from models.encoder import Encoded, Encoder
 from models.explanation.shapley import coalitions, shapley_values
 from models.fusion.pool import Fused
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.risk import NO_RISK, RiskScores
+from models.scores import NO_RISK, Abstention, ModalityScores, RiskScores, Scores
 from models.valence_arousal import valence_arousal
 
 
@@ -30,40 +30,6 @@ class WindowFeatures:
     """The encoded events of one window, by modality ("video", "audio", "text"); absent or of no rows where none."""
 
     events: Mapping[str, Encoded]
-
-
-@dataclass(frozen=True, slots=True)
-class ModalityScores:
-    """One modality's part in a window's answer.
-
-    contribution: its exact Shapley value in the probability of the best label; 0 where absent. All of them add up to
-    that probability less the 1/7 of knowing nothing. probabilities: its own calibrated answer, in the order of
-    EMOTIONS, or None where absent.
-    """
-
-    present: bool
-    contribution: float
-    probabilities: tuple[float, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """The answer for one window.
-
-    emotion: probabilities in the order of EMOTIONS. entropy: of them, in nats. abstained: "no_evidence",
-    "low_confidence", or None; label is None exactly where it is not None. label_set: the labels that cannot be ruled
-    out, the most probable first; None where sets are off or there is no evidence.
-    """
-
-    emotion: tuple[float, ...]
-    label: str | None
-    valence: float
-    arousal: float
-    entropy: float
-    modality: dict[str, ModalityScores]
-    risk: RiskScores
-    abstained: str | None
-    label_set: tuple[str, ...] | None = None
 
 
 class AffectModel:
@@ -186,7 +152,7 @@ class AffectModel:
             }
             abstained = self._abstained(any(scored.present for scored in modality.values()), max(row))
             label = None if abstained else EMOTIONS[labels[i]]
-            risk = NO_RISK if abstained == "no_evidence" else risks[i]
+            risk = NO_RISK if abstained is Abstention.NO_EVIDENCE else risks[i]
             valence, arousal = affect[i]
             scores.append(Scores(tuple(row), label, valence, arousal, entropy[i], modality, risk, abstained, sets[i]))
         return scores
@@ -198,10 +164,10 @@ class AffectModel:
         found = self.manifest.conformal.labels(posterior, present, self.set_coverage)
         return [labels if there else None for labels, there in zip(found, present.any(dim=0).tolist(), strict=True)]
 
-    def _abstained(self, any_present: bool, confidence: float) -> str | None:
+    def _abstained(self, any_present: bool, confidence: float) -> Abstention | None:
         if not any_present:
-            return "no_evidence"
-        return "low_confidence" if confidence < self.manifest.least_confidence else None
+            return Abstention.NO_EVIDENCE
+        return Abstention.LOW_CONFIDENCE if confidence < self.manifest.least_confidence else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

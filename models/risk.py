@@ -10,7 +10,6 @@ which belongs to whoever keeps the session.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -18,34 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.calibration.scaling import PlattScaling
 from models.labels import EMOTIONS, MODALITIES, RISKS
+from models.scores import Reason, RiskScores
 
 LEVELS = ("low", "medium", "high", "critical")
 """Rising levels above `none`."""
 
 _NEGATIVE = [EMOTIONS.index(emotion) for emotion in ("sadness", "anger", "fear")]
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a score is what it is: a code a person can read, whose evidence it was, and its own score in 0..1."""
-
-    code: str
-    modality: str
-    weight: float
-
-
-@dataclass(frozen=True, slots=True)
-class RiskScores:
-    """Risk of one window. categories: in the order of RISKS. reasons: greatest first, none when the level is none."""
-
-    score: float
-    level: str
-    categories: dict[str, float]
-    reasons: tuple[Reason, ...] = ()
-
-
-NO_RISK = RiskScores(0.0, "none", dict.fromkeys(RISKS, 0.0))
-"""Of a window without evidence."""
 
 
 class RiskRule(BaseModel):

@@ -14,8 +14,8 @@ from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
 from daemon.scoring.engine import window_features
-from daemon.scoring.preparation import Evidence
 from daemon.scoring.preparers import build_workers
+from daemon.scoring.results import UnitFeatures
 from models.components import PARTS
 from models.model import AffectModel, WindowFeatures
 from streams.alignment.origin import STORED
@@ -97,9 +97,9 @@ class _Room:
             rows = self._preparers[unit.modality].prepare(unit).rows
             if rows:
                 encoded = self._model.encoders[unit.modality].encode(rows)
-                unit.result = Evidence(encoded.embedding, encoded.weight, {}, 0.0)
+                unit.result = UnitFeatures(encoded.embedding, encoded.weight, {}, 0.0)
             else:
-                unit.result = Evidence(torch.zeros(0, 0), torch.zeros(0), {}, 0.0)
+                unit.result = UnitFeatures(torch.zeros(0, 0), torch.zeros(0), {}, 0.0)
             unit.finish()
         return len(units)
 

@@ -16,8 +16,8 @@ from typing import Any
 from daemon.cli.progress import OnProgress, counted
 from daemon.config import Config
 from daemon.runtime.wiring import limits, timeline_config
-from daemon.scoring.preparation import Prepared
 from daemon.scoring.preparers import build_workers
+from daemon.scoring.results import UnitRows
 from daemon.telemetry.instruments import Instruments
 from models.explanation.attribution import Attribution, EventShare, WindowEvent, attribute
 from models.explanation.sentences import ModalityEvidence, emotion_sentence, risk_sentence, target_sentence
@@ -154,10 +154,10 @@ class _Room:
 
 
 def _gave_rows(unit: EncodingUnit) -> bool:
-    return isinstance(unit.result, Prepared) and bool(unit.result.rows)
+    return isinstance(unit.result, UnitRows) and bool(unit.result.rows)
 
 
-def _event(unit: EncodingUnit, prepared: Prepared) -> WindowEvent:
+def _event(unit: EncodingUnit, prepared: UnitRows) -> WindowEvent:
     line = unit.payload.text if isinstance(unit.payload, Line) else None
     return WindowEvent(unit.start_ns, unit.end_ns, prepared.rows, line)
 

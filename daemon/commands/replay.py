@@ -15,7 +15,7 @@ from daemon.config.sections import HttpSettings
 from daemon.exit_codes import ExitCode
 from daemon.runtime.service import Service
 from daemon.runtime.wiring import stored_endpoints, stored_feed
-from daemon.scoring.pipeline import Tally
+from daemon.scoring.pipeline import RecordCounts
 from daemon.telemetry.instruments import Instruments
 from streams.clock import NS_PER_S
 from streams.predictions import Prediction
@@ -99,7 +99,7 @@ class _Summary:
         return f"{counted(self._windows, 'window')} scored{abstained}"
 
 
-def _described(refused: Mapping[str, int], tally: Tally) -> str:
+def _described(refused: Mapping[str, int], tally: RecordCounts) -> str:
     """How many records of how many were refused, and why; some are refused before they are taken."""
     count = sum(refused.values())
     reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(refused.items()))

@@ -25,7 +25,7 @@ from daemon.runtime.lifecycle import LifecycleState, transition
 from daemon.runtime.readiness import Readiness
 from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.wiring import Endpoints, build_endpoints, limits
-from daemon.scoring.pipeline import Message, Tally
+from daemon.scoring.pipeline import Message, RecordCounts
 from daemon.telemetry.instruments import Instruments
 from streams.channels.channel import Inlet
 from streams.clock import NS_PER_S
@@ -117,9 +117,9 @@ class Service:
         return self._exit_status(scoring, drained)
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> RecordCounts:
         """What became of records so far."""
-        return Tally() if self._scoring is None else self._scoring.tally
+        return RecordCounts() if self._scoring is None else self._scoring.tally
 
     def stop(self) -> None:
         """Asks the service to drain; from any thread or signal handler."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from daemon.scoring.results import BadRow
 from daemon.telemetry.instruments import Instruments
 from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates
@@ -27,13 +28,6 @@ log = structlog.get_logger(__name__)
 
 _BROKEN_AFTER = 3  # tries of a batch after which the device did not answer for good rows either
 _NAP_S = 1.0  # how often an idle device thread shows that it is alive
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """The result of a row that a working device cannot compute; `reason` is a word for the log and dead letters."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,15 @@ from typing import Any
 
 import torch
 
-from daemon.scoring.batching import BadRow, BatchLane, DeviceThread, Work
-from daemon.scoring.preparation import PreparationPool, Preparer, with_evidence
+from daemon.scoring.batching import BatchLane, DeviceThread, Work
+from daemon.scoring.preparation import PreparationPool, Preparer
+from daemon.scoring.results import BadRow, ScoredWindow, units_with_evidence
 from daemon.telemetry.instruments import Instruments
 from models.encoder import Encoded, Encoder
 from models.fusion.smoothed_scores import smoothed
 from models.fusion.smoothing import Smoothing
-from models.model import AffectModel, Scores, WindowFeatures
+from models.model import AffectModel, WindowFeatures
+from models.scores import Scores
 from streams.alignment.placed import UnitsByModality
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_MS
@@ -32,19 +34,6 @@ from streams.records import Modality
 _FUSE_DELAY_SHARE = 0.25  # of the encoders' delay: fusion is the last step, and windows of a step close together
 _NOT_FINITE = BadRow("not_finite")
 _SERVED_FIRST = (Modality.TEXT, Modality.AUDIO, Modality.VIDEO)
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A window with its scores, and how long it waited and was computed.
-
-    scores: a `BadRow` where a working device cannot score the window, None where the device is broken.
-    """
-
-    window: ClosedWindow
-    scores: Scores | BadRow | None
-    queue_ms: float
-    fuse_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +62,7 @@ class ScoringEngine:
         workers: Sequence[Mapping[Modality, Preparer]],
         batching: Batching,
         encoded: Callable[[EncodingUnit], None],
-        scored: Callable[[Scored], None],
+        scored: Callable[[ScoredWindow], None],
         instruments: Instruments,
         lookback: Lookback | None = None,
         in_hand: InHand | None = None,
@@ -118,7 +107,7 @@ class ScoringEngine:
 
         def done(scores: Scores | BadRow | None, seconds: float) -> None:
             waited_ms = (self._clock.monotonic_ns() - submitted_ns) / NS_PER_MS - seconds * 1e3
-            self._scored(Scored(window, scores, max(0.0, waited_ms), seconds * 1e3))
+            self._scored(ScoredWindow(window, scores, max(0.0, waited_ms), seconds * 1e3))
 
         self.device.submit("fuse", Work(window, 1 + (self._lookback.windows if self._lookback else 0), done))
 
@@ -149,7 +138,7 @@ def window_features(window: ClosedWindow) -> WindowFeatures:
 def _features(units: UnitsByModality) -> WindowFeatures:
     events = {}
     for modality, placed in units.items():
-        evidence = [found for _, found in with_evidence(placed)]
+        evidence = [found for _, found in units_with_evidence(placed)]
         if evidence:
             embedding, weight = torch.cat([e.embedding for e in evidence]), torch.cat([e.weight for e in evidence])
             events[modality.value] = Encoded(embedding, weight)

@@ -84,7 +84,7 @@ class Engine(Protocol):
 
 
 @dataclass(slots=True)
-class Tally:
+class RecordCounts:
     """Records taken, those of them that were refused, and units that were encoded (or held nothing to encode)."""
 
     taken: int = 0
@@ -115,7 +115,7 @@ class Pipeline:
         beyond its share, as of one long sound, does not count. in_hand: which records ended a process before.
         """
         self.finished = threading.Event()
-        self.tally = Tally()
+        self.tally = RecordCounts()
         self._inlet = inlet
         self._sessions = sessions
         self._engine = engine

@@ -7,14 +7,14 @@ without rows (no face, no voice) is done at once.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 import torch
 
-from daemon.scoring.batching import BadRow, DeviceThread, Work
+from daemon.scoring.batching import DeviceThread, Work
+from daemon.scoring.results import BadRow, UnitFeatures, UnitRows
 from daemon.telemetry.instruments import Instruments
 from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_MS, NS_PER_S
@@ -27,33 +27,10 @@ from streams.records import Modality
 _NAP_S = 1.0  # how often an idle worker shows that it is alive
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Rows for the modality's encoder, and what is worth telling of the unit's quality."""
-
-    rows: Sequence[Any]
-    quality: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """An encoded unit: embedding (rows, width) and weight (rows,) float32 on the CPU, and how long encoding took."""
-
-    embedding: torch.Tensor
-    weight: torch.Tensor
-    quality: Mapping[str, float]
-    encode_ms: float
-
-
-def with_evidence(units: Iterable[EncodingUnit]) -> list[tuple[EncodingUnit, Evidence]]:
-    """The encoded units that gave any evidence, each with it; the others saw no face, heard no voice, or failed."""
-    return [(unit, unit.result) for unit in units if isinstance(unit.result, Evidence) and len(unit.result.weight)]
-
-
 class Preparer(Protocol):
     """The CPU work of one modality. Called by any worker, for each session by one at a time."""
 
-    def prepare(self, unit: EncodingUnit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> UnitRows:
         """Rows of one unit, none where there is no evidence; BadRecord if it turns out to be damaged."""
         ...
 
@@ -207,13 +184,13 @@ class _Worker:
             seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
             self._metrics.inference(unit.modality, "prepare", seconds)
         if not prepared.rows:
-            self._finish(unit, Evidence(torch.zeros(0, 0), torch.zeros(0), prepared.quality, seconds * 1e3))
+            self._finish(unit, UnitFeatures(torch.zeros(0, 0), torch.zeros(0), prepared.quality, seconds * 1e3))
             return
         rows, sources = prepared.rows, unit.sources
         done = partial(self._encoded, unit, prepared, began_ns)
         self._device.submit(unit.modality, Work(rows, len(rows), done, sources))
 
-    def _encoded(self, unit: EncodingUnit, prepared: Prepared, began_ns: int, result: Any, _: float) -> None:
+    def _encoded(self, unit: EncodingUnit, prepared: UnitRows, began_ns: int, result: Any, _: float) -> None:
         if result is None:  # the device is broken: another process will encode it
             self._metrics.dropped(unit.modality, DropReason.INFERENCE)
             self._finish(unit, None)
@@ -223,9 +200,9 @@ class _Worker:
             return
         embedding, weight = result
         encode_ms = (self._clock.monotonic_ns() - began_ns) / NS_PER_MS
-        self._finish(unit, Evidence(embedding, weight, prepared.quality, encode_ms))
+        self._finish(unit, UnitFeatures(embedding, weight, prepared.quality, encode_ms))
 
-    def _finish(self, unit: EncodingUnit, evidence: Evidence | None) -> None:
+    def _finish(self, unit: EncodingUnit, evidence: UnitFeatures | None) -> None:
         unit.result = evidence
         self._done(unit)
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from daemon.config import Config
-from daemon.scoring.preparation import Prepared, Preparer
+from daemon.scoring.preparation import Preparer
+from daemon.scoring.results import UnitRows
 from models.face.detector import FaceDetector
 from models.face.rotated import RotatedFaceDetector
 from models.face.tracking import FaceTracker, TrackerConfig
@@ -37,7 +38,7 @@ class FacesOfPictures:
         self._max_side_px = max_side_px
         self._followers: dict[str, FaceTracker] = {}
 
-    def prepare(self, unit: EncodingUnit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> UnitRows:
         if not isinstance(unit.payload, Picture):
             raise TypeError(f"a video unit holds a Picture, not {type(unit.payload).__name__}")
         follower = self._followers.get(unit.session)
@@ -45,7 +46,7 @@ class FacesOfPictures:
             follower = self._followers[unit.session] = FaceTracker(self._detector, self._follow, self._turned)
         faces = follower.faces(pictures.decode(unit.payload, self._max_side_px), unit.start_ns)
         if not faces:
-            return Prepared((), {})
+            return UnitRows((), {})
         largest = max(faces, key=lambda face: face.size_px)
         quality = {
             "faces": float(len(faces)),
@@ -53,7 +54,7 @@ class FacesOfPictures:
             "sharpness": largest.sharpness,
             "brightness": largest.brightness,
         }
-        return Prepared(faces, quality)
+        return UnitRows(faces, quality)
 
     def forget(self, session: str) -> None:
         self._followers.pop(session, None)
@@ -65,13 +66,13 @@ class VoiceOfSound:
     def __init__(self, encoder: SpeechEncoder) -> None:
         self._encoder = encoder
 
-    def prepare(self, unit: EncodingUnit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> UnitRows:
         if not isinstance(unit.payload, SoundPieces):
             raise TypeError(f"an audio unit holds SoundPieces, not {type(unit.payload).__name__}")
         whole = self._encoder.prepare(sound.render(unit.payload, unit.start_ns, unit.end_ns))
         segment = replace(whole, unbroken_s=unit.unbroken_s)
         quality = {"level_db": segment.level_db, "snr_db": segment.snr_db}
-        return Prepared((segment,) if segment.voiced_fraction > 0 else (), quality)
+        return UnitRows((segment,) if segment.voiced_fraction > 0 else (), quality)
 
     def forget(self, session: str) -> None:
         """Nothing is remembered."""
@@ -83,10 +84,10 @@ class TokensOfLines:
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
 
-    def prepare(self, unit: EncodingUnit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> UnitRows:
         if not isinstance(unit.payload, Line):
             raise TypeError(f"a text unit holds a Line, not {type(unit.payload).__name__}")
-        return Prepared((self._encoder.prepare(unit.payload.text),), {"characters": float(len(unit.payload.text))})
+        return UnitRows((self._encoder.prepare(unit.payload.text),), {"characters": float(len(unit.payload.text))})
 
     def forget(self, session: str) -> None:
         """Nothing is remembered."""

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from daemon.scoring.engine import Scored
-from daemon.scoring.preparation import Evidence, with_evidence
+from daemon.scoring.results import ScoredWindow, UnitFeatures, units_with_evidence
 from models.labels import EMOTIONS, RISKS
-from models.model import ModalityScores, Scores
+from models.scores import ModalityScores, Scores
 from streams import predictions as wire
 from streams.alignment.timeline import ClosedWindow
 from streams.alignment.windows import SegmentGrid
@@ -32,11 +31,13 @@ class Publication:
     segments: SegmentGrid
 
 
-def build(scored: Scored, scores: Scores, publication: Publication, processing_s: float) -> wire.Prediction:
+def build(scored: ScoredWindow, scores: Scores, publication: Publication, processing_s: float) -> wire.Prediction:
     """The prediction of one scored window."""
     window, start, end = scored.window, format_ns(scored.window.start_ns), format_ns(scored.window.end_ns)
     reports = {m: _modality(window, m, scores.modality[m], publication) for m in Modality}
-    evidence = [unit.result for units in window.units.values() for unit in units if isinstance(unit.result, Evidence)]
+    evidence = [
+        unit.result for units in window.units.values() for unit in units if isinstance(unit.result, UnitFeatures)
+    ]
     return wire.Prediction(
         id=wire.prediction_id(window.session, start, end, publication.model.digest),
         revision=window.revision,
@@ -74,7 +75,7 @@ def _modality(
     window: ClosedWindow, modality: Modality, scores: ModalityScores, publication: Publication
 ) -> wire.ModalityReport:
     units = window.units[modality]
-    found = with_evidence(units)
+    found = units_with_evidence(units)
     seen = [evidence for _, evidence in found]
     names = sorted({name for e in seen for name in e.quality})
     quality: dict[str, float | None] = {
@@ -95,7 +96,7 @@ def _modality(
 def _coverage(
     window: ClosedWindow,
     modality: Modality,
-    evidence: Sequence[tuple[EncodingUnit, Evidence]],
+    evidence: Sequence[tuple[EncodingUnit, UnitFeatures]],
     publication: Publication,
 ) -> float:
     """The part of the window with evidence: pictures with a face, seconds of voice; all of it for text."""

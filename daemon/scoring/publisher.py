@@ -17,10 +17,9 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
-from daemon.scoring.batching import BadRow
 from daemon.scoring.blockage import Blockage
-from daemon.scoring.engine import Scored
 from daemon.scoring.publication import Publication, build
+from daemon.scoring.results import BadRow, ScoredWindow
 from daemon.telemetry.instruments import Instruments
 from streams import predictions as wire
 from streams.alignment.timeline import ClosedWindow
@@ -45,7 +44,7 @@ Answer = TypeVar("Answer")
 class _Queued(NamedTuple):
     """What is to leave, and when it was handed over."""
 
-    what: Scored | RejectedRecord
+    what: ScoredWindow | RejectedRecord
     since_ns: int
 
 
@@ -93,7 +92,7 @@ class Publisher:
         """Begins to publish."""
         self._thread.start()
 
-    def submit(self, scored: Scored) -> None:
+    def submit(self, scored: ScoredWindow) -> None:
         """Queues a scored window; never blocks (the timeline bounds what is under way)."""
         self._queue.put(_Queued(scored, self._clock.monotonic_ns()))
 
@@ -153,11 +152,11 @@ class Publisher:
         fates = iter(delivered)
         for (what, since_ns), outgoing in zip(group, built, strict=True):
             arrived = outgoing is not None and next(fates)
-            if isinstance(what, Scored):
+            if isinstance(what, ScoredWindow):
                 self._done(what.window, outgoing if arrived and isinstance(outgoing, Outgoing) else None, since_ns)
         return True
 
-    def _built(self, scored: Scored) -> Outgoing | None:
+    def _built(self, scored: ScoredWindow) -> Outgoing | None:
         """What is to be published of a window; None if it cannot be, or is another instance's now."""
         window, outgoing = scored.window, None
         if scored.scores is None:  # the device is broken: of a log, another process will score the window

@@ -8,7 +8,7 @@ from daemon.config import Config
 from daemon.config.errors import ConfigurationError
 from daemon.runtime.wiring import Endpoints, limits, open_in_hand, timeline_config
 from daemon.scoring.engine import Batching, Lookback, ScoringEngine
-from daemon.scoring.pipeline import Message, Pipeline, Tally, UnitEncoded, WindowPublished
+from daemon.scoring.pipeline import Message, Pipeline, RecordCounts, UnitEncoded, WindowPublished
 from daemon.scoring.preparers import build_workers
 from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
@@ -117,7 +117,7 @@ class ScoringThreads:
         return self._publisher.refused
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> RecordCounts:
         """What became of records so far."""
         return self._pipeline.tally
 

@@ -29,7 +29,8 @@ from models.explanation.permutation_shapley import cyclic_coalitions, cyclic_sha
 from models.explanation.shapley import coalitions, shapley_values
 from models.explanation.word_attribution import Embedding, LineAttribution, attribute_line
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.model import AffectModel, Scores, WindowFeatures
+from models.model import AffectModel, WindowFeatures
+from models.scores import Scores
 from models.text.encoder import ChatLine, TextEncoder
 
 TOLERANCE = 1e-4

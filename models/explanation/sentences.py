@@ -8,6 +8,8 @@ other languages than English.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from models.scores import Abstention
+
 _SURE, _LIKELY = 0.9, 0.6  # probabilities from which words for them are taken
 _LITTLE = 0.1  # of all that moved the answer, what is less is not worth a word
 _SPARSE = 0.34  # of the window, below which evidence is said to be of a part of it
@@ -38,7 +40,7 @@ def emotion_sentence(
     label: None where it is abstained from. probability: of the most probable emotion. evidence: by modality, of those
     present.
     """
-    if abstained == "no_evidence" or not evidence:
+    if abstained == Abstention.NO_EVIDENCE or not evidence:
         return "Nothing to go by: no face was seen, no voice was heard, and nothing was written."
     if label is None:
         return f"Unclear: no emotion is probable enough (at most {probability:.2f}){_also(evidence)}."

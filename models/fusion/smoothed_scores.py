@@ -12,7 +12,7 @@ import torch
 
 from models.fusion.smoothing import Smoothing
 from models.labels import EMOTIONS
-from models.model import Scores
+from models.scores import Abstention, Scores
 from models.valence_arousal import valence_arousal
 
 _LEAST = torch.finfo(torch.float64).tiny  # stands in for a probability that is too small for its number
@@ -28,7 +28,7 @@ def smoothed(rows: Sequence[Sequence[Scores]], smoothing: Smoothing, least_confi
     if not rows:
         return []
     posterior = torch.tensor([[scores.emotion for scores in row] for row in rows], dtype=torch.float64)
-    evident = torch.tensor([[scores.abstained != "no_evidence" for scores in row] for row in rows])
+    evident = torch.tensor([[scores.abstained is not Abstention.NO_EVIDENCE for scores in row] for row in rows])
     answer = smoothing.smooth(posterior.clamp(min=_LEAST).log(), evident)
     entropy = torch.special.entr(answer).sum(dim=-1).tolist()
     affect, best = valence_arousal(answer).tolist(), answer.argmax(dim=-1).tolist()
@@ -45,7 +45,7 @@ def smoothed(rows: Sequence[Sequence[Scores]], smoothing: Smoothing, least_confi
 def _answered(
     own: Scores, answer: tuple[float, ...], best: int, affect: list[float], entropy: float, least_confidence: float
 ) -> Scores:
-    abstained = "low_confidence" if answer[best] < least_confidence else None
+    abstained = Abstention.LOW_CONFIDENCE if answer[best] < least_confidence else None
     return replace(
         own,
         emotion=answer,

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from daemon.scoring.preparation import Evidence
+from daemon.scoring.results import UnitFeatures
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import Clock, ManualClock, SystemClock
@@ -78,10 +78,10 @@ def unit(
     return made
 
 
-def evidence(*weight: float, width: int = 2, encode_ms: float = 0.0, **quality: float) -> Evidence:
+def evidence(*weight: float, width: int = 2, encode_ms: float = 0.0, **quality: float) -> UnitFeatures:
     """Rows of embedding 0, 1, 2, ... with these weights."""
     rows = torch.arange(len(weight), dtype=torch.float32)[:, None].expand(-1, width)
-    return Evidence(rows, torch.tensor(weight), quality, encode_ms)
+    return UnitFeatures(rows, torch.tensor(weight), quality, encode_ms)
 
 
 def window(

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from daemon.scoring.batching import BadRow, BatchLane, DeviceThread, Work
+from daemon.scoring.batching import BatchLane, DeviceThread, Work
+from daemon.scoring.results import BadRow
 from daemon.telemetry.instruments import Instruments
 from streams.clock import NS_PER_S, ManualClock
 from tests.daemon.making import Told, counted, deadline, instruments

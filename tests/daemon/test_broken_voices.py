@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 import daemon.sample
 from daemon.scoring.preparers import VoiceOfSound
 from models.encoder import Encoded
-from models.model import AffectModel, Scores, WindowFeatures
+from models.model import AffectModel, WindowFeatures
+from models.scores import Scores
 from models.speech.encoder import SpeechEncoder
 from streams.alignment.assembly import FOREVER_NS, SoundSegmenter
 from streams.alignment.windows import SegmentGrid

@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from daemon.scoring.batching import BadRow
-from daemon.scoring.engine import Batching, Lookback, Scored, ScoringEngine, _encode_with, window_features
-from daemon.scoring.preparation import Evidence, Prepared
+from daemon.scoring.engine import Batching, Lookback, ScoringEngine, _encode_with, window_features
+from daemon.scoring.results import BadRow, ScoredWindow, UnitFeatures, UnitRows
 from models.encoder import Encoded, Pooled
 from models.face.crop import Face, given_face
 from models.face.network import CROP_PX
 from models.fusion.smoothing import Smoothing
 from models.labels import EMOTIONS, RISKS
-from models.model import AffectModel, ModalityScores, Scores, WindowFeatures
-from models.risk import NO_RISK
+from models.model import AffectModel, WindowFeatures
+from models.scores import NO_RISK, Abstention, ModalityScores, Scores
 from models.speech.encoder import SpeechSegment
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S
@@ -98,7 +97,7 @@ def test_a_window_has_the_same_features_whichever_batch_its_units_were_in(row: A
     units = [[row()], [row(), row()], [row()]]
 
     def features(encoded: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Encoded:
-        made = [unit(at_s=i, result=Evidence(*rows, {}, 0.0)) for i, rows in enumerate(encoded)]
+        made = [unit(at_s=i, result=UnitFeatures(*rows, {}, 0.0)) for i, rows in enumerate(encoded)]
         return window_features(window(*made)).events["text"]
 
     together = features(encoded_together(units))
@@ -159,20 +158,20 @@ def scores(entropy: float) -> Scores:
 
 
 class Characters:
-    def prepare(self, unit: EncodingUnit) -> Prepared:
-        return Prepared([[1, 2], [3]], {})
+    def prepare(self, unit: EncodingUnit) -> UnitRows:
+        return UnitRows([[1, 2], [3]], {})
 
     def forget(self, session: str) -> None:
         """Nothing is remembered."""
 
 
-def engine(model: AffectModel, encoded: Told[EncodingUnit], scored: Told[Scored]) -> ScoringEngine:
+def engine(model: AffectModel, encoded: Told[EncodingUnit], scored: Told[ScoredWindow]) -> ScoringEngine:
     of = instruments()
     return ScoringEngine(model, [{Modality.TEXT: Characters()}], Batching(8, 0.0), encoded, scored, of)
 
 
 def test_a_unit_is_encoded_once_and_the_windows_with_it_are_scored_from_that() -> None:
-    model, encoded, scored = FakeModel(), Told[EncodingUnit](), Told[Scored]()
+    model, encoded, scored = FakeModel(), Told[EncodingUnit](), Told[ScoredWindow]()
     made = engine(model, encoded, scored)
     made.start()
     made.encode(unit())
@@ -189,7 +188,7 @@ def test_a_unit_is_encoded_once_and_the_windows_with_it_are_scored_from_that() -
 
 
 def test_windows_that_wait_together_are_fused_in_one_call() -> None:
-    model, scored = FakeModel(), Told[Scored]()
+    model, scored = FakeModel(), Told[ScoredWindow]()
     made = engine(model, Told[EncodingUnit](), scored)
     encoded = unit(result=evidence(1.0))
     for at_s in range(3):
@@ -201,7 +200,7 @@ def test_windows_that_wait_together_are_fused_in_one_call() -> None:
 
 
 def test_a_window_whose_answer_is_no_number_costs_itself_and_its_neighbours_are_scored() -> None:
-    scored = Told[Scored]()
+    scored = Told[ScoredWindow]()
     made = ScoringEngine(FakeModel(poison_rows=2), [{}], Batching(8, 0.0), Told[EncodingUnit](), scored, instruments())
     for rows in (1, 2, 3):
         made.score(window(unit(result=evidence(*[1.0] * rows))))
@@ -219,7 +218,7 @@ def test_a_row_whose_embedding_is_no_number_costs_its_unit_only() -> None:
 
 
 def test_a_window_that_a_broken_device_cannot_fuse_is_answered_without_scores() -> None:
-    of, scored = instruments(), Told[Scored]()
+    of, scored = instruments(), Told[ScoredWindow]()
     made = ScoringEngine(FakeModel(broken=True), [{}], Batching(8, 0.0), Told[EncodingUnit](), scored, of)
     made.start()
     made.score(window(unit(result=evidence(1.0))))
@@ -235,7 +234,7 @@ def test_an_ended_session_is_forgotten_by_its_preparers() -> None:
         def forget(self, session: str) -> None:
             forgotten(session)
 
-    told = (Told[EncodingUnit](), Told[Scored]())
+    told = (Told[EncodingUnit](), Told[ScoredWindow]())
     made = ScoringEngine(FakeModel(), [{Modality.TEXT: Remembering()}], Batching(8, 0.0), *told, instruments())
     made.start()
     made.forget("room")
@@ -253,12 +252,14 @@ class Moody(FakeModel):
     def _mood(self, lines: int) -> Scores:
         label = "anger" if lines == 3 else "happiness"
         likely = tuple(0.6 if name == label and lines else 0.4 / 6 for name in EMOTIONS)
-        return replace(scores(float(lines)), emotion=likely, label=label, abstained=None if lines else "no_evidence")
+        return replace(
+            scores(float(lines)), emotion=likely, label=label, abstained=None if lines else Abstention.NO_EVIDENCE
+        )
 
 
 def answered(*windows: ClosedWindow, lookback_windows: int, model: FakeModel | None = None) -> list[Scores]:
     """How an engine answers windows that wait together."""
-    scored = Told[Scored]()
+    scored = Told[ScoredWindow]()
     lookback = Lookback(lookback_windows, NS_PER_S, Smoothing(size_s=4, step_s=1)) if lookback_windows else None
     of = instruments()
     made = ScoringEngine(model or Moody(), [{}], Batching(64, 0.0), Told[EncodingUnit](), scored, of, lookback)

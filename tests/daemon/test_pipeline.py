@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.scoring.engine import Scored
 from daemon.scoring.pipeline import Message, Pipeline, UnitEncoded, WindowPublished
 from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
+from daemon.scoring.results import ScoredWindow
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import SEGMENTS, ClosedWindow
@@ -397,7 +397,7 @@ def test_a_window_that_cannot_be_scored_still_lets_the_drain_finish() -> None:
     @dataclass
     class FailingEngine(HeldEngine):
         def score(self, window: ClosedWindow) -> None:
-            publisher.submit(Scored(window, None, 0.0, 0.0))
+            publisher.submit(ScoredWindow(window, None, 0.0, 0.0))
 
     sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics, Ledger(config().grid))
     pipeline = Pipeline(inlet, sessions, FailingEngine(inlet, at_once=True), Limits(), 10, lambda letter: None, of)

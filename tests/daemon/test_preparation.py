@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from daemon.scoring.batching import BatchLane, DeviceThread
-from daemon.scoring.preparation import Evidence, PreparationPool, Prepared
+from daemon.scoring.preparation import PreparationPool
+from daemon.scoring.results import UnitFeatures, UnitRows
 from daemon.telemetry.instruments import Instruments
 from streams.events import EncodingUnit, Line
 from streams.reasons import BadRecord, DeadLetterReason
@@ -27,13 +28,13 @@ class Lines:
     log: list[tuple[str, str, str]] = field(default_factory=list)
     faults: dict[str, Exception] = field(default_factory=dict)
 
-    def prepare(self, unit: EncodingUnit) -> Prepared:
+    def prepare(self, unit: EncodingUnit) -> UnitRows:
         assert isinstance(unit.payload, Line)
         text = unit.payload.text
         self.log.append((unit.session, text, threading.current_thread().name))
         if text in self.faults:
             raise self.faults[text]
-        return Prepared(list(text), {"characters": float(len(text))})
+        return UnitRows(list(text), {"characters": float(len(text))})
 
     def forget(self, session: str) -> None:
         self.log.append((session, "forgotten", threading.current_thread().name))
@@ -76,7 +77,7 @@ def test_a_unit_comes_back_with_its_rows_encoded_and_its_quality() -> None:
     with running() as on:
         on.pool.submit(unit(text="ab"))
         result = on.done.next().result
-    assert isinstance(result, Evidence)
+    assert isinstance(result, UnitFeatures)
     assert result.embedding.tolist() == [[97.0], [98.0]]
     assert result.weight.tolist() == [1.0, 1.0]
     assert result.quality == {"characters": 2.0}
@@ -86,7 +87,7 @@ def test_a_unit_without_rows_is_done_at_once_with_no_evidence() -> None:
     with running() as on:
         on.pool.submit(unit(text=""))
         result = on.done.next().result
-    assert isinstance(result, Evidence)
+    assert isinstance(result, UnitFeatures)
     assert len(result.weight) == 0
     assert counted(on.instruments, "batch_rows_count", lane="text") == 0
 
@@ -106,7 +107,7 @@ def test_a_unit_that_takes_long_holds_up_its_own_session_only() -> None:
     may_go_on = threading.Event()
 
     class Slow(Lines):
-        def prepare(self, unit: EncodingUnit) -> Prepared:
+        def prepare(self, unit: EncodingUnit) -> UnitRows:
             if unit.session == "slow":
                 assert may_go_on.wait(60)
             return super().prepare(unit)

@@ -8,11 +8,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from daemon.scoring.engine import Scored
 from daemon.scoring.publication import Publication, build
+from daemon.scoring.results import ScoredWindow
 from models.labels import EMOTIONS
-from models.model import ModalityScores, Scores
-from models.risk import NO_RISK, Reason, RiskScores
+from models.scores import NO_RISK, Abstention, ModalityScores, Reason, RiskScores, Scores
 from streams.alignment.timeline import SEGMENTS
 from streams.events import EncodingUnit
 from streams.predictions import ModelRef
@@ -30,7 +29,7 @@ WORDS = RiskScores(
 )
 
 
-def scores(*present: Modality, risk: RiskScores = NO_RISK, abstained: str | None = None) -> Scores:
+def scores(*present: Modality, risk: RiskScores = NO_RISK, abstained: Abstention | None = None) -> Scores:
     modality = {m.value: PRESENT if m in present else ABSENT for m in Modality}
     label = None if abstained else "happiness"
     return Scores(PEAKED, label, 0.3, 0.2, 1.7, modality, risk, abstained)
@@ -50,7 +49,7 @@ def published(
 ) -> dict[str, Any]:
     """The object as consumers read it."""
     made = everything() if not units else list(units)
-    scored = Scored(window(*made, **of_window), None, 3.0, 1.0)
+    scored = ScoredWindow(window(*made, **of_window), None, 3.0, 1.0)
     present = answer or scores(*{each.modality for each in made})
     parsed: dict[str, Any] = json.loads(build(scored, present, publication, 0.05).json_line())
     return parsed
@@ -64,8 +63,8 @@ SCHEMA = json.loads(files("streams").joinpath("schemas/prediction-1.json").read_
     [
         {},
         {"answer": scores(*Modality, risk=WORDS)},
-        {"answer": scores(abstained="no_evidence")},
-        {"answer": scores(Modality.TEXT, abstained="low_confidence")},
+        {"answer": scores(abstained=Abstention.NO_EVIDENCE)},
+        {"answer": scores(Modality.TEXT, abstained=Abstention.LOW_CONFIDENCE)},
         {"publication": replace(PUBLICATION, transcript=True)},
         {"revision": 3},
         {"answer": replace(scores(*Modality), label_set=EMOTIONS)},
@@ -77,7 +76,9 @@ def test_what_is_published_is_of_the_published_schema(published_as: dict[str, An
 
 
 def test_a_window_whose_emotion_is_abstained_from_keeps_its_risk() -> None:
-    told = published(answer=scores(Modality.TEXT, abstained="low_confidence", risk=replace(WORDS, level="critical")))
+    told = published(
+        answer=scores(Modality.TEXT, abstained=Abstention.LOW_CONFIDENCE, risk=replace(WORDS, level="critical"))
+    )
     assert (told["emotion"]["label"], told["abstained"]) == (None, {"reason": "low_confidence"})
     assert (told["risk"]["level"], told["risk"]["score"]) == ("critical", WORDS.score)
 
@@ -113,7 +114,7 @@ def test_the_risk_is_told_with_its_reasons() -> None:
 
 
 def test_an_abstention_has_a_reason_and_no_label() -> None:
-    told = published(answer=scores(Modality.TEXT, abstained="low_confidence"))
+    told = published(answer=scores(Modality.TEXT, abstained=Abstention.LOW_CONFIDENCE))
     assert told["abstained"] == {"reason": "low_confidence"}
     assert told["emotion"]["label"] is None
     assert published()["abstained"] is False

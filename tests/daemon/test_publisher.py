@@ -1,19 +1,19 @@
 """The publish thread: groups of scored windows through the sinks, and what the ledger is told."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from daemon.runtime.heartbeats import OVERDUE_S
-from daemon.scoring.batching import BadRow
-from daemon.scoring.engine import Scored
 from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
+from daemon.scoring.results import BadRow, ScoredWindow
 from daemon.telemetry.instruments import Instruments
 from models.labels import EMOTIONS
-from models.model import ModalityScores, Scores
-from models.risk import NO_RISK
+from models.scores import NO_RISK, Abstention, ModalityScores, Scores
 from streams.alignment.timeline import SEGMENTS
 from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_S, ManualClock
@@ -120,14 +120,14 @@ def running(*sinks: Sink, transactions: TransactionalSink | None = None) -> Runn
 PEAKED = (0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1)
 
 
-def scores(abstained: str | None = None) -> Scores:
+def scores(abstained: Abstention | None = None) -> Scores:
     modality = {m.value: ModalityScores(True, 0.25, PEAKED) for m in Modality}
     return Scores(PEAKED, None if abstained else EMOTIONS[1], 0.3, 0.2, 1.7, modality, NO_RISK, abstained)
 
 
-def scored(at_s: float = 0.0, answer: Scores | None = None, lease: SessionLease | None = None) -> Scored:
+def scored(at_s: float = 0.0, answer: Scores | None = None, lease: SessionLease | None = None) -> ScoredWindow:
     closed = window(unit(text="hello", result=evidence(1.0)), at_s=at_s)
-    return Scored(replace(closed, lease=lease, index=round(at_s)), answer or scores(), 0.0, 0.0)
+    return ScoredWindow(replace(closed, lease=lease, index=round(at_s)), answer or scores(), 0.0, 0.0)
 
 
 def leased(on: Running, windows: int = 1) -> SessionLease:
@@ -367,7 +367,7 @@ def test_scores_that_the_schema_refuses_cost_that_window_only() -> None:
 def test_abstentions_are_counted() -> None:
     on = running()
     on.publisher.submit(scored(0))
-    on.publisher.submit(scored(1, scores(abstained="no_evidence")))
+    on.publisher.submit(scored(1, scores(abstained=Abstention.NO_EVIDENCE)))
     on.stop()
     assert counted(on.instruments, "risk_level_total", level="none") == 2
     assert counted(on.instruments, "abstentions_total", reason="no_evidence") == 1
@@ -527,3 +527,8 @@ def test_delays_are_told_of_what_happens_now_and_not_of_a_replay_or_a_backlog(li
     assert counted(on.instruments, "predictions_total") == 1
     for name in ("end_to_end_seconds_count", "processing_seconds_count"):
         assert counted(on.instruments, name) == live
+
+
+def test_whoever_publishes_imports_no_torch() -> None:
+    loads = "import sys, daemon.scoring.publisher; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loads], check=False, timeout=60).returncode == 0

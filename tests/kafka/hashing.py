@@ -17,13 +17,11 @@ import torch
 
 from daemon.config import Config
 from daemon.runtime.wiring import limits, timeline_config
-from daemon.scoring.engine import Scored
-from daemon.scoring.preparation import Evidence
 from daemon.scoring.publication import Publication, build
+from daemon.scoring.results import ScoredWindow, UnitFeatures
 from daemon.telemetry.instruments import Instruments
 from models.labels import EMOTIONS, RISKS
-from models.model import ModalityScores, Scores
-from models.risk import RiskScores
+from models.scores import ModalityScores, RiskScores, Scores
 from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
@@ -69,7 +67,7 @@ class HashingEngine:
         workers: object,
         batching: object,
         encoded: Callable[[EncodingUnit], None],
-        scored: Callable[[Scored], None],
+        scored: Callable[[ScoredWindow], None],
         instruments: Instruments,
         lookback: object = None,
         in_hand: InHand | None = None,
@@ -101,10 +99,10 @@ class HashingEngine:
         later.start()
 
     def score(self, window: ClosedWindow) -> None:
-        self._scored(Scored(window, scores(window), 0.0, 0.0))
+        self._scored(ScoredWindow(window, scores(window), 0.0, 0.0))
 
 
-def hashed(unit: EncodingUnit) -> Evidence:
+def hashed(unit: EncodingUnit) -> UnitFeatures:
     """One row that stands for the whole content of the unit."""
     content = hashlib.sha256(f"{unit.start_ns} {unit.end_ns} {unit.received_fraction}".encode())
     match unit.payload:
@@ -116,7 +114,7 @@ def hashed(unit: EncodingUnit) -> Evidence:
             for start_ns, sound in pieces:
                 content.update(start_ns.to_bytes(8, "big") + sound.samples.tobytes())
     number = int.from_bytes(content.digest()[:6], "big")
-    return Evidence(torch.tensor([[number]]), torch.ones(1), {}, 0.0)
+    return UnitFeatures(torch.tensor([[number]]), torch.ones(1), {}, 0.0)
 
 
 def scores(window: ClosedWindow) -> Scores:
@@ -159,7 +157,7 @@ def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
             unit.result = hashed(unit)
             unit.finish()
         for window in sessions.ready_windows():
-            prediction = build(Scored(window, scores(window), 0.0, 0.0), scores(window), publication, 0.0)
+            prediction = build(ScoredWindow(window, scores(window), 0.0, 0.0), scores(window), publication, 0.0)
             told[prediction.id] = content(prediction.json_line())
 
     ordered = sorted(records, key=lambda record: (record.event_time_ns, list(Modality).index(record.modality)))

@@ -6,7 +6,8 @@ import torch
 
 from models.components import PARTS
 from models.encoder import Encoded
-from models.model import AffectModel, Scores, WindowFeatures
+from models.model import AffectModel, WindowFeatures
+from models.scores import Scores
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 

@@ -10,8 +10,8 @@ from models.calibration.prediction_sets import SUBSETS, ConformalSets
 from models.device import DeviceUnavailableError, choose_device
 from models.encoder import Encoded
 from models.labels import EMOTIONS, RISKS
-from models.model import AffectModel, Scores, WindowFeatures
-from models.risk import NO_RISK
+from models.model import AffectModel, WindowFeatures
+from models.scores import NO_RISK, Scores
 from models.text.encoder import TextEncoder
 from tests.models.model_folders import Repeater, plain_manifest
 

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from models.calibration.scaling import PlattScaling
 from models.labels import EMOTIONS, RISKS
-from models.risk import RiskRule, RiskScores
+from models.risk import RiskRule
+from models.scores import RiskScores
 from tests.models.model_folders import LEVELS
 
 pytestmark = pytest.mark.unit

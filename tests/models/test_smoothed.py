@@ -6,8 +6,7 @@ import torch
 from models.fusion.smoothed_scores import smoothed
 from models.fusion.smoothing import Smoothing
 from models.labels import EMOTIONS, MODALITIES
-from models.model import ModalityScores, Scores
-from models.risk import NO_RISK
+from models.scores import NO_RISK, Abstention, ModalityScores, Scores
 from models.valence_arousal import valence_arousal
 
 pytestmark = pytest.mark.unit
@@ -23,7 +22,7 @@ def said(label: str, probability: float) -> Scores:
     valence, arousal = valence_arousal(answer)[0].tolist()
     entropy = float(torch.special.entr(answer).sum())
     modality = {name: ModalityScores(name == "text", probability, None) for name in MODALITIES}
-    abstained = "low_confidence" if probability < LEAST else None
+    abstained = Abstention.LOW_CONFIDENCE if probability < LEAST else None
     emotion = tuple(answer[0].tolist())
     return Scores(emotion, None if abstained else label, valence, arousal, entropy, modality, NO_RISK, abstained)
 
@@ -31,7 +30,7 @@ def said(label: str, probability: float) -> Scores:
 def nothing() -> Scores:
     flat = tuple([1 / len(EMOTIONS)] * len(EMOTIONS))
     absent = {name: ModalityScores(False, 0.0, None) for name in MODALITIES}
-    return Scores(flat, None, 0.0, 0.0, 1.9, absent, NO_RISK, "no_evidence")
+    return Scores(flat, None, 0.0, 0.0, 1.9, absent, NO_RISK, Abstention.NO_EVIDENCE)
 
 
 def answer(*windows: Scores) -> Scores:

@@ -1,0 +1,67 @@
+"""What each step of scoring hands to the next.
+
+Plain data: importing it brings no torch, so that predictions can be built and published without a model.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from models.scores import Scores
+from streams.alignment.timeline import ClosedWindow
+from streams.events import EncodingUnit
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRows:
+    """The rows of a prepared unit for its encoder, and its quality by name."""
+
+    rows: Sequence[Any]
+    quality: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFeatures:
+    """The features of an encoded unit.
+
+    embedding: (rows, width) and weight: (rows,), float32 on the CPU. encode_ms: from the start of preparation on.
+    """
+
+    embedding: "torch.Tensor"
+    weight: "torch.Tensor"
+    quality: Mapping[str, float]
+    encode_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """The result of a row that a working device cannot compute.
+
+    reason: one word for the log and dead letters.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredWindow:
+    """A window with its scores, and how long it waited and was computed.
+
+    scores: a `BadRow` where a working device cannot score the window, None where the device is broken.
+    """
+
+    window: ClosedWindow
+    scores: Scores | BadRow | None
+    queue_ms: float
+    fuse_ms: float
+
+
+def units_with_evidence(units: Iterable[EncodingUnit]) -> list[tuple[EncodingUnit, UnitFeatures]]:
+    """The encoded units that have rows, each with its rows.
+
+    The others show no face, hold no voice, or failed.
+    """
+    return [(unit, unit.result) for unit in units if isinstance(unit.result, UnitFeatures) and len(unit.result.weight)]

@@ -1,0 +1,78 @@
+"""The scores of one window: emotion, risk, and each modality's part in them.
+
+Plain data without torch, so that whoever publishes scores need not import a model.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models.labels import RISKS
+
+
+class Abstention(StrEnum):
+    """Why a window has no label."""
+
+    NO_EVIDENCE = "no_evidence"
+    """No modality is present."""
+    LOW_CONFIDENCE = "low_confidence"
+    """The best label is not probable enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a risk is scored: a code, the modality it comes from, and a weight in 0..1."""
+
+    code: str
+    modality: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class RiskScores:
+    """Risk of one window.
+
+    categories: by the names of RISKS, in their order. reasons: greatest first, none when the level is none.
+    """
+
+    score: float
+    level: str
+    categories: dict[str, float]
+    reasons: tuple[Reason, ...] = ()
+
+
+NO_RISK = RiskScores(0.0, "none", dict.fromkeys(RISKS, 0.0))
+"""Of a window without evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityScores:
+    """One modality's part in a window's scores.
+
+    contribution: its exact Shapley value in the probability of the best label; 0 where absent. All of them add up to
+    that probability less the 1/7 of knowing nothing. probabilities: its own calibrated answer, in the order of
+    EMOTIONS, or None where absent.
+    """
+
+    present: bool
+    contribution: float
+    probabilities: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores of one window.
+
+    emotion: probabilities in the order of EMOTIONS. entropy: of them, in nats. abstained: why there is no label; label
+    is None exactly where it is not None. label_set: the labels that cannot be ruled out, the most probable first; None
+    where sets are off or there is no evidence.
+    """
+
+    emotion: tuple[float, ...]
+    label: str | None
+    valence: float
+    arousal: float
+    entropy: float
+    modality: dict[str, ModalityScores]
+    risk: RiskScores
+    abstained: Abstention | None
+    label_set: tuple[str, ...] | None = None
