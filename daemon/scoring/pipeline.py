@@ -20,7 +20,7 @@ from daemon.telemetry.instruments import Instruments
 from streams.alignment.origin import DEVICE, STORED
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
-from streams.channels.channel import Channel, Delivery, Inlet
+from streams.channels.channel import Channel, ChannelItem, Inlet
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.coordinates import Coordinates
 from streams.decoding.decode import Limits, decode
@@ -200,11 +200,11 @@ class Pipeline:
         oldest_ns = next(iter(units.values()))
         return len(units) < self._share and self._clock.monotonic_ns() - oldest_ns < _MOST_DELAY_NS
 
-    def _take(self, taken: Message | Delivery) -> None:
+    def _take(self, taken: Message | ChannelItem) -> None:
         match taken:
-            case Delivery(item=Record() as record, channel=channel):
+            case ChannelItem(item=Record() as record, channel=channel):
                 self._add(record, channel)
-            case Delivery(item=item, channel=channel):
+            case ChannelItem(item=item, channel=channel):
                 self._take_notice(item, channel)
             case UnitEncoded(unit=unit):
                 self._encoded(unit)

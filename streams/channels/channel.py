@@ -36,7 +36,7 @@ class Policy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class ChannelItem:
     """An item with the channel it came through."""
 
     item: Item
@@ -227,7 +227,7 @@ class Inlet(Generic[Message]):
 
     def take(
         self, timeout_s: float, items: bool = True, passes: Callable[[Item], bool] = any_item
-    ) -> Message | Delivery | None:
+    ) -> Message | ChannelItem | None:
         """The next message, else (if `items`) the next item; None when there is none for `timeout_s` (real time).
 
         passes: whether an item may be taken now; if not, it and what comes after it of its session wait.
@@ -265,12 +265,12 @@ class Inlet(Generic[Message]):
             return True
         return passing is not None and any(channel.has(passing) for channel in self._channels)
 
-    def _next(self, passing: Callable[[Item], bool] | None) -> Message | Delivery | None:
+    def _next(self, passing: Callable[[Item], bool] | None) -> Message | ChannelItem | None:
         if self._messages:
             return self._messages.popleft()
         return None if passing is None else self._next_item(passing)
 
-    def _next_item(self, passing: Callable[[Item], bool]) -> Delivery | None:
+    def _next_item(self, passing: Callable[[Item], bool]) -> ChannelItem | None:
         for offset in range(len(self._channels)):
             channel = self._channels[(self._turn + offset) % len(self._channels)]
             item = channel.take(passing)
@@ -278,7 +278,7 @@ class Inlet(Generic[Message]):
                 self._turn = (self._turn + offset + 1) % len(self._channels)
                 if channel.capacity is not None:  # somebody may wait for room
                     self.changed.notify_all()
-                return Delivery(item, channel)
+                return ChannelItem(item, channel)
         return None
 
 

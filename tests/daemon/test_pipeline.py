@@ -15,7 +15,7 @@ from daemon.scoring.results import ScoredWindow
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import SEGMENTS, ClosedWindow
-from streams.channels.channel import Channel, Delivery, Inlet, Policy, any_item
+from streams.channels.channel import Channel, ChannelItem, Inlet, Policy, any_item
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode
@@ -85,7 +85,7 @@ class WatchedInlet(Inlet[Message]):
 
     def take(
         self, timeout_s: float, items: bool = True, passes: Callable[[Item], bool] = any_item
-    ) -> Message | Delivery | None:
+    ) -> Message | ChannelItem | None:
         self.items_asked(items and passes(line(0.0)))
         return super().take(timeout_s, items, passes)
 

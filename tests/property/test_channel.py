@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.channels.channel import Delivery, Inlet, Policy
+from streams.channels.channel import ChannelItem, Inlet, Policy
 from streams.clock import ManualClock
 from streams.records import EndOfSession, Item, Modality, Progress, Record
 from tests.streams.making import Counts
@@ -36,7 +36,7 @@ def test_an_overrun_channel_accounts_for_every_item(moves: list[Item | Take], ca
 
     def take() -> None:
         match inlet.take(0):
-            case Delivery(item=item):
+            case ChannelItem(item=item):
                 delivered.append(item)
 
     for move in moves:
@@ -78,9 +78,9 @@ def test_a_promise_is_never_delivered_before_what_it_was_put_after(moves: list[I
                 channel.put(move)
             case Take():
                 match inlet.take(0):
-                    case Delivery(item=Progress(session=room, through_ns=through)):
+                    case ChannelItem(item=Progress(session=room, through_ns=through)):
                         promised[room] = max(promised[room], through)
-                    case Delivery(item=Record(session=room, event_time_ns=number)):
+                    case ChannelItem(item=Record(session=room, event_time_ns=number)):
                         assert number > promised[room]
                         delivered[room].append(number)
     assert inlet.empty()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from streams.channels.channel import Channel, Delivery, Inlet, InletClock, Policy
+from streams.channels.channel import Channel, ChannelItem, Inlet, InletClock, Policy
 from streams.clock import NS_PER_S, ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.records import EndOfSession, Item, Modality, PartitionIdle, Progress, Record, Revoked
@@ -39,7 +39,7 @@ def taken(inlet: Inlet[str]) -> list[Item]:
     items: list[Item] = []
     while not inlet.empty():
         delivery = inlet.take(0)
-        assert isinstance(delivery, Delivery)
+        assert isinstance(delivery, ChannelItem)
         items.append(delivery.item)
     return items
 
@@ -69,7 +69,7 @@ def test_a_session_that_is_held_back_keeps_its_items_and_its_time_and_no_others(
     assert isinstance(inlet.clock, ManualClock)
     inlet.clock.advance(5.0)
     delivery = inlet.take(0, passes=lambda item: not (isinstance(item, Record) and item.session == "held"))
-    assert isinstance(delivery, Delivery)
+    assert isinstance(delivery, ChannelItem)
     assert delivery.item == record(2, "one")
     assert inlet.taken_until_ns("held") == inlet.taken_until_ns() == put_ns
     assert inlet.taken_until_ns("one") == put_ns + 5_000_000_000
@@ -180,7 +180,7 @@ def test_a_full_blocking_channel_holds_its_source_until_there_is_room(inlet: Inl
     source.start()
     source.join(0.05)
     assert source.is_alive()
-    assert inlet.take(0) == Delivery(record(0), channel)
+    assert inlet.take(0) == ChannelItem(record(0), channel)
     source.join(A_WHILE_S)
     assert not source.is_alive()
     assert taken(inlet) == [record(1), record(2)]
@@ -203,7 +203,7 @@ def test_nothing_is_lost_where_sources_are_blocked(inlet: Inlet[str], counts: Co
     received: dict[str, list[int]] = {channel.name: [] for channel in channels}
     for _ in range(600):
         delivery = inlet.take(A_WHILE_S)
-        assert isinstance(delivery, Delivery)
+        assert isinstance(delivery, ChannelItem)
         assert isinstance(delivery.item, Record)
         received[delivery.channel.name].append(delivery.item.event_time_ns)
     for source in sources:
@@ -240,7 +240,7 @@ def test_messages_come_before_items(inlet: Inlet[str]) -> None:
     channel = filled(inlet, Policy.BLOCK, 5, [record(0)])
     inlet.post("encoded")
     inlet.post("published")
-    assert [inlet.take(0) for _ in range(3)] == ["encoded", "published", Delivery(record(0), channel)]
+    assert [inlet.take(0) for _ in range(3)] == ["encoded", "published", ChannelItem(record(0), channel)]
 
 
 def test_items_can_be_left_where_they_are(inlet: Inlet[str]) -> None:
@@ -257,7 +257,7 @@ def test_messages_can_be_taken_all_at_once_and_leave_items_where_they_are(inlet:
     inlet.post("encoded")
     inlet.post("published")
     assert inlet.take_messages() == ["encoded", "published"]
-    assert inlet.take(0) == Delivery(record(0), channel)
+    assert inlet.take(0) == ChannelItem(record(0), channel)
 
 
 def test_with_nothing_to_take_the_consumer_gets_none(inlet: Inlet[str]) -> None:
@@ -282,7 +282,7 @@ def test_channels_take_turns_so_that_a_flood_starves_nobody(inlet: Inlet[str]) -
         flood.put(record(number))
     for number in range(3):
         quiet.put(record(number, "chat"))
-    names = [delivery.channel.name for _ in range(6) if isinstance(delivery := inlet.take(0), Delivery)]
+    names = [delivery.channel.name for _ in range(6) if isinstance(delivery := inlet.take(0), ChannelItem)]
     assert names == ["flood", "quiet"] * 3
 
 

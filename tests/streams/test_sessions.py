@@ -8,7 +8,7 @@ import pytest
 import streams.alignment.sessions
 from streams.alignment.origin import DEVICE
 from streams.alignment.sessions import Sessions
-from streams.channels.channel import Delivery, Inlet, InletClock, Policy
+from streams.channels.channel import ChannelItem, Inlet, InletClock, Policy
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode
@@ -145,7 +145,7 @@ def test_a_source_that_was_not_listened_to_is_not_silent() -> None:
     sessions = Sessions(config(), span_ns(60), InletClock(inlet), counts, Ledger(config().grid))
 
     def listen() -> None:
-        while isinstance(delivery := inlet.take(0), Delivery):
+        while isinstance(delivery := inlet.take(0), ChannelItem):
             assert isinstance(delivery.item, Record)
             sessions.add(decode(delivery.item, Limits(), live=True), "microphone", DEVICE)
 
