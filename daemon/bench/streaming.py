@@ -12,7 +12,7 @@ from daemon.scoring.pipeline import Message, Pipeline, UnitEncoded, WindowPublis
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
-from streams.channels.channel import Inlet, InletClock, Policy
+from streams.channels.channel import Inlet, InletClock, OverflowPolicy
 from streams.clock import NS_PER_S
 from streams.decoding.decode import Limits
 from streams.delivery.ledger import Ledger
@@ -77,7 +77,7 @@ class StreamingHalf:
         config = KafkaSourceConfig("kafka", connection, f"affectd-bench-{uuid4().hex[:12]}", topics)
         self.group_id = config.group_id
         self._source = KafkaSource(config, self.ledger, clock, metrics)
-        self._channel = inlet.channel("kafka", Policy.BLOCK, None, live=True)
+        self._channel = inlet.channel("kafka", OverflowPolicy.BLOCK, None, live=True)
         self._runner = SourceRunner(self._source, self._put, clock, metrics)
         self.engine = NoModel(inlet, self.ledger, self.instruments)
         sessions = Sessions(timeline_config(STEP_NS), 60 * NS_PER_S, InletClock(inlet), metrics, self.ledger)

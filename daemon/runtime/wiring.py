@@ -25,7 +25,7 @@ from daemon.kafka import wiring as kafka_wiring
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.timeline import TimelineConfig
 from streams.alignment.watermark import WatermarkConfig
-from streams.channels.channel import Policy
+from streams.channels.channel import OverflowPolicy
 from streams.clock import Clock
 from streams.decoding.decode import Limits
 from streams.delivery.in_hand import InHand
@@ -51,7 +51,7 @@ class SourceFeed:
     """A source and the channel it feeds: what happens when it is full, and how many records it holds."""
 
     source: Source
-    policy: Policy
+    policy: OverflowPolicy
     capacity: int | None
     required: bool = True
     """Whether the service is not ready while the source is away."""
@@ -131,7 +131,7 @@ def stored_feed(
 ) -> SourceFeed:
     """Stored sessions, played at `speed` times real time (None: as fast as they are taken)."""
     return SourceFeed(
-        Playback(stored_sessions(paths, options), clock, speed=speed, name=name), Policy.BLOCK, _STORED_RECORDS
+        Playback(stored_sessions(paths, options), clock, speed=speed, name=name), OverflowPolicy.BLOCK, _STORED_RECORDS
     )
 
 
@@ -140,14 +140,14 @@ def _source(source: SourceTable, config: Config, ledger: Ledger, instruments: In
     match source:
         case CameraSourceTable(name=name, camera=camera):
             settings = CameraConfig(camera.session, str(camera.device), sample_hz, name=name)
-            return SourceFeed(Camera(settings, clock), Policy.DROP_OLDEST, _CAMERA_PICTURES)
+            return SourceFeed(Camera(settings, clock), OverflowPolicy.DROP_OLDEST, _CAMERA_PICTURES)
         case MicrophoneSourceTable(name=name, microphone=microphone):
             heard = MicrophoneConfig(
                 microphone.session, str(microphone.device), microphone.rate_hz, microphone.channels, name
             )
-            return SourceFeed(Microphone(heard, clock, telemetry), Policy.DROP_OLDEST, _MICROPHONE_RECORDS)
+            return SourceFeed(Microphone(heard, clock, telemetry), OverflowPolicy.DROP_OLDEST, _MICROPHONE_RECORDS)
         case ChatSourceTable():
-            return SourceFeed(_chat(source, clock, telemetry), Policy.BLOCK, _CHAT_LINES)
+            return SourceFeed(_chat(source, clock, telemetry), OverflowPolicy.BLOCK, _CHAT_LINES)
         case MediaSourceTable(name=name, media=media):
             options = StoredOptions(media.start_ns, sample_hz, telemetry)
             return stored_feed([Path(path) for path in media.paths], media.factor, options, clock, name)
@@ -155,7 +155,7 @@ def _source(source: SourceTable, config: Config, ledger: Ledger, instruments: In
             options = StoredOptions(sample_hz=sample_hz, telemetry=telemetry)
             return stored_feed([Path(recorded.path)], recorded.factor, options, clock, name)
         case KafkaSourceTable():
-            return SourceFeed(kafka_wiring.kafka_source(config, ledger, clock, telemetry), Policy.BLOCK, None)
+            return SourceFeed(kafka_wiring.kafka_source(config, ledger, clock, telemetry), OverflowPolicy.BLOCK, None)
 
 
 def _chat(source: ChatSourceTable, clock: Clock, telemetry: Telemetry) -> Source:

@@ -28,7 +28,7 @@ from streams.telemetry import Telemetry
 Message = TypeVar("Message")
 
 
-class Policy(StrEnum):
+class OverflowPolicy(StrEnum):
     """What a full channel does with the next record."""
 
     BLOCK = "block"
@@ -61,7 +61,9 @@ def any_item(item: Item) -> bool:
 class Channel:
     """One source's way in. Any thread may put; only the inlet takes."""
 
-    def __init__(self, name: str, policy: Policy, capacity: int | None, live: bool, inlet: "Inlet[object]") -> None:
+    def __init__(
+        self, name: str, policy: OverflowPolicy, capacity: int | None, live: bool, inlet: "Inlet[object]"
+    ) -> None:
         if capacity is not None and capacity < 1:
             raise ValueError(f"channel {name}: the capacity must be at least 1 (is {capacity})")
         self.name = name
@@ -140,7 +142,7 @@ class Channel:
     def _make_room(self) -> None:
         if self.capacity is None:
             return
-        if self.policy is Policy.DROP_OLDEST and self._records >= self.capacity and not self._closed:
+        if self.policy is OverflowPolicy.DROP_OLDEST and self._records >= self.capacity and not self._closed:
             self._drop_oldest()
         while self._records >= self.capacity and not self._closed:
             self._inlet.changed.wait()
@@ -209,7 +211,7 @@ class Inlet(Generic[Message]):
         self._messages: deque[Message] = deque()
         self._turn = 0
 
-    def channel(self, name: str, policy: Policy, capacity: int | None, live: bool) -> Channel:
+    def channel(self, name: str, policy: OverflowPolicy, capacity: int | None, live: bool) -> Channel:
         """Opens a channel for so many records (None: the source sees to it that they are not too many).
 
         `live` marks a device: what it sends happens now, and its silence means that nothing does.

@@ -33,7 +33,7 @@ from daemon.telemetry.instruments import Instruments
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
 from models.text.encoder import TextEncoder
-from streams.channels.channel import Policy
+from streams.channels.channel import OverflowPolicy
 from streams.decoding.decode import decode
 from streams.predictions import Prediction
 from streams.records import Item, Modality, Record
@@ -292,7 +292,7 @@ def test_nothing_that_was_said_shown_or_kept_secret_leaves_the_process(
     now_ns = instruments.clock.wall_ns()
     endpoints = build_endpoints(load(file, {}), instruments)
     broken = [Emitting(records(now_ns), "pipe", live=True), Emitting([], "tape", live=False)]
-    feeds = [*endpoints.feeds, *(SourceFeed(source, Policy.BLOCK, 64) for source in broken)]
+    feeds = [*endpoints.feeds, *(SourceFeed(source, OverflowPolicy.BLOCK, 64) for source in broken)]
     endpoints = replace(endpoints, feeds=feeds, sinks=[*endpoints.sinks, Refusing()])
     daemon = Service(load(file, {}), endpoints, instruments)
     exits: list[int] = []

@@ -15,7 +15,7 @@ from daemon.scoring.results import ScoredWindow
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import SEGMENTS, ClosedWindow
-from streams.channels.channel import Channel, ChannelItem, Inlet, Policy, any_item
+from streams.channels.channel import Channel, ChannelItem, Inlet, OverflowPolicy, any_item
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode
@@ -107,7 +107,7 @@ def running(
     """numbers: of the partitions of a log that are read."""
     of = instruments()
     inlet = WatchedInlet(of)
-    channel = inlet.channel("file", Policy.BLOCK, 100, live=False)
+    channel = inlet.channel("file", OverflowPolicy.BLOCK, 100, live=False)
     engine = HeldEngine(inlet, at_once)
     ledger, letters = Ledger(config().grid), Told[RejectedRecord]()
     sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics, ledger)
@@ -390,7 +390,7 @@ def test_draining_with_nothing_to_do_finishes() -> None:
 def test_a_window_that_cannot_be_scored_still_lets_the_drain_finish() -> None:
     of = instruments()
     inlet: Inlet[Message] = Inlet(of.clock, of.metrics)
-    channel = inlet.channel("file", Policy.BLOCK, 100, live=False)
+    channel = inlet.channel("file", OverflowPolicy.BLOCK, 100, live=False)
     publication = Publication(ModelRef(name="m", version="1", digest="sha256:0"), "test", False, 5.0, SEGMENTS)
     publisher = Publisher(publication, [], lambda prediction, line: inlet.post(WindowPublished()), of)
 

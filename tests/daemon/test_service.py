@@ -18,7 +18,7 @@ from daemon.runtime.wiring import SourceFeed, stored_endpoints
 from daemon.telemetry.instruments import Instruments
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
-from streams.channels.channel import Policy
+from streams.channels.channel import OverflowPolicy
 from streams.predictions import Prediction, json_schema
 from streams.records import EndOfSession, Item, Modality, Record
 from streams.sinks.base import SinkError
@@ -98,7 +98,7 @@ def chat(session: str = "room") -> list[Item]:
 
 def service(source: InMemory, sink: Kept, batch_rows: int = 4) -> Service:
     config = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu", batch_rows=batch_rows))
-    return Service(config, stored_endpoints(config, SourceFeed(source, Policy.BLOCK, 64), sink), Instruments())
+    return Service(config, stored_endpoints(config, SourceFeed(source, OverflowPolicy.BLOCK, 64), sink), Instruments())
 
 
 def service_of(*feeds: SourceFeed) -> Service:
@@ -228,7 +228,9 @@ def test_one_source_that_is_away_holds_up_readyz_if_it_is_required_and_never_the
     systemd, healthy, camera = Systemd(monkeypatch), InMemory([]), away()
     healthy.may_open.set()
     camera.may_open.set()
-    daemon = service_of(SourceFeed(healthy, Policy.BLOCK, 64), SourceFeed(camera, Policy.BLOCK, 64, required=required))
+    daemon = service_of(
+        SourceFeed(healthy, OverflowPolicy.BLOCK, 64), SourceFeed(camera, OverflowPolicy.BLOCK, 64, required=required)
+    )
     main, exits = running(daemon)
     eventually(systemd.has_started)
     assert daemon.ready().ok is not required
@@ -246,7 +248,7 @@ def test_one_source_that_is_away_holds_up_readyz_if_it_is_required_and_never_the
 def test_with_no_source_open_systemd_is_asked_to_wait_and_told_for_what(monkeypatch: pytest.MonkeyPatch) -> None:
     systemd, camera = Systemd(monkeypatch), away()
     camera.may_open.set()
-    daemon = service_of(SourceFeed(camera, Policy.BLOCK, 64))
+    daemon = service_of(SourceFeed(camera, OverflowPolicy.BLOCK, 64))
     main, exits = running(daemon)
     waits = "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=waiting; source camera is waiting: camera: is not there"
     eventually(lambda: waits in systemd.heard)
@@ -261,7 +263,7 @@ def test_with_no_source_open_systemd_is_asked_to_wait_and_told_for_what(monkeypa
 def test_a_source_that_failed_by_a_bug_is_not_ready_and_told_by_the_exit_and_not_by_the_words_of_the_error() -> None:
     healthy, faulty = InMemory([]), at_once(InMemory([], name="file", bug=ValueError("what was said")))
     healthy.may_open.set()
-    daemon = service_of(SourceFeed(healthy, Policy.BLOCK, 64), SourceFeed(faulty, Policy.BLOCK, 64))
+    daemon = service_of(SourceFeed(healthy, OverflowPolicy.BLOCK, 64), SourceFeed(faulty, OverflowPolicy.BLOCK, 64))
     main, exits = running(daemon)
     eventually(lambda: any("source file is failed: ValueError" in reason for reason in daemon.ready().reasons))
     eventually(lambda: daemon.status()["state"] == "opening")
@@ -276,7 +278,7 @@ def test_a_source_that_failed_by_a_bug_is_not_ready_and_told_by_the_exit_and_not
 def test_a_live_source_that_breaks_by_a_bug_is_opened_again_and_counted() -> None:
     healthy, faulty = InMemory([]), at_once(InMemory([], name="camera", bug=ValueError("x"), live=True))
     healthy.may_open.set()
-    daemon = service_of(SourceFeed(healthy, Policy.BLOCK, 64), SourceFeed(faulty, Policy.BLOCK, 64))
+    daemon = service_of(SourceFeed(healthy, OverflowPolicy.BLOCK, 64), SourceFeed(faulty, OverflowPolicy.BLOCK, 64))
     main, _ = running(daemon)
     eventually(lambda: b'affectd_source_reconnects_total{source="camera"}' in daemon.metrics("")[0])
     faulty.bug = None
@@ -333,7 +335,9 @@ def test_a_reader_that_leaves_ends_it_without_an_error_and_without_scoring_the_r
     os.close(reading)
     config, source = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu")), at_once(InMemory(chat()))
     sink = JsonLines("stdout", writing, reader_left=lambda: daemon.abandon())
-    daemon = Service(config, stored_endpoints(config, SourceFeed(source, Policy.BLOCK, 64), sink), Instruments())
+    daemon = Service(
+        config, stored_endpoints(config, SourceFeed(source, OverflowPolicy.BLOCK, 64), sink), Instruments()
+    )
     assert daemon.run() == ExitCode.OK
     os.close(writing)
     heard = capsys.readouterr()
@@ -356,7 +360,7 @@ def test_input_that_has_ended_is_scored_to_its_end_however_long_the_drain_timeou
         model=ModelSettings(device="cpu", batch_rows=1),
         lifecycle=LifecycleSettings(drain_timeout_s=0.1),
     )
-    feed = SourceFeed(at_once(InMemory(chat())), Policy.BLOCK, 64)
+    feed = SourceFeed(at_once(InMemory(chat())), OverflowPolicy.BLOCK, 64)
     daemon = Service(config, stored_endpoints(config, feed, sink), Instruments())
     assert (daemon.run(), len(sink.predictions)) == (ExitCode.OK, 7)
 

@@ -9,7 +9,7 @@ from daemon.config import Config
 from daemon.config.source import load
 from daemon.runtime.wiring import SourceFeed, build_endpoints, limits, timeline_config
 from daemon.telemetry.instruments import Instruments
-from streams.channels.channel import Policy
+from streams.channels.channel import OverflowPolicy
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.source import KafkaSource
 from streams.records import Modality
@@ -41,28 +41,49 @@ def source(folder: Path, kind: str, settings: str, of: Instruments | None = None
 @pytest.mark.parametrize(
     ("kind", "settings", "type_", "policy", "live", "modalities"),
     [
-        ("camera", 'session = "room"', Camera, Policy.DROP_OLDEST, True, {Modality.VIDEO}),
-        ("camera", 'session = "room"\ndevice = "rtsp://x/1"', Camera, Policy.DROP_OLDEST, True, {Modality.VIDEO}),
-        ("microphone", 'session = "room"', Microphone, Policy.DROP_OLDEST, True, {Modality.AUDIO}),
-        ("chat", 'transport = "stdin"\nsession = "room"', StdinChat, Policy.BLOCK, True, {Modality.TEXT}),
-        ("chat", 'transport = "file"\npath = "x"\nsession = "room"', TailedChat, Policy.BLOCK, True, {Modality.TEXT}),
-        ("chat", 'transport = "unix"\npath = "x"\nsession = "room"', SocketChat, Policy.BLOCK, True, {Modality.TEXT}),
+        ("camera", 'session = "room"', Camera, OverflowPolicy.DROP_OLDEST, True, {Modality.VIDEO}),
+        (
+            "camera",
+            'session = "room"\ndevice = "rtsp://x/1"',
+            Camera,
+            OverflowPolicy.DROP_OLDEST,
+            True,
+            {Modality.VIDEO},
+        ),
+        ("microphone", 'session = "room"', Microphone, OverflowPolicy.DROP_OLDEST, True, {Modality.AUDIO}),
+        ("chat", 'transport = "stdin"\nsession = "room"', StdinChat, OverflowPolicy.BLOCK, True, {Modality.TEXT}),
+        (
+            "chat",
+            'transport = "file"\npath = "x"\nsession = "room"',
+            TailedChat,
+            OverflowPolicy.BLOCK,
+            True,
+            {Modality.TEXT},
+        ),
+        (
+            "chat",
+            'transport = "unix"\npath = "x"\nsession = "room"',
+            SocketChat,
+            OverflowPolicy.BLOCK,
+            True,
+            {Modality.TEXT},
+        ),
         (
             "chat",
             'transport = "tcp"\naddress = "127.0.0.1:0"\nsession = "room"',
             SocketChat,
-            Policy.BLOCK,
+            OverflowPolicy.BLOCK,
             True,
             {Modality.TEXT},
         ),
-        ("chat", 'transport = "http"', PostedChat, Policy.BLOCK, True, {Modality.TEXT}),
-        ("media", 'paths = ["x.mp4"]', Playback, Policy.BLOCK, False, set(Modality)),
-        ("recorded", 'path = "room"', Playback, Policy.BLOCK, False, set(Modality)),
-        ("kafka", 'bootstrap_servers = ["127.0.0.1:9092"]', KafkaSource, Policy.BLOCK, True, set(Modality)),
+        ("chat", 'transport = "http"', PostedChat, OverflowPolicy.BLOCK, True, {Modality.TEXT}),
+        ("media", 'paths = ["x.mp4"]', Playback, OverflowPolicy.BLOCK, False, set(Modality)),
+        ("recorded", 'path = "room"', Playback, OverflowPolicy.BLOCK, False, set(Modality)),
+        ("kafka", 'bootstrap_servers = ["127.0.0.1:9092"]', KafkaSource, OverflowPolicy.BLOCK, True, set(Modality)),
     ],
 )
 def test_each_kind_becomes_its_source_with_its_policy(
-    tmp_path: Path, kind: str, settings: str, type_: type, policy: Policy, live: bool, modalities: set[Modality]
+    tmp_path: Path, kind: str, settings: str, type_: type, policy: OverflowPolicy, live: bool, modalities: set[Modality]
 ) -> None:
     feed = source(tmp_path, kind, settings)
     assert type(feed.source) is type_

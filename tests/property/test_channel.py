@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.channels.channel import ChannelItem, Inlet, Policy
+from streams.channels.channel import ChannelItem, Inlet, OverflowPolicy
 from streams.clock import ManualClock
 from streams.records import EndOfSession, Item, Modality, Progress, Record
 from tests.streams.making import Counts
@@ -30,7 +30,7 @@ traffic = st.lists(st.one_of(records, promises, st.builds(EndOfSession, rooms), 
 def test_an_overrun_channel_accounts_for_every_item(moves: list[Item | Take], capacity: int) -> None:
     counts = Counts()
     inlet: Inlet[str] = Inlet(ManualClock(), counts)
-    channel = inlet.channel("camera", Policy.DROP_OLDEST, capacity, live=True)
+    channel = inlet.channel("camera", OverflowPolicy.DROP_OLDEST, capacity, live=True)
     put: list[Item] = []
     delivered: list[Item] = []
 
@@ -65,7 +65,7 @@ def test_an_overrun_channel_accounts_for_every_item(moves: list[Item | Take], ca
 @given(traffic)
 def test_a_promise_is_never_delivered_before_what_it_was_put_after(moves: list[Item | Take]) -> None:
     inlet: Inlet[str] = Inlet(ManualClock(), Counts())
-    channel = inlet.channel("camera", Policy.DROP_OLDEST, 2, live=True)
+    channel = inlet.channel("camera", OverflowPolicy.DROP_OLDEST, 2, live=True)
     delivered: dict[str, list[int]] = {"a": [], "b": []}
     promised = {"a": -1, "b": -1}
     for at, move in enumerate([*moves, *[Take()] * len(moves)]):

@@ -8,7 +8,7 @@ import pytest
 import streams.alignment.sessions
 from streams.alignment.origin import DEVICE
 from streams.alignment.sessions import Sessions
-from streams.channels.channel import ChannelItem, Inlet, InletClock, Policy
+from streams.channels.channel import ChannelItem, Inlet, InletClock, OverflowPolicy
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode
@@ -141,7 +141,7 @@ def test_a_device_that_promises_what_has_not_come_makes_nobody_late(promised_ns:
 def test_a_source_that_was_not_listened_to_is_not_silent() -> None:
     clock, counts = ManualClock(), Counts()
     inlet: Inlet[str] = Inlet(clock, counts)
-    microphone = inlet.channel("microphone", Policy.DROP_OLDEST, 100, live=True)
+    microphone = inlet.channel("microphone", OverflowPolicy.DROP_OLDEST, 100, live=True)
     sessions = Sessions(config(), span_ns(60), InletClock(inlet), counts, Ledger(config().grid))
 
     def listen() -> None:
