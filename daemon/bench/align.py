@@ -17,7 +17,7 @@ from streams.alignment.origin import DEVICE, STORED, Origin
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import TimelineConfig
 from streams.clock import NS_PER_S, ManualClock
-from streams.decoding.decode import Limits, decode
+from streams.decoding.decode import Limits, decode_record
 from streams.delivery.ledger import Ledger
 from streams.events import Event, Sound
 from streams.telemetry import NullTelemetry
@@ -29,7 +29,7 @@ _ACTIVE_S = 6  # longer than a window and the disorder bound: from then on, a se
 
 def align(effort: Effort) -> Iterator[Figure]:
     """Events per second at both steps, and the memory of sessions."""
-    events = [decode(record, Limits(), live=False) for record in records(effort.stream_s)]
+    events = [decode_record(record, Limits(), live=False) for record in records(effort.stream_s)]
     steps_ns = (SIZE_NS, SIZE_NS // 10)
     (few, whole_s), (many, tenth_s) = timed(
         [partial(pass_through, timeline_config(step_ns), events) for step_ns in steps_ns], effort.rounds
@@ -70,7 +70,7 @@ def pass_through(config: TimelineConfig, events: Sequence[Event]) -> int:
 def _memory(count: int) -> Iterator[Figure]:
     """Of sessions as a camera, a microphone and chat feed them, and of the same ones when they have fallen silent."""
     clock = ManualClock(START_NS)
-    events = [decode(record, Limits(), live=False) for record in records(_ACTIVE_S)]
+    events = [decode_record(record, Limits(), live=False) for record in records(_ACTIVE_S)]
     tracemalloc.start()
     try:
         sessions = _sessions(timeline_config(NS_PER_S), clock)

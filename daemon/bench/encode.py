@@ -15,7 +15,7 @@ from daemon.scoring.preparers import build_workers
 from models.components import PARTS
 from models.model import AffectModel
 from streams.alignment.assembly import FOREVER_NS, FrameSampler
-from streams.decoding.decode import Limits, decode
+from streams.decoding.decode import Limits, decode_record
 from streams.records import Modality, Record
 from streams.telemetry import NullTelemetry
 
@@ -77,7 +77,7 @@ class _Camera:
         """Returns how many pictures were looked at, and how many faces were seen."""
         sampler = FrameSampler(sample_hz, NullTelemetry())
         for record in taken:
-            sampler.add(decode(record, Limits(), live=False))
+            sampler.add(decode_record(record, Limits(), live=False))
         units = sampler.release(FOREVER_NS)
         faces = 0
         for unit in units:

@@ -21,7 +21,7 @@ from models.model import AffectModel, WindowFeatures
 from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
 from streams.clock import NS_PER_S, ManualClock
-from streams.decoding.decode import Limits, decode
+from streams.decoding.decode import Limits, decode_record
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit
 from streams.records import Record
@@ -83,7 +83,7 @@ class _Room:
         sessions = Sessions(config, 60 * NS_PER_S, ManualClock(START_NS), NullTelemetry(), Ledger(config.grid))
         units = windows = 0
         for record in taken:
-            new = sessions.add(decode(record, Limits(), live=False), record.modality, STORED)
+            new = sessions.add(decode_record(record, Limits(), live=False), record.modality, STORED)
             units += self._encode(new)
             windows += self._fuse(sessions)
         units += self._encode(sessions.drain())

@@ -26,7 +26,7 @@ from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S
-from streams.decoding.decode import decode
+from streams.decoding.decode import decode_record
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Line
 from streams.formats.rfc3339 import format_ns
@@ -109,7 +109,7 @@ class _Room:
             case Record():
                 self._began_ns.setdefault(item.session, item.event_time_ns)
                 try:
-                    event = decode(item, self._limits, live=False)
+                    event = decode_record(item, self._limits, live=False)
                 except BadRecord:
                     return
                 units = self._sessions.add(event, source, STORED)

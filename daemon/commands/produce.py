@@ -137,7 +137,7 @@ class _Sending:
         self.sent[item.modality].add(item.session, record.event_time_ns, len(record.payload))
 
     def _compressed(self, record: Record, limit_bytes: int) -> Record:
-        pixels = pictures.decode(Picture(RAW_PICTURE, record.payload), self._max_side_px)
+        pixels = pictures.decode_picture(Picture(RAW_PICTURE, record.payload), self._max_side_px)
         if self._pictures == "png":
             _, png = cv2.imencode(".png", pixels, _QUICK_PNG)
             if png.size <= limit_bytes:

@@ -31,7 +31,7 @@ from daemon.http.connections import BoundedConnection
 from daemon.http.feed import EventFeed, Listener
 from streams.clock import Clock
 from streams.deadline import Deadline
-from streams.decoding.decode import Limits, decode
+from streams.decoding.decode import Limits, decode_record
 from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import Modality, Record
 from streams.sources.chat.receiver import is_session_name
@@ -236,7 +236,7 @@ def build_app(view: DaemonView, feed: EventFeed, clock: Clock, limits: Limits, a
             )
         try:
             record = _chat_record(session, request, await _body(request, limits.max_line_bytes), clock)
-            decode(record, limits, live=True)
+            decode_record(record, limits, live=True)
         except BadRecord as bad:
             view.refused(bad.reason)
             return refusal(413 if bad.reason == "oversized" else 400, str(bad), bad.reason)

@@ -23,7 +23,7 @@ from streams.alignment.timeline import ClosedWindow
 from streams.channels.channel import Channel, ChannelItem, Inlet
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.coordinates import Coordinates
-from streams.decoding.decode import Limits, decode
+from streams.decoding.decode import Limits, decode_record
 from streams.delivery.in_hand import InHand
 from streams.events import EncodingUnit
 from streams.reasons import BadRecord, DeadLetterReason
@@ -246,7 +246,7 @@ class Pipeline:
         if record.coordinates == self._next_alone:
             self._next_alone = None
         if record.coordinates is None:
-            self._decode(record, channel)
+            self._decode_record(record, channel)
         elif self._in_hand.is_condemned(record.coordinates):
             self.tally.taken += 1
             self._set_aside(
@@ -254,13 +254,13 @@ class Pipeline:
             )
         else:
             with self._in_hand.working_on([record.coordinates]):
-                self._decode(record, channel)
+                self._decode_record(record, channel)
 
-    def _decode(self, record: Record, channel: Channel) -> None:
+    def _decode_record(self, record: Record, channel: Channel) -> None:
         began_ns = self._clock.monotonic_ns()
         self.tally.taken += 1
         try:
-            event = decode(record, self._limits, channel.live)
+            event = decode_record(record, self._limits, channel.live)
         except BadRecord as error:
             self._set_aside(record, error.reason, str(error), channel.name)
             return

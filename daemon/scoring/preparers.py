@@ -44,7 +44,7 @@ class FacesOfPictures:
         follower = self._followers.get(unit.session)
         if follower is None:
             follower = self._followers[unit.session] = FaceTracker(self._detector, self._follow, self._turned)
-        faces = follower.faces(pictures.decode(unit.payload, self._max_side_px), unit.start_ns)
+        faces = follower.faces(pictures.decode_picture(unit.payload, self._max_side_px), unit.start_ns)
         if not faces:
             return UnitRows((), {})
         largest = max(faces, key=lambda face: face.size_px)
@@ -69,7 +69,7 @@ class VoiceOfSound:
     def prepare(self, unit: EncodingUnit) -> UnitRows:
         if not isinstance(unit.payload, SoundPieces):
             raise TypeError(f"an audio unit holds SoundPieces, not {type(unit.payload).__name__}")
-        whole = self._encoder.prepare(sound.render(unit.payload, unit.start_ns, unit.end_ns))
+        whole = self._encoder.prepare(sound.render_segment(unit.payload, unit.start_ns, unit.end_ns))
         segment = replace(whole, unbroken_s=unit.unbroken_s)
         quality = {"level_db": segment.level_db, "snr_db": segment.snr_db}
         return UnitRows((segment,) if segment.voiced_fraction > 0 else (), quality)

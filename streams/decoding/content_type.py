@@ -45,7 +45,7 @@ class ContentType:
 
 
 @lru_cache(maxsize=256)  # a stream repeats one for hours
-def parse(text: str) -> ContentType:
+def parse_content_type(text: str) -> ContentType:
     """The content type in `text`; BadContentType if it is too long, or names a parameter twice or without a value."""
     if len(text) > _LONGEST_CHARACTERS:
         raise BadContentType(f"a content type of {len(text)} characters; at most {_LONGEST_CHARACTERS} are read")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from streams.clock import NS_PER_S
 from streams.decoding import pictures, sound
-from streams.decoding.content_type import ContentType, parse
+from streams.decoding.content_type import ContentType, parse_content_type
 from streams.events import Event, Line, Picture, Sound
 from streams.formats import rfc3339
 from streams.formats.strict_json import loads_object
@@ -47,7 +47,7 @@ class Limits:
     max_ahead_ns: int = 60 * NS_PER_S
 
 
-def decode(record: Record, limits: Limits, live: bool) -> Event:
+def decode_record(record: Record, limits: Limits, live: bool) -> Event:
     """The event in `record`, or BadRecord. `live` records are also held against the time they were received at."""
     _check_time(record, limits, live)
     if isinstance(record.payload, bytes) and len(record.payload) > limits.max_record_bytes:
@@ -86,7 +86,7 @@ def _check_time(record: Record, limits: Limits, live: bool) -> None:
 
 
 def _picture(record: Record, limits: Limits) -> Picture:
-    stated = parse(record.content_type)
+    stated = parse_content_type(record.content_type)
     if stated.kind != RAW_PICTURE and stated.kind not in pictures.FORMATS:
         raise _of_other_kind("video", stated, ", ".join(pictures.FORMATS))
     stated.allow()
@@ -95,10 +95,10 @@ def _picture(record: Record, limits: Limits) -> Picture:
 
 
 def _sound(record: Record, limits: Limits) -> Sound:
-    stated = parse(record.content_type)
+    stated = parse_content_type(record.content_type)
     if stated.kind != "audio/l16" and stated.kind not in sound.CONTAINERS:
         raise _of_other_kind("audio", stated, "L16, wav, flac and ogg")
-    return sound.decode(record.content_type, record.payload, limits.max_samples, limits.max_sound_s)
+    return sound.decode_sound(record.content_type, record.payload, limits.max_samples, limits.max_sound_s)
 
 
 def _line(record: Record, limits: Limits) -> Line:
@@ -106,7 +106,7 @@ def _line(record: Record, limits: Limits) -> Line:
         raise BadRecord(
             DeadLetterReason.OVERSIZED, f"a line of {len(record.payload)} bytes; the limit is {limits.max_line_bytes}"
         )
-    stated = parse(record.content_type)
+    stated = parse_content_type(record.content_type)
     if stated.kind not in ("text/plain", "application/json"):
         raise _of_other_kind("text", stated, "text/plain and application/json")
     stated.allow("charset")

@@ -50,7 +50,7 @@ def check_header(content_type: str, payload: Any, max_pixels: int) -> tuple[int,
     return width, height
 
 
-def decode(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
+def decode_picture(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
     """The picture as (height, width, 3) BGR, its longest side at most `max_side_px`; BadRecord if it is corrupt."""
     if isinstance(picture.payload, bytes):
         pixels: NDArray[np.uint8] = _decompress(picture, max_side_px)

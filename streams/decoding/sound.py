@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from streams.clock import NS_PER_S
 from streams.decoding import riff
-from streams.decoding.content_type import BadContentType, ContentType, parse
+from streams.decoding.content_type import BadContentType, ContentType, parse_content_type
 from streams.decoding.downmix import mono
 from streams.events import Sound, SoundPieces
 from streams.reasons import BadRecord, DeadLetterReason
@@ -39,7 +39,7 @@ _MOST_FORMS = 8  # of pieces of one segment, each of which is resampled on its o
 _RATES_HZ = range(4_000, 384_001)
 
 
-def decode(content_type: str, payload: bytes, max_samples: int, max_s: float) -> Sound:
+def decode_sound(content_type: str, payload: bytes, max_samples: int, max_s: float) -> Sound:
     """Sound at its own rate and channels from PCM (`audio/L16`) or a whole WAV, FLAC or OGG file.
 
     PCM is s16le unless its parameter `endianness` says otherwise, at 16 kHz and of one channel where it does not say.
@@ -47,7 +47,7 @@ def decode(content_type: str, payload: bytes, max_samples: int, max_s: float) ->
     computes, for which the timeline would wait each time. BadRecord if it is none, is cut short, states what it is not,
     has over `max_samples` (counted over its channels) or lasts longer than `max_s`.
     """
-    stated = parse(content_type)
+    stated = parse_content_type(content_type)
     if stated.kind in CONTAINERS:
         stated.allow("codecs", "rate", "channels")
         return _decode_container(stated, payload, max_samples, max_s)
@@ -57,7 +57,7 @@ def decode(content_type: str, payload: bytes, max_samples: int, max_s: float) ->
     return sound
 
 
-def render(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float32]:
+def render_segment(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float32]:
     """One segment as samples (n,) float32 mono at RATE_HZ, silent where nothing was received.
 
     Pieces lie where they were laid (`streams.alignment.continuity`), later ones over earlier ones; those of one rate

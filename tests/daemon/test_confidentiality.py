@@ -34,7 +34,7 @@ from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
 from models.text.encoder import TextEncoder
 from streams.channels.channel import OverflowPolicy
-from streams.decoding.decode import decode
+from streams.decoding.decode import decode_record
 from streams.predictions import Prediction
 from streams.records import Item, Modality, Record
 from streams.sinks.base import SinkError
@@ -220,7 +220,9 @@ def provoked(model: AffectModel, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(AffectModel, "warm_up", lambda scorer, rows: None)
     monkeypatch.setattr(AffectModel, "fuse", first("fuse", raises(RuntimeError(MARK)), AffectModel.fuse))
     monkeypatch.setattr(TextEncoder, "encode", first("encode", raises(RuntimeError(MARK)), TextEncoder.encode))
-    monkeypatch.setattr("daemon.scoring.pipeline.decode", first("decode", raises(IndexError(MARK)), decode))
+    monkeypatch.setattr(
+        "daemon.scoring.pipeline.decode_record", first("decode", raises(IndexError(MARK)), decode_record)
+    )
     monkeypatch.setattr("daemon.scoring.publisher.build", schema_refuses)
     return happened
 

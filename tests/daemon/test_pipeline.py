@@ -18,7 +18,7 @@ from streams.alignment.timeline import SEGMENTS, ClosedWindow
 from streams.channels.channel import Channel, ChannelItem, Inlet, OverflowPolicy, any_item
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
-from streams.decoding.decode import Limits, decode
+from streams.decoding.decode import Limits, decode_record
 from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Event, Line
@@ -254,9 +254,9 @@ def test_a_record_that_ended_two_processes_is_a_dead_letter_that_is_not_read(
 
     def noticed(record: Record, limits: Limits, live: bool) -> Event:
         decoded.append(record)
-        return decode(record, limits, live)
+        return decode_record(record, limits, live)
 
-    monkeypatch.setattr("daemon.scoring.pipeline.decode", noticed)
+    monkeypatch.setattr("daemon.scoring.pipeline.decode_record", noticed)
     with running(in_hand=in_hand, numbers=(0,)) as on:
         on.channel.put(logged(1, 0.1))
         on.channel.put(logged(2, 0.2))

@@ -26,7 +26,7 @@ from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import ManualClock
-from streams.decoding.decode import decode
+from streams.decoding.decode import decode_record
 from streams.delivery.in_hand import InHand
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Line, Picture, SoundPieces
@@ -162,7 +162,7 @@ def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
 
     ordered = sorted(records, key=lambda record: (record.event_time_ns, list(Modality).index(record.modality)))
     for record in ordered:
-        take(sessions.add(decode(record, limits(config), live=False), "log", STORED))
+        take(sessions.add(decode_record(record, limits(config), live=False), "log", STORED))
     for session in {record.session for record in ordered}:
         take(sessions.end(session, "log"))
     return told

@@ -34,7 +34,7 @@ class DecodingEngine(HashingEngine):
     def encode(self, unit: EncodingUnit) -> None:
         try:
             if isinstance(unit.payload, Picture):
-                pictures.decode(unit.payload, 640)
+                pictures.decode_picture(unit.payload, 640)
         except BadRecord as error:
             unit.damage = error.reason, str(error)
             self._encoded(unit)

@@ -24,7 +24,7 @@ from daemon.config import Config
 from daemon.runtime.wiring import limits
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.decoding import pictures
-from streams.decoding.decode import decode
+from streams.decoding.decode import decode_record
 from streams.events import Picture
 from streams.formats.rfc3339 import format_ns
 from streams.kafka.contract import CONTENT_TYPES, Headers, InputTopic, from_kafka, to_kafka
@@ -296,9 +296,9 @@ def refusal(message: ConsumerRecord, modality: Modality, config: Config) -> str 
     if isinstance(item, RejectedRecord):
         return item.reason
     try:
-        event = decode(item, limits(config), live=False)
+        event = decode_record(item, limits(config), live=False)
         if isinstance(event.payload, Picture):
-            pictures.decode(event.payload, 640)
+            pictures.decode_picture(event.payload, 640)
     except BadRecord as error:
         return error.reason
     return None

@@ -74,7 +74,7 @@ def played(*paths: Path) -> Iterator[Record]:
 
 
 def seen(record: Record) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
-    return pictures.decode(Picture(record.content_type, record.payload), MAX_SIDE_PX)
+    return pictures.decode_picture(Picture(record.content_type, record.payload), MAX_SIDE_PX)
 
 
 def test_what_arrives_is_what_replay_plays(topics: Topics, tmp_path: Path, capsys: Captured) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.decoding import pictures, sound
-from streams.decoding.decode import Limits, decode
+from streams.decoding.decode import Limits, decode_record
 from streams.events import Line, Picture, Sound
 from streams.reasons import BadRecord
 from streams.records import RAW_PICTURE, Modality, Record
@@ -82,7 +82,7 @@ def named(error: BadRecord) -> None:
 def judged(modality: Modality, content_type: str, payload: bytes, at_ns: int = ns(0), live: bool = False) -> None:
     """Decodes all the way down; fails if anything but an event or BadRecord comes out."""
     try:
-        event = decode(Record("room", modality, content_type, payload, at_ns, ns(0)), LIMITS, live)
+        event = decode_record(Record("room", modality, content_type, payload, at_ns, ns(0)), LIMITS, live)
     except BadRecord as error:
         named(error)
         return
@@ -102,7 +102,7 @@ def judged(modality: Modality, content_type: str, payload: bytes, at_ns: int = n
 def seen(picture: Picture) -> None:
     """Decodes a picture; fails if anything but pixels or BadRecord comes out."""
     try:
-        pixels = pictures.decode(picture, 32)
+        pixels = pictures.decode_picture(picture, 32)
     except BadRecord as error:
         named(error)
         return
@@ -149,7 +149,7 @@ def test_any_time_is_taken_or_absurd(at_ns: int, live: bool) -> None:
 @given(content_types, st.binary(max_size=100))
 def test_sound_is_samples_or_a_bad_sound(content_type: str, payload: bytes) -> None:
     try:
-        found = sound.decode(content_type, payload, LIMITS.max_samples, LIMITS.max_sound_s)
+        found = sound.decode_sound(content_type, payload, LIMITS.max_samples, LIMITS.max_sound_s)
     except BadRecord as error:
         named(error)
         return

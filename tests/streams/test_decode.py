@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streams.clock import NS_PER_S
-from streams.decoding.decode import Limits, decode
+from streams.decoding.decode import Limits, decode_record
 from streams.events import Line, Picture, Sound
 from streams.formats import rfc3339
 from streams.reasons import BadRecord
@@ -26,20 +26,20 @@ def record(modality: Modality, content_type: str, payload: object, at_ns: int = 
 
 def refused(bad: Record, live: bool = False, limits: Limits = LIMITS) -> str:
     with pytest.raises(BadRecord) as error:
-        decode(bad, limits, live)
+        decode_record(bad, limits, live)
     assert len(str(error.value)) < 300
     return error.value.reason
 
 
 def test_a_picture_becomes_an_instant_and_stays_compressed() -> None:
     payload = compressed("image/jpeg")
-    event = decode(record(VIDEO, "image/jpeg", payload), LIMITS, live=False)
+    event = decode_record(record(VIDEO, "image/jpeg", payload), LIMITS, live=False)
     assert (event.session, event.modality, event.time_ns, event.duration_ns) == ("room", VIDEO, ns(5), 0)
     assert (event.payload, event.sequence, event.received_ns) == (Picture("image/jpeg", payload), 7, ns(6))
 
 
 def test_sound_becomes_an_event_that_lasts() -> None:
-    event = decode(record(AUDIO, "audio/L16;rate=8000", b"\0\0" * 2_000), LIMITS, live=False)
+    event = decode_record(record(AUDIO, "audio/L16;rate=8000", b"\0\0" * 2_000), LIMITS, live=False)
     assert isinstance(event.payload, Sound)
     assert event.duration_ns == NS_PER_S // 4
 
@@ -56,11 +56,11 @@ def test_sound_becomes_an_event_that_lasts() -> None:
     ],
 )
 def test_a_line_is_text_or_json(content_type: str, payload: bytes, line: Line) -> None:
-    assert decode(record(TEXT, content_type, payload), LIMITS, live=False).payload == line
+    assert decode_record(record(TEXT, content_type, payload), LIMITS, live=False).payload == line
 
 
 def test_the_case_of_a_content_type_does_not_matter() -> None:
-    event = decode(record(VIDEO, "Image/JPEG;", compressed("image/jpeg")), LIMITS, live=False)
+    event = decode_record(record(VIDEO, "Image/JPEG;", compressed("image/jpeg")), LIMITS, live=False)
     assert isinstance(event.payload, Picture)
     assert event.payload.content_type == "image/jpeg"
 
@@ -77,7 +77,7 @@ def test_the_case_of_a_content_type_does_not_matter() -> None:
     ],
 )
 def test_a_line_is_read_in_the_character_set_that_it_states(content_type: str, payload: bytes) -> None:
-    assert decode(record(TEXT, content_type, payload), LIMITS, live=False).payload == Line("déjà vu")
+    assert decode_record(record(TEXT, content_type, payload), LIMITS, live=False).payload == Line("déjà vu")
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,14 @@ def test_what_a_content_type_states_and_is_not_heeded_is_refused_by_name(
     modality: Modality, content_type: str, payload: bytes, named: str
 ) -> None:
     with pytest.raises(BadRecord) as error:
-        decode(record(modality, content_type, payload), LIMITS, live=False)
+        decode_record(record(modality, content_type, payload), LIMITS, live=False)
     assert error.value.reason in ("content_type", "corrupt")
     assert named in str(error.value)
 
 
 def test_text_that_begins_as_utf_16_does_is_told_so() -> None:
     with pytest.raises(BadRecord, match="charset=utf-16"):
-        decode(record(TEXT, "text/plain", "hello".encode("utf-16")), LIMITS, live=False)
+        decode_record(record(TEXT, "text/plain", "hello".encode("utf-16")), LIMITS, live=False)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_text_that_begins_as_utf_16_does_is_told_so() -> None:
 def test_equal_faults_have_equal_messages(modality: Modality, content_type: str, payload: bytes) -> None:
     def message() -> str:
         with pytest.raises(BadRecord) as error:
-            decode(record(modality, content_type, payload), LIMITS, live=False)
+            decode_record(record(modality, content_type, payload), LIMITS, live=False)
         return str(error.value)
 
     assert message() == message()
@@ -201,9 +201,9 @@ def test_times_that_cannot_be_written_are_refused_too(time_ns: int) -> None:
 @pytest.mark.parametrize(("ahead_s", "usable"), [(-86_400, True), (-86_401, False), (0, True), (60, True), (61, False)])
 def test_live_records_are_held_against_the_time_they_were_received_at(ahead_s: int, usable: bool) -> None:
     found = record(TEXT, "text/plain", b"hello", ns(6) + ahead_s * NS_PER_S)
-    assert decode(found, LIMITS, live=False).time_ns == found.event_time_ns
+    assert decode_record(found, LIMITS, live=False).time_ns == found.event_time_ns
     if usable:
-        assert decode(found, LIMITS, live=True).time_ns == found.event_time_ns
+        assert decode_record(found, LIMITS, live=True).time_ns == found.event_time_ns
     else:
         assert refused(found, live=True) == "absurd_time"
 
@@ -219,5 +219,5 @@ def test_live_records_are_held_against_the_time_they_were_received_at(ahead_s: i
 )
 def test_an_error_never_repeats_what_was_said(content_type: str, payload: bytes) -> None:
     with pytest.raises(BadRecord) as error:
-        decode(record(TEXT, content_type, payload), LIMITS, live=False)
+        decode_record(record(TEXT, content_type, payload), LIMITS, live=False)
     assert "secret" not in str(error.value)

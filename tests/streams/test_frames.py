@@ -51,7 +51,7 @@ def played(path: Path) -> list[Record]:
 
 
 def shown(path: Path, max_side_px: int = 640) -> NDArray[np.uint8]:
-    return pictures.decode(Picture(RAW_PICTURE, played(path)[1].payload), max_side_px)
+    return pictures.decode_picture(Picture(RAW_PICTURE, played(path)[1].payload), max_side_px)
 
 
 def white_corner(pixels: NDArray[np.uint8]) -> str:
@@ -97,7 +97,7 @@ def test_a_recording_keeps_pictures_upright(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "recorded", "room", 0) as writer:
         writer.append(record)
     (kept,) = played(tmp_path / "recorded")
-    assert white_corner(pictures.decode(Picture(kept.content_type, kept.payload), 640)) == "bottom left"
+    assert white_corner(pictures.decode_picture(Picture(kept.content_type, kept.payload), 640)) == "bottom left"
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from streams.decoding.pictures import FORMATS, check_header, decode
+from streams.decoding.pictures import FORMATS, check_header, decode_picture
 from streams.events import Picture
 from streams.reasons import BadRecord
 from streams.records import RAW_PICTURE
@@ -81,7 +81,7 @@ def test_a_picture_that_cannot_be_used_is_refused_by_its_header(
 
 @pytest.mark.parametrize("content_type", FORMATS)
 def test_a_picture_is_decoded_to_bgr(content_type: str) -> None:
-    pixels = decode(Picture(content_type, compressed(content_type)), 640)
+    pixels = decode_picture(Picture(content_type, compressed(content_type)), 640)
     assert pixels.shape == (480, 640, 3)
     assert np.abs(pixels.astype(int) - SCENE).mean() < 3
 
@@ -95,13 +95,13 @@ def test_the_longest_side_is_bounded_and_never_enlarged(max_side_px: int, shape:
     pictures = [Picture(kind, compressed(kind)) for kind in FORMATS]
     pictures += [Picture(RAW_PICTURE, SCENE), Picture(RAW_PICTURE, frame)]
     for picture in pictures:
-        pixels = decode(picture, max_side_px)
+        pixels = decode_picture(picture, max_side_px)
         assert pixels.shape == shape, picture.content_type
         assert np.abs(pixels.mean(axis=(0, 1)) - SCENE.mean(axis=(0, 1))).max() < 4
 
 
 def test_a_line_of_pixels_keeps_at_least_one() -> None:
-    assert decode(Picture(RAW_PICTURE, np.zeros((1, 1_000, 3), np.uint8)), 100).shape == (1, 100, 3)
+    assert decode_picture(Picture(RAW_PICTURE, np.zeros((1, 1_000, 3), np.uint8)), 100).shape == (1, 100, 3)
 
 
 @pytest.mark.parametrize("content_type", FORMATS)
@@ -109,7 +109,7 @@ def test_a_line_of_pixels_keeps_at_least_one() -> None:
 def test_a_picture_cut_short_is_refused_and_not_half_shown(content_type: str, kept: float) -> None:
     whole = compressed(content_type)
     with pytest.raises(BadRecord) as refused:
-        decode(Picture(content_type, whole[: int(len(whole) * kept)]), 640)
+        decode_picture(Picture(content_type, whole[: int(len(whole) * kept)]), 640)
     assert refused.value.reason == "corrupt"
 
 
@@ -126,26 +126,26 @@ def test_a_jpeg_without_its_end_marker_is_taken_if_all_of_it_is_there(
     progressive: bool, padding: bytes, max_side_px: int
 ) -> None:
     whole = jpeg(progressive=progressive)
-    without = decode(Picture("image/jpeg", whole[:-2] + padding), max_side_px)
-    assert np.array_equal(without, decode(Picture("image/jpeg", whole), max_side_px))
+    without = decode_picture(Picture("image/jpeg", whole[:-2] + padding), max_side_px)
+    assert np.array_equal(without, decode_picture(Picture("image/jpeg", whole), max_side_px))
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("lost_bytes", [30, 300, 3_000])
 def test_a_jpeg_that_lost_more_than_its_end_marker_is_refused(progressive: bool, lost_bytes: int) -> None:
     with pytest.raises(BadRecord, match="damaged"):
-        decode(Picture("image/jpeg", jpeg(progressive=progressive)[:-lost_bytes]), 640)
+        decode_picture(Picture("image/jpeg", jpeg(progressive=progressive)[:-lost_bytes]), 640)
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L"])
 def test_a_jpeg_of_other_colours_is_read(mode: str) -> None:
     expected = SCENE if mode == "CMYK" else np.repeat(cv2.cvtColor(SCENE, cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2)
-    assert np.abs(decode(Picture("image/jpeg", jpeg(mode=mode)), 640).astype(int) - expected).mean() < 3
+    assert np.abs(decode_picture(Picture("image/jpeg", jpeg(mode=mode)), 640).astype(int) - expected).mean() < 3
 
 
 def test_a_png_of_sixteen_bits_is_read() -> None:
     _, deep = cv2.imencode(".png", SCENE.astype(np.uint16) * 257)
-    assert np.array_equal(decode(Picture("image/png", deep.tobytes()), 640), SCENE)
+    assert np.array_equal(decode_picture(Picture("image/png", deep.tobytes()), 640), SCENE)
 
 
 @pytest.mark.parametrize("content_type", FORMATS)
@@ -156,7 +156,7 @@ def test_the_orientation_that_a_picture_states_is_heeded(content_type: str) -> N
     file = io.BytesIO()
     picture.save(file, FORMATS[content_type], exif=exif, quality=95)
     for max_side_px, shape in ((640, (640, 480, 3)), (320, (320, 240, 3))):
-        pixels = decode(Picture(content_type, file.getvalue()), max_side_px)
+        pixels = decode_picture(Picture(content_type, file.getvalue()), max_side_px)
         assert pixels.shape == shape
     upright = np.rot90(cv2.resize(SCENE, (320, 240), interpolation=cv2.INTER_AREA), -1)
     assert np.abs(pixels.astype(int) - upright).mean() < 3
@@ -168,7 +168,7 @@ def test_what_is_transparent_is_grey_whatever_colour_hides_there(content_type: s
     alpha[:, 320:] = 255
     file = io.BytesIO()
     Image.fromarray(np.dstack([SCENE[..., ::-1], alpha])).save(file, FORMATS[content_type], lossless=True)
-    pixels = decode(Picture(content_type, file.getvalue()), 640)
+    pixels = decode_picture(Picture(content_type, file.getvalue()), 640)
     assert np.array_equal(pixels[:, 320:], SCENE[:, 320:])
     assert (pixels[:, :320] == 128).all()
 
@@ -230,5 +230,5 @@ def test_of_an_animation_only_the_first_picture_is_decoded() -> None:
     file = io.BytesIO()
     frames = [Image.new("RGB", (64, 48), (shade, 0, 0)) for shade in range(0, 250, 10)]
     frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=10, lossless=True)
-    assert decode(Picture("image/webp", file.getvalue()), 640).shape == (48, 64, 3)
-    assert decode(Picture("image/webp", file.getvalue()), 640).max() < 10
+    assert decode_picture(Picture("image/webp", file.getvalue()), 640).shape == (48, 64, 3)
+    assert decode_picture(Picture("image/webp", file.getvalue()), 640).max() < 10

@@ -11,7 +11,7 @@ from streams.alignment.sessions import Sessions
 from streams.channels.channel import ChannelItem, Inlet, InletClock, OverflowPolicy
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
-from streams.decoding.decode import Limits, decode
+from streams.decoding.decode import Limits, decode_record
 from streams.delivery.ledger import Ledger
 from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
 from streams.sources.stored.playback import Playback
@@ -147,7 +147,7 @@ def test_a_source_that_was_not_listened_to_is_not_silent() -> None:
     def listen() -> None:
         while isinstance(delivery := inlet.take(0), ChannelItem):
             assert isinstance(delivery.item, Record)
-            sessions.add(decode(delivery.item, Limits(), live=True), "microphone", DEVICE)
+            sessions.add(decode_record(delivery.item, Limits(), live=True), "microphone", DEVICE)
 
     for tenth in range(100):
         clock.advance(0.1)
@@ -191,7 +191,7 @@ def test_a_recording_is_cut_the_same_at_every_speed(speed: float | None) -> None
         stage.tick()
         match item:
             case Record():
-                stage.stored(decode(item, Limits(), live=False))
+                stage.stored(decode_record(item, Limits(), live=False))
             case Progress(session=session, modality=modality, through_ns=through_ns):
                 stage.promise(modality, seconds(through_ns), session)
             case EndOfSession(session=session):

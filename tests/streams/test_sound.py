@@ -8,7 +8,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from streams.alignment.continuity import lay
-from streams.decoding.sound import RATE_HZ, decode, render
+from streams.decoding.sound import RATE_HZ, decode_sound, render_segment
 from streams.events import Sound, SoundPieces
 from streams.reasons import BadRecord
 from tests.streams.making import ns
@@ -46,14 +46,14 @@ def wav_header(rate_hz: int, data_bytes: int) -> bytes:
     ],
 )
 def test_pcm_is_read_at_the_rate_that_its_content_type_names(content_type: str, rate_hz: int) -> None:
-    sound = decode(content_type, np.array([0, 16_384, -32_768], "<i2").tobytes(), LIMIT, 60.0)
+    sound = decode_sound(content_type, np.array([0, 16_384, -32_768], "<i2").tobytes(), LIMIT, 60.0)
     assert sound.rate_hz == rate_hz
     assert sound.samples.tolist() == [0, 16_384, -32_768]
 
 
 def test_pcm_is_rendered_at_its_scale() -> None:
-    sound = decode("audio/L16", np.array([0, 16_384, -32_768], "<i2").tobytes(), LIMIT, 60.0)
-    segment = render(SoundPieces(((ns(0), sound),)), ns(0), ns(1))
+    sound = decode_sound("audio/L16", np.array([0, 16_384, -32_768], "<i2").tobytes(), LIMIT, 60.0)
+    segment = render_segment(SoundPieces(((ns(0), sound),)), ns(0), ns(1))
     assert segment.dtype == np.float32
     assert segment[:4].tolist() == [0, 0.5, -1, 0]
 
@@ -64,12 +64,14 @@ def test_pcm_is_rendered_at_its_scale() -> None:
 )
 @pytest.mark.parametrize("channels", [1, 2])
 def test_pcm_is_little_endian_unless_it_states_otherwise(stated: str, order: str, channels: int) -> None:
-    sound = decode(f"audio/L16;channels={channels}{stated}", np.array([1, 2, -3, 400], order).tobytes(), LIMIT, 60.0)
+    sound = decode_sound(
+        f"audio/L16;channels={channels}{stated}", np.array([1, 2, -3, 400], order).tobytes(), LIMIT, 60.0
+    )
     assert sound.samples.reshape(-1).tolist() == [1, 2, -3, 400]
 
 
 def test_channels_stay_apart_until_a_segment_is_rendered() -> None:
-    sound = decode("audio/L16;channels=2", np.array([[0, 16_384], [8_192, -8_192]], "<i2").tobytes(), LIMIT, 60.0)
+    sound = decode_sound("audio/L16;channels=2", np.array([[0, 16_384], [8_192, -8_192]], "<i2").tobytes(), LIMIT, 60.0)
     assert sound.samples.tolist() == [[0, 16_384], [8_192, -8_192]]
 
 
@@ -79,13 +81,15 @@ def test_channels_stay_apart_until_a_segment_is_rendered() -> None:
 )
 @pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
 def test_every_sample_format_of_wav_is_read(kind: str, subtype: str, near: float) -> None:
-    sound = decode("audio/wav", file_of(tone(0.1), kind=kind, subtype=subtype), LIMIT, 60.0)
+    sound = decode_sound("audio/wav", file_of(tone(0.1), kind=kind, subtype=subtype), LIMIT, 60.0)
     assert np.abs(sound.samples - tone(0.1)).max() < near
 
 
 @pytest.mark.parametrize("codec", ["opus", "vorbis"])
 def test_the_codec_that_a_content_type_states_is_read(codec: str) -> None:
-    sound = decode(f"audio/ogg; codecs={codec}", file_of(tone(1, 48_000), 48_000, "OGG", codec.upper()), LIMIT, 60.0)
+    sound = decode_sound(
+        f"audio/ogg; codecs={codec}", file_of(tone(1, 48_000), 48_000, "OGG", codec.upper()), LIMIT, 60.0
+    )
     assert sound.rate_hz == 48_000
     assert sound.samples.std() == pytest.approx(tone(1).std(), rel=0.02)
 
@@ -95,7 +99,7 @@ def test_the_codec_that_a_content_type_states_is_read(codec: str) -> None:
     [("audio/wav", "WAV"), ("audio/x-wav", "WAV"), ("audio/flac", "FLAC"), ("audio/ogg", "OGG")],
 )
 def test_files_are_read_whole(content_type: str, kind: str) -> None:
-    sound = decode(content_type, file_of(np.stack([tone(0.5, 22_050)] * 2, axis=1), 22_050, kind), LIMIT, 60.0)
+    sound = decode_sound(content_type, file_of(np.stack([tone(0.5, 22_050)] * 2, axis=1), 22_050, kind), LIMIT, 60.0)
     assert sound.rate_hz == 22_050
     assert sound.samples.dtype == np.float32
     assert np.abs(sound.samples - tone(0.5, 22_050)[:, None]).max() < 0.05
@@ -106,28 +110,28 @@ def test_a_wav_that_was_written_into_a_pipe_and_knows_no_length_is_read(promised
     whole = bytearray(file_of(tone(1)))
     for at in (4, whole.index(b"data") + 4):
         whole[at : at + 4] = promised.to_bytes(4, "little")
-    assert len(decode("audio/wav", bytes(whole), LIMIT, 60.0).samples) == 16_000
+    assert len(decode_sound("audio/wav", bytes(whole), LIMIT, 60.0).samples) == 16_000
 
 
 def test_a_wav_may_lack_its_last_byte_of_padding() -> None:
     odd = wav_header(16_000, 101).replace((137).to_bytes(4, "little"), (138).to_bytes(4, "little"), 1) + b"x" * 101
-    assert len(decode("audio/wav", odd, LIMIT, 60.0).samples) == 50
+    assert len(decode_sound("audio/wav", odd, LIMIT, 60.0).samples) == 50
 
 
 def test_sound_beyond_full_scale_is_clipped() -> None:
     loud = file_of(np.array([0, 2, -3], np.float32), subtype="FLOAT")
-    assert decode("audio/wav", loud, LIMIT, 60.0).samples.tolist() == [0, 1, -1]
+    assert decode_sound("audio/wav", loud, LIMIT, 60.0).samples.tolist() == [0, 1, -1]
 
 
 @pytest.mark.parametrize(("riff", "data"), [(0, 0), (36, 0), (2**32 - 1, 0), (0x7FFF_F024, 0x7FFF_F000)])
 def test_a_wav_whose_writer_did_not_know_its_size_is_read_to_its_end(riff: int, data: int) -> None:
     live = bytearray(file_of(tone(1)))
     live[4:8], live[40:44] = struct.pack("<I", riff), struct.pack("<I", data)
-    assert len(decode("audio/wav", bytes(live), LIMIT, 60.0).samples) == RATE_HZ
+    assert len(decode_sound("audio/wav", bytes(live), LIMIT, 60.0).samples) == RATE_HZ
 
 
 def test_a_wav_of_a_codec_that_cannot_be_sought_in_is_read() -> None:
-    assert len(decode("audio/wav", file_of(tone(1), 8_000, subtype="GSM610"), LIMIT, 60.0).samples) >= 8_000
+    assert len(decode_sound("audio/wav", file_of(tone(1), 8_000, subtype="GSM610"), LIMIT, 60.0).samples) >= 8_000
 
 
 LYING_FLAC = bytearray(file_of(tone(1), kind="FLAC"))
@@ -171,7 +175,7 @@ LYING_FLAC[22:26] = b"\xff" * 4
 )
 def test_sound_that_cannot_be_used_is_refused_with_its_reason(content_type: str, payload: bytes, reason: str) -> None:
     with pytest.raises(BadRecord) as refused:
-        decode(content_type, payload, LIMIT, 60.0)
+        decode_sound(content_type, payload, LIMIT, 60.0)
     assert refused.value.reason == reason
     assert len(str(refused.value)) < 300
 
@@ -179,7 +183,7 @@ def test_sound_that_cannot_be_used_is_refused_with_its_reason(content_type: str,
 def rendered(*pieces: tuple[float, NDArray[np.float32]], rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
     sounds = [(ns(at_s), Sound(samples, rate_hz)) for at_s, samples in pieces]
     laid = zip(lay(sounds).starts_ns, (sound for _, sound in sounds), strict=True)
-    return render(SoundPieces(tuple(laid)), ns(0), ns(1))
+    return render_segment(SoundPieces(tuple(laid)), ns(0), ns(1))
 
 
 def same(samples: NDArray[np.float32]) -> Any:
@@ -235,7 +239,7 @@ def test_a_rate_that_changes_half_way_is_followed() -> None:
     pieces = SoundPieces(
         ((ns(0), Sound(tone(0.5, 48_000), 48_000)), (ns(0.5), Sound(tone(0.5, RATE_HZ, 0.5), RATE_HZ)))
     )
-    heard = render(pieces, ns(0), ns(1))
+    heard = render_segment(pieces, ns(0), ns(1))
     difference = np.abs(heard - tone(1))
     assert difference[200:7_800].max() < 0.01
     assert difference[8_200:].max() < 0.01
@@ -262,16 +266,16 @@ def test_sound_that_lasts_longer_than_the_limit_is_refused_before_it_is_decoded(
     payload = file_of(np.zeros(16_000 * 11, np.float32), kind=kind)
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *given, **options: pytest.fail("it was decoded"))
     with pytest.raises(BadRecord, match=r"11\.0 s; the limit is 10 s") as error:
-        decode(f"audio/{kind.lower()}", payload, 2**23, 10.0)
+        decode_sound(f"audio/{kind.lower()}", payload, 2**23, 10.0)
     assert error.value.reason == "oversized"
 
 
 def test_pcm_that_lasts_longer_than_the_limit_is_refused() -> None:
     with pytest.raises(BadRecord, match=r"11\.0 s"):
-        decode("audio/L16;rate=4000;channels=1", bytes(2 * 4_000 * 11), 2**23, 10.0)
+        decode_sound("audio/L16;rate=4000;channels=1", bytes(2 * 4_000 * 11), 2**23, 10.0)
 
 
 def test_pieces_of_one_segment_in_a_thousand_rates_are_not_each_resampled() -> None:
     pieces = tuple((0, Sound(np.zeros(10, np.float32), 8_000 + rate)) for rate in range(1_000))
     with pytest.raises(BadRecord, match="rates"):
-        render(SoundPieces(pieces), 0, 1_000_000_000)
+        render_segment(SoundPieces(pieces), 0, 1_000_000_000)
