@@ -21,7 +21,7 @@ from daemon.config.errors import ConfigurationError
 from daemon.config.keys import field_at
 from daemon.config.values import KeyPath
 from streams.disclosure import masked_address
-from streams.formats.text_files import FileProblem, read_text
+from streams.formats.text_files import FileError, read_text
 
 ENVIRONMENT_PREFIX = "AFFECTD__"
 _INDEX = re.compile(r"[0-9]{1,4}")
@@ -79,7 +79,7 @@ def _set(file: Path | None, environ: Mapping[str, str], settings: Sequence[str])
 def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     try:
         text = read_text(file)
-    except FileProblem as problem:
+    except FileError as problem:
         raise ConfigurationError([f"{file}: {problem}"]) from None
     try:
         values = _parsed(text)

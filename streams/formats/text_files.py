@@ -21,41 +21,41 @@ _KINDS = {
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class FileProblem(ValueError):
+class FileError(ValueError):
     """A file cannot be read; the message says why and follows the file's name."""
 
 
 def open_file(path: Path) -> FileIO:
-    """Opens a file to read its bytes, unbuffered; FileProblem if there is none, or it is something else."""
+    """Opens a file to read its bytes, unbuffered; FileError if there is none, or it is something else."""
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
         if kind != stat.S_IFREG:
-            raise FileProblem(f"is {_KINDS.get(kind, 'something else')}, not a file")
+            raise FileError(f"is {_KINDS.get(kind, 'something else')}, not a file")
         return FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        if isinstance(error, FileProblem):
+        if isinstance(error, FileError):
             raise
-        raise FileProblem(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise FileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def read_text(path: Path) -> str:
-    """The text of a file of at most 16 MiB; FileProblem if there is none, or it is not UTF-8."""
+    """The text of a file of at most 16 MiB; FileError if there is none, or it is not UTF-8."""
     with open_file(path) as file:
         try:
             content = _all(file)
         except OSError as error:
-            raise FileProblem(f"cannot be read: {error.strerror or error}") from None
+            raise FileError(f"cannot be read: {error.strerror or error}") from None
     check_utf_16(content)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileProblem(f"is not UTF-8 text (byte {error.start})") from None
+        raise FileError(f"is not UTF-8 text (byte {error.start})") from None
 
 
 def check_utf_16(beginning: bytes) -> None:
-    """FileProblem if what begins so is UTF-16."""
+    """FileError if what begins so is UTF-16."""
     if beginning.startswith(_UTF_16):
-        raise FileProblem("is UTF-16 text; save it as UTF-8")
+        raise FileError("is UTF-16 text; save it as UTF-8")
 
 
 def _all(file: FileIO) -> bytes:
@@ -63,5 +63,5 @@ def _all(file: FileIO) -> bytes:
     while piece := file.read(_LIMIT_BYTES):
         content += piece
         if len(content) > _LIMIT_BYTES:
-            raise FileProblem(f"holds more than {_LIMIT_BYTES >> 20} MiB")
+            raise FileError(f"holds more than {_LIMIT_BYTES >> 20} MiB")
     return bytes(content)

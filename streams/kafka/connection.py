@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
-from streams.formats.text_files import FileProblem, read_text
+from streams.formats.text_files import FileError, read_text
 from streams.sources.base import SourceError
 
 Protocol = Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"]
@@ -140,7 +140,7 @@ def read_secret(file: str) -> str:
 def _read(file: str) -> str:
     try:
         return read_text(credential_path(file))
-    except FileProblem as problem:
+    except FileError as problem:
         raise ConnectionProblem(f"{file} {problem}") from None
 
 

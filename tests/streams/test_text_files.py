@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.formats.text_files import FileProblem, open_file, read_text
+from streams.formats.text_files import FileError, open_file, read_text
 
 pytestmark = pytest.mark.unit
 
@@ -28,7 +28,7 @@ def test_text_is_read_without_its_byte_order_mark(tmp_path: Path, written: bytes
 )
 def test_what_is_no_text_is_told_so(tmp_path: Path, written: bytes, problem: str) -> None:
     (tmp_path / "notes").write_bytes(written)
-    with pytest.raises(FileProblem) as told:
+    with pytest.raises(FileError) as told:
         read_text(tmp_path / "notes")
     assert str(told.value) == problem
 
@@ -39,11 +39,11 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path, monkeypatch
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
         for name, kind in (("pipe", "pipe"), ("socket", "socket"), (".", "folder"), ("/dev/zero", "device")):
-            with pytest.raises(FileProblem, match=f"is a {kind}, not a file"):
+            with pytest.raises(FileError, match=f"is a {kind}, not a file"):
                 open_file(Path(name))
 
 
 @pytest.mark.parametrize("name", ["absent", "absent/too", "a\0b", "x" * 300])
 def test_a_file_that_is_not_there_cannot_be_read(tmp_path: Path, name: str) -> None:
-    with pytest.raises(FileProblem, match="cannot be read: "):
+    with pytest.raises(FileError, match="cannot be read: "):
         open_file(tmp_path / name)

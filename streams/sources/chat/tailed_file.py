@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from streams.clock import Clock
 from streams.formats.lines import LineBuffer
-from streams.formats.text_files import FileProblem, open_file
+from streams.formats.text_files import FileError, open_file
 from streams.records import Modality
 from streams.sources.base import Emit, SourceError
 from streams.sources.chat.receiver import TICK_S, ChatReceiver
@@ -89,7 +89,7 @@ class TailedChat:
     def _opened(self) -> BinaryIO:
         try:
             return open_file(self._path)
-        except FileProblem as problem:
+        except FileError as problem:
             raise SourceError(f"{self._path}: {problem}") from problem
 
     def _read_some(self) -> bytes:

@@ -14,7 +14,7 @@ import structlog
 from streams.clock import NS_PER_S
 from streams.formats.lines import LINE_LIMIT_BYTES, numbered_lines
 from streams.formats.strict_json import loads_object
-from streams.formats.text_files import FileProblem, check_utf_16, open_file
+from streams.formats.text_files import FileError, check_utf_16, open_file
 from streams.reasons import BadRecord, DeadLetterReason
 from streams.sources.base import SourceError
 from streams.telemetry import Telemetry
@@ -51,7 +51,7 @@ def read_script(path: Path, telemetry: Telemetry) -> list[ScriptLine]:
                     log.warning("chat line left out", at=f"{path}:{number}", reason=error.reason, error=str(error))
         if not lines:
             check_utf_16(first)
-    except FileProblem as problem:
+    except FileError as problem:
         raise SourceError(f"{path}: {problem}") from problem
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}") from error

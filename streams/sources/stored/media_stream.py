@@ -23,7 +23,7 @@ import structlog
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.decoding import riff
 from streams.decoding.frames import with_pixel_shape
-from streams.formats.text_files import FileProblem, open_file
+from streams.formats.text_files import FileError, open_file
 from streams.reasons import DeadLetterReason
 from streams.sources.base import SourceError
 from streams.sources.stored.file_clock import FileClock
@@ -208,7 +208,7 @@ def _open_container(path: Path) -> av.container.InputContainer:
             if not file.read(1):
                 raise SourceError(f"{path}: is empty")
         return av.open(str(path), metadata_errors="replace")
-    except FileProblem as problem:
+    except FileError as problem:
         raise SourceError(f"{path}: {problem}") from problem
     except OSError as error:  # the base of PyAV's errors too, but not of all
         raise SourceError(f"{path}: {_reason(error)}") from error

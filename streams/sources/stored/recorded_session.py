@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from streams.formats.lines import LINE_LIMIT_BYTES, numbered_lines
-from streams.formats.text_files import FileProblem, open_file
+from streams.formats.text_files import FileError, open_file
 from streams.reasons import DeadLetterReason
 from streams.records import Modality, Record
 from streams.sources.base import SourceError
@@ -56,7 +56,7 @@ class RecordedSession:
                 for number, line in numbered_lines(file):
                     if line is None or line.endswith(b"\n"):
                         self._read_line(number, line, payloads_bytes)
-        except FileProblem as problem:
+        except FileError as problem:
             raise SourceError(f"{self.folder / RECORDS_FILE}: {problem}") from problem
         except OSError as error:
             raise SourceError(f"{self.folder}: {error.filename}: {error.strerror or error}") from error
@@ -80,7 +80,7 @@ class RecordedSession:
                         received_ns=0,
                         sequence=stored.sequence,
                     )
-        except FileProblem as problem:
+        except FileError as problem:
             self.faults.append(f"{self.folder / PAYLOADS_FILE}: {problem}")
         except OSError as error:
             self.faults.append(f"{self.folder / PAYLOADS_FILE}: {error.strerror or error}")
