@@ -47,7 +47,7 @@ def cameras() -> list[CameraDevice]:
 
 def microphones() -> list[MicrophoneDevice]:
     """The sound devices with inputs; SourceError if PortAudio is missing."""
-    with portaudio.listed_anew() as sounddevice:
+    with portaudio.refreshed_devices() as sounddevice:
         default, _ = sounddevice.default.device
         systems = [api["name"] for api in sounddevice.query_hostapis()]
         return [

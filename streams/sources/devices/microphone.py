@@ -94,7 +94,7 @@ class Microphone:
         self._blocks = BlockQueue(clock)
 
     def open(self) -> None:
-        with portaudio.listed_anew() as sounddevice:
+        with portaudio.refreshed_devices() as sounddevice:
             device = self._found_device(sounddevice)
             self._rate_hz = self._config.rate_hz or int(device["default_samplerate"])
             self._blocks = BlockQueue(self._clock)

@@ -26,7 +26,7 @@ def sounddevice() -> Any:
 
 
 @contextmanager
-def listed_anew() -> Iterator[Any]:
+def refreshed_devices() -> Iterator[Any]:
     """The `sounddevice` module, listing devices as they are now; nobody else opens one meanwhile."""
     module = sounddevice()
     with _lock:
