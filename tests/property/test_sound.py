@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streams.alignment.assembly import FOREVER_NS, SoundSegmenter
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_S
-from streams.decoding.sound import RATE_HZ, render
+from streams.decoding.sound import RATE_HZ, render_segment
 from streams.events import Event, Sound, SoundPieces
 from streams.records import Modality
 from tests.streams.making import START_NS, span_ns
@@ -46,7 +46,7 @@ def test_sound_cut_anywhere_comes_out_whole(pieces: list[Event], segment_s: floa
     for piece in pieces:
         segmenter.add(piece)
     units = segmenter.release(FOREVER_NS)
-    segments = [render(u.payload, u.start_ns, u.end_ns) for u in units if isinstance(u.payload, SoundPieces)]
+    segments = [render_segment(u.payload, u.start_ns, u.end_ns) for u in units if isinstance(u.payload, SoundPieces)]
     assert np.array_equal(np.concatenate(segments), WHOLE)
     assert all(unit.received_fraction == pytest.approx(1) for unit in units)
 
@@ -61,7 +61,7 @@ def test_a_segment_has_its_length_and_bounds_whatever_the_rates(rate_hz: int, co
         )
         for _ in range(count)
     )
-    heard = render(SoundPieces(pieces), START_NS, START_NS + NS_PER_S)
+    heard = render_segment(SoundPieces(pieces), START_NS, START_NS + NS_PER_S)
     assert heard.shape == (RATE_HZ,)
     assert heard.dtype == np.float32
     assert np.isfinite(heard).all()

@@ -12,7 +12,7 @@ from streams.alignment.continuity import coverage, lay
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.coordinates import Coordinates, Partition
-from streams.decoding.sound import RATE_HZ, render
+from streams.decoding.sound import RATE_HZ, render_segment
 from streams.events import EncodingUnit, Event, Sound, SoundPieces
 from streams.records import Modality, Record
 from tests.streams.making import Counts, ns, span_ns
@@ -73,7 +73,7 @@ def segments(events: Iterable[Event], counts: Faults | None = None) -> list[Enco
 
 def heard(unit: EncodingUnit) -> NDArray[np.float32]:
     assert isinstance(unit.payload, SoundPieces)
-    return render(unit.payload, unit.start_ns, unit.end_ns)
+    return render_segment(unit.payload, unit.start_ns, unit.end_ns)
 
 
 def share_of_voice(unit: EncodingUnit, most_shift_s: float) -> float:

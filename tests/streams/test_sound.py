@@ -46,13 +46,13 @@ def wav_header(rate_hz: int, data_bytes: int) -> bytes:
     ],
 )
 def test_pcm_is_read_at_the_rate_that_its_content_type_names(content_type: str, rate_hz: int) -> None:
-    sound = decode_sound(content_type, np.array([0, 16_384, -32_768], "<i2").tobytes(), LIMIT, 60.0)
+    sound = decode_sound(content_type, np.array([0, 16_384, -32_768], "<i2").tobytes(), LIMIT, 60)
     assert sound.rate_hz == rate_hz
     assert sound.samples.tolist() == [0, 16_384, -32_768]
 
 
 def test_pcm_is_rendered_at_its_scale() -> None:
-    sound = decode_sound("audio/L16", np.array([0, 16_384, -32_768], "<i2").tobytes(), LIMIT, 60.0)
+    sound = decode_sound("audio/L16", np.array([0, 16_384, -32_768], "<i2").tobytes(), LIMIT, 60)
     segment = render_segment(SoundPieces(((ns(0), sound),)), ns(0), ns(1))
     assert segment.dtype == np.float32
     assert segment[:4].tolist() == [0, 0.5, -1, 0]
@@ -71,7 +71,7 @@ def test_pcm_is_little_endian_unless_it_states_otherwise(stated: str, order: str
 
 
 def test_channels_stay_apart_until_a_segment_is_rendered() -> None:
-    sound = decode_sound("audio/L16;channels=2", np.array([[0, 16_384], [8_192, -8_192]], "<i2").tobytes(), LIMIT, 60.0)
+    sound = decode_sound("audio/L16;channels=2", np.array([[0, 16_384], [8_192, -8_192]], "<i2").tobytes(), LIMIT, 60)
     assert sound.samples.tolist() == [[0, 16_384], [8_192, -8_192]]
 
 
@@ -81,7 +81,7 @@ def test_channels_stay_apart_until_a_segment_is_rendered() -> None:
 )
 @pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
 def test_every_sample_format_of_wav_is_read(kind: str, subtype: str, near: float) -> None:
-    sound = decode_sound("audio/wav", file_of(tone(0.1), kind=kind, subtype=subtype), LIMIT, 60.0)
+    sound = decode_sound("audio/wav", file_of(tone(0.1), kind=kind, subtype=subtype), LIMIT, 60)
     assert np.abs(sound.samples - tone(0.1)).max() < near
 
 
@@ -99,7 +99,7 @@ def test_the_codec_that_a_content_type_states_is_read(codec: str) -> None:
     [("audio/wav", "WAV"), ("audio/x-wav", "WAV"), ("audio/flac", "FLAC"), ("audio/ogg", "OGG")],
 )
 def test_files_are_read_whole(content_type: str, kind: str) -> None:
-    sound = decode_sound(content_type, file_of(np.stack([tone(0.5, 22_050)] * 2, axis=1), 22_050, kind), LIMIT, 60.0)
+    sound = decode_sound(content_type, file_of(np.stack([tone(0.5, 22_050)] * 2, axis=1), 22_050, kind), LIMIT, 60)
     assert sound.rate_hz == 22_050
     assert sound.samples.dtype == np.float32
     assert np.abs(sound.samples - tone(0.5, 22_050)[:, None]).max() < 0.05
@@ -175,7 +175,7 @@ LYING_FLAC[22:26] = b"\xff" * 4
 )
 def test_sound_that_cannot_be_used_is_refused_with_its_reason(content_type: str, payload: bytes, reason: str) -> None:
     with pytest.raises(BadRecord) as refused:
-        decode_sound(content_type, payload, LIMIT, 60.0)
+        decode_sound(content_type, payload, LIMIT, 60)
     assert refused.value.reason == reason
     assert len(str(refused.value)) < 300
 
