@@ -23,7 +23,7 @@ from streams.alignment.origin import DEVICE, STORED
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S, Clock
-from streams.decoding.decode import Limits, decode
+from streams.decoding.decode import Limits, decode_record
 from streams.delivery.in_hand import InHand
 from streams.events import EncodingUnit
 from streams.reasons import BadRecord, DeadLetterReason
@@ -145,19 +145,19 @@ class AlignmentDriver:
         self.counts.taken += 1
         at = record.coordinates
         if at is None:
-            return self._decode(record, source, live)
+            return self._decode_record(record, source, live)
         if self._in_hand.is_condemned(at):
             self._reject(
                 record, DeadLetterReason.CRASHED, "the process ended twice while it worked on this record", source
             )
             return []
         with self._in_hand.working_on([at]):
-            return self._decode(record, source, live)
+            return self._decode_record(record, source, live)
 
-    def _decode(self, record: Record, source: str, live: bool) -> list[EncodingUnit]:
+    def _decode_record(self, record: Record, source: str, live: bool) -> list[EncodingUnit]:
         began_ns = self._clock.monotonic_ns()
         try:
-            event = decode(record, self._limits, live)
+            event = decode_record(record, self._limits, live)
         except BadRecord as error:
             self._reject(record, error.reason, str(error), source)
             return []
