@@ -28,7 +28,7 @@ STATUS_BY_ERROR = {
     "models.metrics.labelled_rows.EvaluationError": ExitCode.BAD_DATA,
     "models.device.DeviceUnavailableError": ExitCode.UNAVAILABLE,
     "models.training.command.TrainingError": ExitCode.BAD_DATA,
-    "streams.delivery.in_hand.InHandError": ExitCode.UNAVAILABLE,
+    "streams.delivery.crash_journal.CrashJournalError": ExitCode.UNAVAILABLE,
     "streams.kafka.checks.ChecksFailed": ExitCode.UNAVAILABLE,
     "streams.kafka.connection.ConnectionProblem": ExitCode.CONFIGURATION,
     "streams.kafka.unavailable.BrokerUnavailable": ExitCode.UNAVAILABLE,

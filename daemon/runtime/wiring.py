@@ -28,7 +28,7 @@ from streams.alignment.watermark import WatermarkConfig
 from streams.channels.channel import OverflowPolicy
 from streams.clock import Clock
 from streams.decoding.decode import Limits
-from streams.delivery.in_hand import InHand
+from streams.delivery.crash_journal import CrashJournal
 from streams.delivery.ledger import Ledger
 from streams.sinks.base import Sink, TransactionalSink
 from streams.sinks.json_lines import JsonLines
@@ -96,14 +96,14 @@ def limits(config: Config) -> Limits:
     )
 
 
-def open_in_hand(config: Config, clock: Clock) -> InHand:
-    """Where it is noted which records of a log are in hand; InHandError if the folder cannot be used."""
+def open_crash_journal(config: Config, clock: Clock) -> CrashJournal:
+    """Where it is noted which records of a log are in hand; CrashJournalError if the folder cannot be used."""
     folder = config.lifecycle.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if config.kafka_source is None:
-        return InHand(None, clock)
+        return CrashJournal(None, clock)
     if not folder:
         log.info("records that end the process are not remembered: there is no lifecycle.state_dir")
-    return InHand(Path(folder) if folder else None, clock)
+    return CrashJournal(Path(folder) if folder else None, clock)
 
 
 def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:

@@ -22,7 +22,7 @@ from daemon.telemetry.instruments import Instruments
 from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates
 from streams.deadline import Deadline
-from streams.delivery.in_hand import InHand
+from streams.delivery.crash_journal import CrashJournal
 
 log = structlog.get_logger(__name__)
 
@@ -91,13 +91,13 @@ class DeviceThread:
         lanes: Sequence[BatchLane],
         instruments: Instruments,
         try_device: Callable[[], None],
-        in_hand: InHand | None = None,
+        crash_journal: CrashJournal | None = None,
     ) -> None:
         """try_device: computes rows that are known to be good; raises if the device does not.
 
-        in_hand: told of the records that are being computed.
+        crash_journal: told of the records that are being computed.
         """
-        self._in_hand = in_hand or InHand(None, instruments.clock)
+        self._crash_journal = crash_journal or CrashJournal(None, instruments.clock)
         self._lanes = {lane.name: lane for lane in lanes}
         self._clock = instruments.clock
         self._metrics = instruments.metrics
@@ -159,7 +159,7 @@ class DeviceThread:
 
     def _compute(self, lane: BatchLane, batch: list[Work]) -> None:
         began_ns = self._clock.monotonic_ns()
-        with self._in_hand.working_on([source for work in batch for source in work.sources]):
+        with self._crash_journal.working_on([source for work in batch for source in work.sources]):
             results = self._results(lane, [work.payload for work in batch])
         seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
         self._metrics.inference(lane.name, lane.phase, seconds)

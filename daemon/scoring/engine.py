@@ -27,7 +27,7 @@ from streams.alignment.placed import UnitsByModality
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_MS
 from streams.deadline import Deadline
-from streams.delivery.in_hand import InHand
+from streams.delivery.crash_journal import CrashJournal
 from streams.events import EncodingUnit
 from streams.records import Modality
 
@@ -65,12 +65,12 @@ class ScoringEngine:
         scored: Callable[[ScoredWindow], None],
         instruments: Instruments,
         lookback: Lookback | None = None,
-        in_hand: InHand | None = None,
+        crash_journal: CrashJournal | None = None,
     ) -> None:
         """workers: the preparers of each worker. encoded, scored: called on engine threads; must not block.
 
-        lookback: what the timeline's windows look back on; None where answers are not smoothed. in_hand: told of the
-        records that are being worked on.
+        lookback: what the timeline's windows look back on; None where answers are not smoothed. crash_journal:
+        notes the records in work.
         """
         self._model = model
         self._lookback = lookback
@@ -83,8 +83,8 @@ class ScoringEngine:
             )
             for modality in _SERVED_FIRST
         ]
-        self.device = DeviceThread([fuse, *lanes], instruments, self._try_device, in_hand)
-        self._pool = PreparationPool(workers, self.device, encoded, instruments, in_hand)
+        self.device = DeviceThread([fuse, *lanes], instruments, self._try_device, crash_journal)
+        self._pool = PreparationPool(workers, self.device, encoded, instruments, crash_journal)
 
     def start(self) -> None:
         """Starts the workers and the device thread."""

@@ -24,7 +24,7 @@ from streams.channels.channel import Channel, ChannelItem, Inlet
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.coordinates import Coordinates
 from streams.decoding.decode import Limits, decode_record
-from streams.delivery.in_hand import InHand
+from streams.delivery.crash_journal import CrashJournal
 from streams.events import EncodingUnit
 from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import (
@@ -107,12 +107,12 @@ class Pipeline:
         max_under_way: int,
         dead_letter: Callable[[RejectedRecord], None],
         instruments: Instruments,
-        in_hand: InHand | None = None,
+        crash_journal: CrashJournal | None = None,
     ) -> None:
         """dead_letter: keeps a record of a log that cannot be used; must not block.
 
         max_under_way: units and windows in the engine at once, beyond which no more items are taken; what a session has
-        beyond its share, as of one long sound, does not count. in_hand: which records ended a process before.
+        beyond its share, as of one long sound, does not count. crash_journal: which records ended a process before.
         """
         self.finished = threading.Event()
         self.tally = RecordCounts()
@@ -129,7 +129,7 @@ class Pipeline:
         self._beat = self._heartbeats.worker("timeline")
         self._under_way = 0
         self._counted = 0
-        self._in_hand = in_hand or InHand(None, instruments.clock)
+        self._crash_journal = crash_journal or CrashJournal(None, instruments.clock)
         self._to_encode: deque[EncodingUnit] = deque()
         """Units that wait for a suspect to be alone in the engine, or to leave it."""
         self._encoders_have = 0
@@ -188,7 +188,7 @@ class Pipeline:
         if self._to_encode or self._alone is not None:
             return False
         at = item.coordinates if isinstance(item, Record) else None
-        if self._next_alone is None and at is not None and self._encoders_have and self._in_hand.is_suspect([at]):
+        if self._next_alone is None and at is not None and self._encoders_have and self._crash_journal.is_suspect([at]):
             self._next_alone = at
         if self._next_alone is not None and (self._encoders_have or at != self._next_alone):
             return False
@@ -247,13 +247,13 @@ class Pipeline:
             self._next_alone = None
         if record.coordinates is None:
             self._decode_record(record, channel)
-        elif self._in_hand.is_condemned(record.coordinates):
+        elif self._crash_journal.is_poison(record.coordinates):
             self.tally.taken += 1
             self._set_aside(
                 record, DeadLetterReason.CRASHED, "the process ended twice while it worked on this record", channel.name
             )
         else:
-            with self._in_hand.working_on([record.coordinates]):
+            with self._crash_journal.working_on([record.coordinates]):
                 self._decode_record(record, channel)
 
     def _decode_record(self, record: Record, channel: Channel) -> None:
@@ -319,7 +319,7 @@ class Pipeline:
     def _hand_on(self) -> None:
         """Hands units to the engine, a suspect only while it has no other."""
         while self._to_encode and self._alone is None:
-            suspect = self._in_hand.is_suspect(self._to_encode[0].sources)
+            suspect = self._crash_journal.is_suspect(self._to_encode[0].sources)
             if suspect and self._encoders_have:
                 return
             unit = self._to_encode.popleft()
@@ -332,7 +332,7 @@ class Pipeline:
         if unit is self._alone:
             self._alone = None
             if len(unit.sources) == 1 and unit.modality is not Modality.AUDIO:  # a sound is in other segments too
-                self._in_hand.clear(unit.sources[0])
+                self._crash_journal.clear(unit.sources[0])
         self._hand_on()
         of_session = self._encoding[unit.session]
         del of_session[unit]

@@ -19,7 +19,7 @@ from daemon.telemetry.instruments import Instruments
 from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.deadline import Deadline
-from streams.delivery.in_hand import InHand
+from streams.delivery.crash_journal import CrashJournal
 from streams.events import EncodingUnit
 from streams.reasons import BadRecord, DeadLetterReason, DropReason
 from streams.records import Modality
@@ -48,13 +48,13 @@ class PreparationPool:
         device: DeviceThread,
         done: Callable[[EncodingUnit], None],
         instruments: Instruments,
-        in_hand: InHand | None = None,
+        crash_journal: CrashJournal | None = None,
     ) -> None:
         """workers: the preparers of each worker; those that remember something of a session are the same for all.
 
-        done: told of every unit when it is encoded, or given up. in_hand: told of the records that are being prepared.
+        done: told of every unit when it is encoded, or given up. crash_journal: notes the records in work.
         """
-        noted = in_hand or InHand(None, instruments.clock)
+        noted = crash_journal or CrashJournal(None, instruments.clock)
         self._inbox = _Inbox()
         self._workers = [
             _Worker(f"prepare-{number}", preparers, self._inbox, device, done, instruments, noted)
@@ -139,9 +139,9 @@ class _Worker:
         device: DeviceThread,
         done: Callable[[EncodingUnit], None],
         instruments: Instruments,
-        in_hand: InHand,
+        crash_journal: CrashJournal,
     ) -> None:
-        self._in_hand = in_hand
+        self._crash_journal = crash_journal
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._inbox = inbox
         self._preparers = preparers
@@ -172,7 +172,7 @@ class _Worker:
     def _prepare(self, unit: EncodingUnit) -> None:
         began_ns = self._clock.monotonic_ns()
         try:
-            with self._in_hand.working_on(unit.sources):
+            with self._crash_journal.working_on(unit.sources):
                 prepared = self._preparers[unit.modality].prepare(unit)
         except BadRecord as error:
             self._set_aside(unit, error.reason, str(error))

@@ -6,7 +6,7 @@ import torch
 
 from daemon.config import Config
 from daemon.config.errors import ConfigurationError
-from daemon.runtime.wiring import Endpoints, limits, open_in_hand, timeline_config
+from daemon.runtime.wiring import Endpoints, limits, open_crash_journal, timeline_config
 from daemon.scoring.engine import Batching, Lookback, ScoringEngine
 from daemon.scoring.pipeline import Message, Pipeline, RecordCounts, UnitEncoded, WindowPublished
 from daemon.scoring.preparers import build_workers
@@ -55,7 +55,7 @@ class ScoringThreads:
         profile = config.privacy.purpose or "default"
         transcript, sample_hz = config.privacy.transcript, config.video.sample_hz
         publication = Publication(self.model_ref, profile, transcript, sample_hz, config.windows.segments)
-        ledger, in_hand = endpoints.ledger, open_in_hand(config, instruments.clock)
+        ledger, crash_journal = endpoints.ledger, open_crash_journal(config, instruments.clock)
         self._publisher = Publisher(publication, endpoints.sinks, done, instruments, ledger, endpoints.transactions)
         self._engine = ScoringEngine(
             model,
@@ -65,7 +65,7 @@ class ScoringThreads:
             self._publisher.submit,
             instruments,
             _lookback(config),
-            in_hand,
+            crash_journal,
         )
         timeouts_ns, clock = config.windows.session_timeout_ns, InletClock(inlet)
         sessions = Sessions(
@@ -74,7 +74,7 @@ class ScoringThreads:
         most = settings.batch_rows * _UNDER_WAY_PER_BATCH
         dead_letter = self._publisher.submit_dead_letter
         self._pipeline = Pipeline(
-            inlet, sessions, self._engine, limits(config), most, dead_letter, instruments, in_hand
+            inlet, sessions, self._engine, limits(config), most, dead_letter, instruments, crash_journal
         )
 
     def start(self) -> None:

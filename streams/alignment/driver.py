@@ -24,7 +24,7 @@ from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S, Clock
 from streams.decoding.decode import Limits, decode_record
-from streams.delivery.in_hand import InHand
+from streams.delivery.crash_journal import CrashJournal
 from streams.events import EncodingUnit
 from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import (
@@ -72,11 +72,11 @@ class AlignmentDriver:
         clock: Clock,
         telemetry: Telemetry,
         dead_letter: Callable[[RejectedRecord], None] = _ignore,
-        in_hand: InHand | None = None,
+        crash_journal: CrashJournal | None = None,
     ) -> None:
         """dead_letter: keeps a record of a log that cannot be used; must not block.
 
-        in_hand: which records of a log ended a process before. Without it none did.
+        crash_journal: which records of a log ended a process before. Without it none did.
         """
         self.sessions = sessions
         self.counts = RecordCounts()
@@ -84,7 +84,7 @@ class AlignmentDriver:
         self._clock = clock
         self._telemetry = telemetry
         self._dead_letter = dead_letter
-        self._in_hand = in_hand or InHand(None, clock)
+        self._crash_journal = crash_journal or CrashJournal(None, clock)
 
     def take(self, item: Item, source: str, live: bool) -> list[EncodingUnit]:
         """Takes one item; returns the units that it makes final.
@@ -146,12 +146,12 @@ class AlignmentDriver:
         at = record.coordinates
         if at is None:
             return self._decode_record(record, source, live)
-        if self._in_hand.is_condemned(at):
+        if self._crash_journal.is_poison(at):
             self._reject(
                 record, DeadLetterReason.CRASHED, "the process ended twice while it worked on this record", source
             )
             return []
-        with self._in_hand.working_on([at]):
+        with self._crash_journal.working_on([at]):
             return self._decode_record(record, source, live)
 
     def _decode_record(self, record: Record, source: str, live: bool) -> list[EncodingUnit]:

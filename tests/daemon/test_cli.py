@@ -19,7 +19,7 @@ from models.artifact import ModelError
 from models.data.user.manifest import ManifestError
 from models.metrics.labelled_rows import EvaluationError
 from models.training.command import TASKS, TrainingError
-from streams.delivery.in_hand import InHandError
+from streams.delivery.crash_journal import CrashJournalError
 from streams.kafka.checks import ChecksFailed
 from streams.kafka.connection import ConnectionProblem
 from streams.kafka.reachability import Refused, Unreachable
@@ -165,7 +165,7 @@ def test_the_cluster_is_that_of_a_configuration_or_of_a_broker_not_both(
         (TrainingError("x"), ExitCode.BAD_DATA),
         (ModelError("x"), ExitCode.CONFIGURATION),
         (CannotBind("x"), ExitCode.UNAVAILABLE),
-        (InHandError("another process uses the folder"), ExitCode.UNAVAILABLE),
+        (CrashJournalError("another process uses the folder"), ExitCode.UNAVAILABLE),
         (KeyError("x"), ExitCode.BUG),
         (MemoryError(), ExitCode.UNAVAILABLE),
         (PermissionError("x"), ExitCode.UNAVAILABLE),

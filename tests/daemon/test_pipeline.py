@@ -19,14 +19,14 @@ from streams.channels.channel import Channel, ChannelItem, Inlet, OverflowPolicy
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode_record
-from streams.delivery.in_hand import InHand
+from streams.delivery.crash_journal import CrashJournal
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Event, Line
 from streams.predictions import ModelRef
 from streams.records import Assigned, EndOfSession, Item, Modality, Record, RejectedRecord
 from tests.daemon.making import Told, counted, deadline, instruments
 from tests.streams.making import config, ns, seconds
-from tests.streams.test_in_hand import dies_at_work
+from tests.streams.test_crash_journal import dies_at_work
 
 pytestmark = pytest.mark.unit
 
@@ -102,7 +102,10 @@ class Running:
 
 @contextmanager
 def running(
-    at_once: bool = False, max_under_way: int = 100, in_hand: InHand | None = None, numbers: tuple[int, ...] = ()
+    at_once: bool = False,
+    max_under_way: int = 100,
+    crash_journal: CrashJournal | None = None,
+    numbers: tuple[int, ...] = (),
 ) -> Iterator[Running]:
     """numbers: of the partitions of a log that are read."""
     of = instruments()
@@ -111,7 +114,7 @@ def running(
     engine = HeldEngine(inlet, at_once)
     ledger, letters = Ledger(config().grid), Told[RejectedRecord]()
     sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics, ledger)
-    pipeline = Pipeline(inlet, sessions, engine, Limits(), max_under_way, letters, of, in_hand)
+    pipeline = Pipeline(inlet, sessions, engine, Limits(), max_under_way, letters, of, crash_journal)
     on = Running(pipeline, engine, channel, inlet, of, letters)
     for number in numbers:
         at = Partition("text", number)
@@ -239,17 +242,17 @@ def logged(offset: int, at_s: float, number: int = 0) -> Record:
     return replace(line(at_s, str(offset), f"room-{number}"), coordinates=at)
 
 
-def left_by_deaths(folder: Path, *longest_first: list[int]) -> InHand:
+def left_by_deaths(folder: Path, *longest_first: list[int]) -> CrashJournal:
     """What is known after processes died, each with these offsets in hand."""
     for offsets in longest_first:
         dies_at_work(folder, *([Coordinates(Partition("text", 0), offset, 0)] for offset in offsets))
-    return InHand(folder, ManualClock())
+    return CrashJournal(folder, ManualClock())
 
 
 def test_a_record_that_ended_two_processes_is_a_dead_letter_that_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_hand = left_by_deaths(tmp_path, [1, 2], [1])
+    crash_journal = left_by_deaths(tmp_path, [1, 2], [1])
     decoded: list[Record] = []
 
     def noticed(record: Record, limits: Limits, live: bool) -> Event:
@@ -257,19 +260,19 @@ def test_a_record_that_ended_two_processes_is_a_dead_letter_that_is_not_read(
         return decode_record(record, limits, live)
 
     monkeypatch.setattr("daemon.scoring.pipeline.decode_record", noticed)
-    with running(in_hand=in_hand, numbers=(0,)) as on:
+    with running(crash_journal=crash_journal, numbers=(0,)) as on:
         on.channel.put(logged(1, 0.1))
         on.channel.put(logged(2, 0.2))
         letter = on.letters.next()
         assert text_of(on.engine.units.next()) == "2"
     assert (letter.coordinates.offset, letter.reason, letter.payload) == (1, "crashed", b"1")
     assert [record.coordinates.offset for record in decoded if record.coordinates] == [2]
-    in_hand.close()
+    crash_journal.close()
 
 
 def test_a_suspect_is_alone_in_the_engine_and_cleared_when_it_has_left_it(tmp_path: Path) -> None:
-    in_hand = left_by_deaths(tmp_path, [5])
-    with running(in_hand=in_hand, numbers=(0, 1)) as on:
+    crash_journal = left_by_deaths(tmp_path, [5])
+    with running(crash_journal=crash_journal, numbers=(0, 1)) as on:
         on.channel.put(logged(4, 0.1, number=1))
         before = on.engine.units.next()
         on.channel.put(logged(5, 0.2))
@@ -281,13 +284,13 @@ def test_a_suspect_is_alone_in_the_engine_and_cleared_when_it_has_left_it(tmp_pa
         assert on.engine.units.nothing_more(within_s=0.3)
         on.engine.answer(UnitEncoded(suspect))
         assert text_of(on.engine.units.next()) == "6"
-        assert not in_hand.is_suspect(suspect.sources)
-    in_hand.close()
+        assert not crash_journal.is_suspect(suspect.sources)
+    crash_journal.close()
 
 
 def test_a_suspect_is_taken_next_however_much_else_there_is_to_do(tmp_path: Path) -> None:
-    in_hand = left_by_deaths(tmp_path, [5])
-    with running(in_hand=in_hand, numbers=(0, 1)) as on:
+    crash_journal = left_by_deaths(tmp_path, [5])
+    with running(crash_journal=crash_journal, numbers=(0, 1)) as on:
         on.channel.put(logged(1, 0.1, number=1))
         on.channel.put(logged(2, 0.2, number=1))
         under_way = on.engine.units.many(2)
@@ -302,7 +305,7 @@ def test_a_suspect_is_taken_next_however_much_else_there_is_to_do(tmp_path: Path
         assert on.engine.units.nothing_more(within_s=0.3)
         on.engine.answer(UnitEncoded(suspect))
         assert {unit.session for unit in on.engine.units.many(3)} == {"room-1"}
-    in_hand.close()
+    crash_journal.close()
 
 
 def test_a_bad_record_is_counted_and_the_rest_goes_on() -> None:

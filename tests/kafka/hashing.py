@@ -27,7 +27,7 @@ from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import ManualClock
 from streams.decoding.decode import decode_record
-from streams.delivery.in_hand import InHand
+from streams.delivery.crash_journal import CrashJournal
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Line, Picture, SoundPieces
 from streams.predictions import ModelRef
@@ -70,9 +70,9 @@ class HashingEngine:
         scored: Callable[[ScoredWindow], None],
         instruments: Instruments,
         lookback: object = None,
-        in_hand: InHand | None = None,
+        crash_journal: CrashJournal | None = None,
     ) -> None:
-        self._in_hand = in_hand or InHand(None, instruments.clock)
+        self._crash_journal = crash_journal or CrashJournal(None, instruments.clock)
         self.device = SimpleNamespace(broken=False)
         self._encoded = encoded
         self._scored = scored
@@ -87,7 +87,7 @@ class HashingEngine:
         """Nothing is remembered."""
 
     def encode(self, unit: EncodingUnit) -> None:
-        with self._in_hand.working_on(unit.sources):
+        with self._crash_journal.working_on(unit.sources):
             if isinstance(unit.payload, Line) and unit.payload.text == KILLER:
                 os.kill(os.getpid(), signal.SIGKILL)
             unit.result = hashed(unit)

@@ -11,7 +11,7 @@ from streams.alignment.sessions import Sessions
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits
-from streams.delivery.in_hand import InHand
+from streams.delivery.crash_journal import CrashJournal
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Line
 from streams.reasons import DeadLetterReason
@@ -27,7 +27,7 @@ from streams.records import (
     Revoked,
 )
 from tests.streams.making import Counts, config, ns, seconds, span_ns
-from tests.streams.test_in_hand import dies_at_work
+from tests.streams.test_crash_journal import dies_at_work
 
 TEXT = Partition("text", 0)
 
@@ -46,7 +46,7 @@ class RejectionCounts(Counts):
 class Driven:
     """A driver whose units are all encoded at once."""
 
-    in_hand: InHand | None = None
+    crash_journal: CrashJournal | None = None
     counts: RejectionCounts = field(default_factory=RejectionCounts)
     clock: ManualClock = field(default_factory=ManualClock)
     ledger: Ledger = field(default_factory=lambda: Ledger(config().grid))
@@ -57,7 +57,7 @@ class Driven:
     def __post_init__(self) -> None:
         sessions = Sessions(config(), span_ns(60), self.clock, self.counts, self.ledger)
         self.driver = AlignmentDriver(
-            sessions, Limits(), self.clock, self.counts, self.letters.append, in_hand=self.in_hand
+            sessions, Limits(), self.clock, self.counts, self.letters.append, crash_journal=self.crash_journal
         )
 
     def take(self, *items: Item, live: bool = False) -> None:
@@ -152,7 +152,7 @@ def test_a_record_that_ended_the_process_twice_is_dead_lettered_unread(tmp_path:
     assert record.coordinates is not None
     for _ in range(2):
         dies_at_work(tmp_path, [record.coordinates])
-    on = Driven(in_hand=InHand(tmp_path, ManualClock()))
+    on = Driven(crash_journal=CrashJournal(tmp_path, ManualClock()))
     on.take(assigned(on), record)
     assert [letter.reason for letter in on.letters] == [DeadLetterReason.CRASHED]
     assert on.counts.of["decoded", "text"] == 0

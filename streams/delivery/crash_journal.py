@@ -39,7 +39,7 @@ _MOST_SUSPECTS = 1024
 _NOTES, _SUSPECTS = "in-hand", "suspects.json"
 
 
-class InHandError(Exception):
+class CrashJournalError(Exception):
     """The folder cannot be used; the message names it and says why."""
 
 
@@ -51,11 +51,11 @@ class Place(NamedTuple):
     offset: int
 
 
-class InHand:
+class CrashJournal:
     """Callable from any thread. Without a folder nothing is noted, and nothing is suspect."""
 
     def __init__(self, folder: Path | None, clock: Clock) -> None:
-        """Takes over what the last process left in `folder`. InHandError if it cannot be used, or another uses it."""
+        """Takes over what the last process left. CrashJournalError if `folder` cannot be used, or another uses it."""
         self._clock = clock
         self._folder = folder
         self._lock = threading.Lock()
@@ -68,9 +68,9 @@ class InHand:
                 self._notes = _mapped(folder / _NOTES)
                 self._take_over(self._notes, folder)
             except BlockingIOError as error:
-                raise InHandError(f"{folder}: another process uses it; each needs a folder of its own") from error
+                raise CrashJournalError(f"{folder}: another process uses it; each needs a folder of its own") from error
             except OSError as error:
-                raise InHandError(f"{folder}: cannot be used: {error.strerror or error}") from error
+                raise CrashJournalError(f"{folder}: cannot be used: {error.strerror or error}") from error
 
     @contextmanager
     def working_on(self, records: Iterable[Coordinates]) -> Iterator[None]:
@@ -88,7 +88,7 @@ class InHand:
         """Whether any of them was in hand when a process ended, and is to be worked on alone."""
         return bool(self._suspects) and any(_place(record) in self._suspects for record in records)
 
-    def is_condemned(self, record: Coordinates) -> bool:
+    def is_poison(self, record: Coordinates) -> bool:
         """Whether it ended the process too often."""
         return bool(self._suspects) and self._suspects.get(_place(record), 0) >= _BLAMES
 
