@@ -25,7 +25,7 @@ from daemon.config.source import load, load_to_run
 from daemon.exit_codes import ExitCode, exit_code
 from daemon.telemetry import logs
 from daemon.telemetry.metrics import package_version
-from streams.disclosure import disclosed
+from streams.redaction import redacted_error
 
 log = structlog.get_logger(__name__)
 
@@ -238,10 +238,10 @@ def _explain(error: Exception) -> ExitCode:
     code = exit_code(error)
     with _told():
         if code is ExitCode.BUG:
-            click.echo(f"affectd: a bug: {disclosed(error)} (log.level=debug shows the way to it)", err=True)
+            click.echo(f"affectd: a bug: {redacted_error(error)} (log.level=debug shows the way to it)", err=True)
             log.debug("bug", exc_info=error)
         else:
-            click.echo(disclosed(error), err=True)
+            click.echo(redacted_error(error), err=True)
     return code
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from daemon.config import Config
 from daemon.config.keys import ENDPOINTS, is_section, names_a_secret
 from daemon.config.values import KeyPath, Section, dotted, without_secrets
-from streams.disclosure import masked_address
+from streams.redaction import redacted_address
 
 Origins = Mapping[KeyPath, str]
 """Where each key was set: "FILE:LINE", an environment variable or a flag. The empty path is the file itself."""
@@ -65,7 +65,7 @@ def at(path: KeyPath, origins: Origins, sentence: str) -> str:
     """`sentence` with the place of `path`, or of the closest table around it that has one, or holds a key that has."""
     places = (_origin(path[:length], origins) for length in range(len(path), -1, -1))
     place = next(filter(None, places), "")
-    return " ".join(filter(None, (masked_address(place), f"{masked_address(dotted(path))}: {sentence}")))
+    return " ".join(filter(None, (redacted_address(place), f"{redacted_address(dotted(path))}: {sentence}")))
 
 
 def _origin(path: KeyPath, origins: Origins) -> str:

@@ -20,8 +20,8 @@ from daemon.config.checking import check
 from daemon.config.errors import ConfigurationError
 from daemon.config.keys import field_at
 from daemon.config.values import KeyPath
-from streams.disclosure import masked_address
 from streams.formats.text_files import FileError, read_text
+from streams.redaction import redacted_address
 
 ENVIRONMENT_PREFIX = "AFFECTD__"
 _INDEX = re.compile(r"[0-9]{1,4}")
@@ -70,7 +70,7 @@ def _set(file: Path | None, environ: Mapping[str, str], settings: Sequence[str])
     for path, text, origin in (*_from_environment(environ), *_from_flags(settings)):
         value = _value(path, text)
         if len(path) > _DEEPEST or not _put(values, path, value):
-            problems.append(f"{masked_address(origin)}: there is no such key; set a whole list, or section and key")
+            problems.append(f"{redacted_address(origin)}: there is no such key; set a whole list, or section and key")
             continue
         origins = {known: place for known, place in origins.items() if known[: len(path)] != path} | {path: origin}
     return _Raw(values, origins, problems)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from streams.disclosure import masked_address
+from streams.redaction import redacted_address
 
 LEAST_SPEED, MOST_SPEED = 0.001, 1_000_000.0  # times real time: what is slower ends never, what is faster is "max"
 _MOST_DEVICES = 9999
@@ -26,9 +26,9 @@ def without_secrets(value: Any) -> Any:
     """A value of JSON with every address in it as it may be shown."""
     match value:
         case str():
-            return masked_address(value)
+            return redacted_address(value)
         case dict():
-            return {masked_address(str(key)): without_secrets(inner) for key, inner in value.items()}
+            return {redacted_address(str(key)): without_secrets(inner) for key, inner in value.items()}
         case list() | tuple():
             return [without_secrets(inner) for inner in value]
     return value

@@ -6,7 +6,7 @@ false while a source that is `required` is away or has failed.
 
 from collections.abc import Collection, Sequence
 
-from streams.disclosure import disclosed
+from streams.redaction import redacted_error
 from streams.sources.base import LogSource
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
@@ -47,4 +47,6 @@ def _why_away(runner: SourceRunner) -> str | None:
         return runner.source.unready_reason() if isinstance(runner.source, LogSource) else None
     if runner.state in (SourceState.ENDED, SourceState.STOPPED):
         return None
-    return f"source {runner.source.name} is {runner.state}" + (f": {disclosed(runner.error)}" if runner.error else "")
+    return f"source {runner.source.name} is {runner.state}" + (
+        f": {redacted_error(runner.error)}" if runner.error else ""
+    )

@@ -30,10 +30,10 @@ from daemon.telemetry.instruments import Instruments
 from streams.channels.channel import Inlet
 from streams.clock import NS_PER_S
 from streams.deadline import Deadline
-from streams.disclosure import disclosed
 from streams.predictions import Prediction
 from streams.reasons import DeadLetterReason
 from streams.records import Record
+from streams.redaction import redacted_error
 from streams.sources.base import LogSource
 from streams.sources.chat.posted import PostedChat
 from streams.sources.runner import SourceRunner
@@ -186,7 +186,7 @@ class Service:
                 {
                     "name": runner.source.name,
                     "state": runner.state,
-                    "error": disclosed(runner.error) if runner.error else None,
+                    "error": redacted_error(runner.error) if runner.error else None,
                     "required": self._readiness.is_required(runner.source.name),
                 }
                 for runner in self._runners

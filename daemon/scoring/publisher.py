@@ -26,9 +26,9 @@ from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S
 from streams.deadline import Deadline
 from streams.delivery.ledger import Ledger
-from streams.disclosure import disclosed
 from streams.formats.rfc3339 import format_ns
 from streams.records import Modality, RejectedRecord
+from streams.redaction import redacted_error
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
 
 log = structlog.get_logger(__name__)
@@ -220,7 +220,7 @@ class Publisher:
                 self.blockage.waits(name, since_ns)
             except SinkBlockedError as error:
                 self._metrics.publish_blocked()
-                self.blockage.fails(name, since_ns, disclosed(error))
+                self.blockage.fails(name, since_ns, redacted_error(error))
             except SinkError as error:
                 self._refused(error, sink=name)
             if self._deadline is not None and self._deadline.has_passed:

@@ -2,7 +2,7 @@
 
 Everything goes through one formatter, the loggers of other packages too. Call sites log what happened and where, with
 counts and names as fields; payloads (pictures, sound, lines of chat, transcripts) are never fields, and those keys are
-removed here should one ever be. Errors are shown as far as `streams.disclosure` allows: a traceback has no values in
+removed here should one ever be. Errors are shown as far as `streams.redaction` allows: a traceback has no values in
 it, and addresses have no passwords.
 """
 
@@ -17,7 +17,7 @@ import structlog
 from structlog.typing import Processor
 
 from daemon.telemetry.log_flood import FloodGuard
-from streams.disclosure import disclosed, disclosed_traceback, masked
+from streams.redaction import redacted, redacted_error, redacted_traceback
 
 PAYLOAD_KEYS = frozenset({"payload", "text", "line", "transcript", "author", "picture", "samples"})
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -91,18 +91,18 @@ def _with_traceback(_logger: Any, _name: str, event: MutableMapping[str, Any]) -
     elif cause and not isinstance(cause, BaseException):
         cause = sys.exc_info()[1]
     if cause:
-        event["exception"] = disclosed_traceback(cause)
+        event["exception"] = redacted_traceback(cause)
     return event
 
 
 def _without_secrets(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
         if isinstance(value, BaseException):
-            event[key] = disclosed(value)
+            event[key] = redacted_error(value)
         elif key == "why" and isinstance(value, str):  # quotes the record, for who looks at the dead letter
-            event[key] = _QUOTED.sub("'...'", masked(value))
+            event[key] = _QUOTED.sub("'...'", redacted(value))
         elif isinstance(value, str):
-            event[key] = masked(value)
+            event[key] = redacted(value)
     return event
 
 

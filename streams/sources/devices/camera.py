@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import cv2
 
 from streams.clock import NS_PER_S, Clock
-from streams.disclosure import masked_address
 from streams.records import RAW_PICTURE, Modality, Progress, Record
+from streams.redaction import redacted_address
 from streams.sources.base import Emit, SourceError
 from streams.sources.sampler import Sampler
 
@@ -82,7 +82,7 @@ class Camera:
         self, config: CameraConfig, clock: Clock, open_capture: Callable[[CameraConfig], Capture] = open_capture
     ) -> None:
         self.name = config.name
-        self._device = f"camera {masked_address(config.device)}"
+        self._device = f"camera {redacted_address(config.device)}"
         self._config = config
         self._clock = clock
         self._open_capture = open_capture

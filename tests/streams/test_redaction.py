@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
-from streams.disclosure import disclosed, disclosed_traceback, masked
 from streams.reasons import BadRecord, DeadLetterReason
+from streams.redaction import redacted, redacted_error, redacted_traceback
 from streams.sources.base import SourceError
 
 pytestmark = pytest.mark.unit
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
     ],
 )
 def test_the_log_in_of_an_address_is_left_out(address: str, shown: str) -> None:
-    assert masked(address) == shown
+    assert redacted(address) == shown
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,18 @@ def test_the_log_in_of_an_address_is_left_out(address: str, shown: str) -> None:
     ],
 )
 def test_our_own_errors_are_told_in_full_and_those_of_others_by_their_type(error: Exception, shown: str) -> None:
-    assert disclosed(error) == shown
+    assert redacted_error(error) == shown
 
 
 def test_an_error_of_others_is_told_with_its_place_in_our_code() -> None:
     with pytest.raises(TypeError) as caught:
-        masked(None)  # type: ignore[arg-type]
-    assert disclosed(caught.value).startswith("TypeError at streams/disclosure.py:")
+        redacted(None)  # type: ignore[arg-type]
+    assert redacted_error(caught.value).startswith("TypeError at streams/redaction.py:")
 
 
 def test_a_traceback_tells_of_every_cause_and_ends_where_causes_go_in_a_circle() -> None:
     first, second = KeyError("what was said"), SourceError("is away")
     first.__context__, second.__cause__ = second, first
-    told = disclosed_traceback(second)
+    told = redacted_traceback(second)
     assert (told.count("SourceError: is away"), told.count("KeyError")) == (1, 1)
     assert "what was said" not in told

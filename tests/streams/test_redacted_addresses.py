@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from streams.disclosure import masked, masked_address
+from streams.redaction import redacted, redacted_address
 
 pytestmark = pytest.mark.unit
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.unit
 @pytest.mark.parametrize("part", ["x", "a:", "@", "a:@", "http://"])
 def test_a_long_word_is_read_through_once(part: str) -> None:
     began_s = time.process_time()
-    masked(part * 20_000)
+    redacted(part * 20_000)
     assert time.process_time() - began_s < 2.0
 
 
@@ -41,4 +41,4 @@ def test_a_long_word_is_read_through_once(part: str) -> None:
     ],
 )
 def test_no_secret_of_an_address_is_shown(address: str, shown: str) -> None:
-    assert masked_address(address) == shown
+    assert redacted_address(address) == shown

@@ -18,13 +18,13 @@ _ADDRESS_LOGIN = re.compile(r"(?<=://).*@", re.DOTALL)
 _ADDRESS_QUERY = re.compile(r"(?<=://)([^?#;]*)[?#;].*", re.DOTALL)
 
 
-def masked(text: str) -> str:
+def redacted(text: str) -> str:
     """`text` with the log-in and the query of every address in it left out: `rtsp://...@camera/1?...`."""
     return _WORD.sub(lambda word: _without_query(_without_login(word)), text)
 
 
-def masked_address(address: str) -> str:
-    """As `masked`, of what is one address as a whole, so that a password with spaces or quotes is left out too."""
+def redacted_address(address: str) -> str:
+    """As `redacted`, of what is one address as a whole, so that a password with spaces or quotes is left out too."""
     without = _ADDRESS_LOGIN.sub("...@", address)
     return _ADDRESS_QUERY.sub(r"\1?...", without if "://" in address else _WORD.sub(_without_login, without))
 
@@ -43,20 +43,20 @@ def _without_query(word: str) -> str:
     return word if query is None else f"{word[: query.start()]}?..."
 
 
-def disclosed(error: BaseException) -> str:
+def redacted_error(error: BaseException) -> str:
     """One sentence about `error` that holds no content and no password."""
     kind = type(error)
     if kind.__module__.partition(".")[0] in _OURS:
-        return masked(str(error)) or kind.__name__
+        return redacted(str(error)) or kind.__name__
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         named = f"{error.strerror}: {error.filename}" if error.filename is not None else error.strerror
-        return masked(named)
+        return redacted(named)
     if isinstance(error, MemoryError):
         return f"not enough memory{_place(error)}"
     return f"{kind.__name__}{_place(error)}"
 
 
-def disclosed_traceback(error: BaseException) -> str:
+def redacted_traceback(error: BaseException) -> str:
     """The way to `error` and to what caused it, as file, line and function, without any value or line of code."""
     parts: list[str] = []
     seen: set[int] = set()
@@ -65,7 +65,7 @@ def disclosed_traceback(error: BaseException) -> str:
         seen.add(id(link))
         frames = traceback.walk_tb(link.__traceback__)
         way = [f'  File "{f.f_code.co_filename}", line {line}, in {f.f_code.co_name}' for f, line in frames]
-        name, told = type(link).__name__, disclosed(link)
+        name, told = type(link).__name__, redacted_error(link)
         last = told if told.startswith(name) else f"{name}: {told}"
         parts.append("\n".join(("Traceback (most recent call last):", *way, last)))
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
