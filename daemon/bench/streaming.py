@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from daemon.bench.align import SIZE_NS, timeline_config
-from daemon.scoring.pipeline import Message, Pipeline, UnitEncoded, WindowPublished
+from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, WindowPublished
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
@@ -33,7 +33,7 @@ _STOP_S = 20.0
 class NoModel:
     """Implements `daemon.scoring.pipeline.Engine`: answers at once. Owned by the timeline thread."""
 
-    inlet: Inlet[Message]
+    inlet: Inlet[TimelineMessage]
     ledger: Ledger
     instruments: Instruments
     windows: int = 0
@@ -73,7 +73,7 @@ class StreamingHalf:
         self.instruments = Instruments()
         self.ledger = Ledger(timeline_config(STEP_NS).grid)
         clock, metrics = self.instruments.clock, self.instruments.metrics
-        inlet: Inlet[Message] = Inlet(clock, metrics)
+        inlet: Inlet[TimelineMessage] = Inlet(clock, metrics)
         config = KafkaSourceConfig("kafka", connection, f"affectd-bench-{uuid4().hex[:12]}", topics)
         self.group_id = config.group_id
         self._source = KafkaSource(config, self.ledger, clock, metrics)

@@ -60,8 +60,8 @@ def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path
         raise BrokenPipeError
     click.echo(f"{summary.played}: {summary.scored}", err=True)
     if refused := instruments.metrics.refused():
-        click.echo(_described(refused, service.tally), err=True)
-        if code == ExitCode.OK and not service.tally.encoded:
+        click.echo(_described(refused, service.record_counts), err=True)
+        if code == ExitCode.OK and not service.record_counts.encoded:
             code = ExitCode.BAD_DATA
     lacking = ", of which some could not be written" if code == ExitCode.UNAVAILABLE else ""
     click.echo(f"predictions: {out or 'on stdout'}{lacking}", err=True)
@@ -99,11 +99,11 @@ class _Summary:
         return f"{counted(self._windows, 'window')} scored{abstained}"
 
 
-def _described(refused: Mapping[str, int], tally: RecordCounts) -> str:
+def _described(refused: Mapping[str, int], counts: RecordCounts) -> str:
     """How many records of how many were refused, and why; some are refused before they are taken."""
     count = sum(refused.values())
     reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(refused.items()))
-    return f"{count} of {tally.taken + count - tally.refused} records were refused: {reasons}"
+    return f"{count} of {counts.taken + count - counts.refused} records were refused: {reasons}"
 
 
 def _check(paths: Sequence[Path]) -> None:

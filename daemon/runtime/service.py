@@ -25,7 +25,7 @@ from daemon.runtime.lifecycle import LifecycleState, transition
 from daemon.runtime.readiness import Readiness
 from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.wiring import Endpoints, build_endpoints, limits
-from daemon.scoring.pipeline import Message, RecordCounts
+from daemon.scoring.pipeline import RecordCounts, TimelineMessage
 from daemon.telemetry.instruments import Instruments
 from streams.channels.channel import Inlet
 from streams.clock import NS_PER_S
@@ -67,7 +67,7 @@ class Service:
         self._watch = watch
         self._clock = instruments.clock
         self._metrics = instruments.metrics
-        self._inlet: Inlet[Message] = Inlet(self._clock, self._metrics)
+        self._inlet: Inlet[TimelineMessage] = Inlet(self._clock, self._metrics)
         self._stop = threading.Event()
         self._stopped_status: int = ExitCode.OK
         self._abandoned = False
@@ -117,9 +117,9 @@ class Service:
         return self._exit_status(scoring, drained)
 
     @property
-    def tally(self) -> RecordCounts:
+    def record_counts(self) -> RecordCounts:
         """What became of records so far."""
-        return RecordCounts() if self._scoring is None else self._scoring.tally
+        return RecordCounts() if self._scoring is None else self._scoring.record_counts
 
     def stop(self) -> None:
         """Asks the service to drain; from any thread or signal handler."""

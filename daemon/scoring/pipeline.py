@@ -64,7 +64,7 @@ class Drain:
     """Finish what is queued, close every window but those of logs (which wait for who reads on), and end."""
 
 
-Message = UnitEncoded | WindowPublished | Drain
+TimelineMessage = UnitEncoded | WindowPublished | Drain
 
 
 class Engine(Protocol):
@@ -95,12 +95,12 @@ class RecordCounts:
 class Pipeline:
     """Owns all session state, on its own thread; only what has no underscore is for others, who read it.
 
-    state: a picture of the sessions, taken at every tick and replaced whole. tally: what became of records so far.
+    state: a snapshot of the sessions, replaced whole at every tick. record_counts: what became of records so far.
     """
 
     def __init__(
         self,
-        inlet: Inlet[Message],
+        inlet: Inlet[TimelineMessage],
         sessions: Sessions,
         engine: Engine,
         limits: Limits,
@@ -115,7 +115,7 @@ class Pipeline:
         beyond its share, as of one long sound, does not count. crash_journal: which records ended a process before.
         """
         self.finished = threading.Event()
-        self.tally = RecordCounts()
+        self.record_counts = RecordCounts()
         self._inlet = inlet
         self._sessions = sessions
         self._engine = engine
@@ -200,7 +200,7 @@ class Pipeline:
         oldest_ns = next(iter(units.values()))
         return len(units) < self._share and self._clock.monotonic_ns() - oldest_ns < _MOST_DELAY_NS
 
-    def _take(self, taken: Message | ChannelItem) -> None:
+    def _take(self, taken: TimelineMessage | ChannelItem) -> None:
         match taken:
             case ChannelItem(item=Record() as record, channel=channel):
                 self._add(record, channel)
@@ -211,7 +211,7 @@ class Pipeline:
                 if unit.damage is not None:
                     self._set_aside_unit(unit, *unit.damage)
                 else:
-                    self.tally.encoded += 1
+                    self.record_counts.encoded += 1
                 unit.finish()
                 self._score(self._sessions.ready_windows(unit.session))
             case WindowPublished():
@@ -238,7 +238,7 @@ class Pipeline:
             case Revoked(numbers=numbers):
                 self._sessions.revoked(numbers)
             case RejectedRecord(modality=modality, reason=reason, why=why):
-                self.tally.taken += 1
+                self.record_counts.taken += 1
                 self._count_set_aside(modality, reason, why, source=channel.name, **item.coordinates.named())
                 self._keep(item)
 
@@ -248,7 +248,7 @@ class Pipeline:
         if record.coordinates is None:
             self._decode_record(record, channel)
         elif self._crash_journal.is_poison(record.coordinates):
-            self.tally.taken += 1
+            self.record_counts.taken += 1
             self._set_aside(
                 record, DeadLetterReason.CRASHED, "the process ended twice while it worked on this record", channel.name
             )
@@ -258,7 +258,7 @@ class Pipeline:
 
     def _decode_record(self, record: Record, channel: Channel) -> None:
         began_ns = self._clock.monotonic_ns()
-        self.tally.taken += 1
+        self.record_counts.taken += 1
         try:
             event = decode_record(record, self._limits, channel.live)
         except BadRecord as error:
@@ -291,7 +291,7 @@ class Pipeline:
             )
 
     def _count_set_aside(self, modality: Modality, reason: DeadLetterReason, why: str, **where: object) -> None:
-        self.tally.refused += 1
+        self.record_counts.refused += 1
         self._metrics.dead_letter(reason)
         log.warning("a record is set aside", modality=modality, reason=reason, why=why, **where)
 

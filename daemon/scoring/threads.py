@@ -8,7 +8,7 @@ from daemon.config import Config
 from daemon.config.errors import ConfigurationError
 from daemon.runtime.wiring import Endpoints, limits, open_crash_journal, timeline_config
 from daemon.scoring.engine import Batching, Lookback, ScoringEngine
-from daemon.scoring.pipeline import Message, Pipeline, RecordCounts, UnitEncoded, WindowPublished
+from daemon.scoring.pipeline import Pipeline, RecordCounts, TimelineMessage, UnitEncoded, WindowPublished
 from daemon.scoring.preparers import build_workers
 from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
@@ -29,7 +29,7 @@ class ScoringThreads:
     def __init__(
         self,
         config: Config,
-        inlet: Inlet[Message],
+        inlet: Inlet[TimelineMessage],
         endpoints: Endpoints,
         published: Callable[[Prediction, bytes], None],
         instruments: Instruments,
@@ -117,9 +117,9 @@ class ScoringThreads:
         return self._publisher.refused
 
     @property
-    def tally(self) -> RecordCounts:
+    def record_counts(self) -> RecordCounts:
         """What became of records so far."""
-        return self._pipeline.tally
+        return self._pipeline.record_counts
 
     @property
     def under_way(self) -> int:

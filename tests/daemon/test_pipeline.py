@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.scoring.pipeline import Message, Pipeline, UnitEncoded, WindowPublished
+from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, WindowPublished
 from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
 from daemon.scoring.results import ScoredWindow
@@ -35,13 +35,13 @@ pytestmark = pytest.mark.unit
 class HeldEngine:
     """Holds what it is given until the test answers; `at_once` answers without being asked."""
 
-    inlet: Inlet[Message]
+    inlet: Inlet[TimelineMessage]
     at_once: bool = False
     units: Told[EncodingUnit] = field(default_factory=Told)
     windows: Told[ClosedWindow] = field(default_factory=Told)
     over: Told[str] = field(default_factory=Told)
     most_held: int = 0
-    _held: list[Message] = field(default_factory=list)
+    _held: list[TimelineMessage] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def encode(self, unit: EncodingUnit) -> None:
@@ -55,7 +55,7 @@ class HeldEngine:
     def forget(self, session: str) -> None:
         self.over(session)
 
-    def answer(self, message: Message) -> None:
+    def answer(self, message: TimelineMessage) -> None:
         with self._lock:
             self._held.remove(message)
         self.inlet.post(message)
@@ -67,7 +67,7 @@ class HeldEngine:
             for message in self._held:
                 self.inlet.post(message)
 
-    def _hold(self, message: Message) -> None:
+    def _hold(self, message: TimelineMessage) -> None:
         with self._lock:
             if self.at_once:
                 self.inlet.post(message)
@@ -76,7 +76,7 @@ class HeldEngine:
                 self.most_held = max(self.most_held, len(self._held))
 
 
-class WatchedInlet(Inlet[Message]):
+class WatchedInlet(Inlet[TimelineMessage]):
     """Tells, at every wait, whether items are asked for."""
 
     def __init__(self, of: Instruments) -> None:
@@ -85,7 +85,7 @@ class WatchedInlet(Inlet[Message]):
 
     def take(
         self, timeout_s: float, items: bool = True, passes: Callable[[Item], bool] = any_item
-    ) -> Message | ChannelItem | None:
+    ) -> TimelineMessage | ChannelItem | None:
         self.items_asked(items and passes(line(0.0)))
         return super().take(timeout_s, items, passes)
 
@@ -392,7 +392,7 @@ def test_draining_with_nothing_to_do_finishes() -> None:
 
 def test_a_window_that_cannot_be_scored_still_lets_the_drain_finish() -> None:
     of = instruments()
-    inlet: Inlet[Message] = Inlet(of.clock, of.metrics)
+    inlet: Inlet[TimelineMessage] = Inlet(of.clock, of.metrics)
     channel = inlet.channel("file", OverflowPolicy.BLOCK, 100, live=False)
     publication = Publication(ModelRef(name="m", version="1", digest="sha256:0"), "test", False, 5.0, SEGMENTS)
     publisher = Publisher(publication, [], lambda prediction, line: inlet.post(WindowPublished()), of)
