@@ -9,9 +9,7 @@ def main() -> int:
     """Prepares the process, runs one command and returns its exit status."""
     process.prepare()
     from daemon.cli.main import main as run
-    from daemon.telemetry import logs
 
-    logs.report_uncaught()
     return run()
 
 

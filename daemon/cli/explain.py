@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from daemon.cli.options import SecondsParam, configured, load_configured
-from daemon.cli.progress import shown
 from daemon.exit_codes import ExitCode
 from models.labels import EMOTIONS, RISKS
 
@@ -32,6 +31,7 @@ def explain(
     first record. It takes seconds for each window; --at SECONDS is quicker than all of them.
     """
     config = load_configured(file, settings)
+    from daemon.cli.progress import shown
     from daemon.commands.explain import Asked, explain
 
     explained = 0

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from daemon.cli.options import SPEED_HELP, MomentParam, SpeedParam, configured, load_configured
-from daemon.config import Config
 
 if TYPE_CHECKING:
     from daemon.commands.dead_letters import LetterFilter
+    from daemon.config import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -63,7 +63,7 @@ def _pick(command: Command) -> Command:
     return command
 
 
-def _load(file: Path | None, settings: tuple[str, ...], server: str | None) -> Config:
+def _load(file: Path | None, settings: tuple[str, ...], server: str | None) -> "Config":
     if file is not None and server is not None:
         raise click.UsageError("--config says which cluster is meant, and so does --bootstrap-servers; give one")
     config = load_configured(file, settings)

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from daemon.cli.figures import print_comparison, print_figures
-
 _TASKS = ("face", "speech", "text", "fusion", "all")  # those of models.training.command, which takes seconds to import
 
 _model = click.option(
@@ -41,6 +39,7 @@ def evaluate(
 
     Without --json it prints tables: the figures and what they mean, figures by label, and the confusion.
     """
+    from daemon.cli.figures import print_figures
     from models.evaluation.evaluate import evaluate
     from models.evaluation.progress import progress_bars
 
@@ -74,6 +73,7 @@ def train(task: str, data: Path, config: Path | None, out: Path) -> None:
     from 20 rows of valid on, 5 or more of each of two labels; weights of fusion from 20 rows of valid with two
     modalities or more; curves of a risk from 25 lines with it and 25 without.
     """
+    from daemon.cli.figures import print_comparison
     from models.artifact import MANIFEST, read_manifest
     from models.training.command import train
 

@@ -3,18 +3,12 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import structlog
 
-from daemon.config import Config
-from daemon.config.source import load, load_to_run
-from daemon.config.values import LEAST_SPEED, MOST_SPEED
-from daemon.telemetry import logs
-from streams.formats import rfc3339
-
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from daemon.config import Config
 
 SPEED_HELP = "Times real time; max is as fast as it goes."
 _MOST_SECONDS = 1e9  # some thirty years
@@ -28,6 +22,8 @@ class SpeedParam(click.ParamType[float | None]):
     name = "N|max"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        from daemon.config.values import LEAST_SPEED, MOST_SPEED
+
         try:
             speed = None if value == "max" else float(value)
         except ValueError:
@@ -58,6 +54,8 @@ class MomentParam(click.ParamType[int]):
     name = "RFC3339"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from streams.formats import rfc3339
+
         try:
             return rfc3339.parse(value)
         except ValueError as error:
@@ -82,17 +80,31 @@ def configured(command: Command) -> Command:
     )(command)
 
 
-def load_configured(file: Path | None, settings: Sequence[str]) -> Config:
-    """The effective configuration, whose logging holds from here on; ConfigurationError with all that is wrong."""
+def load_configured(file: Path | None, settings: Sequence[str]) -> "Config":
+    """The effective configuration, whose logging holds from here on.
+
+    ConfigurationError with all that is wrong.
+    """
+    from daemon.config.source import load
+    from daemon.telemetry import logs
+
     config = load(file, os.environ, settings)
     logs.configure(config.log.level, config.log.format)
     return config
 
 
-def load_configured_to_run(file: Path | None, settings: Sequence[str]) -> Config:
-    """As `load_configured`, with sources, files and devices that are there; what is merely doubtful is logged."""
+def load_configured_to_run(file: Path | None, settings: Sequence[str]) -> "Config":
+    """As `load_configured`, with sources, files and devices that exist.
+
+    What is merely doubtful is logged.
+    """
+    import structlog
+
+    from daemon.config.source import load_to_run
+    from daemon.telemetry import logs
+
     config, warnings = load_to_run(file, os.environ, settings)
     logs.configure(config.log.level, config.log.format)
     for warning in warnings:
-        log.warning("configuration", doubt=warning)
+        structlog.get_logger(__name__).warning("configuration", doubt=warning)
     return config

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from types import FrameType
 
 _NO_CORE_BYTES = 1  # the kernel hands no dump to a program (core_pattern "|...") at 1, and writes no file below a page
@@ -18,8 +19,22 @@ def prepare() -> None:
     _complete_standard_streams()
     _find_temporary_folder()
     _turn_off_core_dumps()
+    log_uncaught()
     if os.getpid() == 1:  # the kernel keeps from PID 1 every signal that it has no handler for
         signal.signal(signal.SIGTERM, _end)
+
+
+def log_uncaught() -> None:
+    """Logs the error that ends a thread like all others, instead of printing it."""
+
+    def uncaught(ended: threading.ExceptHookArgs) -> None:
+        if ended.exc_value is not None:
+            import structlog  # whoever starts a thread has imported it
+
+            name = ended.thread.name if ended.thread else None
+            structlog.get_logger(__name__).error("a thread ended by a bug", thread=name, exc_info=ended.exc_value)
+
+    threading.excepthook = uncaught
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -9,7 +9,6 @@ it, and addresses have no passwords.
 import logging
 import re
 import sys
-import threading
 from collections.abc import MutableMapping
 from typing import Any, Literal, TextIO
 
@@ -59,17 +58,6 @@ def configure(level: str, form: Literal["auto", "json", "human"], stream: TextIO
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
-
-
-def report_uncaught() -> None:
-    """Has what ends a thread logged like everything else, instead of printed as it is."""
-
-    def uncaught(ended: threading.ExceptHookArgs) -> None:
-        if ended.exc_value is not None:
-            name = ended.thread.name if ended.thread else None
-            structlog.get_logger(__name__).error("a thread ended by a bug", thread=name, exc_info=ended.exc_value)
-
-    threading.excepthook = uncaught
 
 
 def _render(human: bool, out: TextIO) -> list[Processor]:

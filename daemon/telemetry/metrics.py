@@ -8,12 +8,12 @@ somebody scrapes; nothing here has a thread of its own.
 import threading
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
+from daemon.version import package_version
 from streams.reasons import DeadLetterReason, DropReason
 from streams.records import Modality
 from streams.sources.state import SourceState
@@ -37,14 +37,6 @@ _PUBLISH_S = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0
 _END_TO_END_S = (0.1, 0.2, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 _COVERAGE = tuple(tenth / 10 for tenth in range(11))
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-
-
-def package_version() -> str:
-    """The installed version of affectd; "unknown" in a source tree that is not installed."""
-    try:
-        return version("affectd")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 class Metrics:

@@ -25,6 +25,7 @@ from pydantic import BaseModel
 
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode
+from daemon.runtime import process
 from daemon.runtime.service import Service
 from daemon.runtime.wiring import SourceFeed, build_endpoints
 from daemon.scoring.publication import build
@@ -232,7 +233,7 @@ def log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     out = io.StringIO()
     logs.configure("debug", request.param, out)
-    logs.report_uncaught()
+    process.log_uncaught()
     yield out
     logs.configure("warning", "json")
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from daemon.runtime import process
 from daemon.telemetry import logs
 from streams.sources.base import SourceError
 
@@ -97,7 +98,7 @@ def test_what_ends_a_thread_is_logged_like_everything_else(monkeypatch: pytest.M
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     out = io.StringIO()
     logs.configure("info", "json", out)
-    logs.report_uncaught()
+    process.log_uncaught()
     thread = threading.Thread(target=lambda: int("what was said"), name="worker")
     thread.start()
     thread.join()

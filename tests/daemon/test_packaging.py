@@ -136,8 +136,16 @@ def modules_after(statement: str) -> set[str]:
 HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "onnxruntime", "faster_whisper", "transformers", "tensorboard"}
 
 
-def test_the_command_line_imports_nothing_heavy_before_it_knows_the_command() -> None:
-    assert modules_after("import daemon.cli.main") & (HEAVY | {"cv2", "av", "numpy", "uvicorn"}) == set()
+def test_help_imports_click_and_nothing_else_that_is_installed() -> None:
+    shown = "from daemon.cli.main import main\nmain(['--help'])"
+    installed = modules_after(shown) - modules_after("") - sys.stdlib_module_names - set(PACKAGES)
+    assert installed == {"click"}
+
+
+@pytest.mark.parametrize("command", ["run", "replay", "evaluate", "produce", "bench"])
+def test_help_of_a_command_imports_nothing_that_the_command_works_with(command: str) -> None:
+    works_with = HEAVY | {"cv2", "av", "numpy", "kafka", "pydantic", "starlette", "uvicorn", "prometheus_client"}
+    assert modules_after(f"from daemon.cli.main import main\nmain(['{command}', '--help'])") & works_with == set()
 
 
 def test_the_service_imports_what_scores_and_nothing_that_draws_or_trains() -> None:
