@@ -12,7 +12,8 @@ from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, Wind
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
-from streams.channels.channel import Inlet, InletClock, OverflowPolicy
+from streams.channels.channel import OverflowPolicy
+from streams.channels.inlet import Inlet, InletClock
 from streams.clock import NS_PER_S
 from streams.decoding.decode import Limits
 from streams.delivery.ledger import Ledger

@@ -27,7 +27,7 @@ from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.wiring import Endpoints, build_endpoints, limits
 from daemon.scoring.pipeline import RecordCounts, TimelineMessage
 from daemon.telemetry.instruments import Instruments
-from streams.channels.channel import Inlet
+from streams.channels.inlet import Inlet
 from streams.clock import NS_PER_S
 from streams.deadline import Deadline
 from streams.predictions import Prediction

@@ -20,7 +20,8 @@ from daemon.telemetry.instruments import Instruments
 from streams.alignment.origin import DEVICE, STORED
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import ClosedWindow
-from streams.channels.channel import Channel, ChannelItem, Inlet
+from streams.channels.channel import Channel, ChannelItem
+from streams.channels.inlet import Inlet
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.coordinates import Coordinates
 from streams.decoding.decode import Limits, decode_record

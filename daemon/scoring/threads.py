@@ -16,7 +16,7 @@ from daemon.telemetry.instruments import Instruments
 from models.fusion.smoothing import Smoothing
 from models.model import AffectModel
 from streams.alignment.sessions import Sessions, SessionsState
-from streams.channels.channel import Inlet, InletClock
+from streams.channels.inlet import Inlet, InletClock
 from streams.deadline import Deadline
 from streams.predictions import ModelRef, Prediction
 

@@ -46,7 +46,7 @@ class SessionsState:
 class Sessions:
     """Every session's timeline. Owned by the timeline thread; no lock.
 
-    clock: what silence is measured by; where items wait in channels, a `streams.channels.channel.InletClock`.
+    clock: what silence is measured by; where items wait in channels, a `streams.channels.inlet.InletClock`.
     taken_until_ns: the same for one session, whose items may wait while those of others are taken; None is the clock's.
     """
 

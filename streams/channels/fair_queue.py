@@ -1,7 +1,8 @@
-"""A queue with a lane for each key, served in turn.
+"""Fair queue: a lane for each key, served in turn.
 
-So who puts in much holds nobody else up. Within a lane the order is kept; between lanes there is none. A lane may be
-passed over for now, and keeps its turn. There is no lock and no bound here.
+Problem: one key that floods a plain queue delays all others. Rule: keys take turns (round robin). Within a lane the
+order is kept; between lanes there is none. A lane may be passed over for now, and keeps its turn. Left out: a lock and
+a bound.
 """
 
 from collections import OrderedDict, deque
@@ -31,13 +32,13 @@ class FairQueue(Generic[Key, Entry]):
         self._length += 1
 
     def put_back(self, key: Key, entries: Sequence[Entry]) -> None:
-        """Puts entries that were popped before those of their lane again, in their order."""
+        """Returns popped entries to the front of their lane, in their order."""
         if entries:
             self._lanes.setdefault(key, deque()).extendleft(reversed(entries))
             self._length += len(entries)
 
     def lane(self, key: Key) -> deque[Entry] | None:
-        """The entries of a key, oldest first, to look at only; None where there are none."""
+        """The entries of a key, oldest first, read-only; None without any."""
         return self._lanes.get(key)
 
     def heads(self) -> Iterator[tuple[Key, Entry]]:
@@ -45,14 +46,17 @@ class FairQueue(Generic[Key, Entry]):
         return ((key, lane[0]) for key, lane in self._lanes.items())
 
     def take(self, passes: Callable[[Key, Entry], bool] = lambda key, entry: True) -> tuple[Key, Entry] | None:
-        """Takes out the oldest entry of the first lane in turn that `passes`; None if there is none."""
+        """Removes the oldest entry that `passes`, lanes in turn; None without one."""
         key = next((key for key, entry in self.heads() if passes(key, entry)), None)
         if key is None:
             return None
         return key, self.pop(key)
 
     def pop(self, key: Key) -> Entry:
-        """Takes out the oldest entry of a lane, whose next turn is the last; KeyError if there is none."""
+        """Removes the oldest entry of a lane; KeyError without one.
+
+        The lane's next turn is the last.
+        """
         lane = self._lanes[key]
         entry = lane.popleft()
         self._length -= 1

@@ -15,7 +15,8 @@ from daemon.scoring.results import ScoredWindow
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline import SEGMENTS, ClosedWindow
-from streams.channels.channel import Channel, ChannelItem, Inlet, OverflowPolicy, any_item
+from streams.channels.channel import Channel, ChannelItem, OverflowPolicy
+from streams.channels.inlet import Inlet, any_item
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode_record

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.channels.channel import ChannelItem, Inlet, OverflowPolicy
+from streams.channels.channel import ChannelItem, OverflowPolicy
+from streams.channels.inlet import Inlet
 from streams.clock import ManualClock
 from streams.records import EndOfSession, Item, Modality, Progress, Record
 from tests.streams.making import Counts

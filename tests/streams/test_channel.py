@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from streams.channels.channel import Channel, ChannelItem, Inlet, InletClock, OverflowPolicy
+from streams.channels.channel import Channel, ChannelItem, OverflowPolicy
+from streams.channels.inlet import Inlet, InletClock
 from streams.clock import NS_PER_S, ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.records import EndOfSession, Item, Modality, PartitionIdle, Progress, Record, Revoked

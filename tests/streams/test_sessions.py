@@ -8,7 +8,8 @@ import pytest
 import streams.alignment.sessions
 from streams.alignment.origin import DEVICE
 from streams.alignment.sessions import Sessions
-from streams.channels.channel import ChannelItem, Inlet, InletClock, OverflowPolicy
+from streams.channels.channel import ChannelItem, OverflowPolicy
+from streams.channels.inlet import Inlet, InletClock
 from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode_record
