@@ -23,7 +23,7 @@ from models.fusion.smoothed_scores import smoothed
 from models.fusion.smoothing import Smoothing
 from models.model import AffectModel, WindowFeatures
 from models.scores import Scores
-from streams.alignment.placed import UnitsByModality
+from streams.alignment.ordered_units import UnitsByModality
 from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_MS
 from streams.deadline import Deadline

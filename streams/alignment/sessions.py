@@ -1,6 +1,6 @@
 """All sessions: routes events to their timelines, notices which are idle or over, and frees them.
 
-A session ends when every feed of it has ended, or when it has been idle for `session_timeout`. What remains of it is
+A session ends when every stream of it has ended, or when it has been idle for `session_timeout`. What remains of it is
 one number, the last window closed, kept for the most recent sessions so that a window is never published twice when
 the session comes back. Where the wall clock is set back, sessions of devices begin anew, since all that they say from
 then on would be late. Of a session from a log it is the ledger that remembers; such a session is never closed before
@@ -155,7 +155,7 @@ class Sessions:
         units = self._reset_ahead() if self._is_set_back() or self._set_back else []
         for timeline in list(self._live.values()):
             now_ns = self._now_ns(timeline.session)
-            timed_out = timeline.watermark.abandoned(now_ns, self.session_timeout_ns)
+            timed_out = timeline.watermark.timed_out(now_ns, self.session_timeout_ns)
             units += timeline.advance(now_ns)
             self._settle(timeline)
             timed_out = timed_out and timeline.settled  # what is ahead of its time still waits for it
@@ -189,11 +189,11 @@ class Sessions:
         now_ns, wall_ns = self.clock.monotonic_ns(), self.clock.wall_ns()
         idle_after_ns = self.config.watermark.idle_after_ns
         timelines = self._live.values()
-        feeds = [feed for timeline in timelines for feed in timeline.watermark.feeds.values()]
+        streams = [stream for timeline in timelines for stream in timeline.watermark.streams.values()]
         watermarks = [t.watermark.time_ns for t in timelines if t.live and t.watermark.time_ns != NEVER_NS]
         return SessionsState(
             sessions=len(timelines),
-            idle_streams=sum(feed.idle(now_ns, idle_after_ns) for feed in feeds),
+            idle_streams=sum(stream.is_idle(now_ns, idle_after_ns) for stream in streams),
             open_windows=sum(len(timeline.closed) + timeline.open_windows() for timeline in timelines),
             watermark_lag_s=(wall_ns - min(watermarks)) / NS_PER_S if watermarks else 0.0,
         )
@@ -217,7 +217,7 @@ class Sessions:
     def _reset_ahead(self) -> list[EncodingUnit]:
         """Begins sessions of devices that are ahead of the wall clock anew; returns the units to encode."""
         until_ns = self._wall_ns + _SET_BACK_NS
-        ahead = [t for t in self._live.values() if t.watermark.of_devices and t.watermark.time_ns > until_ns]
+        ahead = [t for t in self._live.values() if t.watermark.from_devices and t.watermark.time_ns > until_ns]
         return [unit for timeline in ahead for unit in timeline.reset(self._now_ns(timeline.session))]
 
     def _open(self, session: str, assignment: PartitionAssignment | None = None) -> SessionTimeline:

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from streams.alignment.assembly import FOREVER_NS, Assembler, FrameSampler, Lines, SoundSegmenter
+from streams.alignment.ordered_units import UnitsByModality, first_from, insert, starting_in, within
 from streams.alignment.origin import LIVE_WITHIN_NS, STORED, Arrival
-from streams.alignment.placed import UnitsByModality, first_from, place, starting_in, within
 from streams.alignment.sequence import SequenceCheck
 from streams.alignment.watermark import NEVER_NS, Watermark, WatermarkConfig
 from streams.alignment.windows import SegmentGrid, WindowGrid
@@ -239,7 +239,7 @@ class SessionTimeline:
         if accepts_from is not None and new:  # late sound may change segments that only closed windows hold
             new = [unit for unit in new if self.config.grid.last_containing(unit.start_ns) >= accepts_from]
         for unit in new:
-            place(self.units[unit.modality], unit)
+            insert(self.units[unit.modality], unit)
         if accepts_from is not None and new:
             self._revise(new, accepts_from, closed_by)
         self._close(reached_ns, closed_by)
@@ -252,7 +252,7 @@ class SessionTimeline:
 
     def open_windows(self) -> int:
         """How many windows hold units and are not closed yet."""
-        last = [self.config.grid.last_containing(placed[-1].start_ns) for placed in self.units.values() if placed]
+        last = [self.config.grid.last_containing(units[-1].start_ns) for units in self.units.values() if units]
         first = self._next_with_units(self.open_from)
         return 0 if first is None else max(last) - first + 1
 
@@ -291,10 +291,10 @@ class SessionTimeline:
     def _next_with_units(self, index: int | None) -> int | None:
         """The first window from `index` on that a unit lies in."""
         grid, found = self.config.grid, list[int]()
-        for placed in self.units.values():
-            at = 0 if index is None else first_from(placed, grid.start_ns(index))
-            if at < len(placed):
-                first = grid.first_containing(placed[at].start_ns, placed[at].end_ns)
+        for units in self.units.values():
+            at = 0 if index is None else first_from(units, grid.start_ns(index))
+            if at < len(units):
+                first = grid.first_containing(units[at].start_ns, units[at].end_ns)
                 found.append(first if index is None else max(first, index))
         return min(found, default=None)
 
@@ -303,7 +303,7 @@ class SessionTimeline:
         if self.published_before is not None and index < self.published_before:
             return
         start_ns, end_ns = self.config.grid.start_ns(index), self.config.grid.end_ns(index)
-        units = {modality: within(placed, start_ns, end_ns) for modality, placed in self.units.items()}
+        units = {modality: within(units, start_ns, end_ns) for modality, units in self.units.items()}
         if not any(units.values()):
             return
         received = self._received(units, start_ns)
@@ -335,7 +335,7 @@ class SessionTimeline:
         if not lookback_ns:
             return {}
         return {
-            modality: starting_in(placed, start_ns - lookback_ns, start_ns) for modality, placed in self.units.items()
+            modality: starting_in(units, start_ns - lookback_ns, start_ns) for modality, units in self.units.items()
         }
 
     def _received(self, units: UnitsByModality, start_ns: int) -> dict[Modality, float]:
@@ -355,8 +355,8 @@ class SessionTimeline:
         if accepts_from is None:
             return
         before_ns = self.config.grid.start_ns(accepts_from)
-        for placed in self.units.values():
-            del placed[: first_from(placed, before_ns - self.config.lookback_ns)]
+        for units in self.units.values():
+            del units[: first_from(units, before_ns - self.config.lookback_ns)]
         for assembler in self.assemblers.values():
             assembler.forget(before_ns)
         for check in self.sequences.values():

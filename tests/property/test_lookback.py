@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.alignment.placed import UnitsByModality
+from streams.alignment.ordered_units import UnitsByModality
 from streams.alignment.timeline import ClosedWindow, TimelineConfig
 from streams.events import Event
 from streams.records import Modality

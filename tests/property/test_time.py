@@ -246,18 +246,18 @@ def test_a_session_that_ends_leaves_nothing_but_one_number(moves: list[tuple[str
     assert all(isinstance(kept, int) for kept in stage.sessions._ended.values())
 
 
-feeds = st.tuples(st.sampled_from(["camera", "phone", "file"]), st.sampled_from(["video", "audio"]))
+streams = st.tuples(st.sampled_from(["camera", "phone", "file"]), st.sampled_from(["video", "audio"]))
 testimony = st.one_of(
-    st.tuples(st.just("event"), feeds, st.integers(0, 1_000), st.booleans()),
-    st.tuples(st.just("progress"), feeds, st.integers(0, 1_000), st.booleans()),
-    st.tuples(st.just("end"), feeds, st.just(0), st.just(True)),
-    st.tuples(st.just("wait"), feeds, st.integers(0, 200), st.just(True)),
+    st.tuples(st.just("event"), streams, st.integers(0, 1_000), st.booleans()),
+    st.tuples(st.just("progress"), streams, st.integers(0, 1_000), st.booleans()),
+    st.tuples(st.just("end"), streams, st.just(0), st.just(True)),
+    st.tuples(st.just("wait"), streams, st.integers(0, 200), st.just(True)),
 )
 
 
 @given(st.lists(testimony, max_size=60))
 def test_the_watermark_never_moves_back(told: list[tuple[str, tuple[str, str], int, bool]]) -> None:
-    watermark, now_ns = Watermark(WatermarkConfig(disorder_bound_ns=20, idle_after_ns=100)), 0
+    watermark, now_ns = Watermark(WatermarkConfig(disorder_bound_ns=20, idle_timeout_ns=100)), 0
     reached = watermark.advance(now_ns)
     for kind, feed, number, device in told:
         origin = DEVICE if device else STORED

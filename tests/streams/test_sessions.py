@@ -28,7 +28,7 @@ def state_size(sessions: Sessions) -> int:
     size = 0
     for timeline in sessions._live.values():
         size += sum(map(len, timeline.units.values())) + len(timeline.closed) + len(timeline.revisions)
-        size += len(timeline.watermark.feeds)
+        size += len(timeline.watermark.streams)
         for assembler in timeline.assemblers.values():
             kept = [value for value in vars(assembler).values() if isinstance(value, dict | set | list)]
             size += sum(map(len, kept))

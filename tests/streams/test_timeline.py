@@ -101,7 +101,7 @@ def test_silent_chat_holds_the_windows_until_it_is_idle_and_then_no_more() -> No
     assert {window.closed_by for window in stage.windows} == {"watermark"}
 
 
-def test_when_all_feeds_are_idle_the_clock_closes_windows() -> None:
+def test_when_all_streams_are_idle_the_clock_closes_windows() -> None:
     stage = Stage()
     stage.live(picture(0))
     stage.wait(2.8)
@@ -113,7 +113,7 @@ def test_when_all_feeds_are_idle_the_clock_closes_windows() -> None:
     assert {window.closed_by for window in stage.windows} == {"idle"}
 
 
-def test_a_feed_that_wakes_with_older_events_finds_its_windows_closed() -> None:
+def test_a_stream_that_wakes_with_older_events_finds_its_windows_closed() -> None:
     stage = Stage()
     stage.live(picture(0))
     stage.wait(3)
@@ -126,7 +126,7 @@ def test_a_feed_that_wakes_with_older_events_finds_its_windows_closed() -> None:
     assert [starts_of(window.units[VIDEO]) for window in stage.windows] == [[0], [0], [0, 0.4], [0, 0.4]]
 
 
-def test_a_feed_that_wakes_on_time_loses_nothing() -> None:
+def test_a_stream_that_wakes_on_time_loses_nothing() -> None:
     stage = Stage()
     stage.live(picture(0))
     stage.wait(10)

@@ -35,19 +35,19 @@ def test_an_older_event_or_promise_takes_nothing_back(watermark: Watermark) -> N
     assert watermark.advance(0) == 95
 
 
-def test_the_slowest_feed_holds_it(watermark: Watermark) -> None:
+def test_the_slowest_stream_holds_it(watermark: Watermark) -> None:
     watermark.event(FACE, 100, now_ns=0, origin=DEVICE)
     watermark.event(MIC, 60, now_ns=0, origin=DEVICE)
     assert watermark.advance(0) == 55
 
 
-def test_two_sources_of_one_modality_are_two_feeds(watermark: Watermark) -> None:
+def test_two_sources_of_one_modality_are_two_streams(watermark: Watermark) -> None:
     watermark.event(("door", "video"), 100, now_ns=0, origin=DEVICE)
     watermark.event(("window", "video"), 40, now_ns=0, origin=DEVICE)
     assert watermark.advance(0) == 35
 
 
-def test_a_silent_feed_leaves_the_minimum_after_idle_after_and_not_before(watermark: Watermark) -> None:
+def test_a_silent_stream_leaves_the_minimum_after_idle_after_and_not_before(watermark: Watermark) -> None:
     watermark.event(CHAT, 60, now_ns=0, origin=DEVICE)
     watermark.event(FACE, 100, now_ns=IDLE_AFTER - 1, origin=DEVICE)
     assert watermark.advance(IDLE_AFTER - 1) == 55
@@ -63,20 +63,20 @@ def test_when_all_are_idle_it_runs_with_the_clock(watermark: Watermark) -> None:
     assert watermark.by_idleness
 
 
-def test_a_feed_with_a_backlog_is_never_idle(watermark: Watermark) -> None:
+def test_a_stream_with_a_backlog_is_never_idle(watermark: Watermark) -> None:
     watermark.event(FACE, 100, now_ns=0, origin=STORED)
     assert watermark.advance(10_000_000) == 95
-    assert not watermark.abandoned(10_000_000, after_ns=0)
+    assert not watermark.timed_out(10_000_000, timeout_ns=0)
 
 
-def test_a_session_is_abandoned_by_silence_even_if_it_is_told_of(watermark: Watermark) -> None:
+def test_a_session_times_out_by_silence_even_if_it_is_told_of(watermark: Watermark) -> None:
     watermark.event(CHAT, 100, now_ns=0, origin=DEVICE)
     watermark.progress(CHAT, 100 + IDLE_AFTER, now_ns=IDLE_AFTER, origin=DEVICE)
-    assert not watermark.abandoned(IDLE_AFTER + 6, after_ns=7)
-    assert watermark.abandoned(IDLE_AFTER + 7, after_ns=7)
+    assert not watermark.timed_out(IDLE_AFTER + 6, timeout_ns=7)
+    assert watermark.timed_out(IDLE_AFTER + 7, timeout_ns=7)
 
 
-def test_a_feed_that_wakes_with_older_events_does_not_move_it_back(watermark: Watermark) -> None:
+def test_a_stream_that_wakes_with_older_events_does_not_move_it_back(watermark: Watermark) -> None:
     watermark.event(CHAT, 60, now_ns=0, origin=DEVICE)
     watermark.event(FACE, 200, now_ns=IDLE_AFTER, origin=DEVICE)
     assert watermark.advance(IDLE_AFTER) == 195
@@ -84,7 +84,7 @@ def test_a_feed_that_wakes_with_older_events_does_not_move_it_back(watermark: Wa
     assert watermark.advance(IDLE_AFTER + 1) == 195
 
 
-def test_a_feed_that_wakes_is_waited_for_again(watermark: Watermark) -> None:
+def test_a_stream_that_wakes_is_waited_for_again(watermark: Watermark) -> None:
     watermark.event(CHAT, 60, now_ns=0, origin=DEVICE)
     watermark.event(FACE, 200, now_ns=IDLE_AFTER, origin=DEVICE)
     watermark.event(CHAT, 210, now_ns=IDLE_AFTER + 1, origin=DEVICE)
@@ -103,7 +103,7 @@ def test_a_source_that_ends_is_waited_for_no_more_and_the_others_are(watermark: 
     assert watermark.ended
 
 
-def test_a_feed_that_speaks_after_its_end_has_not_ended(watermark: Watermark) -> None:
+def test_a_stream_that_speaks_after_its_end_has_not_ended(watermark: Watermark) -> None:
     watermark.event(FACE, 100, now_ns=0, origin=DEVICE)
     watermark.end("camera")
     watermark.event(FACE, 120, now_ns=1, origin=DEVICE)
