@@ -257,7 +257,7 @@ testimony = st.one_of(
 
 @given(st.lists(testimony, max_size=60))
 def test_the_watermark_never_moves_back(told: list[tuple[str, tuple[str, str], int, bool]]) -> None:
-    watermark, now_ns = Watermark(WatermarkConfig(disorder_bound_ns=20, idle_timeout_ns=100)), 0
+    watermark, now_ns = Watermark(WatermarkConfig(disorder_bound_ns=20, idle_after_ns=100)), 0
     reached = watermark.advance(now_ns)
     for kind, feed, number, device in told:
         origin = DEVICE if device else STORED

@@ -134,7 +134,7 @@ def test_an_error_of_ours_costs_the_record_only(monkeypatch: pytest.MonkeyPatch)
 
     on = Driven()
     on.take(assigned(on))
-    monkeypatch.setattr(driver_module, "decode", fails)
+    monkeypatch.setattr(driver_module, "decode_record", fails)
     on.take(line(0.1, offset=0))
     assert [(letter.reason, letter.why) for letter in on.letters] == [("internal", "RuntimeError")]
 
