@@ -21,6 +21,14 @@ class Modality(StrEnum):
     TEXT = "text"
 
 
+_LONGEST_SESSION_CHARACTERS = 256
+
+
+def is_session_name(session: str) -> bool:
+    """Whether it has 1 to 256 printable characters."""
+    return 0 < len(session) <= _LONGEST_SESSION_CHARACTERS and session.isprintable()
+
+
 RAW_PICTURE = "image/x-raw"
 """Content type of an undecoded-by-us picture: a BGR array from a camera, or a PyAV frame of a media file."""
 

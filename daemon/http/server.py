@@ -33,8 +33,7 @@ from streams.clock import Clock
 from streams.deadline import Deadline
 from streams.decoding.decode import Limits, decode_record
 from streams.reasons import BadRecord, DeadLetterReason
-from streams.records import Modality, Record
-from streams.sources.chat.receiver import is_session_name
+from streams.records import Modality, Record, is_session_name
 
 log = structlog.get_logger(__name__)
 

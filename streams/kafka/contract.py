@@ -19,8 +19,7 @@ from streams.clock import NS_PER_MS
 from streams.coordinates import Coordinates, Partition
 from streams.formats import rfc3339
 from streams.reasons import BadRecord, DeadLetterReason
-from streams.records import Modality, Record, RejectedRecord
-from streams.sources.chat.receiver import is_session_name
+from streams.records import Modality, Record, RejectedRecord, is_session_name
 
 CONTENT_TYPES = {
     Modality.VIDEO: "image/jpeg",

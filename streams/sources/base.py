@@ -1,8 +1,8 @@
-"""What every source is: something that opens, yields items until it ends or breaks, and closes.
+"""Interface of a source: open, read until it ends or breaks, close.
 
 Reconnecting, back-off, state and counting are the runner's (`streams.sources.runner`), so that a source says only how
-its own device or file is read. `SourceError` carries a sentence a person can act on and names the device, codec or
-file.
+its own device or file is read. The message of a `SourceError` names the device, codec or file, and a person can act on
+it.
 """
 
 import threading
@@ -16,11 +16,14 @@ Emit = Callable[[Item], None]
 
 
 class SourceError(Exception):
-    """A source cannot be opened or has broken; the message names it and says what to do."""
+    """A source cannot be opened, or broke; the message names it."""
 
 
 class Source(Protocol):
-    """Owned by its runner's thread; only `name`, `modalities` and `live` are read from elsewhere."""
+    """Where records enter. Owned by its runner's thread.
+
+    Other threads read `name`, `modalities` and `live` only.
+    """
 
     name: str
     modalities: frozenset[Modality]
@@ -60,5 +63,5 @@ class LogSource(Source, Protocol):
         ...
 
     def drain(self) -> None:
-        """Hands on nothing more, and goes on committing until the source is closed."""
+        """Hands on nothing more; commits go on until it is closed."""
         ...

@@ -1,8 +1,8 @@
-"""Runs one source on a thread of its own: open, read, and, for a device that breaks, wait and open again.
+"""Thread of one source: opens, reads, and opens a broken device again.
 
-A live source is reopened for ever, since cables are pushed back in at any hour; a source with an end that breaks has
-failed, since reading it again would emit its beginning twice. An exception that is not a SourceError is a bug: it is
-logged with its traceback, and the source counts as broken like any other, while the rest of the service goes on.
+A live source is opened again for ever, since a cable may be plugged in at any hour. A source with an end that breaks
+has failed: to read it again would emit its beginning twice. An exception that is not a SourceError is a bug. It is
+logged with its traceback, and the source counts as broken like any other; the rest of the service goes on.
 """
 
 import logging
@@ -21,12 +21,12 @@ from streams.telemetry import NullTelemetry, Telemetry
 
 log = structlog.get_logger(__name__)
 
-_WELL_AFTER_NS = 10 * NS_PER_S  # a source that broke sooner than this after opening keeps its back-off
+_STABLE_AFTER_NS = 10 * NS_PER_S  # a source that broke sooner than this after opening keeps its back-off
 
 
 @dataclass
 class SourceRunner:
-    """Owns its source and its thread; `state`, `error` and `last_item_monotonic_ns` may be read from any thread."""
+    """Owns a source and its thread; any thread may read `state` and `error`."""
 
     source: Source
     emit: Emit
@@ -35,18 +35,16 @@ class SourceRunner:
     backoff: Backoff = field(default_factory=Backoff)
     state: SourceState = field(default=SourceState.CREATED, init=False)
     error: Exception | None = field(default=None, init=False)
-    """The last fault; None while the source is well."""
-    last_item_monotonic_ns: int | None = field(default=None, init=False)
-    """When the last item was handed on, by the clock's monotonic time."""
+    """The last error; None while the source works."""
 
     def __post_init__(self) -> None:
-        self._told, self._broke_ns = "", 0  # the fault that was told, and when the first of its kind came
+        self._reported, self._broke_ns = "", 0  # the error that was logged, and when the source broke first
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"source-{self.source.name}", daemon=True)
 
     @property
     def failed_by_bug(self) -> bool:
-        """Whether the last fault is one that nobody foresaw."""
+        """Whether the last error is not a SourceError."""
         return self.error is not None and not isinstance(self.error, SourceError)
 
     def start(self) -> None:
@@ -54,11 +52,11 @@ class SourceRunner:
         self._thread.start()
 
     def stop(self) -> None:
-        """Asks the source to leave; `join` waits until it has."""
+        """Asks the source to stop; `join` waits for it."""
         self._stop.set()
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Waits for the thread; True if it has left (or was never started)."""
+        """Waits for the thread; True if it ended or never started."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -74,7 +72,7 @@ class SourceRunner:
             self._fail(error)
 
     def _open_and_read(self) -> bool:
-        """One life of the source; True where there is not to be another."""
+        """Opens, reads and closes once; True if it is not to be opened again."""
         self._move(SourceState.OPENING)
         running_since_ns: int | None = None
         try:
@@ -97,8 +95,8 @@ class SourceRunner:
     def _close(self) -> None:
         try:
             self.source.close()
-        except Exception:  # whatever it still holds, the next life is another
-            log.exception("source did not close in an orderly way", source=self.source.name)
+        except Exception:  # it is opened anew whatever it still holds
+            log.exception("source did not close cleanly", source=self.source.name)
 
     def _broken(self, error: Exception, running_since_ns: int | None) -> bool:
         if self._stop.is_set():
@@ -109,16 +107,16 @@ class SourceRunner:
             log.error("source failed", source=self.source.name, error=error)
             self._fail(error)
             return True
-        if running_since_ns is not None and self.clock.monotonic_ns() - running_since_ns >= _WELL_AFTER_NS:
+        if running_since_ns is not None and self.clock.monotonic_ns() - running_since_ns >= _STABLE_AFTER_NS:
             self.backoff.reset()
         self.error = error
-        self._broke_ns = self._broke_ns if self._told else self.clock.monotonic_ns()
+        self._broke_ns = self._broke_ns if self._reported else self.clock.monotonic_ns()
         self._move(SourceState.WAITING)
         return False
 
     def _wait(self) -> None:
         wait_s = self.backoff.next_s()
-        again, self._told = str(self.error) == self._told, str(self.error)
+        again, self._reported = str(self.error) == self._reported, str(self.error)
         level = logging.DEBUG if again else logging.WARNING
         log.log(level, "source broke; it is opened again", source=self.source.name, error=self.error, wait_s=wait_s)
         if not self.clock.wait(self._stop, wait_s):
@@ -127,12 +125,11 @@ class SourceRunner:
     def _emit_counted(self, item: Item) -> None:
         if isinstance(item, Record):
             self.telemetry.record(self.source.name, item.modality, _size_bytes(item.payload))
-        if self._told:  # only what gives something again is well
+        if self._reported:  # only a source that gives something again works
             away_s = (self.clock.monotonic_ns() - self._broke_ns) / NS_PER_S
             log.info("source is back", source=self.source.name, away_s=round(away_s, 1))
-            self._told = ""
+            self._reported = ""
         self.emit(item)
-        self.last_item_monotonic_ns = self.clock.monotonic_ns()
 
     def _fail(self, error: Exception) -> None:
         self.error = error

@@ -1,14 +1,14 @@
-"""Picks the pictures that are worth handing on, by their time alone.
+"""Samples a stream at a fixed rate, by event time alone.
 
-Time is cut into slots of 1/rate seconds and the first picture of each slot is taken, so that which pictures are taken
-depends neither on arrival nor on what was taken before, and a jittery camera does not drift off its rate.
+Time is cut into slots of 1/rate seconds, and the first picture of each slot is taken. So the choice does not depend on
+arrival or on what was taken before, and a jittery camera does not drift off its rate.
 """
 
 from streams.clock import NS_PER_S
 
 
 class Sampler:
-    """Owned by one source's thread; no lock."""
+    """Sampler with one slot a period. Owned by one thread; no lock."""
 
     def __init__(self, rate_hz: float | None) -> None:
         if rate_hz is not None and rate_hz <= 0:
@@ -17,7 +17,7 @@ class Sampler:
         self._last_slot: int | None = None
 
     def takes(self, time_ns: int) -> bool:
-        """True for the first picture of its slot; always true where no rate was given."""
+        """Whether this is the first of its slot; always without a rate."""
         if self._slot_ns is None:
             return True
         slot = time_ns // self._slot_ns

@@ -1,20 +1,20 @@
-"""The life of a source, as states with their legal moves.
+"""State machine of a source.
 
 A source is opened, runs, and then ends, fails or is stopped; a live one that breaks waits and is opened again. An
-illegal move is a bug and raises at once, rather than showing operators a state that was never reached.
+illegal transition is a bug and raises at once: operators never see a state that was not reached.
 """
 
 from enum import StrEnum
 
 
 class SourceState(StrEnum):
-    """Where a source stands; the value is what metrics and /status show."""
+    """State of a source, as metrics and /status show it."""
 
     CREATED = "created"
     OPENING = "opening"
     RUNNING = "running"
     WAITING = "waiting"
-    """Broken, and opened again after the back-off; or, of a log, cut off from its brokers."""
+    """Broken, and opened again after the back-off; a log: its brokers cannot be reached."""
     ENDED = "ended"
     FAILED = "failed"
     STOPPED = "stopped"
@@ -37,7 +37,7 @@ LEGAL_MOVES: dict[SourceState, frozenset[SourceState]] = {
 
 
 class IllegalMove(RuntimeError):
-    """A source was moved to a state that cannot follow its present one."""
+    """A transition between states that is not legal."""
 
 
 def moved(current: SourceState, to: SourceState) -> SourceState:

@@ -13,8 +13,7 @@ from streams.kafka.contract import InputTopic, from_kafka, to_kafka
 from streams.kafka.dead_letters import dead_letter_message, read_dead_letter, resubmission
 from streams.kafka.resubmissions import Resubmissions
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, Record, RejectedRecord
-from streams.sources.chat.receiver import is_session_name
+from streams.records import Modality, Record, RejectedRecord, is_session_name
 
 pytestmark = pytest.mark.property
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from streams.clock import ManualClock, SystemClock
 from streams.formats.lines import LineBuffer
-from streams.records import EndOfSession, Item, Modality, Progress, Record
+from streams.records import EndOfSession, Item, Modality, Progress, Record, is_session_name
 from streams.sources.base import Source, SourceError
 from streams.sources.chat.posted import PostedChat
-from streams.sources.chat.receiver import ChatReceiver, is_session_name
+from streams.sources.chat.receiver import ChatReceiver
 from streams.sources.chat.socket_server import SocketChat
 from streams.sources.chat.standard_input import StdinChat
 from streams.sources.chat.tailed_file import TailedChat
@@ -126,7 +126,7 @@ def receiver(telemetry: NullTelemetry | None = None, clock: ManualClock | None =
 )
 def test_a_line_is_handed_on_as_received_for_the_session_it_names(line: bytes, session: str, content_type: str) -> None:
     clock = ManualClock()
-    record = receiver(clock=clock).received(line)
+    record = receiver(clock=clock).line(line)
     assert record == Record(session, Modality.TEXT, content_type, line, clock.wall_ns(), clock.wall_ns())
 
 
@@ -141,22 +141,22 @@ def test_a_line_is_handed_on_as_received_for_the_session_it_names(line: bytes, s
 )
 def test_what_cannot_be_a_record_is_counted(line: bytes | None, reason: str) -> None:
     telemetry = DeadLetters()
-    assert receiver(telemetry).received(line) is None
+    assert receiver(telemetry).line(line) is None
     assert telemetry.reasons == {reason: 1}
 
 
 def test_silence_is_told_for_the_sessions_that_spoke_in_the_last_ten_seconds() -> None:
     clock = ManualClock()
     chat = receiver(clock=clock)
-    assert list(chat.silence()) == []
-    chat.received(b'{"text": "x", "session": "early"}')
+    assert list(chat.progress()) == []
+    chat.line(b'{"text": "x", "session": "early"}')
     clock.advance(6)
-    chat.received(b"x")
-    assert [p.session for p in chat.silence()] == ["early", "room"]
+    chat.line(b"x")
+    assert [p.session for p in chat.progress()] == ["early", "room"]
     clock.advance(6)
-    assert list(chat.silence()) == [Progress("room", Modality.TEXT, clock.wall_ns())]
+    assert list(chat.progress()) == [Progress("room", Modality.TEXT, clock.wall_ns())]
     clock.advance(60)
-    assert list(chat.silence()) == []
+    assert list(chat.progress()) == []
 
 
 @pytest.mark.parametrize(("session", "is_valid"), [("a", True), ("房间 1", True), ("", False), ("a\n", False)])

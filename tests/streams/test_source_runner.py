@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from streams.clock import NS_PER_S, ManualClock
+from streams.clock import ManualClock
 from streams.records import Item, Modality, Progress, Record
 from streams.sources.backoff import Backoff
 from streams.sources.base import Emit, SourceError
@@ -183,17 +183,6 @@ def test_records_are_counted_with_their_size_and_other_items_are_not() -> None:
     _, telemetry, items = run_to_its_end(ScriptedSource(emits_both))
     assert telemetry.records == [("scripted", Modality.TEXT, 5)]
     assert len(items) == 2
-
-
-def test_the_time_of_the_last_item_is_kept_for_those_who_watch() -> None:
-    clock = ManualClock()
-
-    def emits_later(emit: Emit, stop: threading.Event) -> None:
-        clock.advance(3)
-        emit(LINE)
-
-    runner, _, _ = run_to_its_end(ScriptedSource(emits_later), clock)
-    assert runner.last_item_monotonic_ns == 3 * NS_PER_S
 
 
 def test_back_off_starts_short_again_only_after_the_source_has_run_well() -> None:

@@ -1,8 +1,8 @@
-"""Messages between those who write them and whoever hands them on.
+"""Fair, bounded queue of chat messages between their writers and the source.
 
-A message is stamped as it is put in, and waits as long as those before it are not taken. Sessions are served in turn,
-and each writer has only so many messages waiting: one that floods waits for itself, and delays no other by more than
-its share. Within a session the order is that of the stamps, so that no message is late for having waited.
+A message is stamped as it is put in. Sessions are served in turn, and each writer may have only so many messages
+waiting: one that floods waits for itself, and delays no other by more than its share. Within a session the order is
+that of the stamps, so that no message is late because it waited.
 """
 
 import threading
@@ -16,8 +16,8 @@ from streams.sources.chat.receiver import ChatReceiver
 Receive = Callable[[ChatReceiver], Record | None]
 
 
-class ChatQueue:
-    """Callable from any thread."""
+class ChatMessageQueue:
+    """Queue of stamped messages. Callable from any thread."""
 
     def __init__(self, receiver: ChatReceiver, capacity_each: int) -> None:
         """capacity_each: messages of one writer that may wait before it `is_full`."""
@@ -32,7 +32,7 @@ class ChatQueue:
         return len(self._waiting)
 
     def put(self, writer: Hashable, receive: Receive) -> None:
-        """Stamps and queues one message, if the receiver makes a record of it; never blocks."""
+        """Stamps and queues a message that the receiver accepts; never blocks."""
         with self._changed:
             record = receive(self._receiver)
             if record is not None:
@@ -41,11 +41,11 @@ class ChatQueue:
                 self._changed.notify()
 
     def is_full(self, writer: Hashable) -> bool:
-        """Whether as many messages of a writer wait as may."""
+        """Whether a writer has as many messages waiting as it may."""
         return self._by_writer[writer] >= self._capacity_each
 
     def take(self, timeout_s: float) -> Record | None:
-        """The next message, waited for at most `timeout_s` of real time."""
+        """The next message; None after `timeout_s` of real time."""
         with self._changed:
             if not len(self._waiting) and not self._closed:
                 self._changed.wait(timeout_s)
@@ -58,13 +58,13 @@ class ChatQueue:
                 del self._by_writer[writer]
             return record
 
-    def silence(self) -> list[Progress]:
-        """That sessions heard lately have said all they said until now; not of those whose messages still wait."""
+    def progress(self) -> list[Progress]:
+        """Progress until now of recent sessions without a waiting message."""
         with self._changed:
-            return [told for told in self._receiver.silence() if self._waiting.lane(told.session) is None]
+            return [progress for progress in self._receiver.progress() if self._waiting.lane(progress.session) is None]
 
     def close(self) -> None:
-        """Nothing more will be put in."""
+        """Ends the queue: nothing more will be put in."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

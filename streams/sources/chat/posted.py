@@ -1,8 +1,9 @@
-"""Chat that is posted to the service's own HTTP port: the application calls `offer`, this source hands it on.
+"""Chat posted over HTTP.
 
-A message happens when it is posted. When messages are not taken, `offer` refuses more, of a session sooner than of all,
-so that the poster is told to come again (HTTP 429) instead of holding a connection open. So it is before the source is
-open and once it has left: what was accepted is handed on, always.
+The HTTP application calls `offer`, and this source hands the message on. A message happens when it is posted. While too
+many wait, `offer` refuses more, of one session sooner than of all: the client is to post again (HTTP 429), and holds no
+connection open. Before the source is open, and after it stopped, all are refused. What was accepted is always handed
+on.
 """
 
 import threading
@@ -10,7 +11,7 @@ import threading
 from streams.clock import Clock
 from streams.records import Modality, Record
 from streams.sources.base import Emit
-from streams.sources.chat.message_queue import ChatQueue
+from streams.sources.chat.message_queue import ChatMessageQueue
 from streams.sources.chat.receiver import TICK_S, ChatReceiver, Ticker
 from streams.telemetry import Telemetry
 
@@ -19,7 +20,10 @@ _QUEUED_OF_SESSION = 128  # half a second of one that floods, on one core
 
 
 class PostedChat:
-    """A live source of messages. `offer` and `is_open` are for any thread; the rest is its runner's thread's."""
+    """Live source of posted messages.
+
+    `offer` and `is_open` are for any thread; the rest is owned by its runner's thread.
+    """
 
     live = True
     modalities = frozenset({Modality.TEXT})
@@ -30,17 +34,17 @@ class PostedChat:
         self.name = name
         self._ticker = Ticker(clock)
         self._capacity = capacity_messages
-        self._posted = ChatQueue(ChatReceiver("", clock, telemetry), min(capacity_messages, _QUEUED_OF_SESSION))
+        self._posted = ChatMessageQueue(ChatReceiver("", clock, telemetry), min(capacity_messages, _QUEUED_OF_SESSION))
         self._opening = threading.Lock()  # between whether it is open and what is put in
         self._open = False
 
     @property
     def is_open(self) -> bool:
-        """Whether messages are taken at all."""
+        """Whether messages are accepted at all."""
         return self._open
 
     def offer(self, message: Record) -> bool:
-        """Takes one message, which happens now; False if it must be posted again later."""
+        """Accepts a message, which happens now; False to post it again."""
         with self._opening:
             if not self._open or len(self._posted) >= self._capacity or self._posted.is_full(message.session):
                 return False
@@ -51,26 +55,26 @@ class PostedChat:
         return True
 
     def open(self) -> None:
-        """Takes messages from now on; the port is the HTTP server's."""
+        """Accepts messages from now on; the port is the HTTP server's."""
         with self._opening:
             self._open = True
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
-        while not (stop.is_set() and self._has_left()):
+        while not (stop.is_set() and self._has_drained()):
             record = self._posted.take(TICK_S)
             if record is not None:
                 emit(record)
             if self._ticker.is_due():
-                for progress in self._posted.silence():
+                for progress in self._posted.progress():
                     emit(progress)
 
     def close(self) -> None:
-        """Takes no more messages; those that wait are for the next life of the source."""
+        """Accepts no more messages; those that wait are read when opened again."""
         with self._opening:
             self._open = False
 
-    def _has_left(self) -> bool:
-        """Takes no more messages; whether none waits."""
+    def _has_drained(self) -> bool:
+        """Accepts no more messages; whether none waits."""
         with self._opening:
             self._open = False
             return not len(self._posted)

@@ -1,9 +1,9 @@
-"""Chat over a Unix or TCP socket: many clients at once, one message a line.
+"""Chat over a Unix or TCP socket, one message a line.
 
-One thread serves all clients, since a message is a few bytes. When messages are not taken, none is read, and the
-clients wait in their own `send`: chat is never dropped, and what was sent before it is stopped is still read. Nothing
-is answered. A Unix socket is for its owner and group, and listened on anew where its file was removed; clients that are
-connected stay. Left out: TLS and authentication; bind to loopback or a Unix socket.
+One thread serves all clients, since a message is a few bytes. When messages are not taken, none is read, and clients
+wait in their own `send` (back-pressure): chat is never dropped, and what was sent before the source stops is still
+read. Nothing is answered. A Unix socket is for its owner and group. Where its file was removed it is made again;
+clients that are connected stay. Left out: TLS and authentication; bind to loopback or a Unix socket.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from streams.clock import Clock
 from streams.formats.lines import LineBuffer
 from streams.records import Modality
 from streams.sources.base import Emit, SourceError
-from streams.sources.chat.message_queue import ChatQueue
+from streams.sources.chat.message_queue import ChatMessageQueue
 from streams.sources.chat.receiver import TICK_S, ChatReceiver, Ticker
 from streams.telemetry import Telemetry
 
@@ -31,13 +31,16 @@ log = structlog.get_logger(__name__)
 _CHUNK_BYTES = 4 * 1024  # of one client at a time: two thousand of the shortest lines
 _WAITING_LINES = 64  # of one client, beyond which no more is read from it
 _MODE = 0o660  # who may speak, whatever the umask
-_LAST_LOOKS = 32  # together the 128 KiB that may lie in a socket
-_LOOK_S = 0.05  # for clients, before those that were held back are looked at
+_LAST_READS = 32  # together the 128 KiB that may lie in a socket
+_SELECT_S = 0.05  # before clients that were held back are checked again
 _MAX_CLIENTS = 256  # file descriptors, of which a service has 1024 unless told otherwise
 
 
 class SocketChat:
-    """A live source of messages. `address`: `unix:/path` or `tcp:host:port`. Owned by its runner's thread."""
+    """Live source of messages from clients of a socket.
+
+    `address`: `unix:/path` or `tcp:host:port`. Owned by its runner's thread.
+    """
 
     live = True
     modalities = frozenset({Modality.TEXT})
@@ -48,7 +51,7 @@ class SocketChat:
         self._title = f"chat socket {address}"
         self._address = _parsed(address)
         self._clock = clock
-        self._lines = ChatQueue(ChatReceiver(session, clock, telemetry), _WAITING_LINES)
+        self._lines = ChatMessageQueue(ChatReceiver(session, clock, telemetry), _WAITING_LINES)
         self._ticker = Ticker(clock)
         self._selector: selectors.BaseSelector | None = None
         self._server: socket.socket | None = None
@@ -59,7 +62,7 @@ class SocketChat:
 
     @property
     def port(self) -> int | None:
-        """The TCP port that is listened on; None if it is a Unix socket, or not open."""
+        """The TCP port; None of a Unix socket, or if not open."""
         bound = self._server.getsockname() if self._server is not None else None
         return bound[1] if isinstance(bound, tuple) else None
 
@@ -75,7 +78,7 @@ class SocketChat:
         handing_on.start()
         try:
             while not stop.is_set():
-                self._serve(selector, _LOOK_S, stop)
+                self._serve(selector, _SELECT_S, stop)
                 self._resume(selector, [client for client in self._held_back if not self._lines.is_full(client)])
                 self._follow(selector)
             self._read_what_is_left(selector, stop)
@@ -84,13 +87,13 @@ class SocketChat:
             handing_on.join()
 
     def _hand_on(self, emit: Emit) -> None:
-        """On a thread of its own, since to hand on may block."""
+        """Runs on a thread of its own, since `emit` may block."""
         while not self._lines.ended():
             record = self._lines.take(TICK_S)
             if record is not None:
                 emit(record)
             if self._ticker.is_due():
-                for progress in self._lines.silence():
+                for progress in self._lines.progress():
                     emit(progress)
 
     def _resume(self, selector: selectors.BaseSelector, clients: Iterable[socket.socket]) -> None:
@@ -100,9 +103,9 @@ class SocketChat:
             selector.register(client, selectors.EVENT_READ)
 
     def _read_what_is_left(self, selector: selectors.BaseSelector, stop: threading.Event) -> None:
-        """Of clients that connected before it was stopped, all that they had sent, however much waits already."""
+        """Reads all that connected clients sent before the stop, however much waits already."""
         self._resume(selector, list(self._held_back))
-        for _ in range(_LAST_LOOKS):
+        for _ in range(_LAST_READS):
             self._serve(selector, 0.0, stop)
 
     def close(self) -> None:
@@ -126,10 +129,10 @@ class SocketChat:
         selector.register(self._server, selectors.EVENT_READ)
 
     def _follow(self, selector: selectors.BaseSelector) -> None:
-        """Listens anew where the socket's file is gone; SourceError where it cannot, or another took its place."""
+        """Listens again where the socket's file is gone; SourceError if another took its place."""
         if self._server is None or not isinstance(self._address, Path) or _identity(self._address) == self._file:
             return
-        log.warning("the socket's file was removed; it is made anew", source=self.name)
+        log.warning("the socket's file was removed; it is made again", source=self.name)
         selector.unregister(self._server)
         self._server.close()
         self._server = None
@@ -146,7 +149,7 @@ class SocketChat:
         """False where a client cannot be accepted now, though it may be waiting."""
         try:
             client, _ = server.accept()
-        except OSError as error:  # it left before we looked, or file descriptors ran out
+        except OSError as error:  # it left before it was accepted, or file descriptors ran out
             log.warning("chat client not accepted", source=self.name, error=str(error))
             return False
         if len(self._clients) >= _MAX_CLIENTS:
@@ -163,11 +166,11 @@ class SocketChat:
             data = client.recv(_CHUNK_BYTES)
         except BlockingIOError:
             return
-        except OSError:  # reset by the client: what it said before stays said
+        except OSError:  # reset by the client: its earlier lines count
             data = b""
         lines = self._clients[client]
         for line in lines.feed(data) if data else lines.flush():
-            self._lines.put(client, partial(ChatReceiver.received, line=line))
+            self._lines.put(client, partial(ChatReceiver.line, line=line))
         if not data:
             self._leave(client)
         elif self._lines.is_full(client) and not stop.is_set():

@@ -15,9 +15,9 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class StdinChat:
-    """Messages from a file descriptor, said when they are read; the sessions that spoke lately end when it does.
+    """Live source of messages from a file descriptor.
 
-    Owned by its runner's thread.
+    A message happens when it is read. Recent sessions end when the input does. Owned by its runner's thread.
     """
 
     live = True
@@ -40,25 +40,25 @@ class StdinChat:
         ended = False
         last = False
         while not ended and not last:
-            last = stop.is_set()  # once more then: what was written before it was stopped
+            last = stop.is_set()  # one last read: what was written before the stop
             data = self._read_some(0.0 if last else TICK_S)
             ended = data == b""
             for line in lines.flush() if ended else lines.feed(data or b""):
-                record = self._receiver.received(line)
+                record = self._receiver.line(line)
                 if record is not None:
                     emit(record)
             if self._ticker.is_due():
-                for progress in self._receiver.silence():
+                for progress in self._receiver.progress():
                     emit(progress)
         if ended:
-            for end in self._receiver.ends():
+            for end in self._receiver.session_ends():
                 emit(end)
 
     def close(self) -> None:
         """Leaves standard input as it is: it is not ours."""
 
     def _read_some(self, wait_s: float) -> bytes | None:
-        """What there is; None if there is nothing yet; b"" at the end."""
+        """What is there; None if nothing yet; b"" at the end."""
         try:
             ready, _, _ = select.select([self._fd], [], [], wait_s)
             return os.read(self._fd, _CHUNK_BYTES) if ready else None

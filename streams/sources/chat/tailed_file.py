@@ -1,8 +1,8 @@
-"""Chat from a file that another program appends to, one message a line; followed through rotation and truncation.
+"""Chat from a file that another program appends to.
 
-Reading begins at the end of the file as it is found, since what was said before was not said now; a file that takes its
-place, or is cut to nothing, is read from its beginning, after what is left of the old one. Left out: what a program
-still writes to the old file once its successor has been met.
+A message is a line. The file is followed through rotation and truncation. Reading begins at its end, since earlier
+lines did not happen now. A file that takes its place, or one that is truncated, is read from its beginning, after the
+rest of the old one. Left out: what a program still writes to the old file once the new one was read.
 """
 
 import os
@@ -24,7 +24,7 @@ _ABSENT_TICKS = 25  # five seconds: log rotation renames and makes anew within o
 
 
 class TailedChat:
-    """A live source of messages. Owned by its runner's thread."""
+    """Live source of messages from a followed file. Owned by its runner's thread."""
 
     live = True
     modalities = frozenset({Modality.TEXT})
@@ -50,7 +50,7 @@ class TailedChat:
         self._file = self._opened()
         if not self._from_start:
             self._file.seek(0, os.SEEK_END)
-        self._from_start = True  # a file met later has been followed all its life
+        self._from_start = True  # a later file is followed from its first byte
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
         lines = LineBuffer()
@@ -58,7 +58,7 @@ class TailedChat:
         while not stop.is_set():
             is_replaced = self._is_replaced()
             self._emit_rest(lines, emit)
-            for progress in self._receiver.silence():
+            for progress in self._receiver.progress():
                 emit(progress)
             if is_replaced:
                 self._emit_lines(lines.flush(), emit)
@@ -69,7 +69,7 @@ class TailedChat:
             if absent_ticks > _ABSENT_TICKS:
                 raise SourceError(f"{self._path}: the file is gone")
             self._clock.wait(stop, TICK_S)
-        self._emit_rest(lines, emit)  # what was said before it was stopped
+        self._emit_rest(lines, emit)  # what was written before the stop
 
     def close(self) -> None:
         if self._file is not None:
@@ -82,7 +82,7 @@ class TailedChat:
 
     def _emit_lines(self, lines: Iterable[bytes | None], emit: Emit) -> None:
         for line in lines:
-            record = self._receiver.received(line)
+            record = self._receiver.line(line)
             if record is not None:
                 emit(record)
 

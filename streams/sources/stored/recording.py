@@ -21,8 +21,7 @@ import numpy as np
 from streams.decoding import frames
 from streams.formats import rfc3339
 from streams.formats.text_files import read_text
-from streams.records import RAW_PICTURE, Modality, Record
-from streams.sources.chat.receiver import is_session_name
+from streams.records import RAW_PICTURE, Modality, Record, is_session_name
 
 SCHEMA = "affectd.recording/1"
 _LONGEST_NAME = 120  # file systems take 255 bytes; this leaves room for the folder to be copied under a longer name
