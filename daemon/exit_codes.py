@@ -31,7 +31,7 @@ STATUS_BY_ERROR = {
     "streams.delivery.crash_journal.CrashJournalError": ExitCode.UNAVAILABLE,
     "streams.kafka.checks.ChecksFailed": ExitCode.UNAVAILABLE,
     "streams.kafka.connection.ConnectionProblem": ExitCode.CONFIGURATION,
-    "streams.kafka.unavailable.BrokerUnavailable": ExitCode.UNAVAILABLE,
+    "streams.kafka.errors.BrokerUnavailable": ExitCode.UNAVAILABLE,
     "streams.kafka.reachability.Refused": ExitCode.CONFIGURATION,
     "streams.kafka.reachability.Unreachable": ExitCode.UNAVAILABLE,
     "streams.kafka.resubmissions.TooManyRanges": ExitCode.USAGE,

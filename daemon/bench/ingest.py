@@ -26,8 +26,8 @@ from streams.kafka.assignor import CoPartitionedAssignor
 from streams.kafka.connection import Connection
 from streams.kafka.consumer_config import KafkaSourceConfig, consumer_options
 from streams.kafka.contract import CONTENT_TYPES, InputTopic
+from streams.kafka.errors import BrokerUnavailable, broker_errors
 from streams.kafka.reachability import probe_cluster
-from streams.kafka.unavailable import BrokerUnavailable, broker_errors
 from streams.records import Modality
 
 _PARTITIONS = 3

@@ -18,7 +18,7 @@ from streams.clock import SystemClock
 from streams.kafka.bounded_producer import BoundedProducer
 from streams.kafka.dead_letter_topic import DeadLetterReader
 from streams.kafka.dead_letters import DeadLetter, resubmission
-from streams.kafka.unavailable import BrokerUnavailable
+from streams.kafka.errors import BrokerUnavailable
 
 _MOST_ATTEMPTS = 3
 """A record that came back so often will come back again: it is left out, so that sending letters comes to an end."""

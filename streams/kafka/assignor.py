@@ -1,12 +1,13 @@
-"""Which instance reads what: partition numbers, whole, spread evenly, and moved as little as possible.
+"""Assigns partition groups to the members of a consumer group.
 
-A session lies under the same partition number in every topic, so the unit is the number over all topics, and an
-instance owns it in all of them or in none. Every member keeps what it owns as far as balance allows (counts differ by
-at most one). A number that moves is given to nobody until its owner has given it up: the first rebalance takes it
-away, the second, which the former owner asks for, hands it out (KIP-429, incremental cooperative rebalancing).
+A partition group is the partitions with one number in all input topics (the term is Kafka Streams'). A session lies in
+one partition group, so a member owns a group whole or not at all. In code a partition group is named by that number.
 
-Where two members claim a number, the one that was in the later generation owns it. Members must read the same topics;
-while an upgrade changes them, only the members with the most topics are served. Left out: racks.
+Rule: every member keeps what it owns as far as balance allows; shares differ by one group at most. A group that
+moves goes to nobody until its owner has given it up: the first rebalance revokes it, the second, which the former owner
+requests, assigns it (KIP-429, incremental cooperative rebalancing). If two members claim a group, the one of the later
+generation owns it. Members must read the same topics; while an upgrade changes these, only the members with the most
+topics get partitions. Left out: racks.
 """
 
 import logging
@@ -25,15 +26,15 @@ _ASSIGNMENT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a group as the leader sees it."""
+    """One member of a consumer group as the leader sees it."""
 
     name: str
     """Its member id."""
     topics: frozenset[str]
     claims: frozenset[int] = frozenset()
-    """Numbers it holds, or thinks it holds."""
+    """The partition groups that it says it owns."""
     generation: int = -1
-    """In which generation of the group it was given them."""
+    """The generation of the consumer group in which they were assigned."""
     instance: str = ""
     """Static members only."""
 
@@ -44,16 +45,19 @@ class Member:
 
 
 def assign(members: Iterable[Member], numbers: Iterable[int]) -> dict[str, list[int]]:
-    """The numbers of every member, by its name, for this round; what must first be given up is in none."""
+    """Assigns partition groups, by member name, for one rebalance.
+
+    A group that its owner must give up first is assigned to nobody.
+    """
     members, free = list(members), set(numbers)
     most = max((sorted(member.topics) for member in members), key=lambda topics: (len(topics), topics), default=[])
     served = [member for member in members if member.topics == set(most)]
     if len(served) < len(members):
         log.warning("%d members of the group read other topics than %s and get none", len(members) - len(served), most)
-    claimed = _without_rivals(members)
-    owned = {member.name: sorted(claimed[member.name] & free) for member in served}
-    for numbers_claimed in claimed.values():
-        free -= numbers_claimed
+    claims = _undisputed_claims(members)
+    owned = {member.name: sorted(claims[member.name] & free) for member in served}
+    for claimed in claims.values():
+        free -= claimed
     served.sort(key=lambda member: (-len(owned[member.name]), member.seniority))
     shares = _shares(len(served), len(set(numbers)))
     assigned: dict[str, list[int]] = {member.name: [] for member in members} | {
@@ -66,11 +70,11 @@ def assign(members: Iterable[Member], numbers: Iterable[int]) -> dict[str, list[
             break
         assigned[name].append(number)
         room[name] -= 1
-    return {name: sorted(given) for name, given in assigned.items()}
+    return {name: sorted(numbers) for name, numbers in assigned.items()}
 
 
-def _without_rivals(members: list[Member]) -> dict[str, set[int]]:
-    """What every member owns, each number once."""
+def _undisputed_claims(members: list[Member]) -> dict[str, set[int]]:
+    """What every member owns, each partition group once."""
     owner: dict[int, Member] = {}
     for member in sorted(members, key=lambda member: (-member.generation, member.seniority)):
         for number in member.claims:
@@ -78,16 +82,19 @@ def _without_rivals(members: list[Member]) -> dict[str, set[int]]:
     return {member.name: {number for number in member.claims if owner[number] is member} for member in members}
 
 
-def _shares(members: int, numbers: int) -> list[int]:
-    """How many numbers each member gets, the larger shares first."""
+def _shares(members: int, groups: int) -> list[int]:
+    """How many partition groups each member gets, the larger shares first."""
     if not members:
         return []
-    share, left_over = divmod(numbers, members)
+    share, left_over = divmod(groups, members)
     return [share + 1] * left_over + [share] * (members - left_over)
 
 
 class CoPartitionedAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # kafka-python has no types
-    """The rule above in the protocol of consumer groups. One per consumer; called on its IO thread."""
+    """Speaks the consumer group protocol for `assign`.
+
+    One per consumer; called on its IO thread.
+    """
 
     name = "affectd-copartitioned"
 
@@ -95,16 +102,14 @@ class CoPartitionedAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  #
         self._owned: Mapping[str, list[int]] = {}
         self._generation = -1
         self.request_rejoin: Callable[[], None] = lambda: None
-        """The consumer's own. Without it kafka-python forgets a rebalance that a leader began because topics changed,
-        if it outlasts one poll: it is then not finished, no heartbeat is sent, and nobody is told.
-        """
+        """Of the consumer (`streams.kafka.client_workarounds.rejoin_request`)."""
 
     def supported_protocols(self) -> list[RebalanceProtocol]:
         """Cooperative only: what is kept is read on during a rebalance."""
         return [RebalanceProtocol.COOPERATIVE]
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolSubscription:
-        """What this member tells the leader: its topics, and what it owns since when."""
+        """The subscription: topics of this member, what it owns, and since when."""
         owned = ConsumerProtocolSubscription.TopicPartition
         return ConsumerProtocolSubscription(
             version=_SUBSCRIPTION_VERSION,
@@ -123,20 +128,20 @@ class CoPartitionedAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  #
 
     @property
     def generation(self) -> int:
-        """In which generation of the group this member was last told what it owns; -1 if it owns nothing of any."""
+        """The generation of the last assignment; -1 without one."""
         return self._generation
 
     @property
-    def numbers(self) -> frozenset[int]:
-        """The partition numbers that it owns."""
+    def owned(self) -> frozenset[int]:
+        """The partition groups that this member owns."""
         return frozenset(number for numbers in self._owned.values() for number in numbers)
 
-    def lost(self) -> None:
-        """The group has put this member out: it owns nothing, and may claim nothing."""
+    def forget_assignment(self) -> None:
+        """The member was expelled from the group: it owns and claims nothing."""
         self._owned, self._generation = {}, -1
 
     def assign(self, cluster: Any, members: Iterable[Any]) -> dict[str, ConsumerProtocolAssignment]:
-        """For the leader: every member's partitions in this round."""
+        """For the leader: assigns partitions to every member."""
         self.request_rejoin()  # holds until this rebalance is finished
         known = [_member(member) for member in members]
         numbers = {topic: cluster.partitions_for_topic(topic) or set() for member in known for topic in member.topics}
@@ -145,20 +150,20 @@ class CoPartitionedAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  #
         return {
             name: ConsumerProtocolAssignment(
                 _ASSIGNMENT_VERSION,
-                [(topic, [number for number in given if number in numbers[topic]]) for topic in topics[name]],
+                [(topic, [number for number in groups if number in numbers[topic]]) for topic in topics[name]],
                 b"",
             )
-            for name, given in assigned.items()
+            for name, groups in assigned.items()
         }
 
 
 def _member(member: Any) -> Member:
-    told = member.metadata
-    claims = {number for owned in told.owned_partitions or () for number in owned.partitions}
+    subscription = member.metadata
+    claims = {number for owned in subscription.owned_partitions or () for number in owned.partitions}
     return Member(
         member.member_id,
-        frozenset(told.topics),
+        frozenset(subscription.topics),
         frozenset(claims),
-        told.generation_id if told.generation_id is not None else -1,
+        subscription.generation_id if subscription.generation_id is not None else -1,
         member.group_instance_id or "",
     )

@@ -6,17 +6,15 @@ cannot be delivered raises, at a later `send` or at `flush`. Messages are acknow
 and in order, unless it is said that they did not.
 """
 
-import contextlib
 from collections import deque
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaTimeoutError
 from kafka.producer.future import FutureRecordMetadata
 
+from streams.kafka.client_workarounds import ClosingProducer
 from streams.kafka.connection import Connection
 from streams.kafka.contract import KafkaMessage
+from streams.kafka.errors import broker_errors
 from streams.kafka.reachability import probe_cluster
-from streams.kafka.unavailable import broker_errors
 
 _MOST_UNDER_WAY_BYTES = 32 * 2**20
 _MOST_UNDER_WAY = 4096  # small messages cost by their number
@@ -26,14 +24,6 @@ _ANSWERS_WITHIN_MS = 10_000
 _DELIVERED_WITHIN_MS = 30_000
 _CLOSED_WITHIN_S = 5.0
 _CANNOT_SEND = "messages cannot be sent"
-
-
-class _EndingProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
-    """One that `close` ends in any case: kafka-python leaves its thread running when what is queued cannot be sent."""
-
-    def flush(self, timeout: float | None = None) -> None:
-        with contextlib.suppress(KafkaTimeoutError):
-            super().flush(timeout)
 
 
 class BoundedProducer:
@@ -46,7 +36,7 @@ class BoundedProducer:
         self._under_way: deque[tuple[FutureRecordMetadata, int]] = deque()
         self._under_way_bytes = 0
         with broker_errors(connection, "cannot be reached"):
-            self._producer = _EndingProducer(
+            self._producer = ClosingProducer(
                 **connection.options(),
                 acks="all",
                 enable_idempotence=True,

@@ -15,10 +15,10 @@ from typing import Any
 import kafka
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import AuthorizationError, KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
-from kafka.record import util as kafka_checksums
 
 from streams.delivery.checkpoint import LIMIT_BYTES
 from streams.findings import Finding, Verdict
+from streams.kafka.client_workarounds import has_native_crc32c
 from streams.kafka.connection import Connection
 from streams.kafka.reachability import ReachableCluster, Unreachable, probe_cluster
 from streams.kafka.secret_exposure import exposed_secrets
@@ -103,7 +103,7 @@ def _admin(connection: Connection) -> Iterator[tuple[ReachableCluster, KafkaAdmi
 
 
 def _software(reached: ReachableCluster) -> Iterator[Finding]:
-    if kafka_checksums.crc32c_c is None:
+    if not has_native_crc32c():
         sentence = "is missing, and reading takes 20 times as long without it; install the package crc32c"
         yield Finding(Verdict.BAD, "crc32c", sentence)
     version = ".".join(map(str, reached.version))

@@ -1,8 +1,9 @@
-"""Commits the ledger's checkpoint: once an interval when it has changed, and for partitions that go elsewhere at once.
+"""Commits the ledger's checkpoint to the consumer group.
 
-A commit is never waited for but in a rebalance, and there up to a deadline. One that fails is made up for by the next,
-which says all that it said. A checkpoint that has not changed is committed again every ten seconds: a static member
-whose name another has taken learns of it by nothing else.
+It is committed once an interval if it has changed, and at once for partitions that are revoked. Only a rebalance waits
+for a commit, and that up to a timeout. A commit that fails is replaced by the next, which says all that it said. A
+checkpoint that has not changed is committed again every ten seconds: only so does a static member learn that another
+runs under its name.
 """
 
 import logging
@@ -25,46 +26,50 @@ from kafka.structs import OffsetAndMetadata
 from streams.clock import NS_PER_S, Clock
 from streams.coordinates import Partition
 from streams.delivery.ledger import Ledger, Position
+from streams.kafka.client_workarounds import DeadlineWait
 from streams.telemetry import CommitOutcome, Telemetry
 
 log = structlog.get_logger(__name__)
 
-_AGAIN_NS = 10 * NS_PER_S
+_UNCHANGED_NS = 10 * NS_PER_S
 _REBALANCES = (RebalanceInProgressError, IllegalGenerationError, UnknownMemberIdError, CommitFailedError)
 
 
 class OffsetCommits:
-    """Owned by the source's thread; the listener's calls fall into its polls."""
+    """Sends the commits of one consumer.
+
+    Owned by the source's thread; the rebalance listener calls it during polls.
+    """
 
     def __init__(self, consumer: Any, ledger: Ledger, clock: Clock, telemetry: Telemetry, interval_s: float) -> None:
         self._consumer = consumer
+        self._deadline_wait = DeadlineWait(consumer)
         self._ledger = ledger
         self._clock = clock
         self._telemetry = telemetry
         self._interval_ns = round(interval_s * NS_PER_S)
-        self._looked_ns = self._sent_ns = clock.monotonic_ns()
+        self._checked_ns = self._sent_ns = clock.monotonic_ns()
         self._sent: Mapping[Partition, Position] = {}
         self._with_metadata = True
         self._failing = False
 
     def commit_if_due(self) -> None:
-        """Sends a commit if the interval has passed and there is something to say."""
+        """Sends a commit if the interval has passed and the checkpoint has changed."""
         now_ns = self._clock.monotonic_ns()
-        if now_ns - self._looked_ns < self._interval_ns:
+        if now_ns - self._checked_ns < self._interval_ns:
             return
-        self._looked_ns = now_ns
+        self._checked_ns = now_ns
         checkpoint = self._ledger.checkpoint()
-        if checkpoint and (checkpoint != self._sent or now_ns - self._sent_ns >= _AGAIN_NS):
+        if checkpoint and (checkpoint != self._sent or now_ns - self._sent_ns >= _UNCHANGED_NS):
             self._sent, self._sent_ns = checkpoint, now_ns
             self._send(checkpoint)
 
-    async def commit_last(self, checkpoint: Mapping[Partition, Position], timeout_s: float) -> None:
-        """On the IO thread: commits what was held of partitions that go elsewhere; a failure is logged only."""
+    async def commit_revoked(self, checkpoint: Mapping[Partition, Position], timeout_s: float) -> None:
+        """Commits revoked partitions on the IO thread; logs a failure."""
         if not checkpoint:
             return
         try:
-            # kafka-python has no public way to await something up to a deadline.
-            await self._consumer._manager.wait_for(self._send(checkpoint), round(timeout_s * 1000))
+            await self._deadline_wait.wait(self._send(checkpoint), timeout_s)
         except KafkaError as error:
             log.log(_level(error), "the last commit of revoked partitions failed: it is repeated", error=str(error))
 
@@ -75,32 +80,32 @@ class OffsetCommits:
             )
             for partition, position in checkpoint.items()
         }
-        return self._consumer.commit_async(offsets, callback=self._settled)
+        return self._consumer.commit_async(offsets, callback=self._on_response)
 
-    def _settled(self, _offsets: Any, answer: Any) -> None:
+    def _on_response(self, _offsets: Any, response: Any) -> None:
         outcome = CommitOutcome.COMMITTED
-        if isinstance(answer, Exception):
-            outcome = commit_outcome(answer)
+        if isinstance(response, Exception):
+            outcome = commit_outcome(response)
             self._sent = {}
         self._telemetry.commit(outcome)
         failing = outcome is CommitOutcome.FAILED
         if failing and not self._failing:
-            log.log(_level(answer), "commits fail; they are repeated", error=str(answer))
+            log.log(_level(response), "commits fail; they are repeated", error=str(response))
         elif self._failing and not failing:
-            log.info("commits are taken again")
+            log.info("commits succeed again")
         self._failing = failing
-        if isinstance(answer, OffsetMetadataTooLargeError):
+        if isinstance(response, OffsetMetadataTooLargeError):
             self._with_metadata = False
             log.warning(
                 "the broker's offset.metadata.max.bytes is below 4096: which windows were published cannot be kept"
             )
 
 
-def _level(error: Exception) -> int:
-    """That a topic is gone is told by `streams.kafka.topic_watch`."""
-    return logging.DEBUG if isinstance(error, UnknownTopicOrPartitionError) else logging.WARNING
-
-
 def commit_outcome(error: Exception) -> CommitOutcome:
-    """What it means that a checkpoint was not committed."""
+    """The outcome of a commit that failed with an error."""
     return CommitOutcome.REBALANCING if isinstance(error, _REBALANCES) else CommitOutcome.FAILED
+
+
+def _level(error: Exception) -> int:
+    """The log level: `streams.kafka.topic_watch` logs already that a topic was deleted."""
+    return logging.DEBUG if isinstance(error, UnknownTopicOrPartitionError) else logging.WARNING

@@ -14,9 +14,9 @@ from kafka.structs import OffsetAndMetadata
 from streams.clock import NS_PER_S, Clock
 from streams.kafka.connection import Connection
 from streams.kafka.dead_letters import DeadLetter, read_dead_letter
+from streams.kafka.errors import BrokerUnavailable, broker_errors
 from streams.kafka.reachability import probe_cluster
 from streams.kafka.resubmissions import Resubmissions
-from streams.kafka.unavailable import BrokerUnavailable, broker_errors
 
 GROUP_ID = "affectd-dead-letters"
 

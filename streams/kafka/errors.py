@@ -1,18 +1,14 @@
-"""What an error of kafka-python while polling means: that the source cannot go on, or that one batch cannot be read.
+"""Says which errors of kafka-python need a person, and how to name them.
 
-Everything else passes: the client connects again by itself, and rejoins its group. What cannot go on is what only a
-person can mend; the message says how.
+Everything else passes: the client connects again by itself, and rejoins its group.
 """
 
-import re
-import traceback
-from typing import Any
+import contextlib
+from collections.abc import Iterator
 
 import kafka.errors as errors
-from kafka import TopicPartition
 
-_UNPACKING = "_unpack_records"  # where kafka-python takes a batch apart, and checks and decompresses it
-_NAMED = re.compile(r"TopicPartition\(topic='([^']+)', partition=(\d+)\)")
+from streams.kafka.connection import Connection
 
 _ADVICE: dict[type[errors.KafkaError], str] = {
     errors.TopicAuthorizationFailedError: "allow this user to read and describe the input topics",
@@ -30,16 +26,26 @@ _ADVICE: dict[type[errors.KafkaError], str] = {
 }
 
 
+class BrokerUnavailable(Exception):
+    """A cluster cannot be reached, refuses, or does not answer any more.
+
+    The message names it and says what happened. For commands, which cannot do without it.
+    """
+
+
+@contextlib.contextmanager
+def broker_errors(connection: Connection, what: str) -> Iterator[None]:
+    """Turns errors of kafka-python into BrokerUnavailable.
+
+    what: that which fails then ("messages cannot be sent").
+    """
+    try:
+        yield
+    except (errors.KafkaError, OSError) as error:
+        servers = ", ".join(connection.bootstrap_servers)
+        raise BrokerUnavailable(f"Kafka at {servers}: {what}: {error}") from error
+
+
 def advice(error: Exception) -> str | None:
-    """What a person has to do before the source can go on; None where it can go on without."""
+    """What a person must do about an error; None where it passes by itself."""
     return next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), None)
-
-
-def unreadable_partition(consumer: Any, error: Exception) -> TopicPartition | None:
-    """The partition whose next batch is corrupt, or packed in a way that cannot be unpacked; None for other errors."""
-    if any(frame.f_code.co_name == _UNPACKING for frame, _ in traceback.walk_tb(error.__traceback__)):
-        # Errors of decompression name no partition. It is the one that records are being taken from.
-        records = consumer._fetcher._next_partition_records
-        return None if records is None else records.topic_partition
-    named = _NAMED.search(str(error)) if type(error) is errors.KafkaError else None  # a batch that has no end
-    return TopicPartition(named[1], int(named[2])) if named else None

@@ -1,12 +1,12 @@
-"""In what order records of several partitions are handed on: by the time at which they were written.
+"""Merges the partitions of a partition group by the time of the log.
 
-The topics of one number are read at different speeds, and a session's pictures, sound and text must not drift apart by
-more than they did when they were written. So the partitions of a number are merged by the log's own time (Kafka's
-records of one partition stay in the order of their offsets, whatever their times say). A record goes on when every
-other partition of its number has a later one waiting, or is known to be read to its end; else the number waits, and
-the partition that it waits for is starving.
+The topics of a partition group (`streams.kafka.assignor`) are read at different speeds, and a session's pictures, sound
+and text must not drift apart by more than they did when they were written. So a group's records are merged by the time
+at which the log says they were written. Records of one partition stay in the order of their offsets, whatever their
+times. A record is ready when every other partition of its group has a later one waiting, or is known to be read to its
+end. Else the group waits, and the partition that it waits for is starving.
 
-Pure logic: who reads, and how the end of a partition is known, is told from outside. Owned by the source's thread.
+Pure logic: the caller reads, and says when a partition is at its end. Owned by the source's thread.
 """
 
 from collections import deque
@@ -21,8 +21,8 @@ LogItem = Record | RejectedRecord
 _RECORD_BYTES = 1000  # what a record takes in memory beside its payload
 
 
-class _Lane:
-    """One partition."""
+class _Buffer:
+    """The waiting records of one partition."""
 
     __slots__ = ("at_end", "items", "partition")
 
@@ -38,71 +38,86 @@ class _Lane:
 
 
 class Merge:
-    """The partitions that are read, by number. Equal times go in the order in which partitions were placed."""
+    """Merges each partition group that is read.
+
+    Records of equal times go in the order in which partitions were given to `start`.
+    """
 
     def __init__(self) -> None:
-        self._lanes: dict[Partition, _Lane] = {}
-        self._numbers: dict[int, list[_Lane]] = {}
-        self._waiting: dict[int, None] = {}  # numbers with records, in the order in which they got them
+        self._buffers: dict[Partition, _Buffer] = {}
+        self._groups: dict[int, list[_Buffer]] = {}
+        self._waiting: dict[int, None] = {}  # groups with records, in the order in which they got them
         self.waiting_bytes = 0
-        """What waits here takes so much memory."""
+        """The memory that waiting records take."""
 
-    def place(self, number: int, partitions: Iterable[Partition]) -> None:
-        """The partitions of `number` are these from now on; records that waited for it are gone."""
-        self.drop([number])
-        lanes = [_Lane(partition) for partition in partitions]
-        self._numbers[number] = lanes
-        self._lanes.update({lane.partition: lane for lane in lanes})
+    def start(self, number: int, partitions: Iterable[Partition]) -> None:
+        """Begins a partition group with these partitions; its waiting records go."""
+        self.stop([number])
+        buffers = [_Buffer(partition) for partition in partitions]
+        self._groups[number] = buffers
+        self._buffers.update({buffer.partition: buffer for buffer in buffers})
 
-    def drop(self, numbers: Iterable[int]) -> None:
-        """Forgets these numbers and what waits of them; unknown numbers are passed over."""
+    def stop(self, numbers: Iterable[int]) -> None:
+        """Forgets partition groups and their waiting records; unknown ones are ignored."""
         for number in numbers:
             self._waiting.pop(number, None)
-            for lane in self._numbers.pop(number, ()):
-                self.waiting_bytes -= sum(map(size_bytes, lane.items))
-                del self._lanes[lane.partition]
+            for buffer in self._groups.pop(number, ()):
+                self.waiting_bytes -= sum(map(size_bytes, buffer.items))
+                del self._buffers[buffer.partition]
 
     def push(self, partition: Partition, records: Sequence[LogItem]) -> None:
-        """Takes records of one partition, in the order of their offsets; KeyError if it was not placed."""
+        """Adds records of one partition, in the order of their offsets.
+
+        KeyError if the partition is not read.
+        """
         if records:
-            lane = self._lanes[partition]
-            lane.items.extend(records)
-            lane.at_end = False
+            buffer = self._buffers[partition]
+            buffer.items.extend(records)
+            buffer.at_end = False
             self.waiting_bytes += sum(map(size_bytes, records))
             self._waiting[partition.number] = None
 
-    def at_end(self, partition: Partition, at_end: bool) -> None:
-        """Tells whether everything that is in the log of `partition` has been pushed; KeyError if it was not placed."""
-        self._lanes[partition].at_end = at_end
+    def set_at_end(self, partition: Partition, at_end: bool) -> None:
+        """Says whether all records of a partition were pushed.
+
+        KeyError if the partition is not read.
+        """
+        self._buffers[partition].at_end = at_end
 
     def pop_ready(self) -> list[LogItem]:
-        """Takes out, in order, everything that waits for no other partition any more."""
+        """Removes and returns, in order, all records that are ready."""
         ready: list[LogItem] = []
         for number in list(self._waiting):
-            lanes = self._numbers[number]
-            _pop_number(lanes, ready)
-            if not any(lane.items for lane in lanes):
+            buffers = self._groups[number]
+            _pop_group(buffers, ready)
+            if not any(buffer.items for buffer in buffers):
                 del self._waiting[number]
         self.waiting_bytes -= sum(map(size_bytes, ready))
         return ready
 
     def buffered(self, partition: Partition) -> int:
-        """How many records of `partition` wait."""
-        return len(self._lanes[partition].items)
+        """How many records of a partition wait."""
+        return len(self._buffers[partition].items)
 
     def starving(self) -> Iterator[Partition]:
-        """The partitions that others wait for: nothing waits of them, and they are not known to be at their end."""
+        """The partitions that others wait for.
+
+        Nothing of them waits, and they are not known to be at their end.
+        """
         for number in self._waiting:
-            for lane in self._numbers[number]:
-                if not lane.items and not lane.at_end:
-                    yield lane.partition
+            for buffer in self._groups[number]:
+                if not buffer.items and not buffer.at_end:
+                    yield buffer.partition
 
 
-def _pop_number(lanes: list[_Lane], ready: list[LogItem]) -> None:
-    """Moves records of one number in runs: as many of one partition as come before the next record of the others."""
+def _pop_group(buffers: list[_Buffer], ready: list[LogItem]) -> None:
+    """Moves records of one group in runs.
+
+    A run is as many of one partition as come before the next record of the others.
+    """
     while True:
-        full = [lane for lane in lanes if lane.items]
-        if not full or any(not lane.items and not lane.at_end for lane in lanes):
+        full = [buffer for buffer in buffers if buffer.items]
+        if not full or any(not buffer.items and not buffer.at_end for buffer in buffers):
             return
         if len(full) == 1:
             ready.extend(full[0].items)
@@ -110,24 +125,24 @@ def _pop_number(lanes: list[_Lane], ready: list[LogItem]) -> None:
             continue
         first = min(full, key=_next_ns)
         at = full.index(first)
-        # Before a lane that was placed earlier only what is older goes, before a later one what is as old too.
-        limit_ns = min(lane.next_ns - (rank < at) for rank, lane in enumerate(full) if lane is not first)
+        # Before a buffer that was started earlier only what is older goes, before a later one what is as old too.
+        limit_ns = min(buffer.next_ns - (rank < at) for rank, buffer in enumerate(full) if buffer is not first)
         items = first.items
         while items and written_ns(items[0]) <= limit_ns:
             ready.append(items.popleft())
 
 
-def _next_ns(lane: _Lane) -> int:
-    return lane.next_ns
+def _next_ns(buffer: _Buffer) -> int:
+    return buffer.next_ns
 
 
 def size_bytes(item: LogItem) -> int:
-    """What a record takes in memory."""
+    """The memory that a record takes."""
     return len(item.payload) + _RECORD_BYTES
 
 
 def written_ns(item: LogItem) -> int:
-    """The log's own time of a record."""
+    """When the log says that a record was written; ValueError without coordinates."""
     coordinates = item.coordinates
     if coordinates is None:
         raise ValueError("only records of a log can be merged; this one has no coordinates")

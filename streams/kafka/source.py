@@ -1,12 +1,12 @@
-"""Kafka as a source: one member of a consumer group that reads partition numbers whole, for all sessions in them.
+"""Reads records from Kafka, as one member of a consumer group.
 
-It is live: what a person can mend (a password, a topic that may not be read, a name that two instances use) breaks it,
-and it is opened again; a broker that goes away does not, since the client connects again by itself. Leaving is done in
-two steps, so that nothing is committed before it is published and everything that is published is committed:
-`drain` stops taking records and goes on committing; stopping the runner then commits once more and leaves the group.
+A member reads whole partition groups (`streams.kafka.assignor`), for all sessions in them. The source is live: what a
+person can mend (a password, a topic that may not be read, a name that two instances use) breaks it, and it is opened
+again; a broker that goes away does not, since the client reconnects by itself. It leaves in two steps, so that nothing
+is committed before it is published and everything that is published is committed: `drain` stops reading and goes on
+committing; closing commits once more and leaves the group.
 
-How records flow is told in `streams.kafka.membership`, what belongs to the instance in
-`streams.kafka.owned_partitions`.
+The way of a record is in `streams.kafka.membership`, ownership in `streams.kafka.owned_partitions`.
 """
 
 import threading
@@ -18,10 +18,12 @@ from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata
 
 from streams.clock import NS_PER_S, Clock
+from streams.deadline import Deadline
 from streams.delivery.ledger import Ledger
 from streams.findings import Verdict
 from streams.kafka.assignor import CoPartitionedAssignor
 from streams.kafka.checks import check_cluster
+from streams.kafka.client_workarounds import rejoin_request
 from streams.kafka.connectivity import Connectivity
 from streams.kafka.consumer_config import KafkaSourceConfig, consumer_options
 from streams.kafka.errors import advice
@@ -32,13 +34,15 @@ from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-_SILENT_NS = 5 * NS_PER_S  # brokers that are there answer within a quarter of a second
-_LEAVE_S = 1.5  # for the last commit, and again for leaving the group; a service has 5 s to stop
+_UNANSWERED_NS = 5 * NS_PER_S  # brokers that are there answer within a quarter of a second
+_LEAVE_S = 3.0  # for the last commit and to leave the group; the service has some more to close
 
 
 class KafkaSource:
-    """Owned by its runner's thread, which owns the consumer; `drain`, `group_metadata`, `partitions` and
-    `unready_reason` may be used by any other.
+    """Implements `streams.sources.base.LogSource` for Kafka.
+
+    Owned by its runner's thread, which owns the consumer. `drain`, `group_metadata`, `partitions` and `unready_reason`
+    may be called from any other.
     """
 
     live = True
@@ -53,11 +57,14 @@ class KafkaSource:
         self._draining = threading.Event()
         self._assignor = CoPartitionedAssignor()
         self._consumer: Any = None
-        self._intake: GroupMember | None = None
+        self._member: GroupMember | None = None
         self._emit: Emit = lambda item: None
 
     def open(self) -> None:
-        """Checks the cluster and makes the consumer; SourceError if it cannot be reached or is not as it must be."""
+        """Checks the cluster and makes the consumer.
+
+        SourceError if the cluster cannot be reached or is not as it must be.
+        """
         for finding in check_cluster(self._config.connection, self._config.checked):
             if finding.verdict is Verdict.NOTE:
                 log.warning("the Kafka cluster", source=self.name, subject=finding.subject, finding=finding.sentence)
@@ -67,69 +74,78 @@ class KafkaSource:
             self._consumer = KafkaConsumer(**options)
         except (KafkaError, OSError) as error:
             servers = ", ".join(self._config.connection.bootstrap_servers)
-            raise SourceError(f"Kafka at {servers}: {_told(error)}") from error
-        assignor.request_rejoin = self._consumer._coordinator.request_rejoin
-        self._intake = GroupMember(self._config, self._consumer, assignor, self._ledger, self._clock, self._telemetry)
+            raise SourceError(f"Kafka at {servers}: {_described(error)}") from error
+        assignor.request_rejoin = rejoin_request(self._consumer)
+        self._member = GroupMember(self._config, self._consumer, assignor, self._ledger, self._clock, self._telemetry)
 
     def read(self, emit: Emit, stop: threading.Event) -> None:
-        """Joins the group and emits until `stop`; SourceError if that cannot go on."""
-        if self._intake is None:
+        """Joins the group and emits until `stop`; SourceError if it cannot continue."""
+        if self._member is None:
             raise SourceError(f"Kafka source {self.name} is not open")
         self._emit = emit
-        interruptions = Connectivity(self.name, self._clock, self._telemetry)
+        connectivity = Connectivity(self.name, self._clock, self._telemetry)
         try:
             while not stop.is_set():
                 if self._draining.is_set():
-                    self._intake.idle_turn(emit, stop)
+                    self._member.run_draining(emit, stop)
                 else:
-                    self._intake.turn(emit, stop)
-                    interruptions.look(*self._interrupted(self._intake))
+                    self._member.run_once(emit, stop)
+                    connectivity.update(*self._interruption(self._member))
         except KafkaError as error:
-            raise SourceError(f"Kafka source {self.name}: {_told(error)}") from error
+            raise SourceError(f"Kafka source {self.name}: {_described(error)}") from error
 
     def close(self) -> None:
-        """Commits what is delivered, gives up all partitions and leaves the group (a static member stays in it)."""
-        intake, self._intake, self._consumer = self._intake, None, None
-        if intake is not None:
-            intake.leave(self._emit, _LEAVE_S)
+        """Commits what is delivered and leaves the group.
+
+        A static member stays in it.
+        """
+        member, consumer = self._member, self._consumer
+        self._member = self._consumer = None
+        if member is not None:
+            member.leave(self._emit, Deadline.after(self._clock, _LEAVE_S))
+        elif consumer is not None:  # `open` failed after the consumer was made
+            consumer.close(timeout_ms=0)
 
     def drain(self) -> None:
-        """Takes nothing more, and stays in the group and commits until the runner is stopped."""
+        """Reads nothing more, and goes on committing until it is closed."""
         self._draining.set()
 
     @property
     def partitions(self) -> tuple[int, ...]:
-        """The partition numbers that are being read."""
-        intake = self._intake
-        return () if intake is None else tuple(sorted(intake.holdings.placed.copy()))
+        """The partition groups that are read, by number."""
+        member = self._member
+        return () if member is None else tuple(sorted(member.owned.positioned.copy()))
 
     def unready_reason(self) -> str | None:
-        """Why records of this instance's sessions do not arrive as they should, if they do not."""
-        intake = self._intake
-        if intake is None:
+        """Why records of this instance do not arrive; None where they do."""
+        member = self._member
+        if member is None:
             return f"source {self.name} is not in its group yet"
-        fault = intake.topics.fault
-        return self._interrupted(intake)[0] or (fault and f"source {self.name}: {fault}")
+        fault = member.topic_watch.fault
+        return self._interruption(member)[0] or (fault and f"source {self.name}: {fault}")
 
-    def _interrupted(self, intake: GroupMember) -> tuple[str | None, int]:
-        """Why this instance does not read what is its own, if so, and since when (monotonic, ns)."""
+    def _interruption(self, member: GroupMember) -> tuple[str | None, int]:
+        """Why nothing is read now, and since when (monotonic, ns); None if something is."""
         now_ns, generation = self._clock.monotonic_ns(), self.group_metadata().generation_id
-        silent_ns = now_ns - intake.answered_ns
-        if silent_ns > _SILENT_NS:
-            seconds = f"{silent_ns / NS_PER_S:.0f} s"
-            return f"source {self.name} has had no answer from its brokers for {seconds}", intake.answered_ns
+        unanswered_ns = now_ns - member.answered_ns
+        if unanswered_ns > _UNANSWERED_NS:
+            seconds = f"{unanswered_ns / NS_PER_S:.0f} s"
+            return f"source {self.name} has had no answer from its brokers for {seconds}", member.answered_ns
         if generation < 0 or generation != self._assignor.generation:
             return f"source {self.name} is not in its group yet", now_ns
-        if unplaced := sorted(self._assignor.numbers.difference(self.partitions)):
-            return f"source {self.name} does not know yet from where to read partitions {unplaced}", now_ns
+        if unpositioned := sorted(self._assignor.owned.difference(self.partitions)):
+            return f"source {self.name} does not know yet from where to read partitions {unpositioned}", now_ns
         return None, now_ns
 
     def group_metadata(self) -> ConsumerGroupMetadata:
-        """Who we are in the group right now, for transactions; without a generation while we are not in it."""
+        """The identity of this member in the group, for transactions.
+
+        It has no generation while it is not in the group.
+        """
         consumer = self._consumer
         return ConsumerGroupMetadata(self._config.group_id) if consumer is None else consumer.group_metadata()
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     needed = advice(error)
     return repr(error) if needed is None else f"{error}: {needed}"

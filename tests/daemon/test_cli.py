@@ -23,9 +23,9 @@ from models.training.command import TASKS, TrainingError
 from streams.delivery.crash_journal import CrashJournalError
 from streams.kafka.checks import ChecksFailed
 from streams.kafka.connection import ConnectionProblem
+from streams.kafka.errors import BrokerUnavailable
 from streams.kafka.reachability import Refused, Unreachable
 from streams.kafka.resubmissions import TooManyRanges
-from streams.kafka.unavailable import BrokerUnavailable
 from streams.sources.base import SourceError
 
 pytestmark = pytest.mark.unit

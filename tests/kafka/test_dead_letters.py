@@ -19,7 +19,7 @@ from streams.kafka import bounded_producer, dead_letter_topic
 from streams.kafka.bounded_producer import BoundedProducer
 from streams.kafka.contract import InputTopic, KafkaMessage, from_kafka
 from streams.kafka.dead_letters import dead_letter_message
-from streams.kafka.unavailable import BrokerUnavailable
+from streams.kafka.errors import BrokerUnavailable
 from streams.reasons import DeadLetterReason
 from streams.records import Modality, Record, RejectedRecord
 from tests.kafka.conftest import Topics

@@ -343,10 +343,10 @@ def test_an_instance_that_dies_loses_its_numbers_within_the_session_timeout(
     wait(lambda: len(two.source.partitions) == 1, "one number each")
     dead = two.source._consumer
     dead._coordinator._disable_heartbeat()  # as if its process were gone
-    two.source._intake.turn = lambda emit, stop: stop.wait(0.05)  # type: ignore[method-assign, union-attr]
+    two.source._member.run_once = lambda emit, stop: stop.wait(0.05)  # type: ignore[method-assign, union-attr]
     within_s = two.config.session_timeout_s + 15.0
     wait(lambda: one.source.partitions == (0, 1), "all numbers again", patience_s=within_s)
-    del two.source._intake.turn  # type: ignore[union-attr]  # it was only cut off, and is back
+    del two.source._member.run_once  # type: ignore[union-attr]  # it was only cut off, and is back
     wait(lambda: len(one.source.partitions) == len(two.source.partitions) == 1, "one number each again")
     assert [type(item) for item in two.items if not isinstance(item, PartitionIdle)] == [Assigned, Revoked, Assigned]
     sent = send(topics, 10)

@@ -37,15 +37,15 @@ def test_the_order_does_not_depend_on_how_partitions_are_read(
 ) -> None:
     logs = [log_of(partition, times) for partition, times in zip(PARTITIONS, written, strict=True)]
     merge, read, popped = Merge(), [0, 0, 0], list[object]()
-    merge.place(0, PARTITIONS)
-    for lane, log in enumerate(logs):
-        merge.at_end(PARTITIONS[lane], not log)
+    merge.start(0, PARTITIONS)
+    for at, log in enumerate(logs):
+        merge.set_at_end(PARTITIONS[at], not log)
     while any(at < len(log) for at, log in zip(read, logs, strict=True)):
-        lane = data.draw(st.sampled_from([lane for lane in range(3) if read[lane] < len(logs[lane])]))
-        until = data.draw(st.integers(read[lane] + 1, len(logs[lane])))
-        merge.push(PARTITIONS[lane], logs[lane][read[lane] : until])
-        read[lane] = until
-        merge.at_end(PARTITIONS[lane], until == len(logs[lane]))
+        at = data.draw(st.sampled_from([at for at in range(3) if read[at] < len(logs[at])]))
+        until = data.draw(st.integers(read[at] + 1, len(logs[at])))
+        merge.push(PARTITIONS[at], logs[at][read[at] : until])
+        read[at] = until
+        merge.set_at_end(PARTITIONS[at], until == len(logs[at]))
         popped += merge.pop_ready()
         assert popped == in_order(logs)[: len(popped)]
     assert popped == in_order(logs)
@@ -55,7 +55,7 @@ def test_the_order_does_not_depend_on_how_partitions_are_read(
 @given(LOGS)
 def test_what_waits_waits_for_a_partition_that_is_told(written: tuple[list[int], ...]) -> None:
     merge = Merge()
-    merge.place(0, PARTITIONS)
+    merge.start(0, PARTITIONS)
     for partition, times in zip(PARTITIONS, written, strict=True):
         merge.push(partition, log_of(partition, times))
     merge.pop_ready()

@@ -153,7 +153,7 @@ def test_a_number_moves_in_all_topics_over_the_protocol_of_groups() -> None:
 def test_a_member_that_was_put_out_claims_nothing() -> None:
     one, two, cluster = CoPartitionedAssignor(), CoPartitionedAssignor(), Cluster(video=1, text=1)
     applied(one, one.assign(cluster, [joined("a", one)])["a"], 4)
-    one.lost()
+    one.forget_assignment()
     assigned = two.assign(cluster, [joined("a", one), joined("b", two, instance="static")])
     assert applied(two, assigned["b"], 5) == {("video", 0), ("text", 0)}
 

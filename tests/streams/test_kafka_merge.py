@@ -20,7 +20,7 @@ def records(partition: Partition, *written_ns: int, first_offset: int = 0) -> li
 
 def merge(*partitions: Partition) -> Merge:
     merge = Merge()
-    merge.place(0, partitions)
+    merge.start(0, partitions)
     return merge
 
 
@@ -33,8 +33,8 @@ def test_records_go_in_the_order_of_writing() -> None:
     both = merge(VIDEO, TEXT)
     both.push(VIDEO, records(VIDEO, 1, 4, 5))
     both.push(TEXT, records(TEXT, 2, 3, 6))
-    both.at_end(VIDEO, True)
-    both.at_end(TEXT, True)
+    both.set_at_end(VIDEO, True)
+    both.set_at_end(TEXT, True)
     assert popped(both) == [("video", 1), ("text", 2), ("text", 3), ("video", 4), ("video", 5), ("text", 6)]
 
 
@@ -42,8 +42,8 @@ def test_equal_times_go_in_the_order_of_the_topics() -> None:
     both = merge(VIDEO, TEXT)
     both.push(TEXT, records(TEXT, 1, 1))
     both.push(VIDEO, records(VIDEO, 1, 1))
-    both.at_end(VIDEO, True)
-    both.at_end(TEXT, True)
+    both.set_at_end(VIDEO, True)
+    both.set_at_end(TEXT, True)
     assert popped(both) == [("video", 1), ("video", 1), ("text", 1), ("text", 1)]
 
 
@@ -61,16 +61,16 @@ def test_nothing_passes_a_partition_that_may_have_something_older() -> None:
 def test_a_partition_at_its_end_holds_nothing_back() -> None:
     three = merge(VIDEO, AUDIO, TEXT)
     three.push(VIDEO, records(VIDEO, 1))
-    three.at_end(AUDIO, True)
-    three.at_end(TEXT, True)
+    three.set_at_end(AUDIO, True)
+    three.set_at_end(TEXT, True)
     assert popped(three) == [("video", 1)]
     assert list(three.starving()) == []
 
 
 def test_an_end_that_is_not_known_any_more_holds_back_again() -> None:
     both = merge(VIDEO, TEXT)
-    both.at_end(TEXT, True)
-    both.at_end(TEXT, False)
+    both.set_at_end(TEXT, True)
+    both.set_at_end(TEXT, False)
     both.push(VIDEO, records(VIDEO, 1))
     assert popped(both) == []
     assert list(both.starving()) == [TEXT]
@@ -78,7 +78,7 @@ def test_an_end_that_is_not_known_any_more_holds_back_again() -> None:
 
 def test_new_records_end_what_was_known_of_the_end() -> None:
     both = merge(VIDEO, TEXT)
-    both.at_end(TEXT, True)
+    both.set_at_end(TEXT, True)
     both.push(TEXT, records(TEXT, 1))
     both.push(VIDEO, records(VIDEO, 2))
     assert popped(both) == [("text", 1)]
@@ -89,14 +89,14 @@ def test_records_of_one_partition_keep_their_order_whatever_their_times() -> Non
     both = merge(VIDEO, TEXT)
     both.push(VIDEO, records(VIDEO, 9, 1, 8))
     both.push(TEXT, records(TEXT, 5, 10))
-    both.at_end(VIDEO, True)
+    both.set_at_end(VIDEO, True)
     assert popped(both) == [("text", 5), ("video", 9), ("video", 1), ("video", 8), ("text", 10)]
 
 
 def test_numbers_do_not_wait_for_each_other() -> None:
     other = Partition("video", 1)
     two = merge(VIDEO, TEXT)
-    two.place(1, [other])
+    two.start(1, [other])
     two.push(VIDEO, records(VIDEO, 1))
     two.push(other, records(other, 2))
     assert popped(two) == [("video", 2)]
@@ -106,14 +106,14 @@ def test_numbers_do_not_wait_for_each_other() -> None:
 def test_what_is_dropped_is_gone_and_may_come_again() -> None:
     both = merge(VIDEO, TEXT)
     both.push(VIDEO, records(VIDEO, 1, 2))
-    both.drop([0, 7])
+    both.stop([0, 7])
     assert popped(both) == []
     with pytest.raises(KeyError):
         both.push(VIDEO, records(VIDEO, 3))
-    both.place(0, [VIDEO])
+    both.start(0, [VIDEO])
     assert both.buffered(VIDEO) == 0
     both.push(VIDEO, records(VIDEO, 1))
-    both.at_end(VIDEO, True)
+    both.set_at_end(VIDEO, True)
     assert popped(both) == [("video", 1)]
 
 

@@ -1,6 +1,5 @@
 """What the Kafka source does where a broker will not misbehave on demand: a consumer of our own, in virtual time."""
 
-import inspect
 import math
 import threading
 from collections import Counter
@@ -20,6 +19,7 @@ from structlog.testing import capture_logs
 from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
 from streams.coordinates import Partition
+from streams.deadline import Deadline
 from streams.delivery.checkpoint import encode
 from streams.delivery.ledger import Ledger
 from streams.kafka.assignor import CoPartitionedAssignor
@@ -183,7 +183,7 @@ class Counting(NullTelemetry):
 
 
 class Bench:
-    """An intake on a consumer of our own."""
+    """A group member on a consumer of our own."""
 
     def __init__(self, **config: Any) -> None:
         self.clock = ManualClock()
@@ -195,11 +195,11 @@ class Bench:
         self.assignor.on_assignment(ConsumerProtocolAssignment(1, [], b""), 1)
         topics = (InputTopic("video", Modality.VIDEO, "image/jpeg"), InputTopic("text", Modality.TEXT, "text/plain"))
         settings = KafkaSourceConfig("kafka", Connection(("nowhere:9092",)), "group", topics, **config)
-        self.intake = GroupMember(settings, self.consumer, self.assignor, self.ledger, self.clock, self.telemetry)
+        self.member = GroupMember(settings, self.consumer, self.assignor, self.ledger, self.clock, self.telemetry)
 
     def turns(self, count: int = 1) -> "Bench":
         for _ in range(count):
-            self.intake.turn(self.items.append, threading.Event())
+            self.member.run_once(self.items.append, threading.Event())
         return self
 
     def take(self) -> None:
@@ -397,13 +397,6 @@ def test_what_has_had_its_turn_does_not_keep_parked_records_from_theirs(bench: B
     assert bench.consumer._fetcher._next_partition_records is None
 
 
-def test_kafka_python_has_what_is_reached_into() -> None:
-    source = inspect.getsource(Fetcher)
-    assert "self._next_partition_records = None" in source
-    assert "self._next_in_line_exception_metadata = None" in source
-    assert inspect.isgeneratorfunction(Fetcher.PartitionRecords._unpack_records)
-
-
 def test_revoked_partitions_are_committed_and_the_timeline_is_told(bench: Bench) -> None:
     bench.consumer.write(TEXT, b"one", b"two")
     bench.turns()
@@ -415,7 +408,7 @@ def test_revoked_partitions_are_committed_and_the_timeline_is_told(bench: Bench)
     assert {partition: at.offset for partition, at in last.items()} == {VIDEO: 0, TEXT: 1}
     bench.turns()
     assert bench.items[-1] == Revoked(frozenset({0}))
-    assert bench.intake.holdings.placed == {}
+    assert bench.member.owned.positioned == {}
 
 
 def test_a_rebalance_is_a_line_that_says_which_partitions_came_or_went_and_why() -> None:
@@ -423,15 +416,15 @@ def test_a_rebalance_is_a_line_that_says_which_partitions_came_or_went_and_why()
     with capture_logs() as logs:
         bench.consumer.assign(*BOTH)
         bench.consumer.revoke(TEXT)
-        run(bench.intake._listener.on_partitions_lost(topic_partitions([VIDEO])))
-        run(bench.intake._listener.on_partitions_assigned(set()))
-        bench.intake.leave(bench.items.append, 1.0)
-        run(bench.intake._listener.on_partitions_revoked(topic_partitions([VIDEO])))
+        run(bench.member._listener.on_partitions_lost(topic_partitions([VIDEO])))
+        run(bench.member._listener.on_partitions_assigned(set()))
+        bench.member.leave(bench.items.append, Deadline.after(bench.clock, 1.0))
+        run(bench.member._listener.on_partitions_revoked(topic_partitions([VIDEO])))
     assert [(line["event"], line["partitions"], line["why"]) for line in logs] == [
-        ("partitions were gained", {"text": [0], "video": [0]}, "the group has shared its partitions out"),
-        ("partitions were given up", {"text": [0]}, "the group shares its partitions out anew"),
-        ("partitions were lost", {"video": [0]}, "the group has put this instance out: it was not heard of in time"),
-        ("partitions were given up", {"video": [0]}, "this instance leaves the group"),
+        ("partitions were assigned", {"text": [0], "video": [0]}, "the group has shared its partitions out"),
+        ("partitions were revoked", {"text": [0]}, "the group shares its partitions out again"),
+        ("partitions were lost", {"video": [0]}, "the group has expelled this instance: no heartbeat came in time"),
+        ("partitions were revoked", {"video": [0]}, "this instance leaves the group"),
     ]
 
 
@@ -460,7 +453,7 @@ def test_a_number_that_gets_another_topic_is_read_anew_with_it(bench: Bench) -> 
     bench.turns(10)
     told = [item for item in bench.items if isinstance(item, Assigned | Revoked)]
     assert [type(item) for item in told] == [Assigned, Revoked, Assigned]
-    assert bench.intake.holdings.placed == {0: (VIDEO, TEXT)}
+    assert bench.member.owned.positioned == {0: (VIDEO, TEXT)}
     assert bench.ledger.checkpoint().keys() == set(BOTH)
 
 
@@ -533,13 +526,14 @@ def test_a_log_that_lost_its_tail_is_read_anew(bench: Bench) -> None:
 
 
 def unpacking(error: Exception) -> Exception:
-    """The error as it comes out of kafka-python while it takes a batch apart."""
+    """The error as it comes out of kafka-python while it unpacks a batch."""
 
-    def _unpack_records() -> None:
+    def next_batch() -> None:
         raise error
 
+    records = SimpleNamespace(next_batch=next_batch)
     try:
-        _unpack_records()
+        next(Fetcher.PartitionRecords._unpack_records(SimpleNamespace(), TopicPartition(*TEXT), records, None, None))
     except Exception as raised:
         return raised
     raise AssertionError
@@ -636,13 +630,13 @@ def test_while_no_broker_answers_the_lag_in_records_is_unknown_and_in_seconds_gr
 
 def test_the_lag_of_what_nobody_reads_is_unknown(bench: Bench) -> None:
     bench.turns(20)
-    bench.assignor.lost()
+    bench.assignor.forget_assignment()
     bench.turns(20)
     assert all(math.isnan(records) for records, _ in bench.telemetry.lags.values())
     bench.assignor.on_assignment(ConsumerProtocolAssignment(1, [], b""), 2)
     bench.turns(20)
     assert bench.telemetry.lags[Modality.TEXT] == (0, 0.0)
-    bench.intake.leave(bench.items.append, 1.0)
+    bench.member.leave(bench.items.append, Deadline.after(bench.clock, 1.0))
     assert all(math.isnan(records) and math.isnan(seconds) for records, seconds in bench.telemetry.lags.values())
 
 
@@ -650,7 +644,7 @@ def test_the_lag_of_a_topic_that_was_deleted_is_unknown_and_that_of_others_is_to
     bench.turns(20)
     del bench.consumer._cluster.counts["text"]
     bench.turns(60)
-    assert bench.intake.topics.gone == {"text"}
+    assert bench.member.topic_watch.deleted == {"text"}
     assert math.isnan(bench.telemetry.lags[Modality.TEXT][0])
     assert bench.telemetry.lags[Modality.VIDEO] == (0, 0.0)
 
@@ -679,14 +673,14 @@ def test_a_topic_that_is_deleted_right_after_its_first_record_is_named() -> None
     assert bench.payloads == [b"line"]
     del cluster.counts["text"]
     bench.turns(60)
-    assert bench.intake.topics.gone == {"text"}
+    assert bench.member.topic_watch.deleted == {"text"}
 
 
 def test_a_turn_of_draining_takes_nothing(bench: Bench) -> None:
     bench.consumer.write(TEXT, b"line")
     told = len(bench.items)
     for _ in range(15):
-        bench.intake.idle_turn(bench.items.append, threading.Event())
+        bench.member.run_draining(bench.items.append, threading.Event())
     assert len(bench.items) == told
     assert bench.consumer.commits
 

@@ -16,19 +16,19 @@ Change = Callable[[Metadata], None]
 
 
 class Bench:
-    """A watch over two topics, looked through ten times a second."""
+    """A watch over two topics, checked ten times a second."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.metadata = Metadata(video=2, text=2)
         self.watch = TopicWatch(("video", "text"), self.metadata, self.clock)
-        self.anew: list[str] = []
+        self.recreated: list[str] = []
 
     def looks(self, seconds: float) -> list[dict[str, Any]]:
         """What is logged meanwhile."""
         with capture_logs() as logs:
             for _ in range(round(seconds * 10)):
-                self.anew += self.watch.look()
+                self.recreated += self.watch.check()
                 self.clock.advance(0.1)
         return [dict(line) for line in logs]
 
@@ -50,9 +50,9 @@ def test_a_topic_that_is_deleted_is_told_once_and_once_more_when_it_is_back(benc
     bench.metadata.ids["text"] = "another"
     (back,) = bench.looks(60)
     assert (back["event"], back["topic"], back["away_s"]) == ("an input topic is back", "text", 60.0)
-    assert back["offsets_begin_anew"]
+    assert back["offsets_begin_again"]
     assert bench.watch.fault is None
-    assert bench.anew == ["text"]
+    assert bench.recreated == ["text"]
 
 
 def test_all_that_are_deleted_are_named(bench: Bench) -> None:
@@ -67,7 +67,7 @@ def test_what_a_cluster_does_not_know_for_a_moment_is_not_told(bench: Bench) -> 
     assert bench.watch.fault is None
     bench.metadata.counts["text"] = 2
     assert bench.looks(10) == []
-    assert bench.anew == []
+    assert bench.recreated == []
 
 
 def test_a_topic_that_may_not_be_seen_any_more_was_not_deleted(bench: Bench) -> None:
@@ -77,10 +77,10 @@ def test_a_topic_that_may_not_be_seen_any_more_was_not_deleted(bench: Bench) -> 
     assert bench.watch.fault is None
 
 
-def test_a_topic_that_is_deleted_and_made_anew_between_two_looks_is_noticed(bench: Bench) -> None:
+def test_a_topic_that_is_deleted_and_recreated_between_two_looks_is_noticed(bench: Bench) -> None:
     bench.metadata.ids["video"] = "another"
     assert [line["topic"] for line in bench.looks(10)] == ["video"]
-    assert bench.anew == ["video"]
+    assert bench.recreated == ["video"]
 
 
 def test_topics_with_unequal_partitions_are_told_until_they_are_equal(bench: Bench) -> None:

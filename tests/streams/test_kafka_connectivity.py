@@ -28,13 +28,13 @@ class Bench:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.telemetry = States()
-        self.interruptions = Connectivity("kafka", self.clock, self.telemetry)
+        self.connectivity = Connectivity("kafka", self.clock, self.telemetry)
 
     def looks(self, fault: str | None, seconds: float, silent_s: float = 0.0) -> list[tuple[str, object]]:
         """What is logged while the source is so: the event, and the reason or how long it was away."""
         with capture_logs() as logs:
             for _ in range(round(seconds * 10)):
-                self.interruptions.look(fault, self.clock.monotonic_ns() - round(silent_s * NS_PER_S))
+                self.connectivity.update(fault, self.clock.monotonic_ns() - round(silent_s * NS_PER_S))
                 self.clock.advance(0.1)
         return [(line["event"], line.get("why", line.get("away_s"))) for line in logs]
 
