@@ -1,15 +1,20 @@
-"""The shape every modality's encoder has, so that the engine and fusion need not know which modality they hold.
+"""The interface of each modality's encoder: events are prepared, encoded and pooled.
 
-`prepare` is CPU work on one event in a worker thread; `encode` is one batched device call over prepared events; `pool`
-turns the encoded events of each window into one answer per window. Encoding is per event and done once; pooling is per
-window and cheap.
+Problem: the engine, evaluation and explanation work on faces, sound and lines alike. Rule: `prepare` is CPU work on one
+event, which any thread may do; `encode` is one batched device call over prepared events, and is done once for each
+event; `pool` turns the encoded events of each window into one answer per window, which is cheap. Left out: finding the
+events in media (which faces are on a picture, where a segment of sound begins), and calibration, which belongs to
+fusion.
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+
+from models.calibration.trust import TrustCurve
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +41,10 @@ class Pooled:
     risk: torch.Tensor | None = None
 
 
-class Encoder(Protocol):
-    """One modality: encodes events, pools windows."""
+class Pooler(Protocol):
+    """Pools the encoded events of windows; what fusion needs of an encoder."""
 
     width: int
-
-    def encode(self, prepared: Sequence[Any]) -> Encoded:
-        """Encodes a batch of at least one prepared event; row i does not depend on the other rows."""
-        ...
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
         """Pools each window's events.
@@ -52,3 +53,49 @@ class Encoder(Protocol):
         Windows with no weight at all get finite, meaningless rows: presence is the caller's to mask.
         """
         ...
+
+
+class Encoder(Pooler, ABC):
+    """The encoder of one modality.
+
+    `prepare`, `weight` and `quality` may be called by any thread, the rest by the device thread; no lock. trust_curve:
+    how far an event is trusted by its quality; None for fully.
+    """
+
+    trust_curve: TrustCurve | None = None
+
+    @abstractmethod
+    def prepare(self, event: Any) -> Any:
+        """Prepares one event for `encode`: a face, a segment of sound, or a line."""
+
+    @abstractmethod
+    def example(self) -> Any:
+        """Returns a prepared event of usual size, for warming up and for probes."""
+
+    @abstractmethod
+    def encode(self, prepared: Sequence[Any]) -> Encoded:
+        """Encodes a batch of at least one prepared event.
+
+        Row i does not depend on the other rows.
+        """
+
+    def weight(self, prepared: Any) -> float:
+        """Returns how much of a prepared event is evidence, in 0..1."""
+        return 1.0
+
+    def quality(self, prepared: Sequence[Any]) -> Mapping[str, float]:
+        """Returns measures of quality, by name, of events that were prepared together."""
+        return {}
+
+    def has_corpus_head(self, corpus: str) -> bool:
+        """Whether the encoder has learned how the labels of a corpus are meant there."""
+        return False
+
+    def encode_for_corpus(self, prepared: Sequence[Any], corpus: str) -> tuple[Encoded, Encoded]:
+        """Encodes as `encode` does, and as the labels of a corpus are meant there."""
+        encoded = self.encode(prepared)
+        return encoded, encoded
+
+    def network_inputs(self, event: Any) -> Sequence[Any]:
+        """Returns how each network reads the tokens of an event; empty where an event has none."""
+        return ()

@@ -15,9 +15,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
-from models.components import PARTS, build_encoders
+from models.components import build_encoders
 from models.device import choose_device
-from models.encoder import Encoded, Encoder
+from models.encoder import Encoded, Encoder, Pooler
 from models.explanation.shapley import coalitions, shapley_values
 from models.fusion.pool import Fused
 from models.labels import EMOTIONS, MODALITIES, RISKS
@@ -46,6 +46,7 @@ class AffectModel:
         self.digest = manifest.digest()
         self.device = device
         self.encoders = dict(encoders)
+        self.poolers: Mapping[str, Pooler] = self.encoders
         self.set_coverage = 0.0
 
     @classmethod
@@ -91,10 +92,7 @@ class AffectModel:
 
     def score_examples(self, rows: int = 1) -> list[Scores]:
         """Scores `rows` made-up windows, which encode as many made-up events of each modality."""
-        encoded = {
-            modality: encoder.encode([PARTS[modality].example(encoder)] * rows)
-            for modality, encoder in self.encoders.items()
-        }
+        encoded = {name: encoder.encode([encoder.example()] * rows) for name, encoder in self.encoders.items()}
         return self.fuse([WindowFeatures(encoded)] * rows)
 
     def _fused(self, log_posterior: torch.Tensor, amount: torch.Tensor) -> tuple[Fused, torch.Tensor]:
@@ -113,15 +111,15 @@ class AffectModel:
 
     def _modality(self, name: str, windows: Sequence[WindowFeatures]) -> "_Answers":
         """Pools and calibrates one modality over all windows in one call; nothing is run where no window has it."""
-        encoder = self.encoders.get(name)
+        pooler = self.poolers.get(name)
         events = [window.events.get(name) for window in windows]
-        if encoder is None or not any(event is not None and len(event.weight) for event in events):
+        if pooler is None or not any(event is not None and len(event.weight) for event in events):
             return _Answers.none(len(windows), self.device)
-        empty = Encoded(torch.zeros(0, encoder.width), torch.zeros(0))
+        empty = Encoded(torch.zeros(0, pooler.width), torch.zeros(0))
         found = [event if event is not None else empty for event in events]
         weight = pad_sequence([event.weight for event in found], batch_first=True)
         embedding = pad_sequence([event.embedding for event in found], batch_first=True)
-        pooled = encoder.pool(embedding.to(self.device), weight.to(self.device))
+        pooled = pooler.pool(embedding.to(self.device), weight.to(self.device))
         total = weight.double().sum(dim=1)
         least = self.manifest.presence[name].least_amount
         amount = torch.where(total >= least, total, 0.0).to(self.device)

@@ -12,7 +12,6 @@ from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
 from daemon.scoring.preparation import Preparer
 from daemon.scoring.preparers import build_workers
-from models.components import PARTS
 from models.model import AffectModel
 from streams.alignment.assembly import FOREVER_NS, FrameSampler
 from streams.decoding.decode import Limits, decode_record
@@ -28,7 +27,7 @@ def encode(model: AffectModel, effort: Effort) -> Iterator[Figure]:
     yield from _pictures(model, effort)
     for modality, row in _ROWS.items():
         encoder = model.encoders[modality]
-        example = PARTS[modality].example(encoder)
+        example = encoder.example()
         batches = [[example], [example] * _BATCH]
         (_, alone_s), (_, batch_s) = timed([partial(encoder.encode, batch) for batch in batches], effort.rounds)
         yield figure("encode", f"{row}, batch of 1", alone_s * 1e3, "ms")

@@ -16,7 +16,6 @@ from daemon.config import Config
 from daemon.scoring.engine import window_features
 from daemon.scoring.preparers import build_workers
 from daemon.scoring.results import UnitFeatures
-from models.components import PARTS
 from models.model import AffectModel, WindowFeatures
 from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
@@ -35,7 +34,7 @@ def fuse(model: AffectModel, effort: Effort) -> Iterator[Figure]:
     """Cost of a window's fusion, then of a whole stretch at both steps."""
     window = WindowFeatures(
         {
-            modality: model.encoders[modality].encode([PARTS[modality].example(model.encoders[modality])] * rows)
+            modality: model.encoders[modality].encode([model.encoders[modality].example()] * rows)
             for modality, rows in _WINDOW_ROWS.items()
         }
     )

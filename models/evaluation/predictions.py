@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from models.calibration.scaling import CorpusCalibration
-from models.encoder import Encoded
+from models.encoder import Encoded, Encoder
 from models.evaluation.progress import OnRows, no_progress
 from models.face.encoder import FaceEncoder
 from models.metrics.labelled_rows import EvaluationError, LabelledRows
 from models.model import AffectModel, WindowFeatures
-from models.text.encoder import ChatLine, TextEncoder
+from models.text.encoder import ChatLine
 
 _ROWS_PER_CALL = 64
 _UNUSED = {"emodb": ("surprise",)}
@@ -98,22 +98,23 @@ def encoded_rows(
 
 
 def _encoded(
-    encoder: Any, corpus: str, units: Sequence[Sequence[Any]], done: Callable[[int, int], None]
+    encoder: Encoder, corpus: str, units: Sequence[Sequence[Any]], done: Callable[[int, int], None]
 ) -> tuple[list[Encoded | None], list[Encoded | None]]:
     """In calls of rows of like length, since a batch takes as long as its longest lines."""
-    prepare = getattr(encoder, "prepare", lambda unit: unit)
-    both = isinstance(encoder, TextEncoder) and encoder.has_corpus_head(corpus)
+    both = encoder.has_corpus_head(corpus)
     served: list[Encoded | None] = [None] * len(units)
     own = list(served) if both else served
     order = sorted(range(len(units)), key=lambda row: sum(map(_length, units[row])))
     for start in range(0, len(order), _ROWS_PER_CALL):
         chunk = order[start : start + _ROWS_PER_CALL]
-        prepared = [prepare(unit) for row in chunk for unit in units[row]]
+        prepared = [encoder.prepare(unit) for row in chunk for unit in units[row]]
         if prepared:
             sizes = [len(units[row]) for row in chunk]
             read = encoder.encode_for_corpus(prepared, corpus) if both else (encoder.encode(prepared),)
             for lists, events in zip((served, own), read, strict=False):
-                for row, *part in zip(chunk, events.embedding.split(sizes), events.weight.split(sizes), strict=True):
+                for row, *part in zip(
+                    chunk, torch.split(events.embedding, sizes), torch.split(events.weight, sizes), strict=True
+                ):
                     lists[row] = Encoded(*part) if units[row] else None
         done(min(start + _ROWS_PER_CALL, len(order)), len(order))
     return served, own

@@ -24,14 +24,14 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from models.encoder import Encoded, Encoder, Pooled
+from models.encoder import Encoded, Encoder, Pooled, Pooler
 from models.explanation.permutation_shapley import cyclic_coalitions, cyclic_shapley_values
 from models.explanation.shapley import coalitions, shapley_values
 from models.explanation.word_attribution import Embedding, LineAttribution, attribute_line
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.model import AffectModel, WindowFeatures
 from models.scores import Scores
-from models.text.encoder import ChatLine, TextEncoder
+from models.text.encoder import ChatLine
 
 TOLERANCE = 1e-4
 """Of adding up, in probability: pooling computes in 32 bits, and in batches of other sizes than the daemon's."""
@@ -133,9 +133,10 @@ def _worth(scores: Scores, target: str) -> float:
 
 
 def _words(encoder: Encoder, event: WindowEvent, target: str) -> LineAttribution | None:
-    if event.line is None or not isinstance(encoder, TextEncoder):
+    if event.line is None:
         return None
-    if not all(isinstance(reading.network.encoder, Embedding) for reading in encoder.network_inputs(event.line)):
+    inputs = encoder.network_inputs(event.line)
+    if not inputs or not all(isinstance(each.network.encoder, Embedding) for each in inputs):
         return None
     return attribute_line(encoder, event.line, target)
 
@@ -155,13 +156,14 @@ class _Question:
 
     def __init__(self, model: AffectModel, events: Mapping[str, Sequence[WindowEvent]]) -> None:
         self._asked = copy.copy(model)
-        self._asked.encoders = {}
+        poolers: dict[str, Pooler] = {}
+        self._asked.poolers = poolers
         self._weight: dict[str, torch.Tensor] = {}
         self._rows: dict[str, list[range]] = {}
         for name, found in events.items():
             encoder = model.encoders[name]
             encoded = encoder.encode([row for event in found for row in event.prepared])
-            self._asked.encoders[name] = _PooledOnce(encoder, encoded)
+            poolers[name] = _PooledOnce(encoder, encoded)
             self._weight[name] = encoded.weight
             ends = torch.tensor([len(event.prepared) for event in found]).cumsum(0).tolist()
             self._rows[name] = [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
@@ -211,12 +213,8 @@ class _PooledOnce:
         self._encoded = encoded
         self._known: dict[tuple[int, ...], Pooled] = {}
 
-    def encode(self, prepared: Sequence[Any]) -> Encoded:
-        """As `Encoder.encode`, of rows that it stands in for."""
-        raise NotImplementedError("all there is has been encoded")
-
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
-        """As `Encoder.pool`; each set of rows is pooled the first time that it is met."""
+        """As `Pooler.pool`; each set of rows is pooled the first time that it is met."""
         rows = zip(embedding[..., 0].long().tolist(), (weight > 0).tolist(), strict=True)
         keys = [tuple(row for row, there in zip(*each, strict=True) if there) for each in rows]
         new = sorted(set(keys) - self._known.keys(), key=len)

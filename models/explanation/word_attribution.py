@@ -23,8 +23,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from models.encoder import Encoder
 from models.labels import EMOTIONS, RISKS
-from models.text.encoder import ChatLine, NetworkInput, TextEncoder
+from models.text.encoder import ChatLine, NetworkInput
 from models.text.network import TextNetwork
 
 TOLERANCE = 0.03
@@ -87,7 +88,7 @@ def direction(target: str) -> torch.Tensor:
     return weights
 
 
-def attribute_line(encoder: TextEncoder, line: str | ChatLine, target: str) -> LineAttribution:
+def attribute_line(encoder: Encoder, line: str | ChatLine, target: str) -> LineAttribution:
     """What each word of the line says for a target: an emotion or a risk, by name. ValueError for another.
 
     TypeError where a network of the encoder stands on one that is no `Embedding`.

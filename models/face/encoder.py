@@ -17,22 +17,44 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.calibration.trust import TrustCurve
-from models.encoder import Encoded, Pooled
-from models.face.crop import Face
-from models.face.network import ExpressionCommittee, ExpressionNet, build_network
+from models.encoder import Encoded, Encoder, Pooled
+from models.face.crop import Face, given_face
+from models.face.network import CROP_PX, ExpressionCommittee, ExpressionNet, build_network
 from models.labels import EMOTIONS
 
 
-class FaceEncoder:
+class FaceEncoder(Encoder):
     """Implements `models.encoder.Encoder`; a prepared event is a `Face`. Owned by the device thread; no lock."""
 
     def __init__(self, network: ExpressionNet | ExpressionCommittee, device: torch.device | str = "cpu") -> None:
         """The network is moved to the device and put in evaluation mode."""
         self.width = network.width + 1
-        self.trust_curve: TrustCurve | None = None
         self._device = torch.device(device)
         self._network = network.to(self._device).eval()
+
+    def prepare(self, event: Face) -> Face:
+        """Returns the face: it is ready as it was cut."""
+        return event
+
+    def example(self) -> Face:
+        """Returns a black crop."""
+        return given_face(np.zeros((CROP_PX, CROP_PX), np.uint8))
+
+    def weight(self, prepared: Face) -> float:
+        """Returns the detection score."""
+        return prepared.score
+
+    def quality(self, prepared: Sequence[Face]) -> dict[str, float]:
+        """Returns how many faces a picture shows, and how well the largest of them can be seen."""
+        if not prepared:
+            return {}
+        largest = max(prepared, key=lambda face: face.size_px)
+        return {
+            "faces": float(len(prepared)),
+            "size_px": largest.size_px,
+            "sharpness": largest.sharpness,
+            "brightness": largest.brightness,
+        }
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[Face]) -> Encoded:
@@ -43,7 +65,7 @@ class FaceEncoder:
         both = self._network.embed(torch.cat([crops, crops.flip(-1)]))
         embedding = (both[: len(crops)] + both[len(crops) :]) / 2
         trusted = torch.cat([embedding.cpu(), self._trust(prepared)[:, None]], dim=1)
-        return Encoded(trusted, torch.tensor([face.score for face in prepared], dtype=torch.float32))
+        return Encoded(trusted, torch.tensor([self.weight(face) for face in prepared], dtype=torch.float32))
 
     @torch.inference_mode()
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:

@@ -13,7 +13,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.calibration.trust import TrustCurve, unbroken_trust
-from models.encoder import Encoded, Pooled
+from models.calibration.trust import unbroken_trust
+from models.encoder import Encoded, Encoder, Pooled
 from models.speech import activity, whisper
 from models.speech.states import emotion_logits
 from models.speech.statistics import segment_statistics, window_statistics
@@ -38,12 +38,24 @@ SEGMENT_SAMPLES = 2 * HOP_SAMPLES
 _FRAMES_PER_HOP = HOP_SAMPLES // whisper.SAMPLES_PER_FRAME
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentSound:
+    """The sound of one segment, and for how long it is unbroken.
+
+    pcm: (samples,) float32 in -1..1 at 16 kHz, of one second or two. unbroken_s: the mean length of its pieces, which
+    whoever put them together knows.
+    """
+
+    pcm: npt.NDArray[np.float32]
+    unbroken_s: float = math.inf
+
+
 @dataclass(frozen=True, slots=True)
 class SpeechSegment:
     """One segment of sound, ready for the device.
 
-    mel: (80, 100 * seconds) float32 log-mel frames. voiced: (50 * seconds,) bool, per Whisper frame. unbroken_s: how
-    long the sound is without a break, which whoever put it together knows. The rest as in `activity.Activity`.
+    mel: (80, 100 * seconds) float32 log-mel frames. voiced: (50 * seconds,) bool, per Whisper frame. unbroken_s: as in
+    `SegmentSound`. The rest as in `activity.Activity`.
     """
 
     mel: npt.NDArray[np.float32]
@@ -71,24 +83,45 @@ def prepare_segment(pcm: npt.NDArray[np.float32], voice_activity: activity.Voice
     return SpeechSegment(whisper.log_mel(pcm), voiced, found.voiced_fraction, found.level_db, found.snr_db)
 
 
-class SpeechEncoder:
-    """Implements `models.encoder.Encoder`. `prepare` may be called by any thread, the rest by the device thread."""
+class SegmentEncoder(Encoder):
+    """Prepares segments of sound; an encoder of speech adds its network."""
+
+    def __init__(self) -> None:
+        self._voice_activity = activity.VoiceActivity()
+
+    def prepare(self, event: npt.NDArray[np.float32] | SegmentSound) -> SpeechSegment:
+        """Prepares one segment as `prepare_segment` does."""
+        if isinstance(event, SegmentSound):
+            return replace(prepare_segment(event.pcm, self._voice_activity), unbroken_s=event.unbroken_s)
+        return prepare_segment(event, self._voice_activity)
+
+    def example(self) -> SpeechSegment:
+        """Returns two seconds that are voiced throughout."""
+        segment = self.prepare(np.zeros(SEGMENT_SAMPLES, np.float32))
+        return replace(segment, voiced=np.ones_like(segment.voiced), voiced_fraction=1.0)
+
+    def weight(self, prepared: SpeechSegment) -> float:
+        """Returns the voiced fraction."""
+        return prepared.voiced_fraction
+
+    def quality(self, prepared: Sequence[SpeechSegment]) -> dict[str, float]:
+        """Returns the level and the signal-to-noise ratio of a segment."""
+        return {"level_db": prepared[0].level_db, "snr_db": prepared[0].snr_db} if prepared else {}
+
+
+class SpeechEncoder(SegmentEncoder):
+    """Encodes segments with Whisper and a small network; a prepared event is a `SpeechSegment`."""
 
     def __init__(
         self, encoder: whisper.WhisperEncoder, network: WindowNetwork, device: torch.device | str = "cpu"
     ) -> None:
         """Both parts are moved to the device and put in evaluation mode."""
+        super().__init__()
         self.width = network.config.features + 1
-        self.trust_curve: TrustCurve | None = None
         self._streams = network.config.streams
         self._device = torch.device(device)
         self._whisper = encoder.to(self._device).eval()
         self._network = network.to(self._device).eval()
-        self._voice_activity = activity.VoiceActivity()
-
-    def prepare(self, pcm: npt.NDArray[np.float32]) -> SpeechSegment:
-        """As `prepare_segment`."""
-        return prepare_segment(pcm, self._voice_activity)
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[SpeechSegment]) -> Encoded:
@@ -96,7 +129,7 @@ class SpeechEncoder:
 
         Last in an embedding is how far the segment is trusted.
         """
-        weight = torch.tensor([segment.voiced_fraction for segment in prepared], dtype=torch.float32)
+        weight = torch.tensor([self.weight(segment) for segment in prepared], dtype=torch.float32)
         embedding = torch.zeros(len(prepared), self.width)
         of_length: defaultdict[int, list[int]] = defaultdict(list)
         for index, segment in enumerate(prepared):

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -27,8 +26,7 @@ from torch.nn import functional
 from models.encoder import Encoded, Pooled
 from models.recurrent_layers import AttentionPool, BidirectionalLstm
 from models.speech import whisper
-from models.speech.activity import VoiceActivity
-from models.speech.encoder import SpeechSegment, prepare_segment
+from models.speech.encoder import SegmentEncoder, SpeechSegment
 from models.speech.states import STATES, emotion_logits
 
 _STRIDES = (2, 2, 1)
@@ -110,23 +108,16 @@ def _closed_up(steps: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor
     return steps.gather(1, order.expand_as(steps)), counted.sum(dim=1).clamp(min=1)
 
 
-class RecurrentSpeechEncoder:
-    """Implements `models.encoder.Encoder`: each segment is answered once, a window by the mean of its segments'.
-
-    `prepare` may be called by any thread, the rest by the device thread.
-    """
+class RecurrentSpeechEncoder(SegmentEncoder):
+    """Answers each segment once, and a window by the mean of its segments' answers."""
 
     width = len(STATES)
 
     def __init__(self, network: RecurrentSpeechNetwork, device: torch.device | str = "cpu") -> None:
         """The network is moved to the device and put in evaluation mode."""
+        super().__init__()
         self._device = torch.device(device)
         self._network = network.to(self._device).eval()
-        self._voice_activity = VoiceActivity()
-
-    def prepare(self, pcm: npt.NDArray[np.float32]) -> SpeechSegment:
-        """As `models.speech.encoder.prepare_segment`."""
-        return prepare_segment(pcm, self._voice_activity)
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[SpeechSegment]) -> Encoded:
@@ -134,7 +125,7 @@ class RecurrentSpeechEncoder:
 
         The embedding of a segment without voice is zero, and so is its weight.
         """
-        weight = torch.tensor([segment.voiced_fraction for segment in prepared], dtype=torch.float32)
+        weight = torch.tensor([self.weight(segment) for segment in prepared], dtype=torch.float32)
         mel = torch.from_numpy(np.stack([segment.mel for segment in prepared])).to(self._device)
         voiced = torch.from_numpy(np.stack([segment.voiced for segment in prepared])).to(self._device)
         said = self._network(mel, voiced).log_softmax(dim=-1)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from models.encoder import Encoded, Pooled
+from models.encoder import Encoded, Encoder, Pooled
 from models.labels import EMOTIONS, RISKS
 from models.text.language import EnglishDetector
 from models.text.network import TextNetwork
@@ -37,9 +37,14 @@ class ChatLine:
 
 @dataclass(frozen=True, slots=True)
 class PreparedLine:
-    """A line's token ids for the network of many languages, and for the English one where the line is English."""
+    """The token ids of a line.
+
+    ids: for the network of many languages. english_ids: for the English one, where the line is English. characters: of
+    the line, before any is cut off.
+    """
 
     ids: list[int]
+    characters: int
     english_ids: list[int] | None = None
 
     def __len__(self) -> int:
@@ -69,11 +74,8 @@ class NetworkInput:
     share: float
 
 
-class TextEncoder:
-    """Encodes lines and pools windows (`models.encoder.Encoder`).
-
-    `prepare` is shared by the decode threads; `encode` and `pool` belong to the device thread; no lock.
-    """
+class TextEncoder(Encoder):
+    """Encodes lines of chat and pools windows of them; a prepared event is a `PreparedLine`."""
 
     width = len(EMOTIONS) + len(RISKS)
 
@@ -97,14 +99,25 @@ class TextEncoder:
         english = () if self._english is None else self._english.network.corpora
         return corpus in self._network.corpora or corpus in english
 
-    def prepare(self, line: str | ChatLine) -> PreparedLine:
-        """Token ids of one line; any text at all, cut at the tokenizer's budget. Only English lines use context."""
-        said = line if isinstance(line, ChatLine) else ChatLine(line)
+    def prepare(self, event: str | ChatLine) -> PreparedLine:
+        """Cuts one line into tokens.
+
+        Any text at all will do, and ends at the tokenizer's budget. Only English lines use context.
+        """
+        said = event if isinstance(event, ChatLine) else ChatLine(event)
         ids = self._tokenizer.ids(said.text)
         if self._english is None or not self._english.detector.is_english(said.text):
-            return PreparedLine(ids)
+            return PreparedLine(ids, len(said.text))
         tokenizer = self._english.tokenizer
-        return PreparedLine(ids, tokenizer.ids(said.text) + tokenizer.context(said.before))
+        return PreparedLine(ids, len(said.text), tokenizer.ids(said.text) + tokenizer.context(said.before))
+
+    def example(self) -> PreparedLine:
+        """Returns a line of usual length."""
+        return self.prepare("a line of chat, as long as lines of chat usually are")
+
+    def quality(self, prepared: Sequence[PreparedLine]) -> dict[str, float]:
+        """Returns how many characters a line has."""
+        return {"characters": float(sum(line.characters for line in prepared))} if prepared else {}
 
     def encode(self, prepared: Sequence[PreparedLine]) -> Encoded:
         """At least one line to embeddings (lines, 10): emotion logits, then risk logits; weight 1."""

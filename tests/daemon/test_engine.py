@@ -12,7 +12,7 @@ import torch
 
 from daemon.scoring.engine import Batching, Lookback, ScoringEngine, _encode_with, window_features
 from daemon.scoring.results import BadRow, ScoredWindow, UnitFeatures, UnitRows
-from models.encoder import Encoded, Pooled
+from models.encoder import Encoded, Encoder, Pooled
 from models.face.crop import Face, given_face
 from models.face.network import CROP_PX
 from models.fusion.smoothing import Smoothing
@@ -31,13 +31,19 @@ pytestmark = pytest.mark.unit
 _DRAWN = np.random.default_rng(7)
 
 
-class FakeEncoder:
+class FakeEncoder(Encoder):
     """Embeds a row as its sum and its length, and weighs it by the sum; counts its calls."""
 
     width = 2
 
     def __init__(self) -> None:
         self.calls: list[int] = []
+
+    def prepare(self, event: Any) -> Any:
+        return event
+
+    def example(self) -> list[float]:
+        return [0.0]
 
     def encode(self, prepared: Sequence[Any]) -> Encoded:
         self.calls.append(len(prepared))

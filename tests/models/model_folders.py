@@ -1,12 +1,13 @@
 """Small models for tests: encoders that answer what they are told, and a manifest that fuses them plainly."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from models.artifact import Manifest, Presence
 from models.calibration.scaling import PlattScaling, TemperatureScaling
-from models.encoder import Encoded, Pooled
+from models.encoder import Encoded, Encoder, Pooled
 from models.fusion.pool import LogLinearPool
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import RiskRule
@@ -31,12 +32,18 @@ def plain_manifest(**changes: object) -> Manifest:
     return Manifest.model_validate(fields | changes)
 
 
-class Repeater:
+class Repeater(Encoder):
     """An encoder whose embedding is the answer: seven emotion logits, and three risk logits where it speaks of risk."""
 
     def __init__(self, risk: bool = False) -> None:
         self.risk = risk
         self.width = len(EMOTIONS) + (len(RISKS) if risk else 0)
+
+    def prepare(self, event: Any) -> Any:
+        return event
+
+    def example(self) -> list[float]:
+        return [0.0] * self.width
 
     def encode(self, prepared: Sequence[Sequence[float]]) -> Encoded:
         return Encoded(torch.tensor(prepared), torch.ones(len(prepared)))

@@ -31,6 +31,9 @@ pytestmark = pytest.mark.unit
 class Weighed(Repeater):
     """Each prepared row ends with its weight."""
 
+    def example(self) -> list[float]:
+        return [*super().example(), 1.0]
+
     def encode(self, prepared: Sequence[Sequence[float]]) -> Encoded:
         rows = torch.tensor(prepared)
         return Encoded(rows[:, :-1], rows[:, -1])

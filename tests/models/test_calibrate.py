@@ -126,11 +126,11 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         return Readings()
 
     made = {
-        modality: components.Part(part.name, build, part.example)
-        for modality, part in components.PARTS.items()
+        modality: components.Component(component.name, build)
+        for modality, component in components.COMPONENTS.items()
         if modality != "video"
     }
-    monkeypatch.setattr(components, "PARTS", made)
+    monkeypatch.setattr(components, "COMPONENTS", made)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.components import PARTS
 from models.encoder import Encoded
 from models.model import AffectModel, WindowFeatures
 from models.scores import Scores
@@ -16,7 +15,7 @@ def scores_on(device: str) -> list[Scores]:
     model = AffectModel.load("default", device)
     encoded: dict[str, Encoded] = {}
     for modality, encoder in model.encoders.items():
-        encoded[modality] = encoder.encode([PARTS[modality].example(encoder)] * 3)
+        encoded[modality] = encoder.encode([encoder.example()] * 3)
     return model.fuse([WindowFeatures(encoded), WindowFeatures({"text": encoded["text"]})])
 
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.artifact import Manifest, Presence, write_model_folder
-from models.components import PARTS
+from models.components import COMPONENTS
 from models.data.corpora.text import CORPORA, read_corpus
 from models.labels import EMOTIONS, RISKS
 from models.text.component import build_text_encoder
@@ -65,7 +65,9 @@ Arrays = dict[str, NDArray[Any]]
 def assemble(runs: Path, data: Path, out: Path) -> Manifest:
     """Writes the folder `out`. Raises FileNotFoundError, ValueError or ModelError naming what is missing or wrong."""
     files = {modality: _arrays(runs / name) for modality, name in _ANSWER_FILES.items()}
-    parts = {part.name: read_part(runs / part.name / f"{part.name}.safetensors", part.name) for part in PARTS.values()}
+    parts = {
+        part.name: read_part(runs / part.name / f"{part.name}.safetensors", part.name) for part in COMPONENTS.values()
+    }
     tensors = {name: read for name, (read, _) in parts.items()}
     text = build_text_encoder(parts["text"][0], torch.device("cpu"))
     spoilt = _arrays(runs / "face" / "spoilt_logits.npz")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from models.artifact import SHIPPED, Manifest, ModelFolder, read_model_folder
-from models.components import PARTS
+from models.components import COMPONENTS
 from models.data.user.manifest import USER_CORPUS, Sample, read_manifest
 from models.device import choose_device
 from models.evaluation.predictions import EncodedRows, Floats, encoded_rows, posteriors
@@ -33,7 +33,7 @@ LEAST_HELD_OUT = 20
 """Rows of the test split, below which the validation rows are asked about too."""
 
 _SURE = 0.9  # share of draws in which a part has to be better
-_MODALITY = {part.name: modality for modality, part in PARTS.items()}
+_MODALITY = {part.name: modality for modality, part in COMPONENTS.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,8 @@ def better_model(data: Path, runs: Path, parts: Sequence[str], progress: OnRows 
     taken = [part for part in parts if _is_better(compared[part])]
     chosen = with_user_parts(folder, runs, taken) if taken else folder
     encoders = {
-        modality: (trained if PARTS[modality].name in taken else shipped).encoders[modality] for modality in PARTS
+        modality: (trained if COMPONENTS[modality].name in taken else shipped).encoders[modality]
+        for modality in COMPONENTS
     }
     manifest, calibration = calibrated_if_better(AffectModel(chosen.manifest, encoders, device), data, progress)
     if "emotion" in asked:
@@ -102,7 +103,7 @@ def _ask(
         rows = user_rows(held, task, progress, read)
         if not len(rows.truth) or (task != "emotion" and len(np.unique(rows.truth)) < 2):
             continue
-        of_parts = {name: units for name, units in rows.units.items() if PARTS[name].name in parts}
+        of_parts = {name: units for name, units in rows.units.items() if COMPONENTS[name].name in parts}
         before, _ = encoded_rows(shipped, USER_CORPUS, rows, progress)
         after, _ = encoded_rows(trained, USER_CORPUS, replace(rows, units=of_parts), progress)
         asked[task] = _Asked(rows, before, after)
@@ -136,7 +137,7 @@ def _alone(modality: str, task: str, asked: _Asked, shipped: AffectModel, traine
 def _fused(asked: _Asked, taken: Sequence[str], shipped: AffectModel, final: AffectModel) -> Paired:
     """Answers of all modalities together."""
     chosen = {
-        modality: asked.trained[modality] if PARTS[modality].name in taken else events
+        modality: asked.trained[modality] if COMPONENTS[modality].name in taken else events
         for modality, events in asked.shipped.items()
     }
     before, after = posteriors(shipped, "emotion", asked.shipped), posteriors(final, "emotion", chosen)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.artifact import Manifest, ModelFolder
-from models.components import PARTS
+from models.components import COMPONENTS
 from models.data.user.manifest import USER_CORPUS
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import RiskRule
@@ -36,7 +36,7 @@ LEAST_OF_RISK = 25
 """Lines with a risk, and lines without it, below which the head's curve is kept."""
 
 _OF_CORPORA = ("calibration", "corpora", "thresholds")  # metrics by corpus, or by "corpus/task", of the shipped answers
-_MODALITY = {part.name: modality for modality, part in PARTS.items()}
+_MODALITY = {part.name: modality for modality, part in COMPONENTS.items()}
 
 Arrays = Mapping[str, NDArray[Any]]
 
