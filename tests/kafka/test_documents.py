@@ -1,4 +1,4 @@
-"""README's Kafka commands do what it says, as it prints them, with a broker that was just set up."""
+"""The documents' Kafka commands do what they say, as they are printed, with a broker that was just set up."""
 
 import shutil
 import subprocess
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import NOT_RUN, ROOT, RUN_WITH_A_BROKER, checkout, commands, fresh_environment
 from tests.e2e.devices import free_port
 from tests.kafka.broker import Broker
-from tests.readme import ROOT, checkout, commands, fresh_environment
 
 pytestmark = [pytest.mark.kafka, pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -19,7 +19,7 @@ PATIENCE_S = 600
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="readiness is asked for with curl")
-def test_what_readme_does_with_kafka_works_from_a_fresh_shell(
+def test_what_the_documents_do_with_kafka_works_from_a_fresh_shell(
     own_broker: Callable[..., Broker], tmp_path: Path
 ) -> None:
     broker, port = own_broker(), free_port()
@@ -29,7 +29,8 @@ def test_what_readme_does_with_kafka_works_from_a_fresh_shell(
     config = folder / "deploy" / "config" / "kafka-local.toml"
     config.write_text(config.read_text(encoding="utf-8").replace(PRINTED_BROKER, broker.bootstrap), encoding="utf-8")
     script = []
-    for command in (each.replace(PRINTED_BROKER, broker.bootstrap) for each in commands("Kafka")):
+    printed = [each for place in RUN_WITH_A_BROKER for each in commands(*place) if each not in NOT_RUN]
+    for command in (each.replace(PRINTED_BROKER, broker.bootstrap) for each in printed):
         if command.startswith("affectd run"):
             script += [f"{command} & daemon=$!; trap 'kill $daemon; wait $daemon' EXIT"]
             ready = f"curl -s -o ready --retry 180 --retry-delay 1 --retry-all-errors -f http://127.0.0.1:{port}/readyz"
