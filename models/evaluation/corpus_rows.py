@@ -23,7 +23,8 @@ from models.face.crop import given_face
 from models.face.expressions import EXPRESSIONS
 from models.labels import EMOTIONS, RISKS
 from models.metrics.labelled_rows import EvaluationError as EvaluationError
-from models.metrics.labelled_rows import LabelledRows, segments_of
+from models.metrics.labelled_rows import LabelledRows
+from models.speech.segment import cut_segments
 from models.text.encoder import ChatLine
 
 SPEECH_CORPORA = ("ravdess", "emodb")
@@ -71,7 +72,7 @@ def _clips(corpus: str, data: Path, split: str, task: str, progress: OnRows) -> 
     truth = np.array([EMOTIONS.index(clip.emotion) for clip in clips], dtype=np.int64)
     segments = []
     for done, clip in enumerate(clips, start=1):
-        segments.append(segments_of(read_pcm(clip)))
+        segments.append(cut_segments(read_pcm(clip)))
         progress("reading", done, len(clips))
     units = {"audio": segments}
     speakers = np.array([clip.speaker for clip in clips])

@@ -12,7 +12,8 @@ from models.data.user.media import faces_in, sound_of
 from models.evaluation.progress import OnRows, no_progress
 from models.face.detector import FaceDetector
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.metrics.labelled_rows import EvaluationError, LabelledRows, segments_of
+from models.metrics.labelled_rows import EvaluationError, LabelledRows
+from models.speech.segment import cut_segments
 from models.text.encoder import ChatLine
 
 
@@ -77,7 +78,7 @@ def _units(
         return faces_in(sample.video, detector) if sample.video else []
 
     def segments() -> Sequence[Any]:
-        return segments_of(sound_of(sample.audio)) if sample.audio else []
+        return cut_segments(sound_of(sample.audio)) if sample.audio else []
 
     def lines() -> Sequence[Any]:
         return [ChatLine(checked_text(sample.text))] if sample.text else []

@@ -7,8 +7,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.speech.encoder import HOP_SAMPLES, SEGMENT_SAMPLES
-
 
 class EvaluationError(ValueError):
     """A corpus, split, task or modality that cannot be measured; the message says what there is."""
@@ -36,10 +34,3 @@ class LabelledRows:
     def without(self, modality: str | None) -> Self:
         """The same rows less a modality."""
         return replace(self, units={name: units for name, units in self.units.items() if name != modality})
-
-
-def segments_of(pcm: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Sound (samples,) at 16 kHz in pairs of seconds, as the daemon cuts it; the end is filled with silence."""
-    samples = max(SEGMENT_SAMPLES, -(-len(pcm) // HOP_SAMPLES) * HOP_SAMPLES)
-    seconds = np.pad(pcm, (0, samples - len(pcm))).reshape(-1, HOP_SAMPLES)
-    return list(np.concatenate([seconds[:-1], seconds[1:]], axis=1))

@@ -10,103 +10,24 @@ sound into segments, and calibration, which belongs to fusion.
 """
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from models.calibration.trust import unbroken_trust
-from models.encoder import Encoded, Encoder, Pooled
-from models.speech import activity, whisper
+from models.encoder import Encoded, Pooled
+from models.speech import whisper
+from models.speech.segment import SegmentEncoder, SpeechSegment
 from models.speech.states import emotion_logits
 from models.speech.statistics import segment_statistics, window_statistics
 from models.speech.window_network import WindowNetwork, WindowNetworkConfig
-
-HOP_SAMPLES = whisper.SAMPLE_RATE_HZ
-"""Samples from one segment's start to the next one's: 1 s."""
-SEGMENT_SAMPLES = 2 * HOP_SAMPLES
-"""Samples of a segment: 2 s, what the network was trained to hear; where windows are too small for that, 1 s."""
-
-_FRAMES_PER_HOP = HOP_SAMPLES // whisper.SAMPLES_PER_FRAME
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SegmentSound:
-    """The sound of one segment, and for how long it is unbroken.
-
-    pcm: (samples,) float32 in -1..1 at 16 kHz, of one second or two. unbroken_s: the mean length of its pieces, which
-    whoever put them together knows.
-    """
-
-    pcm: npt.NDArray[np.float32]
-    unbroken_s: float = math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechSegment:
-    """One segment of sound, ready for the device.
-
-    mel: (80, 100 * seconds) float32 log-mel frames. voiced: (50 * seconds,) bool, per Whisper frame. unbroken_s: as in
-    `SegmentSound`. The rest as in `activity.Activity`.
-    """
-
-    mel: npt.NDArray[np.float32]
-    voiced: npt.NDArray[np.bool_]
-    voiced_fraction: float
-    level_db: float
-    snr_db: float
-    unbroken_s: float = math.inf
-
-
-def prepare_segment(pcm: npt.NDArray[np.float32], voice_activity: activity.VoiceActivity) -> SpeechSegment:
-    """pcm: (samples,) float32 in -1..1 at 16 kHz, of one second or two.
-
-    Raises ValueError for another shape or type, or values that are not finite.
-    """
-    if pcm.shape not in ((HOP_SAMPLES,), (SEGMENT_SAMPLES,)) or pcm.dtype != np.float32:
-        wanted = f"({HOP_SAMPLES},) or ({SEGMENT_SAMPLES},) float32"
-        raise ValueError(f"speech segment: wanted {wanted}, got {pcm.shape} {pcm.dtype}")
-    if not np.isfinite(pcm).all():
-        raise ValueError("speech segment: holds samples that are not finite")
-    found = voice_activity(pcm)
-    frames = len(pcm) // HOP_SAMPLES * _FRAMES_PER_HOP
-    centres = np.arange(frames) * whisper.SAMPLES_PER_FRAME + whisper.SAMPLES_PER_FRAME // 2
-    voiced = found.voiced[centres // activity.FRAME_SAMPLES]
-    return SpeechSegment(whisper.log_mel(pcm), voiced, found.voiced_fraction, found.level_db, found.snr_db)
-
-
-class SegmentEncoder(Encoder):
-    """Prepares segments of sound; an encoder of speech adds its network."""
-
-    def __init__(self) -> None:
-        self._voice_activity = activity.VoiceActivity()
-
-    def prepare(self, event: npt.NDArray[np.float32] | SegmentSound) -> SpeechSegment:
-        """Prepares one segment as `prepare_segment` does."""
-        if isinstance(event, SegmentSound):
-            return replace(prepare_segment(event.pcm, self._voice_activity), unbroken_s=event.unbroken_s)
-        return prepare_segment(event, self._voice_activity)
-
-    def example(self) -> SpeechSegment:
-        """Returns two seconds that are voiced throughout."""
-        segment = self.prepare(np.zeros(SEGMENT_SAMPLES, np.float32))
-        return replace(segment, voiced=np.ones_like(segment.voiced), voiced_fraction=1.0)
-
-    def weight(self, prepared: SpeechSegment) -> float:
-        """Returns the voiced fraction."""
-        return prepared.voiced_fraction
-
-    def quality(self, prepared: Sequence[SpeechSegment]) -> dict[str, float]:
-        """Returns the level and the signal-to-noise ratio of a segment."""
-        return {"level_db": prepared[0].level_db, "snr_db": prepared[0].snr_db} if prepared else {}
 
 
 class SpeechEncoder(SegmentEncoder):

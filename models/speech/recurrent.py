@@ -26,7 +26,7 @@ from torch.nn import functional
 from models.encoder import Encoded, Pooled
 from models.recurrent_layers import AttentionPool, BidirectionalLstm
 from models.speech import whisper
-from models.speech.encoder import SegmentEncoder, SpeechSegment
+from models.speech.segment import SegmentEncoder, SpeechSegment
 from models.speech.states import STATES, emotion_logits
 
 _STRIDES = (2, 2, 1)

@@ -12,7 +12,8 @@ from daemon.scoring.preparation import Preparer
 from daemon.scoring.preparers import FacesOfPictures, TokensOfLines, VoiceOfSound, following
 from models.face.detector import Detection, FaceDetector
 from models.face.tracking import TrackerConfig
-from models.speech.encoder import SEGMENT_SAMPLES, SpeechEncoder, SpeechSegment
+from models.speech.encoder import SpeechEncoder
+from models.speech.segment import SEGMENT_SAMPLES, SpeechSegment
 from models.text.encoder import TextEncoder
 from streams.events import EncodingUnit, Picture, Sound, SoundPieces
 from streams.reasons import BadRecord

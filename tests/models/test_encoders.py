@@ -9,7 +9,7 @@ from models.encoder import Encoder
 from models.face.crop import given_face
 from models.labels import EMOTIONS, MODALITIES
 from models.model import AffectModel
-from models.speech.encoder import SEGMENT_SAMPLES, SegmentSound
+from models.speech.segment import SEGMENT_SAMPLES, SegmentSound
 
 pytestmark = pytest.mark.unit
 

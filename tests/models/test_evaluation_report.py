@@ -22,8 +22,9 @@ from models.metrics.bootstrap import intervals
 from models.metrics.corruptions import CORRUPTIONS, corrupted
 from models.metrics.curves import coverage_accuracy, reliability, roc_curves, threshold_for_accuracy
 from models.metrics.glossary import explained
-from models.metrics.labelled_rows import EvaluationError, LabelledRows, segments_of
+from models.metrics.labelled_rows import EvaluationError, LabelledRows
 from models.metrics.slices import sliced
+from models.speech.segment import cut_segments
 from models.text.encoder import ChatLine
 
 pytestmark = pytest.mark.unit
@@ -86,7 +87,7 @@ def test_a_label_of_a_few_rows_makes_no_gap() -> None:
 def test_every_change_leaves_an_event_of_the_same_kind_that_is_not_the_same() -> None:
     rng = np.random.default_rng(0)
     face = given_face(rng.integers(0, 255, (48, 48), dtype=np.uint8))
-    sound = segments_of(0.1 * rng.standard_normal(24_000).astype(np.float32))
+    sound = cut_segments(0.1 * rng.standard_normal(24_000).astype(np.float32))
     line = ChatLine("what a wonderful morning this is, everyone", ("hello",))
     units: dict[str, Sequence[Sequence[Any]]] = {"video": [[face]], "audio": [sound], "text": [[line]]}
     rows = LabelledRows("emotion", EMOTIONS, units, np.array([0]))

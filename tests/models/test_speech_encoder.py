@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from models.labels import EMOTIONS
-from models.speech.encoder import SpeechEncoder, SpeechSegment, load_encoder, save_network
+from models.speech.encoder import SpeechEncoder, load_encoder, save_network
+from models.speech.segment import SpeechSegment
 from models.speech.states import EMOTION_OF, STATES, emotion_logits
 from models.speech.statistics import levelled, segment_statistics, window_statistics
 from models.speech.whisper import load_whisper

@@ -13,7 +13,7 @@ from models.data.user.cleaning import LeftOut, UnusableError, usable, without_co
 from models.data.user.manifest import USER_CORPUS, Sample, check_enough, read_manifest
 from models.data.user.media import sound_of
 from models.speech.activity import VoiceActivity
-from models.speech.encoder import SEGMENT_SAMPLES
+from models.speech.segment import SEGMENT_SAMPLES
 
 _MODALITY = "audio"
 

@@ -17,7 +17,7 @@ import torch
 
 from models.data.corpora.speech import Clip, read_pcm
 from models.speech.activity import VoiceActivity
-from models.speech.encoder import prepare_segment
+from models.speech.segment import prepare_segment
 from models.speech.states import STATES
 from models.training.speech.augment import SpeechAugmentation, augment
 from models.training.speech.window_passes import on_grid

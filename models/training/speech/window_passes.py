@@ -20,7 +20,7 @@ from models.data.corpora.speech import Clip, read_pcm
 from models.precision import mixed_precision
 from models.speech import whisper
 from models.speech.activity import VoiceActivity
-from models.speech.encoder import HOP_SAMPLES, SpeechSegment, prepare_segment
+from models.speech.segment import HOP_SAMPLES, SpeechSegment, prepare_segment
 from models.speech.states import STATES
 from models.speech.statistics import segment_statistics, window_statistics
 from models.training.speech.augment import Pcm, SpeechAugmentation, augment
