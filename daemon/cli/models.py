@@ -139,4 +139,4 @@ def report(model: str, data: Path, out: Path, rows: int) -> None:
         if sys.stderr.isatty():
             click.echo(corpus, err=True)
 
-    click.echo(report(model, data, out, today, most_rows=rows, told=tell, shown=progress_bars))
+    click.echo(report(model, data, out, today, most_rows=rows, on_corpus=tell, open_progress=progress_bars))

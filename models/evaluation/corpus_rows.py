@@ -1,8 +1,8 @@
-"""The rows of a corpus as the model's windows: what each shows, and what its corpus says it is.
+"""Reads a known corpus, or a user's manifest, as labelled rows.
 
-A row is a window of its own: a face, a whole clip, a line; a row of a user's own manifest may be all of them together.
-Clips are cut into segments of the encoder's length, the last one filled with silence. Left out: sessions, in which
-windows overlap.
+A row is one window: a face, a whole clip, or a line. A row of a manifest may be all of them together
+(`models.evaluation.user_rows`). Clips are cut into segments of the encoder's length, the last one filled with silence.
+Left out: sessions, in which windows overlap.
 """
 
 import csv
@@ -29,14 +29,17 @@ from models.text.encoder import ChatLine
 
 SPEECH_CORPORA = ("ravdess", "emodb")
 KNOWN = ("manifest", "ferplus", *SPEECH_CORPORA, *CORPORA)
-"""Corpora that can be evaluated; `manifest` is a user's own."""
+"""Corpora that can be evaluated; `manifest` is the user's data."""
 
 EMODB_TRAINED_ON = ("03", "08", "09", "10", "11", "13")
 """Speakers of EMO-DB's training part; the others are its test part."""
 
 
 def read_rows(corpus: str, data: Path, split: str, task: str | None, progress: OnRows = no_progress) -> LabelledRows:
-    """Raises EvaluationError for what is not there or cannot be read, naming the file."""
+    """Reads the labelled rows of one split.
+
+    Raises EvaluationError for an unknown corpus, split or task, and for files that cannot be read, naming them.
+    """
     try:
         if corpus == "manifest":
             return read_user_rows(data, split, task or "emotion", progress)
@@ -53,18 +56,18 @@ def read_rows(corpus: str, data: Path, split: str, task: str | None, progress: O
     raise EvaluationError(f"corpus {corpus!r} is not known; known are {', '.join((*KNOWN, *STUDIED))}")
 
 
-def _task(corpus: str, asked: str | None, there: Sequence[str]) -> str:
-    if asked is not None and asked not in there:
-        raise EvaluationError(f"{corpus} has no task {asked!r}; it has {', '.join(there)}")
-    return asked or there[0]
+def _task(corpus: str, requested: str | None, tasks: Sequence[str]) -> str:
+    if requested is not None and requested not in tasks:
+        raise EvaluationError(f"{corpus} has no task {requested!r}; it has {', '.join(tasks)}")
+    return requested or tasks[0]
 
 
 def _faces(data: Path, split: str, task: str) -> LabelledRows:
     faces = read_ferplus(data, split)
     labels = EXPRESSIONS if task == "expression" else EMOTIONS
-    kept = np.flatnonzero(faces.labels < len(labels))
-    units = {"video": [[given_face(image)] for image in faces.images[kept]]}
-    return LabelledRows(task, labels, units, faces.labels[kept], groups=faces.names[kept])
+    rows = np.flatnonzero(faces.labels < len(labels))
+    units = {"video": [[given_face(image)] for image in faces.images[rows]]}
+    return LabelledRows(task, labels, units, faces.labels[rows], groups=faces.names[rows])
 
 
 def _clips(corpus: str, data: Path, split: str, task: str, progress: OnRows) -> LabelledRows:
@@ -77,16 +80,16 @@ def _clips(corpus: str, data: Path, split: str, task: str, progress: OnRows) -> 
     units = {"audio": segments}
     speakers = np.array([clip.speaker for clip in clips])
     return LabelledRows(
-        task, EMOTIONS, units, truth, groups=speakers, slices=_told_of(clips, data / "speech" / f"{corpus}.csv")
+        task, EMOTIONS, units, truth, groups=speakers, slices=_slices(clips, data / "speech" / f"{corpus}.csv")
     )
 
 
-def _told_of(clips: Sequence[Clip], table: Path) -> dict[str, NDArray[np.str_]]:
-    """What the corpus's table tells of each clip, that figures may be broken down by."""
+def _slices(clips: Sequence[Clip], table: Path) -> dict[str, NDArray[np.str_]]:
+    """Columns of the corpus's table that figures are sliced by."""
     with table.open(newline="", encoding="utf-8") as lines:
-        told = {table.parent / row["file"]: row for row in csv.DictReader(lines)}
-    columns = [name for name in ("gender", "intensity", "statement") if name in next(iter(told.values()))]
-    return {name: np.array([told[clip.path][name] for clip in clips]) for name in columns}
+        by_path = {table.parent / row["file"]: row for row in csv.DictReader(lines)}
+    columns = [name for name in ("gender", "intensity", "statement") if name in next(iter(by_path.values()))]
+    return {name: np.array([by_path[clip.path][name] for clip in clips]) for name in columns}
 
 
 def _ravdess(data: Path, split: str) -> list[Clip]:
@@ -111,28 +114,30 @@ def _emodb(data: Path, split: str) -> list[Clip]:
     return clips
 
 
-def _lines(corpus: str, data: Path, split: str, asked: str | None) -> LabelledRows:
+def _lines(corpus: str, data: Path, split: str, requested: str | None) -> LabelledRows:
     known = cast(Literal["train", "valid", "test"], split)
     samples = read_corpus(corpus, data, known)
     tasks = [*(["emotion"] if samples and samples[0].emotion else []), *_risks(samples)]
-    task = _task(corpus, asked, tasks)
+    task = _task(corpus, requested, tasks)
     if task == "emotion":
         shares = np.array([sample.emotion for sample in samples], dtype=np.float64)
         truth = np.where(shares.max(axis=1) == 1, shares.argmax(axis=1), -1)
-        return LabelledRows(task, EMOTIONS, {"text": _said(samples)}, truth, shares, **_about(samples))
+        return LabelledRows(
+            task, EMOTIONS, {"text": _chat_lines(samples)}, truth, shares, **_groups_and_slices(samples)
+        )
     head = RISKS.index(task)
     labelled = [(sample, risk) for sample in samples if (risk := sample.risk[head]) is not None]
     truth = np.array([risk > 0.5 for _, risk in labelled], dtype=np.int64)
     lines = [sample for sample, _ in labelled]
-    units = {"text": _said(lines)}
-    return LabelledRows(task, (f"no {task}", task), units, truth, **_about(lines))
+    units = {"text": _chat_lines(lines)}
+    return LabelledRows(task, (f"no {task}", task), units, truth, **_groups_and_slices(lines))
 
 
-def _said(samples: Sequence[TextSample]) -> list[list[ChatLine]]:
+def _chat_lines(samples: Sequence[TextSample]) -> list[list[ChatLine]]:
     return [[ChatLine(sample.text, sample.before)] for sample in samples]
 
 
-def _about(samples: Sequence[TextSample]) -> dict[str, Any]:
+def _groups_and_slices(samples: Sequence[TextSample]) -> dict[str, Any]:
     words = np.array([len(sample.text.split()) for sample in samples])
     length = np.array(["up to 8 words", "9 to 20 words", "more than 20 words"])[np.digitize(words, (9, 21))]
     languages = np.array([sample.lang for sample in samples])
@@ -143,10 +148,10 @@ def _about(samples: Sequence[TextSample]) -> dict[str, Any]:
 
 
 def _risks(samples: Sequence[TextSample]) -> list[str]:
-    """The risks that some lines have and others have not."""
-    found = []
+    """Risks that are labelled both present and absent."""
+    risks = []
     for head, name in enumerate(RISKS):
         values = {sample.risk[head] for sample in samples}
         if {0.0, 1.0} <= values:
-            found.append(name)
-    return found
+            risks.append(name)
+    return risks

@@ -1,9 +1,10 @@
-"""A model's answers to the rows of a corpus, under the label frequencies that the corpus's figures assume.
+"""A model's predictions for labelled rows, on the terms of their corpus.
 
-Answers are on the corpus's terms, because that is what the literature's figures assume: lines are read as its labels
-are meant where the text part has learned that, and answers are brought to its label frequencies and to how sure one can
-be on it where the model knows them (`models.training.calibration.corpus_calibration`). The service takes labels as
-equally likely, and knows nothing of the corpus. Labels that a corpus does not use cannot be chosen.
+Figures in the literature assume a corpus's own terms, so predictions are made on these. Lines are read by the corpus
+head where the text networks have one. Probabilities are scaled to the corpus's label frequencies and to how sure a
+prediction can be there, where the model knows them (`models.training.calibration.corpus_calibration`). The service's
+own terms differ: to it all labels are equally likely, and it knows nothing of the corpus. Labels that a corpus does not
+use cannot be predicted.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,16 +36,16 @@ EncodedRows = Mapping[str, Sequence[Encoded | None]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """What a model says of each row.
+    """A model's predictions for labelled rows.
 
-    encoded: on the corpus's terms. posterior, of_service: (rows, labels), for labels equally likely beforehand, on the
-    corpus's terms and on the service's. calibration: what the former is brought to on the corpus.
+    encoded: the rows' events, on the corpus's terms. corpus_posterior, service_posterior: (rows, labels), for labels
+    equally likely beforehand, on the corpus's terms and on the service's. calibration: scales the former to the corpus.
     """
 
     rows: LabelledRows
     encoded: EncodedRows
-    posterior: Floats
-    of_service: Floats
+    corpus_posterior: Floats
+    service_posterior: Floats
     calibration: CorpusCalibration
     rows_per_second: float
 
@@ -55,78 +56,90 @@ class Predictions:
 
     @property
     def truth(self) -> NDArray[np.int64]:
-        """(known rows,)"""
+        """(known rows,) their label."""
         return self.rows.truth[self.known]
 
     @property
     def probabilities(self) -> Floats:
         """(known rows, labels) on the corpus's terms."""
-        return self.calibration.probabilities(self.posterior[self.known])
+        return self.calibration.probabilities(self.corpus_posterior[self.known])
 
     @property
     def equal_probabilities(self) -> Floats:
-        """(known rows, labels) on the service's terms, of the labels that the corpus uses."""
-        return self.calibration.equal().probabilities(self.of_service[self.known])
+        """(known rows, labels) on the service's terms, of the labels in use."""
+        return self.calibration.equal().probabilities(self.service_posterior[self.known])
 
 
 def predict(model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRows = no_progress) -> Predictions:
-    """Asks the model. Raises EvaluationError for rows of no modality that the model has, or without one label."""
+    """Predicts labelled rows.
+
+    Raises EvaluationError where the model has none of their modalities, and where no row has exactly one label.
+    """
     if not (rows.truth >= 0).any():
         raise EvaluationError(f"{corpus}: there are no rows with one label")
     if not set(rows.units) & set(model.encoders):
         raise EvaluationError(f"{model.name} has no part for {', '.join(rows.units)}, which is all that {corpus} has")
     began_s = perf_counter()
-    served, encoded = encoded_rows(model, corpus, rows, progress)
-    of_service = posteriors(model, rows.task, served)
-    known_terms = any(encoded[modality] is not served[modality] for modality in served)
-    posterior = posteriors(model, rows.task, encoded) if known_terms else of_service
+    for_service, for_corpus = encoded_rows(model, corpus, rows, progress)
+    service_posterior = posteriors(model, rows.task, for_service)
+    has_terms = any(for_corpus[modality] is not for_service[modality] for modality in for_service)
+    corpus_posterior = posteriors(model, rows.task, for_corpus) if has_terms else service_posterior
     rows_per_second = len(rows.truth) / (perf_counter() - began_s)
-    return Predictions(rows, encoded, posterior, of_service, _calibration(model, corpus, rows), rows_per_second)
+    calibration = _calibration(model, corpus, rows)
+    return Predictions(rows, for_corpus, corpus_posterior, service_posterior, calibration, rows_per_second)
 
 
 def encoded_rows(
     model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRows = no_progress
 ) -> tuple[EncodedRows, EncodedRows]:
-    """Every row's events, encoded once: for the service, and on the corpus's terms, the same where there are none."""
-    served: dict[str, list[Encoded | None]] = {}
-    own: dict[str, list[Encoded | None]] = {}
+    """Encodes every event once, on the service's terms and on the corpus's.
+
+    Of a modality without terms of the corpus both are the same object.
+    """
+    for_service: dict[str, list[Encoded | None]] = {}
+    for_corpus: dict[str, list[Encoded | None]] = {}
     for modality, units in rows.units.items():
         if modality not in model.encoders:
             continue
-        served[modality], own[modality] = _encoded(model.encoders[modality], corpus, units, partial(progress, modality))
-    return served, own
+        for_service[modality], for_corpus[modality] = _encoded(
+            model.encoders[modality], corpus, units, partial(progress, modality)
+        )
+    return for_service, for_corpus
 
 
 def _encoded(
-    encoder: Encoder, corpus: str, units: Sequence[Sequence[Any]], done: Callable[[int, int], None]
+    encoder: Encoder, corpus: str, units: Sequence[Sequence[Any]], progress: Callable[[int, int], None]
 ) -> tuple[list[Encoded | None], list[Encoded | None]]:
-    """In calls of rows of like length, since a batch takes as long as its longest lines."""
+    """Encodes in calls of rows of like length: a batch takes as long as its longest line."""
     both = encoder.has_corpus_head(corpus)
-    served: list[Encoded | None] = [None] * len(units)
-    own = list(served) if both else served
+    for_service: list[Encoded | None] = [None] * len(units)
+    for_corpus = list(for_service) if both else for_service
     order = sorted(range(len(units)), key=lambda row: sum(map(_length, units[row])))
     for start in range(0, len(order), _ROWS_PER_CALL):
         chunk = order[start : start + _ROWS_PER_CALL]
         prepared = [encoder.prepare(unit) for row in chunk for unit in units[row]]
         if prepared:
             sizes = [len(units[row]) for row in chunk]
-            read = encoder.encode_for_corpus(prepared, corpus) if both else (encoder.encode(prepared),)
-            for lists, events in zip((served, own), read, strict=False):
+            encoded = encoder.encode_for_corpus(prepared, corpus) if both else (encoder.encode(prepared),)
+            for rows, events in zip((for_service, for_corpus), encoded, strict=False):
                 for row, *part in zip(
                     chunk, torch.split(events.embedding, sizes), torch.split(events.weight, sizes), strict=True
                 ):
-                    lists[row] = Encoded(*part) if units[row] else None
-        done(min(start + _ROWS_PER_CALL, len(order)), len(order))
-    return served, own
+                    rows[row] = Encoded(*part) if units[row] else None
+        progress(min(start + _ROWS_PER_CALL, len(order)), len(order))
+    return for_service, for_corpus
 
 
 def _length(unit: Any) -> int:
-    """Of a line, its characters; of what is always as long as another, nothing."""
+    """The characters of a line; 0 for units that are all equally long."""
     return len(unit.text) if isinstance(unit, ChatLine) else 0
 
 
 def posteriors(model: AffectModel, task: str, encoded: EncodedRows) -> Floats:
-    """(rows, labels) of the task's labels, from all modalities that are encoded. Labels are equally likely."""
+    """(rows, labels) posteriors of the task, fused from all encoded modalities.
+
+    Labels are equally likely beforehand.
+    """
     if task == "expression":
         return _expressions(model, encoded["video"])
     posterior: list[tuple[float, ...]] = []
@@ -142,7 +155,7 @@ def posteriors(model: AffectModel, task: str, encoded: EncodedRows) -> Floats:
 
 
 def _expressions(model: AffectModel, encoded: Sequence[Encoded | None]) -> Floats:
-    """FER+'s eight expressions: contempt, which the service has no label for, is calibrated as the others are."""
+    """(rows, 8) posteriors of FER+'s expressions; contempt has no bias of its own."""
     encoder, calibration = model.encoders["video"], model.manifest.calibration["video"]
     if not isinstance(encoder, FaceEncoder):
         raise EvaluationError(f"{model.name}: its part for video does not tell expressions")
@@ -154,11 +167,11 @@ def _expressions(model: AffectModel, encoded: Sequence[Encoded | None]) -> Float
 def _calibration(model: AffectModel, corpus: str, rows: LabelledRows) -> CorpusCalibration:
     fitted = model.manifest.metrics.get("calibration", {}).get(f"{corpus}/{rows.task}")
     if fitted is not None:
-        known = CorpusCalibration.model_validate(fitted)
-        if len(known.bias) != len(rows.labels):
-            key = f"metrics.calibration.{corpus}/{rows.task}.bias"
-            raise EvaluationError(f"{model.name}: {key} has {len(known.bias)} numbers for {len(rows.labels)} labels")
-        return known
+        calibration = CorpusCalibration.model_validate(fitted)
+        if len(calibration.bias) != len(rows.labels):
+            key, length = f"metrics.calibration.{corpus}/{rows.task}.bias", len(calibration.bias)
+            raise EvaluationError(f"{model.name}: {key} has {length} numbers for {len(rows.labels)} labels")
+        return calibration
     log_prior = model.manifest.metrics.get("log_prior", {}).get(corpus)
     if log_prior is not None and len(log_prior) == len(rows.labels):
         return CorpusCalibration(bias=tuple(log_prior))

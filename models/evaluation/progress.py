@@ -1,4 +1,4 @@
-"""Shows how far a measurement is: a bar of rows for each step, on a terminal; nothing elsewhere."""
+"""Progress of a measurement: a bar of rows per step, on terminals only."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,16 +7,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 OnRows = Callable[[str, int, int], None]
-"""Told a step of the work, how many of its rows are done, and how many it has."""
+"""Called with a step of the work, its rows done, and its rows in all."""
 
 
 def no_progress(step: str, done: int, rows: int) -> None:
-    """Shows nothing."""
+    """Ignores progress."""
 
 
 @contextmanager
 def progress_bars(console: Console | None = None) -> Iterator[OnRows]:
-    """Bars on stderr, one for each step that is told of, with the time left."""
+    """Opens bars on stderr, one per step, with the time left."""
     console = console or Console(stderr=True)
     if not console.is_terminal:
         yield no_progress

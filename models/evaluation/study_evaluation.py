@@ -1,4 +1,4 @@
-"""Measures the fusions of a study on their corpus (`ravdess-au`, `mosi`), with any one modality left out.
+"""`affectd evaluate` on corpora of features: `ravdess-au` and `mosi`.
 
 Problem: these corpora are features that the service's encoders do not make, so its model cannot answer them. Rule: the
 model named "default" answers them by the study's shipped models (`models/weights/mosi`, `models/weights/ravdess-au`); a
@@ -17,13 +17,13 @@ from models.metrics.classification import classification_figures
 from models.metrics.labelled_rows import EvaluationError
 
 STUDIES_SHIPPED = SHIPPED.parent
-"""Holds a folder for each corpus."""
+"""Holds a folder for each studied corpus."""
 
 
 def evaluate_study(
     model: str, corpus: str, data: Path, split: str, task: str | None, drop: str | None
 ) -> dict[str, object]:
-    """Returns what `models.evaluation.evaluate.evaluate` returns; arguments as there.
+    """Measures a study's fusions, as `models.evaluation.evaluate.evaluate` does.
 
     Raises EvaluationError or models.artifact.ModelError.
     """
@@ -33,14 +33,14 @@ def evaluate_study(
     if model == "default" and not (STUDIES_SHIPPED / corpus).is_dir():
         sentence = f"models/weights/{corpus}, whose model answers {corpus}, is in a checkout of affectd alone: give"
         raise EvaluationError(f"{sentence} --model a copy of it")
-    found = read_study(STUDIES_SHIPPED / corpus if model == "default" else Path(model))
-    if (found.manifest.corpus, found.manifest.labels) != (corpus, studied.labels):
-        raise EvaluationError(f"{model}: its fusions are of {found.manifest.corpus}, not of {corpus}")
+    study = read_study(STUDIES_SHIPPED / corpus if model == "default" else Path(model))
+    if (study.manifest.corpus, study.manifest.labels) != (corpus, studied.labels):
+        raise EvaluationError(f"{model}: its fusions are of {study.manifest.corpus}, not of {corpus}")
     try:
         rows = read_studied(corpus, data, split)
-        shown = rows.rows if drop is None else studied.without(rows.rows, drop)
+        inputs = rows.rows if drop is None else studied.without(rows.rows, drop)
         began_s = perf_counter()
-        probabilities = found.probabilities(shown, rows.fold)
+        probabilities = study.probabilities(inputs, rows.fold)
         seconds = perf_counter() - began_s
     except (OSError, ValueError) as wrong:
         raise EvaluationError(str(wrong)) from wrong
@@ -56,20 +56,22 @@ def evaluate_study(
         **classification_figures(probabilities, truth, studied.labels),
         "rows_per_second": round(len(truth) / seconds, 1),
         "model": {
-            "name": found.manifest.name,
-            "version": found.manifest.version,
-            "digest": found.manifest.digest(),
+            "name": study.manifest.name,
+            "version": study.manifest.version,
+            "digest": study.manifest.digest(),
         },
-        "note": " ".join([*_answered_by(model, found), *_of_rows(corpus, split, rows.words is not None), *_less(drop)]),
+        "note": " ".join(
+            [*_predicted_by(model, study), *_of_rows(corpus, split, rows.words is not None), *_without(drop)]
+        ),
     }
 
 
-def _answered_by(model: str, found: StudyModel) -> list[str]:
-    whose = f"the model shipped for this corpus, {found.manifest.name}" if model == "default" else found.manifest.name
-    count = len(found.members)
-    if all(member.fold is None for member in found.members):
+def _predicted_by(model: str, study: StudyModel) -> list[str]:
+    whose = f"the model shipped for this corpus, {study.manifest.name}" if model == "default" else study.manifest.name
+    count = len(study.members)
+    if all(member.fold is None for member in study.members):
         return [f"Answered by {whose}: the mean of {count} fusions from different seeds."]
-    folds = len({member.fold for member in found.members})
+    folds = len({member.fold for member in study.members})
     return [
         f"Answered by {whose}: {count} fusions, each trained on all folds but one of {folds} and asked about that one."
     ]
@@ -78,14 +80,14 @@ def _answered_by(model: str, found: StudyModel) -> list[str]:
 def _of_rows(corpus: str, split: str, words: bool) -> list[str]:
     if corpus == "ravdess-au":
         return ["Values are brought to zero mean and unit deviation actor by actor, labels unseen."]
-    told = [] if words else ["The file has no transcripts: text is its 100 released numbers alone."]
+    notes = [] if words else ["The file has no transcripts: text is its 100 released numbers alone."]
     if split == "train":
-        told.append(
+        notes.append(
             "The model was trained on this split, and the released features of text and picture were made with a look "
             "at its labels, so this is no measure of new videos."
         )
-    return told
+    return notes
 
 
-def _less(drop: str | None) -> list[str]:
+def _without(drop: str | None) -> list[str]:
     return [] if drop is None else [f"Without {drop}."]

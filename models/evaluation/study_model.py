@@ -1,9 +1,9 @@
-"""Trained fusions of one corpus in a folder: what answers its rows, and how its values are brought to one scale.
+"""A study's model folder: trained fusions of one corpus, and their scales.
 
 A folder holds `model.json`, `weights.safetensors` and `MODEL_CARD.md`, as the service's model does (`models.artifact`),
 but is for measuring only: the rows are a corpus's own. It has several members, each a fusion trained on other rows or
-from another seed. A row is answered by the mean of the posteriors of the members that may answer it: those of the
-fold that held its group out, or all, where members have no fold. Weights are stored as halves. Pickle is never read.
+from another seed. A row is predicted by the mean of the members' posteriors: of those whose fold held its group out, or
+of all where members have no fold. Weights are stored as halves. Pickle is never read.
 """
 
 import hashlib
@@ -36,7 +36,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyMember:
-    """fold: that it was not trained on, None where rows of all folds were. temperature: its logits are divided by."""
+    """One trained fusion.
+
+    fold: the fold that it was not trained on, None where it was trained on all. temperature: divides its logits.
+    """
 
     strategy: str
     net: FusionStrategy
@@ -46,17 +49,17 @@ class StudyMember:
     temperature: float = 1.0
 
     def logits(self, rows: FusionRows, task: str) -> Floats:
-        """(rows, labels), after the temperature."""
+        """(rows, labels) logits, divided by the temperature."""
         scaled = self.scale(rows.with_inputs({name: rows.inputs[name] for name in self.net.config.widths}))
         inputs = {name: ModalitySteps(*map(torch.from_numpy, steps)) for name, steps in scaled.inputs.items()}
         with torch.inference_mode():
             logits = self.net(inputs, torch.from_numpy(rows.session)).logits[task]
-        answered: Floats = logits.double().numpy() / self.temperature
-        return answered
+        divided: Floats = logits.double().numpy() / self.temperature
+        return divided
 
     @property
     def parameters(self) -> int:
-        """How many numbers were learned."""
+        """The number of trained parameters."""
         return sum(parameter.numel() for parameter in self.net.parameters())
 
 
@@ -81,7 +84,10 @@ class _MemberSpec(BaseModel):
 
 
 class StudyManifest(BaseModel):
-    """What `model.json` holds. corpus, task, labels: what is answered. files: name to SHA-256 in hexadecimal."""
+    """What `model.json` of a study's model holds.
+
+    corpus, task, labels: what is predicted. files: name to SHA-256 in hexadecimal.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -98,20 +104,22 @@ class StudyManifest(BaseModel):
     files: Mapping[str, str] = Field(default_factory=dict)
 
     def digest(self) -> str:
-        """Returns "sha256:..." of all that changes an answer."""
+        """Returns "sha256:..." of all that changes a prediction."""
         content = self.model_dump(mode="json", by_alias=True, exclude=_DESCRIPTIVE)
         return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyModel:
-    """Immutable; any thread may ask it."""
+    """A study's fusions as read. Immutable; any thread may call it."""
 
     manifest: StudyManifest
     members: Sequence[StudyMember]
 
     def probabilities(self, rows: FusionRows, fold: NDArray[np.int64]) -> Floats:
-        """fold: (rows,) that each row's group is in. Returns (rows, labels).
+        """Predicts rows; returns (rows, labels).
+
+        fold: (rows,) the fold of each row's group.
 
         Raises ValueError for a row that no member may answer, having been trained on its group.
         """
@@ -128,7 +136,7 @@ class StudyModel:
 
 
 def read_study(path: Path) -> StudyModel:
-    """Reads and checks a folder. Raises ModelError, naming the file and what is wrong with it."""
+    """Reads and checks a folder. Raises ModelError naming file and problem."""
     file = path / MANIFEST
     if not file.is_file():
         raise ModelError(f"{file}: no such file; a model folder holds {MANIFEST} and {WEIGHTS}")
@@ -151,7 +159,7 @@ def read_study(path: Path) -> StudyModel:
 
 
 def write_study(path: Path, manifest: StudyManifest, members: Sequence[StudyMember], card: str) -> StudyModel:
-    """Writes the folder, and returns the model as it will be read."""
+    """Writes the folder; returns the model as it will be read."""
     tensors: dict[str, Tensor] = {}
     for i, member in enumerate(members):
         halves = {name: value.half() if value.is_floating_point() else value for name, value in _state(member).items()}

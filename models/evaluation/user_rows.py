@@ -1,4 +1,7 @@
-"""Rows of a user's own manifest: every modality that a row has is one window together."""
+"""Reads a user's manifest as labelled rows.
+
+All modalities of a row make one window. What cannot be used of a row is left out and noted.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +21,10 @@ from models.text.encoder import ChatLine
 
 
 def read_user_rows(data: Path, split: str, task: str, progress: OnRows = no_progress) -> LabelledRows:
-    """The labelled rows of a split, or of "all". Raises EvaluationError, or ManifestError."""
+    """Reads the labelled rows of a split, or of "all".
+
+    Raises EvaluationError or ManifestError.
+    """
     if split not in (*SPLITS, "all"):
         raise EvaluationError(f"manifest has no split {split!r}; it has {', '.join(SPLITS)} and all")
     if task != "emotion" and task not in RISKS:
@@ -34,22 +40,25 @@ def read_user_rows(data: Path, split: str, task: str, progress: OnRows = no_prog
 def user_rows(
     samples: Sequence[Sample], task: str, progress: OnRows = no_progress, modalities: Sequence[str] = MODALITIES
 ) -> LabelledRows:
-    """Those of the samples that are labelled with the task and show any of the modalities; there may be none."""
+    """Turns samples into rows: those with the label and a usable modality.
+
+    There may be none.
+    """
     chosen = [sample for sample in samples if has_label(sample, task)]
     left_out, detector, units = LeftOut(), FaceDetector(), []
     for done, sample in enumerate(chosen, start=1):
         units.append(_units(sample, modalities, detector, left_out))
         progress("reading", done, len(chosen))
-    kept = [index for index, found in enumerate(units) if found]
+    usable = [index for index, events in enumerate(units) if events]
     labels = EMOTIONS if task == "emotion" else (f"no {task}", task)
-    shown = [name for name in MODALITIES if any(name in units[index] for index in kept)]
+    shown = [name for name in MODALITIES if any(name in units[index] for index in usable)]
     return LabelledRows(
         task,
         labels,
-        {name: [units[index].get(name, []) for index in kept] for name in shown},
-        np.array([_truth(chosen[index], task) for index in kept], np.int64),
-        groups=np.array([chosen[index].group for index in kept]),
-        slices={"present": np.array(["+".join(units[index]) for index in kept])},
+        {name: [units[index].get(name, []) for index in usable] for name in shown},
+        np.array([_truth(chosen[index], task) for index in usable], np.int64),
+        groups=np.array([chosen[index].group for index in usable]),
+        slices={"present": np.array(["+".join(units[index]) for index in usable])},
         notes=[
             f"Left out of {modality}: {count} ({reason})."
             for modality, reasons in left_out.counts().items()
@@ -59,7 +68,7 @@ def user_rows(
 
 
 def has_label(sample: Sample, task: str) -> bool:
-    """task: "emotion" or a risk."""
+    """Whether a sample is labelled with a task: "emotion" or a risk."""
     return sample.emotion is not None if task == "emotion" else task in sample.risk
 
 
@@ -72,7 +81,7 @@ def _truth(sample: Sample, task: str) -> int:
 def _units(
     sample: Sample, modalities: Sequence[str], detector: FaceDetector, left_out: LeftOut
 ) -> dict[str, Sequence[Any]]:
-    """By modality, what can be used of the row."""
+    """The usable events of a row, by modality."""
 
     def faces() -> Sequence[Any]:
         return faces_in(sample.video, detector) if sample.video else []
@@ -84,10 +93,10 @@ def _units(
         return [ChatLine(checked_text(sample.text))] if sample.text else []
 
     readers = {"video": faces, "audio": segments, "text": lines}
-    found = {}
+    units = {}
     for modality in modalities:
         try:
-            found[modality] = readers[modality]()
+            units[modality] = readers[modality]()
         except UnusableError as reason:
             left_out.add(sample, modality, str(reason))
-    return {modality: events for modality, events in found.items() if events}
+    return {modality: events for modality, events in units.items() if events}

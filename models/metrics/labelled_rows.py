@@ -1,4 +1,7 @@
-"""What is measured: rows, each a window with what it shows and what it is said to be."""
+"""Labelled rows: windows with their events and their labels.
+
+`models.evaluation.corpus_rows` reads them from known corpora, `models.evaluation.user_rows` from a user's manifest.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,17 +12,17 @@ from numpy.typing import NDArray
 
 
 class EvaluationError(ValueError):
-    """A corpus, split, task or modality that cannot be measured; the message says what there is."""
+    """A corpus, split, task or modality cannot be measured; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledRows:
-    """What is to be measured.
+    """Labelled rows of one task.
 
     task: "emotion", "expression" or a risk. labels: names, in the order of the answer. units: by modality, each row's
     events before `prepare`, none for a row that lacks it. truth: (rows,) index of the label, -1 for a row that has
-    several. shares: (rows, 7) labels of rows that may have several, else None. groups: (rows,) what rows are alike by
-    (a speaker, a dialogue). slices: by name, (rows,) what figures may be broken down by. notes: what was left out.
+    several. shares: (rows, 7) labels of rows that may have several, else None. groups: (rows,) what makes rows alike (a
+    speaker, a dialogue). slices: by name, (rows,) values that figures are broken down by. notes: what was left out.
     """
 
     task: str
@@ -32,5 +35,5 @@ class LabelledRows:
     notes: Sequence[str] = ()
 
     def without(self, modality: str | None) -> Self:
-        """The same rows less a modality."""
+        """The same rows without a modality."""
         return replace(self, units={name: units for name, units in self.units.items() if name != modality})

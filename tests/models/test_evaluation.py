@@ -178,7 +178,7 @@ def test_lines_are_read_once_for_the_service_and_the_corpus_and_in_their_order(
     found = predict(model, "goemotions", rows, lambda *step: steps.append(step))
     assert len(read) == len(said)
     assert steps == [("text", 64, 80), ("text", 80, 80)]
-    assert not np.allclose(found.posterior, found.of_service)
+    assert not np.allclose(found.corpus_posterior, found.service_posterior)
 
     encoder = model.encoders["text"]
     assert isinstance(encoder, TextEncoder)

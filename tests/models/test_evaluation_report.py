@@ -15,7 +15,7 @@ import soundfile
 
 from models.artifact import SHIPPED, read_model_folder, write_model_folder
 from models.evaluation.evaluate import evaluate
-from models.evaluation.report.command import questions_of, report
+from models.evaluation.report.command import measurements_in, report
 from models.face.crop import given_face
 from models.labels import EMOTIONS
 from models.metrics.bootstrap import intervals
@@ -151,9 +151,9 @@ def test_the_page_holds_figures_pictures_and_what_changes_do(tmp_path: Path) -> 
             text, label = rows[number % 3]
             row = {"id": str(number), "lang": "en", "text": f"{text} {number}", "ekman": [label]}
             file.write(json.dumps(row) + "\n")
-    assert questions_of(tmp_path) == [("goemotions", "valid", None)]
+    assert measurements_in(tmp_path) == [("goemotions", "valid", None)]
     told: list[str] = []
-    page = report("default", tmp_path, tmp_path / "out", "2026-01-31", most_rows=45, told=told.append)
+    page = report("default", tmp_path, tmp_path / "out", "2026-01-31", most_rows=45, on_corpus=told.append)
     text = page.read_text(encoding="utf-8")
     assert told == ["goemotions"]
     for name in ("confusion", "roc", "reliability", "abstention"):
@@ -177,7 +177,7 @@ def test_a_model_of_ones_own_stands_beside_the_shipped_one_on_every_task_and_sub
     rows[0] += ",abuse"
     rows[1:] = [f"{row},{number % 2 if number < 2 else ''}" for number, row in enumerate(rows[1:])]
     (data / "manifest.csv").write_text("\n".join(rows) + "\n")
-    assert questions_of(data) == [("manifest", "test", task) for task in ("emotion", "distress", "abuse")]
+    assert measurements_in(data) == [("manifest", "test", task) for task in ("emotion", "distress", "abuse")]
     tensors = {**shipped.tensors, "text": {name: tensor.clone() for name, tensor in shipped.tensors["text"].items()}}
     tensors["text"]["english.emotion.bias"][EMOTIONS.index("fear")] = 100.0
     write_model_folder(tmp_path / "own", shipped.manifest.model_copy(update={"name": "own"}), tensors, "")

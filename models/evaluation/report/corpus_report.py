@@ -1,4 +1,8 @@
-"""Everything that is told about a model on one corpus: figures with intervals, parts and gaps, and what changes do."""
+"""The report on one corpus: figures with intervals, slices, subsets of modalities, corruptions.
+
+A subset of modalities is measured on the rows that have all of it, from these modalities alone. Corruptions are
+measured on a sample, since every corrupted row is encoded again.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.calibration.prediction_sets import SUBSETS
 from models.evaluation.corpus_rows import read_rows
-from models.evaluation.evaluate import notes
+from models.evaluation.notes import evaluation_notes
 from models.evaluation.predictions import Predictions, posteriors, predict
 from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.report.data_file import DataFile, data_file
@@ -23,12 +27,15 @@ from models.metrics.labelled_rows import LabelledRows
 from models.metrics.slices import LEAST_ROWS, Sliced, sliced
 from models.model import AffectModel
 
-_CHANGED_ROWS = 400  # at most, drawn at random; each is encoded again for every change
+_CORRUPTED_ROWS = 400  # at most, drawn at random; each is encoded again for every corruption
 
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """Rows that show these modalities ("video+text"), answered from these alone; figures are None of too few rows."""
+    """Figures of the rows that have a subset of modalities.
+
+    present: the modalities that are predicted from, such as "video+text". accuracy, uar: None of too few rows.
+    """
 
     present: str
     n: int
@@ -38,17 +45,20 @@ class Subset:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CorpusReport:
-    """intervals: by figure, lowest and highest. changes: by name ("as it is" among them), accuracy and UAR of the same
-    rows; none where rows are too few. shipped: the shipped model's UAR beside this one's, None where it is this one.
+    """What is reported of one corpus, split and task.
+
+    intervals: by figure, lowest and highest. corruptions: by name ("as it is" among them), accuracy and UAR of the same
+    rows; empty where rows are too few. shipped: the shipped model's UAR compared with this one's, None where both are
+    one model.
     """
 
     corpus: str
     split: str
-    answered: Predictions
+    predictions: Predictions
     figures: Mapping[str, Any]
     intervals: Mapping[str, tuple[float, float]]
     slices: Mapping[str, Sliced]
-    changes: Mapping[str, tuple[float, float]]
+    corruptions: Mapping[str, tuple[float, float]]
     notes: tuple[str, ...]
     subsets: tuple[Subset, ...]
     shipped: Comparison | None
@@ -65,83 +75,87 @@ def report_corpus(
     shipped: AffectModel | None = None,
     progress: OnRows = no_progress,
 ) -> CorpusReport:
-    """Measures the model on at most so many rows, drawn at random. Raises EvaluationError.
+    """Measures the model on at most `most_rows` rows, drawn at random. Raises EvaluationError.
 
-    shipped: the shipped model, which is asked about the same rows; None where that is this one.
+    shipped: the shipped model, which predicts the same rows; None where that is this one.
     """
     every = read_rows(corpus, data, split, task, progress)
-    rows = _some(every, most_rows)
-    answered = predict(model, corpus, rows, progress)
-    said = answered.probabilities.argmax(axis=1)
-    figures = classification_figures(answered.probabilities, answered.truth, rows.labels)
-    known = answered.known
-    told = notes(model, corpus, split, answered)
+    rows = _sampled(every, most_rows)
+    predictions = predict(model, corpus, rows, progress)
+    predicted = predictions.probabilities.argmax(axis=1)
+    figures = classification_figures(predictions.probabilities, predictions.truth, rows.labels)
+    known = predictions.known
+    notes = evaluation_notes(model, corpus, split, predictions)
     if len(rows.truth) < len(every.truth):
-        told = [f"{len(rows.truth)} of {len(every.truth)} rows, drawn at random.", *told]
+        notes = [f"{len(rows.truth)} of {len(every.truth)} rows, drawn at random.", *notes]
     return CorpusReport(
         corpus,
         split,
-        answered,
+        predictions,
         figures,
-        intervals(said, answered.truth, len(rows.labels), None if rows.groups is None else rows.groups[known]),
-        sliced(said, answered.truth, {name: values[known] for name, values in rows.slices.items()}),
-        _changes(model, corpus, _rows(rows, known), progress) if known.sum() >= LEAST_ROWS else {},
-        tuple(told),
-        _subsets(model, answered),
-        None if shipped is None else _beside(predict(shipped, corpus, rows, progress), answered),
+        intervals(predicted, predictions.truth, len(rows.labels), None if rows.groups is None else rows.groups[known]),
+        sliced(predicted, predictions.truth, {name: values[known] for name, values in rows.slices.items()}),
+        _corruptions(model, corpus, _rows(rows, known), progress) if known.sum() >= LEAST_ROWS else {},
+        tuple(notes),
+        _subsets(model, predictions),
+        None if shipped is None else _compared(predict(shipped, corpus, rows, progress), predictions),
         data_file(corpus, data, split),
     )
 
 
-def _subsets(model: AffectModel, answered: Predictions) -> tuple[Subset, ...]:
-    found = []
+def _subsets(model: AffectModel, predictions: Predictions) -> tuple[Subset, ...]:
+    subsets = []
     for present in SUBSETS:
         names = present.split("+")
-        if not set(names) <= set(answered.encoded):
+        if not set(names) <= set(predictions.encoded):
             continue
-        there = [row for row in np.flatnonzero(answered.known).tolist() if _shows(answered, names, row)]
+        having = [row for row in np.flatnonzero(predictions.known).tolist() if _has(predictions, names, row)]
         accuracy = uar = None
-        if len(there) >= LEAST_ROWS:
-            encoded = {name: [answered.encoded[name][row] for row in there] for name in names}
-            probabilities = answered.calibration.probabilities(posteriors(model, answered.rows.task, encoded))
-            figures = classification_figures(probabilities, answered.rows.truth[there], answered.rows.labels)
+        if len(having) >= LEAST_ROWS:
+            encoded = {name: [predictions.encoded[name][row] for row in having] for name in names}
+            rows = predictions.rows
+            probabilities = predictions.calibration.probabilities(posteriors(model, rows.task, encoded))
+            figures = classification_figures(probabilities, rows.truth[having], rows.labels)
             accuracy, uar = figures["accuracy"], figures["uar"]
-        if there:
-            found.append(Subset(present, len(there), accuracy, uar))
-    return tuple(found)
+        if having:
+            subsets.append(Subset(present, len(having), accuracy, uar))
+    return tuple(subsets)
 
 
-def _shows(answered: Predictions, names: Sequence[str], row: int) -> bool:
-    return all(answered.encoded[name][row] is not None for name in names)
+def _has(predictions: Predictions, modalities: Sequence[str], row: int) -> bool:
+    return all(predictions.encoded[name][row] is not None for name in modalities)
 
 
-def _beside(shipped: Predictions, own: Predictions) -> Comparison:
-    groups = np.arange(len(own.known)).astype(str) if own.rows.groups is None else own.rows.groups
-    before, after = (answered.probabilities.argmax(axis=1) for answered in (shipped, own))
-    return compare([Paired(own.truth, before, after, groups[own.known], len(own.rows.labels))])
+def _compared(shipped: Predictions, measured: Predictions) -> Comparison:
+    rows, known = measured.rows, measured.known
+    groups = np.arange(len(known)).astype(str) if rows.groups is None else rows.groups
+    before, after = (predictions.probabilities.argmax(axis=1) for predictions in (shipped, measured))
+    return compare([Paired(measured.truth, before, after, groups[known], len(rows.labels))])
 
 
-def _changes(model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRows) -> dict[str, tuple[float, float]]:
-    few = _some(rows, _CHANGED_ROWS)
-    asked = {"as it is": few} | {
-        f"{name} ({modality})" if len(few.units) > 1 else name: corrupted(few, modality, change)
+def _corruptions(
+    model: AffectModel, corpus: str, rows: LabelledRows, progress: OnRows
+) -> dict[str, tuple[float, float]]:
+    few = _sampled(rows, _CORRUPTED_ROWS)
+    versions = {"as it is": few} | {
+        f"{name} ({modality})" if len(few.units) > 1 else name: corrupted(few, modality, corruption)
         for modality in few.units
         if modality in model.encoders
-        for name, change in CORRUPTIONS[modality].items()
+        for name, corruption in CORRUPTIONS[modality].items()
     }
-    found = {}
-    for name, changed_rows in asked.items():
-        answered = predict(model, corpus, changed_rows, partial(_renamed, progress, name))
-        figures = classification_figures(answered.probabilities, answered.truth, few.labels)
-        found[name] = (figures["accuracy"], figures["uar"])
-    return found
+    measured = {}
+    for name, version in versions.items():
+        predictions = predict(model, corpus, version, partial(_of_version, progress, name))
+        figures = classification_figures(predictions.probabilities, predictions.truth, few.labels)
+        measured[name] = (figures["accuracy"], figures["uar"])
+    return measured
 
 
-def _renamed(progress: OnRows, name: str, modality: str, done: int, rows: int) -> None:
+def _of_version(progress: OnRows, name: str, modality: str, done: int, rows: int) -> None:
     progress(f"{modality}, {name}", done, rows)
 
 
-def _some(rows: LabelledRows, most: int) -> LabelledRows:
+def _sampled(rows: LabelledRows, most: int) -> LabelledRows:
     if len(rows.truth) <= most:
         return rows
     return _rows(rows, np.sort(np.random.default_rng(0).choice(len(rows.truth), most, replace=False)))

@@ -1,4 +1,4 @@
-"""Where the rows of a corpus are read from, and which version of the file that is."""
+"""The file that a corpus is read from, and its version."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,7 +10,10 @@ from models.data.corpora.text import CORPORA
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """modified: day in UTC (YYYY-MM-DD). sha256: of the file's bytes, in hexadecimal."""
+    """A data file and its version.
+
+    modified: day in UTC (YYYY-MM-DD). sha256: of the file's bytes, in hexadecimal.
+    """
 
     path: Path
     modified: str
@@ -18,7 +21,7 @@ class DataFile:
 
 
 def data_file(corpus: str, data: Path, split: str) -> DataFile:
-    """The table, or the archive, that a corpus's split is read from. Raises OSError where it is not there."""
+    """The table or archive of a corpus's split. Raises OSError without it."""
     if corpus == "manifest":
         path = data / "manifest.csv"
     elif corpus == "ferplus":

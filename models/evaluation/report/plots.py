@@ -1,6 +1,6 @@
-"""The pictures of one study: confusion, ROC, reliability, and accuracy of the answers that are given.
+"""Plots of one corpus: confusion, ROC curves, reliability diagram, abstention.
 
-Each is a picture of its own, as wide as a telephone; lines differ by dash and marker as well as by colour.
+Each plot is a picture of its own, as wide as a telephone. Lines differ by dash and marker as well as by colour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from models.evaluation.predictions import Predictions
 from models.metrics.curves import coverage_accuracy, reliability, roc_curves
 
 PICTURES = ("confusion", "roc", "reliability", "abstention")
-"""By name, in the order of the page."""
+"""Names of the plots, in the order of the page."""
 
 _SIZE_INCHES = (4.6, 4.2)
 _DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)), (0, (3, 1)))
@@ -31,12 +31,15 @@ _COLOURS = (
 )  # after Okabe and Ito
 
 LEAST_OF_LABEL = 5
-"""Rows of a label, or of a bin, below which nothing is drawn of it: a share of fewer is a throw of dice."""
+"""Labels and bins of fewer rows are not drawn: a share of so few is chance."""
 
 
-def pictures(answered: Predictions, confusion: Sequence[Sequence[int]]) -> Mapping[str, Figure]:
-    """By name."""
-    probabilities, truth, labels = answered.probabilities, answered.truth, answered.rows.labels
+def pictures(predictions: Predictions, confusion: Sequence[Sequence[int]]) -> Mapping[str, Figure]:
+    """Draws the plots, by name.
+
+    confusion: rows by label and by prediction.
+    """
+    probabilities, truth, labels = predictions.probabilities, predictions.truth, predictions.rows.labels
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     drawn = {name: Figure(figsize=_SIZE_INCHES, layout="constrained") for name in PICTURES}
     _confusion(drawn["confusion"].subplots(), np.array(confusion), labels)
@@ -56,7 +59,7 @@ def _confusion(axes: Axes, counts: NDArray[np.int64], labels: Sequence[str]) -> 
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", fontsize=9)
     axes.set_yticks(range(len(labels)), labels, fontsize=9)
-    axes.set(title="Confusion (rows)", xlabel="answered", ylabel="labelled")
+    axes.set(title="Confusion (rows)", xlabel="predicted", ylabel="labelled")
 
 
 def _roc(axes: Axes, curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) -> None:
@@ -75,7 +78,7 @@ def _reliability(
 ) -> None:
     several = rows >= LEAST_OF_LABEL
     axes.bar(confidence, rows / rows.sum(), width=0.04, color="lightgrey", label="share of rows")
-    axes.plot([0, 1], [0, 1], color=_COLOURS[6], linestyle=":", label="as sure as right")
+    axes.plot([0, 1], [0, 1], color=_COLOURS[6], linestyle=":", label="perfect calibration")
     axes.plot(confidence[several], accuracy[several], marker="o", color=_COLOURS[0], label="accuracy")
     axes.set(
         title=f"Reliability (bins of {LEAST_OF_LABEL} rows or more)", xlabel="confidence", xlim=(0, 1), ylim=(0, 1.05)
@@ -85,15 +88,17 @@ def _reliability(
 
 def _coverage(axes: Axes, curve: Sequence[Mapping[str, float]]) -> None:
     answered = [point["coverage"] for point in curve]
-    axes.plot(answered, [p["accuracy"] for p in curve], marker="o", color=_COLOURS[0], label="accuracy of the answers")
+    axes.plot(
+        answered, [p["accuracy"] for p in curve], marker="o", color=_COLOURS[0], label="accuracy of the predictions"
+    )
     axes.plot(
         answered,
         [point["threshold"] for point in curve],
         marker="s",
         linestyle="--",
         color=_COLOURS[1],
-        label="least confidence answered",
+        label="least confidence",
     )
-    axes.set(title="Abstention", xlabel="share answered", xlim=(0.45, 1.02), ylim=(0, 1.05))
+    axes.set(title="Abstention", xlabel="coverage: share predicted", xlim=(0.45, 1.02), ylim=(0, 1.05))
     axes.grid(color="#eeeeee")
     axes.legend(fontsize=8, loc="lower left")
