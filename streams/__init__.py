@@ -1,1 +1,1 @@
-"""Records, event time, windows, sources, sinks and delivery. Imports neither `models` nor torch."""
+"""Stream processing: sources, event time, windows, delivery, sinks. Imports no torch."""

@@ -1,4 +1,4 @@
-"""The one place that reads time.
+"""Clocks: the only place that reads time.
 
 Everything else is handed a `Clock`, so that tests run in virtual time. Wall time is integer nanoseconds since the Unix
 epoch, UTC, and is what events are stamped with; monotonic time is for measuring how long something took.
@@ -27,7 +27,7 @@ _LASTING_NS = 60 * NS_PER_S  # longer than clocks are wrong by mistake, soon aft
 
 
 class Clock(Protocol):
-    """What a component may know about time."""
+    """Interface of a clock."""
 
     def wall_ns(self) -> int:
         """Nanoseconds since the Unix epoch, UTC."""
@@ -38,12 +38,15 @@ class Clock(Protocol):
         ...
 
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
-        """Waits until `event` is set or `timeout_s` of this clock has passed; True if it is set."""
+        """Waits for an event, at most `timeout_s`; True if it is set."""
         ...
 
 
 class SteadyTime:
-    """Wall time without steps that do not last. Any thread may read it."""
+    """Wall time that ignores steps that do not last.
+
+    Any thread may read it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,7 +55,7 @@ class SteadyTime:
         self._stepped_at_ns: int | None = None
 
     def at(self, wall_ns: int, boot_ns: int) -> int:
-        """What to take for the wall time, where the clocks show `wall_ns` and `boot_ns` (since boot)."""
+        """Steady wall time for two readings: wall, and time since boot."""
         with self._lock:
             offset_ns = wall_ns - boot_ns
             if self._offset_ns is None or abs(offset_ns - self._offset_ns) <= _STEP_NS:
@@ -67,7 +70,7 @@ class SteadyTime:
 
 
 class SystemClock:
-    """The machine's own clocks; the wall clock as `SteadyTime` has it, alike for the whole process."""
+    """The machine's clocks; wall time is the process's one `SteadyTime`."""
 
     _steady = SteadyTime()
 
@@ -111,6 +114,6 @@ class ManualClock:
             self._monotonic_ns += round(seconds * NS_PER_S)
 
     def set_wall(self, wall_ns: int) -> None:
-        """Sets the wall clock, forward or back, as a person or NTP does; the monotonic clock goes on."""
+        """Sets the wall clock; the monotonic clock goes on."""
         with self._lock:
             self._wall_ns = wall_ns

@@ -1,4 +1,4 @@
-"""Events: decoded, timed units of one modality, and the units of encoding they are assembled into."""
+"""Events, and the encoding units that they are assembled into."""
 
 import hashlib
 import math
@@ -24,15 +24,18 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Samples (n,) at `rate_hz`, (n, channels) where there are several: float32 in -1..1, or int16 as they came."""
+    """Samples at `rate_hz`: (n,), or (n, channels) of several.
+
+    They are float32 in -1..1, or int16 as they came.
+    """
 
     samples: NDArray[np.float32] | NDArray[np.int16]
     rate_hz: int
-    _known: list[tuple[bytes, bool]] = field(default_factory=list, init=False, repr=False, compare=False)
-    """What was found by reading all samples: a long sound lies in many segments, and is read through once."""
+    _cache: list[tuple[bytes, bool]] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Cache of what reading all samples gave: a long sound lies in many segments."""
 
     def digest(self) -> bytes:
-        """Stands for the samples and their form."""
+        """Digest of the samples and their form."""
         return self._read_through()[0]
 
     def is_constant(self) -> bool:
@@ -40,11 +43,11 @@ class Sound:
         return self._read_through()[1]
 
     def _read_through(self) -> tuple[bytes, bool]:
-        if not self._known:
+        if not self._cache:
             form = f"{self.samples.dtype}{self.samples.shape}".encode()
             digest = hashlib.blake2b(np.ascontiguousarray(self.samples).data, digest_size=16, key=form[:64]).digest()
-            self._known.append((digest, not np.ptp(self.samples)))
-        return self._known[0]
+            self._cache.append((digest, not np.ptp(self.samples)))
+        return self._cache[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One decoded, timed unit of one modality: `time_ns` UTC, lasting `duration_ns` (0 for a picture or a line)."""
+    """One decoded, timed unit of one modality.
+
+    `time_ns` is UTC; `duration_ns` is 0 for a picture or a line.
+    """
 
     session: str
     modality: Modality
@@ -73,14 +79,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class SoundPieces:
-    """The sounds of one segment of the timeline, as they were recorded, each with where it was laid to start."""
+    """The sounds of one segment, each with its aligned start time."""
 
     pieces: tuple[tuple[int, Sound], ...]
 
 
 @dataclass(slots=True, eq=False)
 class EncodingUnit:
-    """What is encoded once: a sampled picture, a segment of sound, or a line, over [start_ns, end_ns).
+    """What is encoded once: a picture, a sound segment, or a line.
+
+    It spans [start_ns, end_ns).
 
     `result` is the engine's, set when `done`; a unit that could not be encoded is done without a result.
     """
@@ -108,7 +116,10 @@ class EncodingUnit:
     """Why the payload could not be used, where it is at fault: a reason for counting, and a sentence."""
 
     def finish(self) -> None:
-        """It is encoded, or cannot be: windows need its `result` only, and the text of a line."""
+        """Marks it encoded, or impossible to encode, and frees its payload.
+
+        Windows need its `result` only, and the text of a line.
+        """
         self.done = True
         if not isinstance(self.payload, Line):
             self.payload = None

@@ -1,11 +1,11 @@
-"""What a check found out about the machine or a service, said so that a person can act on it."""
+"""Findings of a check of the machine or a service."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """How a finding is meant."""
+    """Severity of a finding."""
 
     GOOD = "good"
     NOTE = "note"
@@ -14,7 +14,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; the sentence of one that is not good says what to do."""
+    """Result of one check; its sentence says what to do, unless good."""
 
     verdict: Verdict
     subject: str

@@ -1,4 +1,4 @@
-"""What is published for a window: the prediction, as `affectd.prediction/1`.
+"""Data model of a published prediction, `affectd.prediction/1`.
 
 The models are the contract; `streams/schemas/prediction-1.json` is generated from them and a test holds the two equal.
 Evolution is additive: the producer writes no key that is not declared here, and the published schema admits keys that
@@ -72,7 +72,7 @@ class Emotion(_Part):
 
 
 class RiskCategories(_Part):
-    """What the words of the window speak of; 0 where there were none."""
+    """Risk categories of the window's words; 0 where there were none."""
 
     distress: Probability
     self_harm: Probability
@@ -100,13 +100,16 @@ class Risk(_Part):
 
 
 class Abstained(_Part):
-    """Why no emotion is named. Abstention is of the emotion alone: the risk beside it holds all the same."""
+    """Why no emotion is named.
+
+    Abstention is of the emotion alone: the risk beside it holds all the same.
+    """
 
     reason: AbstentionReason
 
 
 class ModalityReport(_Part):
-    """What one modality gave: whether it was there, how much of it, how good, and how much it moved the answer.
+    """Presence, coverage, quality and contribution of one modality.
 
     `coverage` is the part of the window with evidence (a face, a voice, a line). `contribution` is what the modality
     adds to the probability of the window's most probable emotion, on average over all orders in which modalities could
@@ -130,7 +133,10 @@ class Modalities(_Part):
 
 
 class Alignment(_Part):
-    """The offset of sound against picture, where it is known, and how far event time was ahead of the watermark."""
+    """Offset of sound against picture, and lag of the watermark.
+
+    The offset is null where it is not known. The lag is how far event time was ahead of the watermark.
+    """
 
     audio_video_offset_ms: float | None
     watermark_lag_ms: float
@@ -145,7 +151,10 @@ class ModelRef(_Part):
 
 
 class Timing(_Part):
-    """Milliseconds: from the last event received to published; waiting; in the encoders; in the fusion."""
+    """Milliseconds that the result took.
+
+    processing: from the last event received to published; queue: waiting; encode: in the encoders; fuse: in the fusion.
+    """
 
     processing_ms: float
     queue_ms: float
@@ -180,12 +189,15 @@ class Prediction(_Part):
 
 
 def prediction_id(session: str, start: str, end: str, model_digest: str) -> str:
-    """The id of a window's prediction; the same for every revision, instance and replay."""
+    """Id of a window's prediction, the same for every revision and replay."""
     return str(uuid5(_NAMESPACE, json.dumps([session, start, end, model_digest])))
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a prediction as it is published; keys that it does not name are admitted."""
+    """JSON Schema (2020-12) of a published prediction.
+
+    Keys that it does not name are allowed.
+    """
     schema = Prediction.model_json_schema(by_alias=True, mode="serialization")
     for part in (schema, *schema["$defs"].values()):
         if part.get("additionalProperties") is False:

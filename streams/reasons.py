@@ -1,6 +1,6 @@
-"""Reasons why a record or an event takes no part: dropped, or dead-lettered.
+"""Reasons of drops and dead letters, as closed sets.
 
-Both are closed sets. Their values are labels of metrics, words of the log and headers of dead letters: public names
+Their values are labels of metrics, words of the log and headers of dead letters: public names
 that do not change. A drop is a policy of ours, and the record may be a good one. A dead letter is a record that cannot
 be used.
 """
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class DropReason(StrEnum):
-    """Why an event or a record was left out by policy; label of `events_dropped`."""
+    """Why a policy dropped an event or record; label of `events_dropped`."""
 
     OVERRUN = "overrun"
     """The channel of a device was full: the oldest record went."""
@@ -36,7 +36,10 @@ class DropReason(StrEnum):
 
 
 class DeadLetterReason(StrEnum):
-    """Why a record cannot be used; label of `dead_letters`, header `x-error-reason` in Kafka."""
+    """Why a record cannot be used; label of `dead_letters`.
+
+    In Kafka it is the header `x-error-reason`.
+    """
 
     CONTENT_TYPE = "content_type"
     """A type that is not read, or a parameter of it that does not hold."""
@@ -81,7 +84,7 @@ class DeadLetterReason(StrEnum):
 
 
 class BadRecord(Exception):
-    """A record that cannot be used: it becomes a dead letter, and costs only itself."""
+    """A record that cannot be used: it becomes a dead letter."""
 
     def __init__(self, reason: DeadLetterReason, message: str) -> None:
         super().__init__(message)

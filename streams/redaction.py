@@ -1,8 +1,7 @@
-"""What of an error or an address may leave the process.
+"""Redaction of errors and addresses for logs, status pages and terminals.
 
-It leaves in logs, on status pages and on a terminal. An error class of ours is worded in this project, without content.
-The message of any other may hold what it was given, a line of chat or a password, so that only its type and its place
-in the code are told; an `OSError` of the system adds its reason and file name.
+The message of an error class of this project holds no content. That of any other may hold its input, a line of chat or
+a password: only its type and its place in the code are shown. An `OSError` of the system adds its reason and file name.
 """
 
 import re
@@ -19,12 +18,18 @@ _ADDRESS_QUERY = re.compile(r"(?<=://)([^?#;]*)[?#;].*", re.DOTALL)
 
 
 def redacted(text: str) -> str:
-    """`text` with the log-in and the query of every address in it left out: `rtsp://...@camera/1?...`."""
+    """Removes log-in and query of every address in a text.
+
+    Example: `rtsp://...@camera/1?...`.
+    """
     return _WORD.sub(lambda word: _without_query(_without_login(word)), text)
 
 
 def redacted_address(address: str) -> str:
-    """As `redacted`, of what is one address as a whole, so that a password with spaces or quotes is left out too."""
+    """Removes log-in and query of an address that is the whole text.
+
+    So a password with spaces or quotes is removed too.
+    """
     without = _ADDRESS_LOGIN.sub("...@", address)
     return _ADDRESS_QUERY.sub(r"\1?...", without if "://" in address else _WORD.sub(_without_login, without))
 
@@ -44,7 +49,7 @@ def _without_query(word: str) -> str:
 
 
 def redacted_error(error: BaseException) -> str:
-    """One sentence about `error` that holds no content and no password."""
+    """A sentence about an error, without content or password."""
     kind = type(error)
     if kind.__module__.partition(".")[0] in _OURS:
         return redacted(str(error)) or kind.__name__
@@ -57,7 +62,10 @@ def redacted_error(error: BaseException) -> str:
 
 
 def redacted_traceback(error: BaseException) -> str:
-    """The way to `error` and to what caused it, as file, line and function, without any value or line of code."""
+    """Traceback of an error and its causes, without values or code.
+
+    It has file, line and function only.
+    """
     parts: list[str] = []
     seen: set[int] = set()
     link: BaseException | None = error
@@ -65,8 +73,8 @@ def redacted_traceback(error: BaseException) -> str:
         seen.add(id(link))
         frames = traceback.walk_tb(link.__traceback__)
         way = [f'  File "{f.f_code.co_filename}", line {line}, in {f.f_code.co_name}' for f, line in frames]
-        name, told = type(link).__name__, redacted_error(link)
-        last = told if told.startswith(name) else f"{name}: {told}"
+        name, sentence = type(link).__name__, redacted_error(link)
+        last = sentence if sentence.startswith(name) else f"{name}: {sentence}"
         parts.append("\n".join(("Traceback (most recent call last):", *way, last)))
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return "\n\nafter:\n\n".join(parts)

@@ -1,4 +1,6 @@
-"""Reports what happened in the streams: `daemon.telemetry.metrics` counts it, tests ignore it.
+"""Interface to the metrics of the streams.
+
+`daemon.telemetry.metrics` counts what happened; tests ignore it.
 
 Labels are bounded: modality, reason, source and state names from code and configuration, never a session id.
 """
@@ -12,17 +14,17 @@ from streams.sources.state import SourceState
 
 
 class CommitOutcome(StrEnum):
-    """What became of a checkpoint that was to be written to the log."""
+    """Outcome of committing a checkpoint to the log."""
 
     COMMITTED = "committed"
     REBALANCING = "rebalancing"
-    """The group was sharing its partitions out anew; it is written again, or by whoever reads on."""
+    """The group was rebalancing; it is committed again, here or by the new owner."""
     FAILED = "failed"
     """Refused, or not answered; it is written again."""
 
 
 class OffsetReset(StrEnum):
-    """Why a partition is read from another place than where it was left."""
+    """Why a partition is read from another offset than committed."""
 
     RETENTION = "retention"
     """Records were deleted before they were read."""
@@ -33,7 +35,7 @@ class OffsetReset(StrEnum):
 
 
 class Telemetry(Protocol):
-    """Callable from any thread."""
+    """What the streams report. Callable from any thread."""
 
     def record(self, source: str, modality: Modality, size_bytes: int) -> None:
         """A source received one record."""
@@ -60,11 +62,14 @@ class Telemetry(Protocol):
         ...
 
     def dead_letter(self, reason: DeadLetterReason) -> None:
-        """A record was set aside as unusable."""
+        """A record became a dead letter."""
         ...
 
     def late(self, modality: Modality) -> None:
-        """An event missed at least one window that contains its time: closed, and past its grace."""
+        """An event missed at least one of its windows.
+
+        That window was closed, and past its grace.
+        """
         ...
 
     def window_closed(self, closed_by: str) -> None:
@@ -76,18 +81,18 @@ class Telemetry(Protocol):
         ...
 
     def lag(self, source: str, modality: Modality, records: float, seconds: float) -> None:
-        """How far a log is ahead of what was read of it: records not read, and the age of the newest that was.
+        """Lag of a source: unread records, and age of the newest read.
 
         While nobody knows where the log ends, records is NaN, and seconds are those since it was known.
         """
         ...
 
     def offset_reset(self, source: str, reason: OffsetReset) -> None:
-        """A partition is read on from another place than where it was left."""
+        """A partition is read from another offset than committed."""
         ...
 
     def paused(self, partitions: int) -> None:
-        """So many partitions are held back because what was read is not taken fast enough."""
+        """Number of partitions paused by back-pressure."""
         ...
 
     def commit(self, outcome: CommitOutcome) -> None:
@@ -95,15 +100,18 @@ class Telemetry(Protocol):
         ...
 
     def uncommitted(self, records: int) -> None:
-        """So many records were read and would be read again after a crash."""
+        """Number of records that a crash would have read again."""
         ...
 
     def sequence(self, modality: Modality, fault: str, count: int = 1) -> None:
-        """A stream's sequence numbers show a `gap`, of `count` records, or a `repeat`."""
+        """A stream's sequence numbers have a `gap` or a `repeat`.
+
+        count: missing records.
+        """
         ...
 
     def discontinuity(self, fault: str) -> None:
-        """A frame of sound does not follow the one before: `gap`, `overlap`, or the `repeat` of one."""
+        """A sound frame follows a `gap`, or is an `overlap` or `repeat`."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Bounded queue of one source, with an overflow policy for when it is full.
+"""Bounded queue of one source, with an overflow policy.
 
 `block` holds the source back (files, chat): nothing is dropped. `drop_oldest` lets the newest in and counts what it
 drops (cameras, microphones): the present matters. A log has no capacity here. It watches how much waits, and pauses
@@ -68,7 +68,7 @@ class _Entry:
 
 
 class Channel:
-    """The queue of one source. Any thread may put; only the inlet takes."""
+    """Queue of one source. Any thread puts; only the inlet takes."""
 
     def __init__(self, config: ChannelConfig, changed: threading.Condition, clock: Clock, telemetry: Telemetry) -> None:
         """changed: the inlet's, held by it while it takes; notified of what changes here."""
@@ -144,7 +144,7 @@ class Channel:
         return oldest.put_ns if oldest is not None else None
 
     def oldest_of_ns(self, session: str) -> int | None:
-        """When the oldest queued item of a session was put; None without one."""
+        """When a session's oldest queued item was put; None without one."""
         lane = self._lanes.lane(session)
         return lane[0].put_ns if lane else None
 

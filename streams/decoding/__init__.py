@@ -1,1 +1,1 @@
-"""From bytes to pictures, sound and lines."""
+"""Decoding of records into events: pictures, sound and lines."""

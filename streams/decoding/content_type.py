@@ -1,6 +1,6 @@
-"""Reads content types and their parameters.
+"""Parser of content types and their parameters.
 
-What a parameter states is heeded, or refused by name, and never passed over. The grammar is MIME's (RFC 2045), read by
+A parameter is honoured, or refused by name, and never ignored. The grammar is MIME's (RFC 2045), read by
 the standard library; names are compared without case, values may be quoted.
 """
 
@@ -16,7 +16,7 @@ _SHOWN_CHARACTERS = 64
 
 
 class BadContentType(BadRecord):
-    """A content type that cannot be read, or states what is not heeded; the message names the parameter."""
+    """A content type that cannot be read; the message names the parameter."""
 
     def __init__(self, message: str) -> None:
         super().__init__(DeadLetterReason.CONTENT_TYPE, message)
@@ -24,7 +24,10 @@ class BadContentType(BadRecord):
 
 @dataclass(frozen=True, slots=True)
 class ContentType:
-    """`kind` is type and subtype in lower case, `parameters` their values by name in lower case."""
+    """Type and parameters.
+
+    `kind` is type and subtype in lower case, `parameters` their values by name in lower case.
+    """
 
     kind: str
     parameters: Mapping[str, str]
@@ -37,7 +40,7 @@ class ContentType:
                 raise BadContentType(f"parameter {_shown(name)} of {_shown(self.kind)} is not heeded; known: {known}")
 
     def whole(self, name: str, default: int) -> int:
-        """The whole number that the parameter states; BadContentType if it is none."""
+        """A whole-number parameter; BadContentType if it is none."""
         text = self.parameters.get(name, str(default))
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise BadContentType(f"parameter {name}={text[:16]!r} is no whole number")
@@ -46,7 +49,10 @@ class ContentType:
 
 @lru_cache(maxsize=256)  # a stream repeats one for hours
 def parse_content_type(text: str) -> ContentType:
-    """The content type in `text`; BadContentType if it is too long, or names a parameter twice or without a value."""
+    """Parses a content type; BadContentType if it cannot be read.
+
+    So it is if it is too long, or names a parameter twice or without a value.
+    """
     if len(text) > _LONGEST_CHARACTERS:
         raise BadContentType(f"a content type of {len(text)} characters; at most {_LONGEST_CHARACTERS} are read")
     header = Message()

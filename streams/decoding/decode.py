@@ -1,7 +1,8 @@
-"""From record to event: the one place where bytes from outside are judged.
+"""Decodes records into events, and checks untrusted bytes.
 
-A record that cannot be used raises `BadRecord` with a bounded reason for the counters and a sentence for the log; it
-costs only itself. Pictures are not decoded here (see `streams.decoding.pictures`), only their headers are read.
+A record that cannot be used raises `BadRecord`, with a bounded reason for the counters and a sentence for the log. It
+costs only itself. Of a picture only the header is read here; its pixels are decoded when a window uses them
+(`streams.decoding.pictures`).
 """
 
 import codecs
@@ -30,7 +31,7 @@ _LATEST_NS = 4_102_444_800 * NS_PER_S  # 2100-01-01
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is too large, too old or too far ahead.
+    """Limits of size, age and lead.
 
     The last two hold for live records, against the time of receipt; records of a log may be as old as they like, but
     not ahead of when they were written.
@@ -48,7 +49,10 @@ class Limits:
 
 
 def decode_record(record: Record, limits: Limits, live: bool) -> Event:
-    """The event in `record`, or BadRecord. `live` records are also held against the time they were received at."""
+    """Decodes one record into an event; BadRecord if it cannot be used.
+
+    live: the event time is also compared with the time of receipt.
+    """
     _check_time(record, limits, live)
     if isinstance(record.payload, bytes) and len(record.payload) > limits.max_record_bytes:
         raise BadRecord(
@@ -128,7 +132,7 @@ def _of_other_kind(modality: str, stated: ContentType, read: str) -> BadRecord:
 
 
 def _text(payload: bytes, charset: str) -> str:
-    """The payload in the character set that is stated, without a byte order mark."""
+    """Decodes text in its stated character set, without a byte order mark."""
     try:
         name = codecs.lookup(charset).name
     except (LookupError, ValueError):  # ValueError: a name with a null character

@@ -1,11 +1,10 @@
-"""Mixes the channels of one segment of sound down to one.
+"""Downmix of a segment of sound to one channel.
 
-A voice in any of them is to be heard.
-Problem: the mean of the channels cancels what stands in two of them with opposite phase, and a voice in one of six
-loses 16 dB.
-Rule: the channels are weighed as ITU-R BS.775 mixes down surround sound, one that runs against the others is inverted,
-and the sum is brought to the power of the loudest channel. So a voice in both channels, in one, or in both with
-opposite phase comes out as loud as it is. Weights, signs and gain hold for a whole segment: nothing changes within it.
+Problem: the mean of the channels cancels a voice that is in two of them with opposite phase, and weakens one that is in
+one of six by 16 dB.
+Rule: the channels are weighted as ITU-R BS.775 mixes down surround sound, one with opposite phase is inverted, and the
+sum is scaled to the power of the loudest channel. So a voice in both channels, in one, or in both with opposite phase
+keeps its loudness. Weights, signs and gain hold for a whole segment: nothing changes within it.
 Left out: delays between channels, which a mix may still colour.
 """
 
@@ -22,8 +21,8 @@ _WEIGHTS = {
 """By number of channels, in the order of WAV and FLAC; channels of other numbers count alike."""
 
 
-def mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """samples: (n, channels) float32 in -1..1. Returns (n,) float32 in -1..1."""
+def downmixed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mixes (n, channels) float32 in -1..1 down to (n,)."""
     channels = samples.shape[1]
     weights = np.array(_WEIGHTS.get(channels, (1.0,) * channels))
     centred = samples.astype(np.float64) - samples.mean(axis=0, dtype=np.float64)

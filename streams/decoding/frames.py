@@ -1,11 +1,10 @@
-"""A decoded video frame as the picture that its file shows.
+"""Converts decoded video frames to pixels as shown.
 
-That is upright, undistorted, and of one moment. Heeded are the display matrix (phones turn the picture instead of the
-pixels), the shape of pixels, the range and matrix of colours (by FFmpeg), fields of two moments (of which the first is
-taken), and the transfer curves of HDR, whose reference white becomes white. A frame does not carry the shape of its
-pixels: `with_pixel_shape` notes it.
-Left out: display matrices that turn by other than quarter turns (the nearest is taken), wide colour primaries, which
-hardly change a grey face, and cropping.
+A picture is upright, undistorted, and of one moment. Applied are the display matrix (phones turn the picture instead of
+the pixels), the shape of pixels, the range and matrix of colours (by FFmpeg), fields of two moments (of which the first
+is taken), and the transfer curves of HDR, whose reference white becomes white. A frame does not carry the shape of its
+pixels: `with_pixel_shape` notes it. Left out: display matrices that turn by other than quarter turns (the nearest is
+taken), wide colour primaries, which hardly change a grey face, and cropping.
 """
 
 from fractions import Fraction
@@ -23,14 +22,17 @@ _WHITE_NITS = 203  # ITU-R BT.2408: reference white of HDR
 
 
 def with_pixel_shape(frame: av.VideoFrame, ratio: Fraction | None) -> av.VideoFrame:
-    """The same frame, which now knows that its pixels are `ratio` times as wide as high."""
+    """Notes on a frame how wide its pixels are for their height."""
     if ratio and ratio != 1 and 1 / _MOST_STRETCHED <= ratio <= _MOST_STRETCHED:
         frame.opaque = ratio
     return frame
 
 
 def to_pixels(frame: av.VideoFrame, max_side_px: int | None = None) -> NDArray[np.uint8]:
-    """The frame as shown, (height, width, 3) BGR, its longest side at most `max_side_px`."""
+    """Converts a frame to (height, width, 3) BGR, as it is shown.
+
+    max_side_px: most pixels on the longest side.
+    """
     ratio = frame.opaque if isinstance(frame.opaque, Fraction) else Fraction(1)
     shown_width = frame.width * ratio
     scale = (

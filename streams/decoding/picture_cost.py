@@ -1,8 +1,8 @@
-"""How much work a compressed picture makes beyond its pixels.
+"""Bounds the decoding cost of a compressed picture beyond its pixels.
 
-It is told from the picture's structure, without decoding. A few bytes can ask for much: a progressive JPEG passes over
-all its pixels once for each scan, and whoever reads a header steps over each segment or chunk before it. Work that no
-encoder asks for is refused before it is done. Left out: what is inside the compressed data, whose work the number of
+The cost is read from the structure, without decoding. A few bytes can cause much work: a progressive JPEG needs a pass
+over all pixels for each scan, and a header is found by stepping over each segment or chunk before it. Work that no
+encoder causes is refused before it is done. Left out: what is inside the compressed data, whose work the number of
 pixels bounds, and WebP, whose chunks cost nothing.
 """
 
@@ -18,7 +18,7 @@ _PNG_SIGNATURE_BYTES = 8
 
 
 def header_is_excessive(payload: bytes) -> bool:
-    """Whether reading the header of a JPEG or PNG, or stepping over the parts of it, would take long."""
+    """Whether it takes too long to read a JPEG's or PNG's header."""
     if payload.startswith(b"\xff\xd8"):
         count, notes_bytes = _segments(payload)
     elif payload.startswith(b"\x89PNG"):
@@ -29,7 +29,10 @@ def header_is_excessive(payload: bytes) -> bool:
 
 
 def scans(payload: bytes) -> int:
-    """How often a JPEG passes over its pixels, at most; 1 for other pictures. Compressed data holds no such marker."""
+    """Most passes over the pixels of a JPEG; 1 for other pictures.
+
+    Compressed data holds no marker of a scan.
+    """
     return max(1, payload.count(b"\xff\xda")) if payload.startswith(b"\xff\xd8") else 1
 
 

@@ -1,9 +1,10 @@
-"""Pictures are kept compressed until a window uses them: here their header is checked, and later they are decoded.
+"""Checks headers of compressed pictures, and decodes pixels on demand.
 
-The header tells the size without decoding, so that a picture too large to hold is refused before it costs anything.
-Decoding is done at the smallest scale the codec offers that still keeps the longest side at `max_side_px`.
-Orientation that a picture states is heeded, and what is transparent is grey. Some cameras leave out a JPEG's end
-marker: such a picture is taken if all of it is there. Left out: colour profiles, which hardly change a grey face.
+A picture stays compressed until a window uses it. Its header tells the size without decoding, so that one that is too
+large is refused before it costs anything. Decoding is done at the smallest scale of the codec that still keeps the
+longest side at `max_side_px`. The stated orientation is applied, and what is transparent becomes grey. Some cameras
+leave out a JPEG's end marker: such a picture is read if all the rest is there. Left out: colour profiles, which hardly
+change a grey face.
 """
 
 import io
@@ -31,7 +32,10 @@ _REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2
 
 
 def check_header(content_type: str, payload: Any, max_pixels: int) -> tuple[int, int]:
-    """Width and height of a picture, from its header alone; BadRecord if it is none, or has over `max_pixels`."""
+    """Width and height from the header alone; BadRecord if unusable.
+
+    So it is if it is no picture, or has more than `max_pixels`.
+    """
     if content_type == RAW_PICTURE:
         width, height = _raw_size(payload)
     else:
@@ -51,7 +55,10 @@ def check_header(content_type: str, payload: Any, max_pixels: int) -> tuple[int,
 
 
 def decode_picture(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
-    """The picture as (height, width, 3) BGR, its longest side at most `max_side_px`; BadRecord if it is corrupt."""
+    """Decodes a picture to (height, width, 3) BGR; BadRecord if corrupt.
+
+    max_side_px: most pixels on the longest side.
+    """
     if isinstance(picture.payload, bytes):
         pixels: NDArray[np.uint8] = _decompress(picture, max_side_px)
     elif isinstance(picture.payload, av.VideoFrame):

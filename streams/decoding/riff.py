@@ -1,7 +1,8 @@
-"""What the header of a RIFF file (WAV, AVI) says of its size, which the libraries that read it pass over.
+"""Sizes in the headers of RIFF files (WAV, AVI).
 
-A live writer does not know the size when it writes the header, and leaves 0 or a very large number there. One that is
-very large is read to the end of the file; one that is 0 would be read as no sound at all.
+The libraries that read the files ignore them. A live writer does not know the size when it writes the header, and
+leaves 0 or a very large number there. One that is very large is read to the end of the file; one that is 0 would be
+read as no sound at all.
 """
 
 HEADER_BYTES = 28
@@ -12,7 +13,7 @@ _LONGEST_HEADER_BYTES = 4096
 
 
 def missing_bytes(header: bytes, size_bytes: int) -> int:
-    """How much a file that begins so lacks of what it promises; 0 if nothing, if it does not know, or is no RIFF."""
+    """Bytes missing by a file's header; 0 if whole or unknown."""
     if header.startswith(b"RF64") and header[12:16] == b"ds64" and len(header) >= HEADER_BYTES:
         promised_bytes, unknown_bytes = int.from_bytes(header[20:28], "little"), 2**63
     elif header.startswith(b"RIFF"):
@@ -23,7 +24,10 @@ def missing_bytes(header: bytes, size_bytes: int) -> int:
 
 
 def with_samples(wav: bytes) -> bytes:
-    """The same file, with a very large number of samples where a live writer left 0 of them and then wrote some."""
+    """Returns a WAV whose header does not claim 0 samples.
+
+    A live writer leaves 0 there, and then writes some: a very large number takes its place.
+    """
     at = wav.find(b"data\0\0\0\0", 12, _LONGEST_HEADER_BYTES)
     if not wav.startswith(b"RIFF") or at < 0:
         return wav

@@ -1,7 +1,7 @@
-"""Sound from bytes to samples, and from pieces of sound to one evenly sampled segment.
+"""Decodes sound, and renders its pieces into an evenly sampled segment.
 
 Decoding and resampling are the libraries' (libsndfile, soxr). Ours is only where the pieces lie in the segment.
-Channels stay apart until a segment is whole, since how they mix (`streams.decoding.downmix`) is told from all of it.
+Channels stay apart until a segment is whole, since the downmix (`streams.decoding.downmix`) depends on all of it.
 """
 
 import io
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from streams.clock import NS_PER_S
 from streams.decoding import riff
 from streams.decoding.content_type import BadContentType, ContentType, parse_content_type
-from streams.decoding.downmix import mono
+from streams.decoding.downmix import downmixed
 from streams.events import Sound, SoundPieces
 from streams.reasons import BadRecord, DeadLetterReason
 
 RATE_HZ = 16_000
-"""What every model of speech here hears."""
+"""The rate that every speech model here takes."""
 
 CONTAINERS: Mapping[str, frozenset[str]] = {
     "audio/wav": frozenset({"WAV", "WAVEX", "RF64"}),
@@ -40,7 +40,9 @@ _RATES_HZ = range(4_000, 384_001)
 
 
 def decode_sound(content_type: str, payload: bytes, max_samples: int, max_s: float) -> Sound:
-    """Sound at its own rate and channels from PCM (`audio/L16`) or a whole WAV, FLAC or OGG file.
+    """Decodes PCM or a WAV, FLAC or OGG file to samples.
+
+    Samples keep their own rate and channels. PCM is `audio/L16`.
 
     PCM is s16le unless its parameter `endianness` says otherwise, at 16 kHz and of one channel where it does not say.
     It is left as it is until it is rendered: there is the most of it, and numpy lets go of the interpreter while it
@@ -58,7 +60,9 @@ def decode_sound(content_type: str, payload: bytes, max_samples: int, max_s: flo
 
 
 def render_segment(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[np.float32]:
-    """One segment as samples (n,) float32 mono at RATE_HZ, silent where nothing was received.
+    """Renders a segment as (n,) float32 mono at RATE_HZ.
+
+    It is silent where nothing was received.
 
     Pieces lie where they were laid (`streams.alignment.continuity`), later ones over earlier ones; those of one rate
     and as many channels are resampled as one.
@@ -83,7 +87,7 @@ def render_segment(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[n
             run[first:last] = _scaled(sound.samples[first - at : last - at])
         cursors[form] = at + len(sound.samples)
     for (rate_hz, *_), channels in runs.items():
-        run = channels if channels.ndim == 1 else mono(channels)
+        run = channels if channels.ndim == 1 else downmixed(channels)
         resampled = run if rate_hz == RATE_HZ else soxr.resample(run, rate_hz, RATE_HZ)
         length = min(len(segment), len(resampled))
         segment[:length] += resampled[:length]

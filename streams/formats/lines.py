@@ -1,6 +1,6 @@
-"""Cuts a stream of bytes into lines of bounded length.
+"""Splits bytes into lines of bounded length.
 
-A line longer than the limit is passed over up to its end, so that neither memory nor the lines after it pay for it.
+A line longer than the limit is skipped up to its end, so that neither memory nor the lines after it suffer.
 """
 
 import io
@@ -11,7 +11,7 @@ LINE_LIMIT_BYTES = 64 * 1024
 
 
 class LineBuffer:
-    """Owned by one connection; no lock."""
+    """Incremental line splitter. Owned by one connection; no lock."""
 
     def __init__(self, limit_bytes: int = LINE_LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
@@ -19,14 +19,17 @@ class LineBuffer:
         self._skipping = False
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """The lines that `data` completes, without their ends, empty ones left out; None for one that was too long."""
+        """The lines that `data` completes; None for one too long.
+
+        Lines come without their ends; empty ones are left out.
+        """
         *complete, rest = data.split(b"\n")
         for piece in complete:
             yield from self._completed(piece)
         self._keep(rest)
 
     def flush(self) -> Iterator[bytes | None]:
-        """What is left when no more comes: a last line without an end is a line."""
+        """The last line, which has no end."""
         yield from self._completed(b"")
 
     def _completed(self, piece: bytes) -> Iterator[bytes | None]:
@@ -48,7 +51,10 @@ class LineBuffer:
 
 
 def numbered_lines(file: io.FileIO, limit_bytes: int = LINE_LIMIT_BYTES) -> Iterator[tuple[int, bytes | None]]:
-    """The lines of `file` with their numbers from 1, however they end; None for one that is too long."""
+    """Lines of a file, numbered from 1; None for one too long.
+
+    They may end as on any system.
+    """
     text = io.TextIOWrapper(io.BufferedReader(file), encoding="latin-1")  # a byte is a character, and back
     number = 0
     while line := text.readline(limit_bytes + 1):

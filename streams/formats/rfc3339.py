@@ -1,4 +1,6 @@
-"""RFC 3339 time stamps to and from integer nanoseconds, which `datetime` (microseconds) cannot hold.
+"""RFC 3339 time stamps to and from integer nanoseconds.
+
+`datetime` holds microseconds only.
 
 Rule: text names an instant with an offset (`Z` or `+hh:mm`) and up to nine fractional digits; we write UTC with `Z` and
 as few fractional digits as say it exactly (none, three, six or nine). Left out: leap seconds (`:60` is refused, since
@@ -19,7 +21,7 @@ MAX_NS = 2**63 - 1
 
 
 def parse(text: str) -> int:
-    """Nanoseconds since the Unix epoch, UTC; ValueError saying what is wrong with `text`."""
+    """Nanoseconds since the Unix epoch, UTC; ValueError says what is wrong."""
     match = _PATTERN.fullmatch(text)
     if match is None:
         raise ValueError(f"not an RFC 3339 time such as 2000-01-31T12:00:00.5Z: {text[:64]!r}")
@@ -40,7 +42,10 @@ def parse(text: str) -> int:
 
 
 def format_ns(ns: int) -> str:
-    """`2000-01-01T00:00:00Z` with up to nine fractional digits where needed; ValueError outside 1970 to 2262."""
+    """Formats a time, with fractional digits where needed.
+
+    Example: `2000-01-01T00:00:00.5Z`. ValueError outside 1970 to 2262.
+    """
     if not 0 <= ns <= MAX_NS:
         raise ValueError(f"outside 1970 to 2262: {ns} ns since the epoch")
     seconds, fraction = divmod(ns, NS_PER_S)

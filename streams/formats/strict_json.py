@@ -1,6 +1,6 @@
-"""Reads JSON objects from outside strictly.
+"""Strict parser of untrusted JSON objects.
 
-A value is one object, with every key once, of bounded depth and numbers.
+A value is one object, with every key once, of bounded depth, with bounded numbers.
 """
 
 import json
@@ -10,7 +10,7 @@ _MOST_DIGITS = 1000  # any time, count or identifier has fewer
 
 
 def loads_object(text: str) -> dict[str, Any]:
-    """The object in `text`; ValueError saying what is wrong, without repeating what is in it."""
+    """Parses one object; ValueError says what is wrong, without its content."""
     try:
         value = json.loads(text, object_pairs_hook=_every_key_once, parse_int=_whole)
     except RecursionError:

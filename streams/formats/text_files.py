@@ -1,7 +1,7 @@
-"""Files that people name: opened without waiting, and read as UTF-8 text.
+"""Opens files named by people, and reads UTF-8 text.
 
-A pipe, socket, device or folder in a file's place is told as such: opening a pipe would wait for a writer, and a device
-may never end. A byte order mark, as some editors write it, is no part of the text.
+A pipe, socket, device or folder in place of a file is an error that names it: a pipe would wait for a writer, and a
+device may never end. A byte order mark, as some editors write it, is not part of the text.
 """
 
 import codecs
@@ -22,11 +22,11 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class FileError(ValueError):
-    """A file cannot be read; the message says why and follows the file's name."""
+    """A file cannot be read; the message completes the file's name."""
 
 
 def open_file(path: Path) -> FileIO:
-    """Opens a file to read its bytes, unbuffered; FileError if there is none, or it is something else."""
+    """Opens a regular file unbuffered; FileError if it is none."""
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
         if kind != stat.S_IFREG:
@@ -39,7 +39,7 @@ def open_file(path: Path) -> FileIO:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file of at most 16 MiB; FileError if there is none, or it is not UTF-8."""
+    """Reads a UTF-8 file of at most 16 MiB; FileError otherwise."""
     with open_file(path) as file:
         try:
             content = _all(file)
@@ -53,7 +53,7 @@ def read_text(path: Path) -> str:
 
 
 def check_utf_16(beginning: bytes) -> None:
-    """FileError if what begins so is UTF-16."""
+    """Raises FileError where bytes begin as UTF-16 does."""
     if beginning.startswith(_UTF_16):
         raise FileError("is UTF-16 text; save it as UTF-8")
 

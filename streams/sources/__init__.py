@@ -1,1 +1,1 @@
-"""Where records enter: devices, files, chat."""
+"""Sources, where records enter: devices, chat, stored sessions."""

@@ -26,7 +26,7 @@ _STABLE_AFTER_NS = 10 * NS_PER_S  # a source that broke sooner than this after o
 
 @dataclass
 class SourceRunner:
-    """Owns a source and its thread; any thread may read `state` and `error`."""
+    """Runner of one source. Any thread may read `state` and `error`."""
 
     source: Source
     emit: Emit

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streams.decoding.downmix import mono
+from streams.decoding.downmix import downmixed
 from tests.streams.test_sound import tone
 
 pytestmark = pytest.mark.unit
@@ -14,7 +14,7 @@ SILENT = np.zeros_like(VOICE)
 
 
 def mixed(*channels: NDArray[np.float32]) -> NDArray[np.float32]:
-    return mono(np.stack(channels, axis=1))
+    return downmixed(np.stack(channels, axis=1))
 
 
 def loudness_db(samples: NDArray[np.float32], of: NDArray[np.float32] = VOICE) -> float:
@@ -67,7 +67,7 @@ def test_no_mix_is_quieter_than_its_loudest_channel_or_beyond_full_scale(channel
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(channels, channels)) * rng.integers(0, 2, (channels, channels))
     samples = np.clip(0.1 * rng.normal(size=(400, channels)) @ mixing / channels, -1, 1).astype(np.float32)
-    heard = mono(samples)
+    heard = downmixed(samples)
     loudest = max((samples[:, i].std() for i in range(channels) if not (channels in (6, 7, 8) and i == 3)), default=0)
     assert heard.std() == pytest.approx(loudest, rel=1e-3, abs=1e-6)
     assert np.abs(heard).max() <= 1

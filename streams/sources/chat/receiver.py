@@ -52,7 +52,7 @@ class ChatReceiver:
         return self.message(session or self._session, line, "application/json" if is_json else "text/plain")
 
     def message(self, session: str, payload: bytes, content_type: str) -> Record | None:
-        """The record of a message; None, and counted, if its session is invalid."""
+        """Record of a message; None, and counted, if its session is invalid."""
         if not is_session_name(session):
             self._refuse(DeadLetterReason.INVALID_SESSION)
             return None

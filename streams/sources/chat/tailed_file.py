@@ -24,7 +24,7 @@ _ABSENT_TICKS = 25  # five seconds: log rotation renames and makes anew within o
 
 
 class TailedChat:
-    """Live source of messages from a followed file. Owned by its runner's thread."""
+    """Live source of messages from a file. Owned by its runner's thread."""
 
     live = True
     modalities = frozenset({Modality.TEXT})

@@ -1,10 +1,10 @@
-"""A camera read through OpenCV: a device number, a `/dev/video*` path, or an RTSP or HTTP address.
+"""Camera read through OpenCV: a local device or a network address.
 
 Problem: drivers and network streams queue frames, so a reader that pauses gets pictures that are seconds old.
-Rule: frames are grabbed as fast as the camera gives them and only those that are due are retrieved, so the queue stays
-empty and the newest frame wins. A picture is stamped when it is grabbed. What has queued up while the camera was being
-opened, or while pictures were not taken, is passed over. A camera that gives nothing for `read_timeout_s` is gone, even
-if OpenCV then finds a last frame in its decoder.
+Rule: frames are grabbed as fast as the camera gives them, and only those that are due are retrieved. So the queue stays
+empty, and the newest frame wins. A picture is stamped when it is grabbed. Frames that queued while the camera was
+opened, or while pictures were not taken, are skipped. A camera that gives nothing for `read_timeout_s` is gone, even if
+OpenCV then has a last frame in its decoder.
 Left out: the sound of a network camera, and the capture time that an RTSP sender reports (OpenCV does not pass it on).
 """
 
@@ -30,7 +30,10 @@ _QUEUE_LIMIT_S = 1.0  # a sender that never makes us wait is read all the same
 
 @dataclass(frozen=True, slots=True)
 class CameraConfig:
-    """`device`: "0" or "/dev/video0" for a local camera, else an address with a scheme (rtsp://, http://, ...)."""
+    """Settings of a camera.
+
+    `device`: "0" or "/dev/video0" for a local camera, else an address with a scheme (rtsp://, http://, ...).
+    """
 
     session: str
     device: str
@@ -56,7 +59,7 @@ class Capture(Protocol):
 
 
 def open_capture(config: CameraConfig) -> Capture:
-    """A `cv2.VideoCapture`, which may turn out not to be open."""
+    """A `cv2.VideoCapture`, which may not be open."""
     if config.is_network:
         timeouts = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
@@ -73,7 +76,10 @@ def open_capture(config: CameraConfig) -> Capture:
 
 
 class Camera:
-    """A live source of one session's pictures: (height, width, 3) BGR uint8 arrays. Owned by its runner's thread."""
+    """Live source of one session's pictures.
+
+    Pictures are (height, width, 3) BGR uint8 arrays. Owned by its runner's thread.
+    """
 
     live = True
     modalities = frozenset({Modality.VIDEO})
@@ -102,7 +108,7 @@ class Camera:
     def read(self, emit: Emit, stop: threading.Event) -> None:
         sampler = Sampler(self._config.sample_hz)
         progress = Sampler(_PROGRESS_HZ)
-        self._pass_over_queue()
+        self._skip_queue()
         while not stop.is_set():
             now_ns = self._grab()
             grabbed_ns = self._clock.monotonic_ns()
@@ -111,32 +117,32 @@ class Camera:
             if progress.takes(now_ns):
                 emit(Progress(self._config.session, Modality.VIDEO, now_ns))
             if self._clock.monotonic_ns() - grabbed_ns > _SLOW_EMIT_S * NS_PER_S:
-                self._pass_over_queue()
+                self._skip_queue()
 
     def close(self) -> None:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
 
-    def _pass_over_queue(self) -> None:
-        """Grabs until two frames running have had to be waited for: one alone may be the machine's own delay."""
+    def _skip_queue(self) -> None:
+        """Grabs until it waited for two frames in a row: one alone may be the machine's delay."""
         begun_ns = now_ns = self._clock.monotonic_ns()
         waits = 0
         while waits < 2 and now_ns - begun_ns < _QUEUE_LIMIT_S * NS_PER_S:
-            asked_ns = now_ns
+            before_ns = now_ns
             self._grab()
             now_ns = self._clock.monotonic_ns()
-            waits = waits + 1 if now_ns - asked_ns >= _QUEUED_GRAB_S * NS_PER_S else 0
+            waits = waits + 1 if now_ns - before_ns >= _QUEUED_GRAB_S * NS_PER_S else 0
 
     def _grab(self) -> int:
-        """Waits for the next frame; when it came."""
-        asked_ns = self._clock.monotonic_ns()
+        """Waits for the next frame; returns when it came."""
+        before_ns = self._clock.monotonic_ns()
         try:
             if self._capture is None or not self._capture.grab():
                 raise SourceError(f"{self._device}: gives no more pictures")
         except cv2.error as error:
             raise SourceError(f"{self._device}: breaks off: {error}") from error
-        if self._clock.monotonic_ns() - asked_ns >= self._config.read_timeout_s * NS_PER_S:
+        if self._clock.monotonic_ns() - before_ns >= self._config.read_timeout_s * NS_PER_S:
             raise SourceError(f"{self._device}: gave no picture for {self._config.read_timeout_s:g} s")
         return self._clock.wall_ns()
 

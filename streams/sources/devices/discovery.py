@@ -1,7 +1,7 @@
-"""Which cameras and microphones this machine has, and whether they can be opened; for people to choose from.
+"""Device discovery: cameras and microphones, and whether they can be opened.
 
-Cameras are asked what they are by the Video4Linux `QUERYCAP` call, which does not start them: a camera has several
-device files, of which one gives pictures. Left out: cameras on systems other than Linux, and network cameras.
+The Video4Linux call `QUERYCAP` tells what a device file is, and does not start the camera. A camera has several device
+files, of which one gives pictures. Left out: cameras on systems other than Linux, and network cameras.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ _VIDEO_CAPTURE = 0x00000001 | 0x00001000  # V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VID
 
 @dataclass(frozen=True, slots=True)
 class CameraDevice:
-    """A camera; `problem` says why it cannot be opened, None if it can."""
+    """A camera; `problem` tells why it cannot be opened."""
 
     path: Path
     name: str
@@ -40,13 +40,13 @@ class MicrophoneDevice:
 
 
 def cameras() -> list[CameraDevice]:
-    """The device files that give pictures, and those that could not be asked."""
+    """The device files that give pictures, or cannot be queried."""
     found = [_camera(path) for path in local_cameras()]
     return [camera for camera in found if camera is not None]
 
 
 def microphones() -> list[MicrophoneDevice]:
-    """The sound devices with inputs; SourceError if PortAudio is missing."""
+    """The sound devices with inputs; SourceError without PortAudio."""
     with portaudio.refreshed_devices() as sounddevice:
         default, _ = sounddevice.default.device
         systems = [api["name"] for api in sounddevice.query_hostapis()]

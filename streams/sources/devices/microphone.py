@@ -1,10 +1,10 @@
-"""A microphone read through PortAudio (sounddevice), as s16le sound in records of a tenth of a second.
+"""Microphone read through PortAudio, in records of a tenth of a second.
 
-Problem: PortAudio's callback runs under a deadline, and what it misses is lost.
-Rule: the callback only copies into a bounded queue. What does not fit, or what PortAudio says it lost, is counted and
-leaves a gap in event time (`sample_clock`); sound that is there is never moved. A microphone that delivers nothing for
-three seconds, silence included, is gone.
-Left out: resampling and mixing down, which are the decode stage's.
+Sound is s16le. Problem: PortAudio's callback runs under a deadline, and what it misses is lost.
+Rule: the callback only copies into a bounded queue. What does not fit, or what PortAudio lost, is counted and leaves a
+gap in event time (`sample_clock`); sound that is there is never moved. A microphone that delivers nothing for three
+seconds, not even silence, is gone.
+Left out: resampling and downmixing, which decoding does.
 """
 
 import queue
@@ -30,7 +30,10 @@ _SAMPLE_BYTES = 2
 
 @dataclass(frozen=True, slots=True)
 class MicrophoneConfig:
-    """`device`: "default", a number, or part of a name (see `affectd devices`); `rate_hz` None is the device's own."""
+    """Settings of a microphone.
+
+    `device`: "default", a number, or part of a name (see `affectd devices`). `rate_hz`: None is the device's own.
+    """
 
     session: str
     device: str = "default"
@@ -47,7 +50,7 @@ class _Block(NamedTuple):
 
 
 class BlockQueue:
-    """Bounded hand-over from PortAudio's thread (`put`) to the source's (`get`); neither waits for the other's work."""
+    """Bounded queue from PortAudio's thread (`put`) to the source's (`get`)."""
 
     def __init__(self, clock: Clock, capacity_blocks: int = _QUEUED_BLOCKS) -> None:
         self._clock = clock
@@ -78,7 +81,10 @@ class BlockQueue:
 
 
 class Microphone:
-    """A live source of one session's sound. Owned by its runner's thread, but for the callback in `BlockQueue`."""
+    """Live source of one session's sound.
+
+    Owned by its runner's thread, except for the callback in `BlockQueue`.
+    """
 
     live = True
     modalities = frozenset({Modality.AUDIO})
@@ -140,7 +146,7 @@ class Microphone:
             portaudio.stream_closed()
 
     def _next_block(self, stop: threading.Event) -> _Block | None:
-        """The next block; None when told to stop; SourceError when the device is gone."""
+        """The next block; None on stop; SourceError when the device is gone."""
         waited_s = 0.0
         while waited_s < _GONE_AFTER_S and self._stream.active and not stop.is_set():
             block = self._blocks.get(_BLOCK_S * 2)

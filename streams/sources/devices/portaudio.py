@@ -1,8 +1,8 @@
-"""PortAudio, imported when a microphone is first used and told apart from its absence.
+"""Lazy import of PortAudio, and its list of devices.
 
-`sounddevice` loads the system's PortAudio library as it is imported, so importing it at the top would take down a
-service that has no microphone. PortAudio lists devices once, when it starts; to see one plugged in since, it is started
-again, which is safe only while no stream is open in this process: hence the count and the lock.
+`sounddevice` loads the system's PortAudio library when it is imported. A service without a microphone must start where
+the library is missing, so it is imported on first use. PortAudio lists devices once, when it starts. To see a new one
+it is started again, which is safe only while no stream is open in this process: hence the count and the lock.
 """
 
 import threading
@@ -27,7 +27,10 @@ def sounddevice() -> Any:
 
 @contextmanager
 def refreshed_devices() -> Iterator[Any]:
-    """The `sounddevice` module, listing devices as they are now; nobody else opens one meanwhile."""
+    """The `sounddevice` module with a fresh list of devices.
+
+    No other thread opens one meanwhile.
+    """
     module = sounddevice()
     with _lock:
         if _open_streams == 0:
@@ -37,14 +40,14 @@ def refreshed_devices() -> Iterator[Any]:
 
 
 def stream_opened() -> None:
-    """Counts a stream in; the list of devices stays as it is until it is counted out."""
+    """Counts an open stream: the device list is kept meanwhile."""
     global _open_streams
     with _lock:
         _open_streams += 1
 
 
 def stream_closed() -> None:
-    """Counts a stream out."""
+    """Counts a closed stream."""
     global _open_streams
     with _lock:
         _open_streams -= 1

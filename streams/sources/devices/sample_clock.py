@@ -1,11 +1,10 @@
-"""Event times of sound, from the count of samples rather than from when its blocks happen to be delivered.
+"""Event times of sound from a device, by counting samples.
 
 Problem: blocks arrive late and in bursts, so arrival times are not evenly spaced; but a sample count alone drifts from
 the wall clock, and is wrong by the whole gap once samples are lost.
 Rule: the first block anchors the count to the wall clock (its last sample was taken when it arrived). After a gap, or
-when blocks have lagged the count for a second, or by a second, the count is anchored anew. A block that runs ahead of
-the wall clock is refused, since sound from the future is either a device that floods or one that replays; but if the
-wall clock itself was set back, the count follows it.
+when blocks lag the count for a second, or by a second, the count is anchored again. A block that is ahead of the wall
+clock is refused: the device floods, or repeats itself. But if the wall clock itself was set back, the count follows.
 """
 
 from streams.clock import NS_PER_MS, NS_PER_S
@@ -17,7 +16,7 @@ _SET_BACK_NS = 2 * NS_PER_S  # blocks that run ahead are refused long before the
 
 
 class SampleClock:
-    """Owned by one source's thread; no lock."""
+    """Sample count anchored to wall time. Owned by one thread; no lock."""
 
     def __init__(self, rate_hz: int) -> None:
         self._rate_hz = rate_hz
@@ -27,11 +26,14 @@ class SampleClock:
 
     @property
     def end_ns(self) -> int:
-        """Where the last accepted block ends; no block begins before it, unless the wall clock was set back."""
+        """End of the last accepted block.
+
+        No block begins before it, unless the wall clock was set back.
+        """
         return 0 if self._anchor_ns is None else self._anchor_ns + self._samples * NS_PER_S // self._rate_hz
 
     def accept(self, samples: int, arrived_ns: int, *, after_gap: bool) -> int | None:
-        """When the first of `samples` was taken, for a block that arrived at `arrived_ns`; None if it is refused."""
+        """Event time of a block's first sample; None if refused."""
         duration_ns = samples * NS_PER_S // self._rate_hz
         lag_ns = arrived_ns - self.end_ns - duration_ns
         if lag_ns < -_SET_BACK_NS:

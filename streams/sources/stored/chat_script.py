@@ -1,7 +1,7 @@
-"""Chat that lies beside a recording: `NAME.chat.jsonl`, one `{"at_s": 1.5, "text": "...", "author"?, "lang"?}` a line.
+"""Chat of a stored session: `NAME.chat.jsonl`.
 
-A line that is no such object is a dead letter, reported with its file and line, and the rest goes on. Lines may end as
-any system ends them, and a byte order mark before the first is passed over.
+A line is `{"at_s": 1.5, "text": "...", "author"?, "lang"?}`. Any other line is a dead letter, reported with file and
+line, and the rest goes on. Lines may end as on any system, and a byte order mark before the first is skipped.
 """
 
 import codecs
@@ -26,14 +26,20 @@ _LATEST_S = 366 * 86_400  # a session longer than a year is a mistaken unit
 
 @dataclass(frozen=True, slots=True)
 class ScriptLine:
-    """One chat line: `at_ns` from the start of the session, `payload` the JSON of a text record."""
+    """One chat line.
+
+    `at_ns` counts from the start of the session; `payload` is the JSON of a text record.
+    """
 
     at_ns: int
     payload: bytes
 
 
 def read_script(path: Path, telemetry: Telemetry) -> list[ScriptLine]:
-    """The lines of `path` in time order (those at the same time as they stand); SourceError if it cannot be read."""
+    """The lines of a file in time order; SourceError if unreadable.
+
+    Lines of the same time keep their order.
+    """
     lines: list[ScriptLine] = []
     first = b""
     try:

@@ -1,8 +1,9 @@
-"""Finds the sessions that a list of paths names, for replay: media files, chat scripts, recordings, folders of them.
+"""Session discovery: from paths to stored sessions.
 
-`NAME.mp4` and `NAME.chat.jsonl` beside it are one session, whichever of the two is named. A path that does not exist is
-a session that cannot be opened, so that it is reported with the other faults and the rest is played; two inputs that
-claim the same session are refused at once, since their records could not be told apart.
+A path is a media file, a chat script, a recording, or a folder of these. `NAME.mp4` and `NAME.chat.jsonl` beside it are
+one session, whichever of the two is named. A path that does not exist is a session that cannot be opened: it is
+reported with the other faults, and the rest is played. Two inputs with the same session name are refused at once, since
+their records would be mixed.
 """
 
 import os
@@ -35,7 +36,7 @@ class StoredOptions:
 
 
 def stored_sessions(paths: Iterable[Path], options: StoredOptions | None = None) -> list[StoredSession]:
-    """The sessions in `paths`, each once, in the order they are met; SourceError where two claim one name."""
+    """The sessions in `paths`, each once; SourceError on a shared name."""
     options = options or StoredOptions()
     found: dict[str, tuple[Path, StoredSession]] = {}
     for path in (inner for outer in paths for inner in _expanded(outer)):

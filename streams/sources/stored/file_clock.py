@@ -1,6 +1,6 @@
 """Puts the packets of a transport stream on one clock.
 
-The clock of the file may jump; all streams are corrected together.
+The clock of a file may jump; all its streams are corrected together.
 Problem: a broadcast is cut together, a recorder stops and starts, a counter of 33 bits wraps. A stream corrected by
 itself takes a hole of its own (a microphone that was off) for such a jump, and is early ever after.
 Rule: packets are looked at in the order they lie in the file, whichever stream they are of. What follows no more than
@@ -26,7 +26,7 @@ class _Stream:
 
 
 class FileClock:
-    """Owned by one reader of the file; no lock."""
+    """Common clock of a file's streams. Owned by one reader; no lock."""
 
     def __init__(self, leap_ns: int) -> None:
         self._leap_ns = leap_ns
@@ -35,7 +35,10 @@ class FileClock:
         self._newest_ns: int | None = None
 
     def correct(self, packet: Any) -> None:
-        """Sets the packet's time stamps to the one clock; every packet of sound and picture is to be shown."""
+        """Corrects a packet's time stamps in place.
+
+        It must be called with every packet of sound and picture.
+        """
         stamp = packet.dts if packet.dts is not None else packet.pts
         if stamp is None or not packet.time_base or packet.stream.type not in ("audio", "video"):
             return
@@ -46,7 +49,7 @@ class FileClock:
         packet.pts = None if packet.pts is None else packet.pts + shift
 
     def shift_ns(self, stream: int, stamp_ns: int, duration_ns: int) -> int:
-        """What is to be added to the time stamp of a packet of this stream."""
+        """Correction to add to the time stamp of a packet."""
         known = self._streams.get(stream)
         shifts = (self._shift_ns,) if known is None else (known.shift_ns, self._shift_ns)
         shift_ns = next((shift_ns for shift_ns in shifts if self._fits(known, stamp_ns + shift_ns)), None)

@@ -1,4 +1,4 @@
-"""A session that lies on disk as media: `NAME.mp4`, `NAME.wav`, ... and `NAME.chat.jsonl` beside it.
+"""Stored session of a media file, a chat script, or both.
 
 Picture, sound and chat are merged in presentation order, and event time is a fixed start plus presentation time, so
 that identifiers do not depend on when a file is played. Any of the three may be missing, and a fault in one leaves the
@@ -46,7 +46,7 @@ class MediaSession:
 
     def open(self) -> None:
         if self.chat is not None:
-            self._lines = self._without_fault_of_chat(self.chat)
+            self._lines = self._read_chat(self.chat)
         if self.media is not None:
             self._picture = self._opened(self.media, "video")
             self._sound = self._opened(self.media, "audio")
@@ -78,7 +78,7 @@ class MediaSession:
                 self.faults.append(str(error))
             return None
 
-    def _without_fault_of_chat(self, path: Path) -> list[ScriptLine]:
+    def _read_chat(self, path: Path) -> list[ScriptLine]:
         try:
             return read_script(path, self.telemetry)
         except SourceError as error:

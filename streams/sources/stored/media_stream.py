@@ -1,4 +1,4 @@
-"""Reads the picture or the sound of one media file, in presentation order and with true presentation times.
+"""Reads one stream of a media file, with true presentation times.
 
 Each stream is read through a container of its own: files interleave their streams as they please (all pictures before
 all sound is legal), and with two readers neither ever holds back more than one frame for the other.
@@ -44,8 +44,8 @@ _CUT_SHORT_NS = NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
-    """A stretch of interleaved s16le samples, from `at_ns` (of its first sample, since the start) on."""
+class MediaSound:
+    """Interleaved s16le samples; `at_ns` is the first one's time since the start."""
 
     at_ns: int
     rate_hz: int
@@ -54,15 +54,18 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture, at `at_ns` since the start."""
+class MediaPicture:
+    """One picture, `at_ns` after the start."""
 
     at_ns: int
     frame: av.video.frame.VideoFrame
 
 
 class StreamReader:
-    """Reads one stream ("video" or "audio") of a file, made by `open_stream`. Owned by one thread; read once."""
+    """Reader of one stream, "video" or "audio", made by `open_stream`.
+
+    Owned by one thread; read once.
+    """
 
     def __init__(self, path: Path, container: av.container.InputContainer, stream: Any, telemetry: Telemetry) -> None:
         self.path = path
@@ -80,22 +83,25 @@ class StreamReader:
 
     @property
     def declared_end_ns(self) -> int | None:
-        """How long the file says it is, where its format knows rather than estimates; None otherwise."""
+        """Duration in the file's header; None where its format only estimates it."""
         duration = self._container.duration
         if duration is None or self._container.format.name not in _MEASURED_DURATION:
             return None
         return int(duration) * NS_PER_S // av.time_base
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self) -> Iterator[MediaPicture]:
         """Every picture of a video stream."""
         rate = self._stream.guessed_rate or Fraction(25)
         duration_ns = round(NS_PER_S / rate)
         for frame in self._frames():
             at_ns = self._time.at(frame.pts, frame.time_base, duration_ns)
-            yield Picture(at_ns, with_pixel_shape(frame, self._stream.sample_aspect_ratio))
+            yield MediaPicture(at_ns, with_pixel_shape(frame, self._stream.sample_aspect_ratio))
 
-    def sound(self) -> Iterator[Sound]:
-        """The sound of an audio stream, in chunks of a fifth of a second that break where the sound does."""
+    def sound(self) -> Iterator[MediaSound]:
+        """Sound of an audio stream, in chunks of 200 ms.
+
+        A chunk ends early where the sound has a gap.
+        """
         chunk: _SoundChunk | None = None
         for frame in self._frames():
             at_ns = self._time.at(frame.pts, frame.time_base, frame.samples * NS_PER_S // frame.sample_rate)
@@ -114,7 +120,7 @@ class StreamReader:
             yield chunk.sound()
 
     def close(self) -> None:
-        """Safe at any time, and more than once."""
+        """Closes the file; may be repeated."""
         self._container.close()
 
     def _frames(self) -> Iterator[Any]:
@@ -185,12 +191,15 @@ class _SoundChunk:
         frame.pts = None  # the chunk keeps the time; the resampler would refuse stamps that jump
         self._pcm += [part.to_ndarray().astype("<i2", copy=False).tobytes() for part in self._to_s16.resample(frame)]
 
-    def sound(self) -> Sound:
-        return Sound(self._at_ns, self._rate_hz, self._channels, b"".join(self._pcm))
+    def sound(self) -> MediaSound:
+        return MediaSound(self._at_ns, self._rate_hz, self._channels, b"".join(self._pcm))
 
 
 def open_stream(path: Path, kind: str, telemetry: Telemetry) -> StreamReader | None:
-    """A reader of the stream of `kind`, None if there is none; SourceError if file or codec cannot be read."""
+    """A reader of the stream of `kind`; None without one.
+
+    SourceError if the file or its codec cannot be read.
+    """
     container = _open_container(path)
     stream = chosen_track(path, container, kind)
     if stream is not None and stream.codec_context is not None:
@@ -217,7 +226,10 @@ def _open_container(path: Path) -> av.container.InputContainer:
 
 
 def cut_short(readers: list[StreamReader]) -> str | None:
-    """A fault if a file ends before it says it does; to be asked when its streams have been read to their ends."""
+    """Fault of a file shorter than its header says; None if whole.
+
+    Its streams must have been read to their ends.
+    """
     path = readers[0].path
     if (missing_bytes := _riff_bytes_missing(path)) > 0:
         return f"{path}: cut short: {missing_bytes} bytes are missing at its end"

@@ -1,10 +1,10 @@
-"""Plays stored sessions as if they happened now: merged in event time, paced or as fast as they are taken.
+"""Playback of stored sessions, merged in event time.
 
-Rule: the records of the sessions that play together are handed on in event-time order, the same order at every speed.
-As a session begins, and whenever another fifth of a second has passed, each of its streams is told so (`Progress`): no
-window closes before a stream's first record, and chat between two lines never holds one. After its last record a
-session ends. A faulty file never stops the others: what can be read of it is played, and its fault is raised when all
-is done.
+It is paced, or as fast as records are taken. Rule: the records of the sessions that play together are handed on in
+event-time order, the same order at every speed. When a session begins, and after each fifth of a second, progress is
+reported for each of its streams: no window closes before a stream's first record, and silence between two chat lines
+never holds one open. After its last record a session ends. A faulty file never stops the others: what can be read of it
+is played, and its fault is raised at the end.
 Left out: seeking and looping. Sessions play in groups, since each one that plays holds its own decoders.
 """
 
@@ -27,7 +27,7 @@ _SESSIONS_TOGETHER = 16  # two open decoders each: some 20 MB a session at 720p
 
 
 class StoredSession(Protocol):
-    """One session that lies on disk. Owned by the thread that plays it."""
+    """A session on disk. Owned by the thread that plays it."""
 
     session: str
     modalities: frozenset[Modality]
@@ -49,7 +49,10 @@ class StoredSession(Protocol):
 
 
 class Playback:
-    """A source over stored sessions. `speed` N plays N times as fast as it happened; None as fast as it is taken."""
+    """Source of stored sessions.
+
+    `speed`: N plays N times as fast as it happened, None as fast as records are taken.
+    """
 
     live = False
     modalities = frozenset(Modality)
@@ -104,13 +107,13 @@ class Playback:
         for time_ns, index, record in heapq.merge(*(_timed(i, session) for i, session in enumerate(sessions))):
             for tick_ns in pace.ticks(time_ns, idle=not playing):
                 for session in playing.values():
-                    _promise(session, tick_ns, emit)
+                    _emit_progress(session, tick_ns, emit)
             if stop.is_set():
                 return
             if record is not None:
                 if index not in playing:
                     playing[index] = sessions[index]
-                    _promise(sessions[index], time_ns, emit)
+                    _emit_progress(sessions[index], time_ns, emit)
                 emit(replace(record, received_ns=self._clock.wall_ns()))
                 self.played_ns += max(0, time_ns - played_through_ns.setdefault(index, time_ns))
                 played_through_ns[index] = time_ns
@@ -121,7 +124,7 @@ class Playback:
 
 
 class _Pace:
-    """Lets event time pass: waits where playback is paced, and says which fifths of a second have passed."""
+    """Paces event time, and yields a tick each fifth of a second."""
 
     def __init__(self, clock: Clock, speed: float | None, stop: threading.Event) -> None:
         self._clock = clock
@@ -132,7 +135,10 @@ class _Pace:
         self._next_tick_ns: int | None = None
 
     def ticks(self, time_ns: int, *, idle: bool) -> Iterator[int]:
-        """Waits until `time_ns` is due and yields the ticks on the way; where nothing plays (`idle`), begins there."""
+        """Waits until `time_ns` is due; yields the ticks before it.
+
+        idle: nothing plays, so that time begins here.
+        """
         if self._next_tick_ns is None or idle:
             self._from_event_ns = time_ns
             self._from_monotonic_ns = self._clock.monotonic_ns()
@@ -154,8 +160,8 @@ class _Pace:
             self._clock.wait(self._stop, wait_ns / NS_PER_S)
 
 
-def _promise(session: StoredSession, through_ns: int, emit: Callable[[OfSession], None]) -> None:
-    """Tells of every stream of the session that nothing more comes before `through_ns`; first, that it is there."""
+def _emit_progress(session: StoredSession, through_ns: int, emit: Callable[[OfSession], None]) -> None:
+    """Reports progress of every stream of the session; the first report announces the stream."""
     for modality in sorted(session.modalities):
         emit(Progress(session.session, modality, through_ns))
 
@@ -178,8 +184,8 @@ def _opened(session: StoredSession, faults: list[str]) -> bool:
     return True
 
 
-def _report(found: list[str], faults: list[str]) -> None:
-    """Says a fault when it is met, since a paced playback may raise it an hour later."""
-    for fault in found:
+def _report(new: list[str], faults: list[str]) -> None:
+    """Logs a fault at once, since a paced playback may raise it an hour later."""
+    for fault in new:
         log.warning("input is faulty; the rest goes on", fault=fault)
-    faults.extend(found)
+    faults.extend(new)

@@ -1,4 +1,4 @@
-"""Turns the time stamps of one media stream into time since the start of the presentation.
+"""Presentation times of one media stream, from its time stamps.
 
 Containers promise rising time stamps and do not keep it: streams are cut together, counters wrap, stamps are missing.
 Rule: a stamp that goes back, or leaps further ahead than the container can mean, does not move the session: that frame
@@ -11,7 +11,10 @@ from streams.clock import NS_PER_S
 
 
 class PresentationTime:
-    """Owned by one stream's reader; no lock. Times are ns since the start of the presentation."""
+    """Clock of one stream's presentation, in ns since its start.
+
+    Owned by one stream's reader; no lock.
+    """
 
     def __init__(self, origin_ns: int, leap_ns: int) -> None:
         self._shift_ns = -origin_ns
@@ -20,10 +23,10 @@ class PresentationTime:
         self.end_ns = 0
         """Where the last frame ends: what a frame without a stamp begins at."""
         self.jumps = 0
-        """Stamps that were not believed."""
+        """Stamps that were not trusted."""
 
     def at(self, pts: int | None, time_base: Fraction | None, duration_ns: int) -> int:
-        """When a frame of `duration_ns` with this stamp is presented; never before the frame before it."""
+        """Time of a frame with this stamp; it never goes back."""
         time_ns = self.end_ns
         if pts is not None and time_base is not None:
             stamp_ns = pts * time_base.numerator * NS_PER_S // time_base.denominator

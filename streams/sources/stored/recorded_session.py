@@ -1,8 +1,8 @@
-"""A recorded session, read back in event-time order with the times it had.
+"""Stored session of a recording, read in event-time order.
 
 Records may have been written out of order, as they arrived; the index is small, so it is sorted whole and payloads are
 read as they are played. A line that cannot be read is a dead letter with its file and line; a torn last line is what a
-crash leaves, and is passed over.
+crash leaves, and is skipped.
 """
 
 import io

@@ -1,8 +1,10 @@
-"""Keeps the records of one session in a folder that `replay` reads. The operator opts in: nothing else writes media.
+"""Format of a recording: the records of one session in a folder.
+
+`replay` reads it. The operator opts in: nothing else writes media.
 
 A recording is three files: `session.json` (schema, session, start), `records.jsonl` (one line per record: modality,
 event time, content type, sequence, and where its payload lies) and `payloads.bin`. A payload is written before the line
-that names it, so a crash leaves at most one torn line at the end, which readers pass over and the next writer cuts off.
+that names it, so a crash leaves at most one torn line at the end, which readers skip and the next writer cuts off.
 Raw pictures are stored as JPEG. Coordinates and received times are not kept: they belong to how records arrived.
 """
 
@@ -29,7 +31,7 @@ SESSION_FILE, RECORDS_FILE, PAYLOADS_FILE = "session.json", "records.jsonl", "pa
 
 
 class RecordingError(ValueError):
-    """A folder is no recording, or not one of this session; the message names it."""
+    """A folder is not a recording, or of another session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,10 @@ class RecordingHeader:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """One line of `records.jsonl`: a record whose payload is the bytes [offset, offset + length) of `payloads.bin`."""
+    """One line of `records.jsonl`.
+
+    The payload is the bytes [offset, offset + length) of `payloads.bin`.
+    """
 
     modality: Modality
     event_time_ns: int
@@ -53,7 +58,7 @@ class StoredRecord:
 
 
 def folder_name(session: str) -> str:
-    """A file name for any session id: nothing in it leaves the folder it is put in."""
+    """A safe file name for any session name."""
     name = quote(session, safe=" @+=,", encoding="utf-8", errors="replace")
     if len(name) > _LONGEST_NAME:
         digest = hashlib.sha256(session.encode("utf-8", "replace")).hexdigest()
@@ -62,7 +67,7 @@ def folder_name(session: str) -> str:
 
 
 class RecordingWriter:
-    """Appends records of one session to its folder. Owned by one thread; no lock."""
+    """Writer of one session's recording. Owned by one thread; no lock."""
 
     def __init__(self, folder: Path, session: str, start_ns: int) -> None:
         """Begins or continues the recording in `folder`; RecordingError if it holds something else."""
@@ -117,7 +122,7 @@ def is_recording(path: Path) -> bool:
 
 
 def read_header(folder: Path) -> RecordingHeader:
-    """RecordingError naming the folder if its `session.json` is not ours."""
+    """Reads `session.json`; RecordingError names the folder."""
     try:
         value = json.loads(read_text(folder / SESSION_FILE))
         if value["schema"] != SCHEMA:
@@ -132,7 +137,10 @@ def read_header(folder: Path) -> RecordingHeader:
 
 
 def read_line(line: bytes, payloads_bytes: int) -> StoredRecord:
-    """One line of `records.jsonl`, given the size of `payloads.bin`; ValueError saying what is wrong with it."""
+    """Parses a line of `records.jsonl`; ValueError says what is wrong.
+
+    payloads_bytes: the size of `payloads.bin`.
+    """
     try:
         value = json.loads(line)
         offset, length, sequence = value["offset"], value["length"], value["sequence"]

@@ -1,9 +1,8 @@
-"""Which of a file's tracks is the conversation.
+"""Chooses the track of a media file that holds the conversation.
 
-It matters where a file has several of a kind. A file may hold commentary, a description for the blind, dubbed speech,
-or a cover beside what was recorded. Rule: of the tracks that are none of these, or of all where each is one, the one
-that the file says is to be played unasked, else the first. The others are left out, which is logged. A cover or a
-thumbnail is no track of pictures.
+A file may hold commentary, a description for the blind, dubbed speech, or a cover beside what was recorded. Rule: of
+the tracks that are none of these (or of all, where each is one) the default one is read, else the first. The others are
+left out, which is logged. A cover or a thumbnail is not a video track.
 """
 
 from pathlib import Path
@@ -30,7 +29,7 @@ _BESIDE = (
 
 
 def chosen_track(path: Path, container: av.container.InputContainer, kind: str) -> Any | None:
-    """The stream of `kind` ("video" or "audio") to read; None if there is none."""
+    """The stream of `kind`, "video" or "audio", to read; None without one."""
     tracks = [stream for stream in container.streams if stream.type == kind and not stream.disposition & _STILL]
     if not tracks:
         return None
