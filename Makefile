@@ -60,7 +60,7 @@ format: $(STAMP) ## Formats the code
 bench: $(STAMP) ## Measures speed: JSON on stdout, a table on stderr
 	@$(BIN)/affectd bench
 
-reproduce: $(STAMP) ## Prints the fusion tables, measured on the data in AFFECTD_DATA; SPEECH=oof_logits.npz adds its own
+reproduce: $(STAMP) ## Prints the fusion tables, measured on the data in AFFECTD_DATA; SPEECH=state_logits.npz adds its own
 	@[[ -n "$${AFFECTD_DATA:-}" ]] || { echo "AFFECTD_DATA must name the folder of the data" >&2; exit 1; }
 	@OMP_NUM_THREADS=1 $(BIN)/python -m models.studies.reproduce --data "$$AFFECTD_DATA" --out out/reproduce \
 	  $(if $(SPEECH),--speech "$(SPEECH)")

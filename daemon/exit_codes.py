@@ -27,7 +27,7 @@ STATUS_BY_ERROR = {
     "models.data.user.manifest_table.ManifestError": ExitCode.BAD_DATA,
     "models.metrics.labelled_rows.EvaluationError": ExitCode.BAD_DATA,
     "models.device.DeviceUnavailableError": ExitCode.UNAVAILABLE,
-    "models.training.command.TrainingError": ExitCode.BAD_DATA,
+    "models.training.settings.TrainingError": ExitCode.BAD_DATA,
     "streams.delivery.crash_journal.CrashJournalError": ExitCode.UNAVAILABLE,
     "streams.kafka.checks.ChecksFailed": ExitCode.UNAVAILABLE,
     "streams.kafka.connection.ConnectionProblem": ExitCode.CONFIGURATION,

@@ -74,25 +74,24 @@ def option_tables(options: Mapping[str, Any], views: Mapping[str, str]) -> Itera
 
 
 def _ravdess_rows(ravdess: Mapping[str, Any]) -> Iterable[Sequence[str]]:
-    untouched, own = ravdess["untouched"], ravdess["own_speech"]
+    untouched, speech = ravdess["untouched"], ravdess["project_speech"]
     yield "published: best fusion; speech; face", "86.70; 81.8; 62.1", "", ""
     for name in ("speech outputs as released", "face outputs as released"):
         yield name, _percent(untouched[name]), "", ""
     yield "**fused, strategy chosen inside the other folds**", *_figures(ravdess["nested"])
     yield f"fused, clips not scaled by actor ({untouched['strategy']})", *_figures(untouched["fused"])
-    if own is not None:
-        for name, value in own.items():
+    if speech is not None:
+        for name, value in speech.items():
             if isinstance(value, float):
-                yield f"own speech: {name}", _percent(value), "", ""
-        yield f"**own speech and action units, fused ({own['strategy']})**", *_figures(own["fused"])
+                yield f"this project's speech: {name}", _percent(value), "", ""
+        yield f"**this project's speech and action units, fused ({speech['strategy']})**", *_figures(speech["fused"])
 
 
 def _chosen(ravdess: Mapping[str, Any]) -> str:
     chosen = ", ".join(f"fold {fold} {name}" for fold, name in ravdess["nested"]["chosen"].items())
-    told = (
-        "" if ravdess["own_speech"] is not None else " No answers of this project's own speech were given (--speech)."
-    )
-    return f"Chosen: {chosen}.{told}"
+    missing = " No logits of this project's speech were given (--speech)."
+    without = "" if ravdess["project_speech"] is not None else missing
+    return f"Chosen: {chosen}.{without}"
 
 
 def _strategies(ravdess: Mapping[str, Any], mosi: Mapping[str, Any]) -> str:

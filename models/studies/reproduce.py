@@ -27,7 +27,7 @@ from models.studies.tables import (
     mosi_bench,
     mosi_choice,
     mosi_seeds,
-    own_speech,
+    project_speech,
     ravdess_bench,
     ravdess_missing,
     ravdess_nested,
@@ -37,7 +37,7 @@ from models.studies.train import fitted_temperature
 
 
 def reproduce(data: Path, out: Path, speech: Path | None, workers: int) -> dict[str, Any]:
-    """Returns all tables. speech: `oof_logits.npz` of the speech training, or None. Raises EvaluationError."""
+    """Returns all tables. speech: `state_logits.npz` of the speech part, or None. Raises EvaluationError."""
     check_out_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -60,7 +60,7 @@ def _ravdess(data: Path, out: Path, speech: Path | None, workers: int) -> dict[s
         "missing": missing,
         "options": every_option(bench),
         "untouched": ravdess_untouched(bench, data, usual),
-        "own_speech": None if speech is None else own_speech(bench, data, speech, usual),
+        "project_speech": None if speech is None else project_speech(bench, data, speech, usual),
     }
     card = {
         "all clips, each by fusions chosen and trained without its actor (one seed)": _told_accuracy(nested),
@@ -111,7 +111,7 @@ def _told(what: str) -> None:
     "--speech",
     type=click.Path(exists=True, path_type=Path),
     metavar="FILE",
-    help="oof_logits.npz of the speech training; without it the row of this project's own speech is left out.",
+    help="state_logits.npz of the speech part; without it the rows of this project's own speech are left out.",
 )
 @click.option("--workers", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True)
 def main(data: Path, out: Path, speech: Path | None, workers: int) -> None:

@@ -17,13 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.corpora.speech import read_emodb, read_ravdess
-from models.data.fusion.corpora import (
-    MOSI_LABELS,
-    RAVDESS_LABELS,
-    FusionCorpus,
-    by_group,
-    read_ravdess_au,
-)
+from models.data.fusion.corpora import MOSI_LABELS, RAVDESS_LABELS, by_group, read_ravdess_au
 from models.data.fusion.rows import FusionRows
 from models.data.fusion.studied_corpora import read_studied
 from models.fusion.strategies.registry import STRATEGIES
@@ -38,6 +32,7 @@ from models.studies.held_out_folds import (
     over_folds,
 )
 from models.studies.train import STUDY_TRAININGS, StudyTraining
+from models.training.speech.state_logits import StateLogits
 
 CANDIDATES = ("concatenation", "gated", "product_of_experts")
 """Strategies of which one is chosen for RAVDESS, anew for each fold."""
@@ -213,28 +208,21 @@ def ravdess_untouched(bench: Bench, data: Path, strategy: str) -> Table:
     }
 
 
-def own_speech(bench: Bench, data: Path, answers_file: Path, strategy: str) -> Table:
-    """The project's own speech encoder, as it answered actors held out, and the action units.
+def project_speech(bench: Bench, data: Path, state_logits: Path, strategy: str) -> Table:
+    """The shipped speech encoder on actors held out, alone and with action units.
 
-    answers_file: `oof_logits.npz` of the speech training, with `clip`. Raises ValueError or OSError, naming the file.
+    state_logits: the file of the speech part. Raises ValueError or OSError, naming the file.
     """
-    speech = _user_evidence(answers_file, data)
-    where = {name: place for place, name in enumerate(speech.rows.ids)}
-    order = np.array([where[name] for name in bench.rows.ids])
-    audio = speech.rows.inputs["audio"]
-    units, there = bench.rows.inputs["video"]
+    logits, present = _logits_of_clips(state_logits, data, bench.rows.ids)
+    units, units_present = bench.rows.inputs["video"]
     rows = bench.rows.with_inputs(
-        {
-            "video": (units[:, :, _FACE_OUTPUTS:], there),
-            "audio": (audio[0][order], audio[1][order]),
-        }
+        {"video": (units[:, :, _FACE_OUTPUTS:], units_present), "audio": (logits[:, None], present[:, None])}
     )
     scaled = by_group(rows)
-    said = audio[0][order][:, 0]
     state_of = {clip.path.stem: clip.state for clip in read_ravdess(data)}
-    shown = dict(zip(bench.truth.tolist(), [STATES.index(state_of[name]) for name in bench.rows.ids], strict=True))
-    states = [shown[label] for label in range(len(RAVDESS_LABELS))]
-    as_given = (said[:, states].argmax(axis=1) == bench.truth) & rows.inputs["audio"][1][:, 0]
+    columns = dict(zip(bench.truth.tolist(), [STATES.index(state_of[name]) for name in bench.rows.ids], strict=True))
+    states = [columns[label] for label in range(len(RAVDESS_LABELS))]
+    as_given = (logits[:, states].argmax(axis=1) == bench.truth) & present
     fused = bench.ask([strategy], rows=scaled)
     return {
         "strategy": strategy,
@@ -249,21 +237,18 @@ def own_speech(bench: Bench, data: Path, answers_file: Path, strategy: str) -> T
     }
 
 
-def _user_evidence(path: Path, data: Path) -> FusionCorpus:
-    corpus = read_ravdess_au(data)
-    with np.load(path, allow_pickle=False) as stored:
-        if missing := {"logits9", "clip", "question"} - set(stored.files):
-            raise ValueError(f"{path}: no array {', '.join(sorted(missing))}")
-        asked = stored["question"] == "clips"
-        logits, clip = stored["logits9"][asked], stored["clip"][asked]
-    names = [each.path.stem for each in [*read_ravdess(data), *read_emodb(data)]]
-    where = {name: place for place, name in enumerate(corpus.rows.ids)}
-    steps = np.zeros((len(corpus.rows), 1, len(STATES)), dtype=np.float32)
-    there = np.zeros((len(corpus.rows), 1), dtype=bool)
-    for answer, index in zip(logits, clip, strict=True):
-        if (place := where.get(names[index])) is not None:
-            steps[place, 0], there[place, 0] = answer, True
-    return FusionCorpus(corpus.rows.with_inputs({"audio": (steps, there)}), corpus.fold)
+def _logits_of_clips(file: Path, data: Path, ids: NDArray[np.str_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(clips, 9) state logits of the clips named `ids`, zero where there are none, and (clips,) whether there are."""
+    states = StateLogits.load(file)
+    names = [clip.path.stem for clip in [*read_ravdess(data), *read_emodb(data)]]
+    if len(states.clip) and states.clip.max() >= len(names):
+        raise ValueError(f"{file}: clip: {states.clip.max()} is beyond the {len(names)} clips of {data}")
+    place_of = {name: place for place, name in enumerate(ids)}
+    logits, present = np.zeros((len(ids), len(STATES)), np.float32), np.zeros(len(ids), bool)
+    for row, clip in zip(states.logits, states.clip, strict=True):
+        if (place := place_of.get(names[clip])) is not None:
+            logits[place], present[place] = row, True
+    return logits, present
 
 
 def mosi_seeds(bench: Bench, strategy: str) -> Table:

@@ -19,7 +19,8 @@ from daemon.version import package_version
 from models.artifact import ModelError
 from models.data.user.manifest import ManifestError
 from models.metrics.labelled_rows import EvaluationError
-from models.training.command import TASKS, TrainingError
+from models.training.command import TASKS
+from models.training.settings import TrainingError
 from streams.delivery.crash_journal import CrashJournalError
 from streams.kafka.checks import ChecksFailed
 from streams.kafka.connection import ConnectionProblem

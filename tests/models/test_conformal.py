@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from models.calibration.prediction_sets import SUBSETS, ConformalSets, conformal_threshold
 from models.labels import EMOTIONS, MODALITIES
 from models.training.calibration.prediction_sets import COVERAGES, fit_sets
-from models.training.fusion import pool
-from models.training.fusion.pool import Answers
+from models.training.fusion import synthetic_windows
+from models.training.part.held_out import EmotionLogits
 
 pytestmark = pytest.mark.unit
 
@@ -121,17 +121,17 @@ def test_windows_alike_are_covered_as_often_as_promised_however_wrong_the_poster
     assert held == pytest.approx(coverage, abs=error) or (held > coverage and max(map(len, found)) == 1)
 
 
-def answers(seed: int, strength: float, rows: int = 420) -> Answers:
+def answers(seed: int, strength: float, rows: int = 420) -> EmotionLogits:
     rng = np.random.default_rng(seed)
     labels = np.arange(rows) % len(EMOTIONS)
     logits = rng.normal(0, 1, (rows, len(EMOTIONS)))
     logits[np.arange(rows), labels] += strength
     group = (np.arange(rows) // 14).astype(str)
-    return Answers(logits.astype(np.float32), labels, np.full(rows, "made"), group)
+    return EmotionLogits(logits.astype(np.float32), labels, np.full(rows, "made"), group)
 
 
 def test_what_is_fitted_to_some_answers_covers_others_for_every_subset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_WINDOWS", 800)
+    monkeypatch.setattr(synthetic_windows, "WINDOWS", 800)
     strengths = dict(zip(MODALITIES, (2.0, 0.5, 1.0), strict=True))
     sets, figures = fit_sets({name: answers(i, strength) for i, (name, strength) in enumerate(strengths.items())})
     assert sets.coverages == COVERAGES

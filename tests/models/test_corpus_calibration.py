@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.calibration.scaling import CorpusCalibration
-from models.training.calibration.corpus_calibration import HeldOut, cross_validated_figures, fit_corpus
+from models.training.calibration.corpus_calibration import CorpusPosteriors, cross_validated_figures, fit_corpus
 
 pytestmark = pytest.mark.unit
 
@@ -18,14 +18,14 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def overconfident(rows: int, fit_bias: bool = True) -> HeldOut:
+def overconfident(rows: int, fit_bias: bool = True) -> CorpusPosteriors:
     """Answers for labels equally likely, twice as sure as they may be, to rows of unequal labels."""
     rng = np.random.default_rng(0)
     evidence = rng.normal(0, 1, (rows, 3))
     right = softmax(evidence + np.log(FREQUENCY))
     truth = np.array([rng.choice(3, p=row) for row in right])
     start = np.log(FREQUENCY) if fit_bias else np.zeros(3)
-    return HeldOut(LABELS, softmax(2 * evidence), truth, np.arange(rows).astype(str), start, fit_bias)
+    return CorpusPosteriors(LABELS, softmax(2 * evidence), truth, np.arange(rows).astype(str), start, fit_bias)
 
 
 def test_overconfident_answers_are_tempered_and_frequencies_kept() -> None:
@@ -57,7 +57,9 @@ def test_labels_stay_equally_likely_where_frequencies_do_not_count() -> None:
 def test_a_label_that_the_corpus_does_not_use_is_never_chosen() -> None:
     held = overconfident(500)
     two = np.flatnonzero(held.truth < 2)
-    without = HeldOut(LABELS, held.posterior[two], held.truth[two], held.group[two], np.array([-0.3, -1.4, -np.inf]))
+    without = CorpusPosteriors(
+        LABELS, held.posterior[two], held.truth[two], held.group[two], np.array([-0.3, -1.4, -np.inf])
+    )
     fitted = fit_corpus(without)
     assert fitted.unused == (2,)
     probabilities = fitted.probabilities(np.array([[0.1, 0.1, 0.8]]))

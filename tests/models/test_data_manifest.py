@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.data.user.manifest import ManifestError, read_manifest, split_of_group
-from models.training.command import TrainingError, train
+from models.training.command import train
+from models.training.settings import TrainingError
 
 pytestmark = pytest.mark.unit
 

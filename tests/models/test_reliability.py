@@ -11,6 +11,7 @@ from models.face.crop import given_face
 from models.face.encoder import FaceEncoder
 from models.face.network import ExpressionNet, NetworkConfig
 from models.training.calibration.trust import fit_reliability, trusted
+from models.training.part.held_out import EmotionLogits, HeldOutLogits
 
 pytestmark = pytest.mark.unit
 
@@ -31,7 +32,7 @@ def test_answers_are_trusted_where_they_are_right() -> None:
     """Of two hundred answers, those in the dark are right by chance."""
     rng = np.random.default_rng(0)
     labels = np.tile(np.arange(7), 200)
-    light = rng.uniform(0, 1, len(labels)).astype(np.float32)
+    light = rng.uniform(0, 1, len(labels))
     logits = rng.normal(0, 1, (len(labels), 7)).astype(np.float32)
     logits[np.arange(len(labels)), np.where(light > 0.5, labels, rng.integers(0, 7, len(labels)))] += 4
     fitted = fit_reliability(logits, labels, {"light": light}, np.full(len(labels), "made"))
@@ -40,11 +41,14 @@ def test_answers_are_trusted_where_they_are_right() -> None:
 
 
 def test_a_parts_answers_are_scaled_by_the_qualities_beside_them() -> None:
-    arrays = {"logits7": np.ones((2, 7), np.float32), "light": np.array([0.0, 1e6]), "label7": np.array([1, 2])}
-    found = trusted(arrays, DIM)
-    assert found["logits7"][:, 0].tolist() == [0.5, 1.0]
-    assert found["label7"].tolist() == [1, 2]
-    assert trusted(arrays, None)["logits7"].min() == 1
+    ones, names = np.ones((2, 7), np.float32), np.array(["a", "b"])
+    emotion = EmotionLogits(ones, np.array([1, 2]), names, names)
+    voices = HeldOutLogits("audio", emotion, ones, names, {"snr_db": np.array([0.0, 1e6])})
+    noisy = TrustCurve(intercept=0.0, linear={"snr_db": 2.0}, quadratic={"snr_db": 0.0})
+    found = trusted(voices, noisy)
+    assert found.emotion.logits[:, 0].tolist() == found.corpus_logits[:, 0].tolist() == [0.5, 1.0]
+    assert found.emotion.labels.tolist() == [1, 2]
+    assert trusted(voices, None).emotion.logits.min() == 1
 
 
 def test_a_face_in_the_dark_is_read_alike_and_believed_less() -> None:

@@ -27,8 +27,8 @@ from models.training.speech.mel_passes import Voices, padded, read_voices
 from models.training.speech.recurrent import (
     DrawnVoices,
     RecurrentSpeechTraining,
-    answers,
     measure_recurrent,
+    state_logits,
     train_recurrent,
 )
 from tests.models.test_speech_activity import vowel
@@ -154,7 +154,7 @@ def test_a_long_clip_is_learnt_from_in_runs_that_hold_a_voice() -> None:
 def test_training_learns_what_can_be_heard_and_carries_it_to_unseen_speakers() -> None:
     voices = _voices()
     network = train_recurrent([voices], {"ravdess-d"}, QUICK)
-    found = answers(network, voices, {"ravdess-d"})
+    found = state_logits(network, voices, {"ravdess-d"})
     assert set(found.speaker) == {"ravdess-d"}
     assert scores(found)["accuracy"] > 0.9
 

@@ -12,6 +12,8 @@ from models.data.corpora.speech import Clip, read_emodb, read_pcm, read_ravdess
 from models.labels import EMOTIONS
 from models.speech.states import STATES
 from models.speech.window_network import WindowNetworkConfig
+from models.training.part.folder import PartFolder
+from models.training.part.held_out import CLEAN
 from models.training.speech.augment import (
     SpeechAugmentation,
     aac_coded,
@@ -21,13 +23,14 @@ from models.training.speech.augment import (
     reverberated,
 )
 from models.training.speech.cross_validation import (
-    Answers,
-    answers,
+    AUGMENTED,
     cross_validated,
     held_out_speakers,
     measure_speech,
     scores,
+    state_logits,
 )
+from models.training.speech.state_logits import StateLogits
 from models.training.speech.train import DrawnWindows, SpeechTraining, train_network
 from models.training.speech.window_passes import Windows, on_grid, read_windows, window_passes
 from tests.models.test_speech_activity import vowel
@@ -152,7 +155,7 @@ def test_an_epoch_is_the_same_whenever_it_is_drawn() -> None:
 def test_training_learns_what_can_be_heard_and_carries_it_to_unseen_speakers() -> None:
     windows = _windows()
     network = train_network(_of(windows, "emodb-a", "ravdess-b", "ravdess-c"), _SMALL)
-    found = answers(network, _of(windows, "ravdess-d"))
+    found = state_logits(network, _of(windows, "ravdess-d"))
     assert set(found.speaker) == {"ravdess-d"}
     assert scores(found)["accuracy"] > 0.9
 
@@ -168,16 +171,16 @@ def test_cross_validation_answers_for_every_speaker_once() -> None:
     folds = {"emodb-a": None, "ravdess-b": 0, "ravdess-c": 1, "ravdess-d": 0}
     clips = [Clip(Path(speaker), speaker.split("-")[0], speaker, "anger", fold) for speaker, fold in folds.items()]
     quick = replace(_SMALL, epochs=1, windows_per_epoch=16)
-    found = cross_validated(held_out_speakers(clips), [windows], {"clips": windows}, quick)
-    assert sorted(found["clips"].speaker) == sorted(windows.speaker)
-    assert set(found["clips"].only("emodb").speaker) == {"emodb-a"}
+    found = cross_validated(held_out_speakers(clips), [windows], {CLEAN: windows}, quick)
+    assert sorted(found[CLEAN].speaker) == sorted(windows.speaker)
+    assert set(found[CLEAN].only("emodb").speaker) == {"emodb-a"}
 
 
 def test_scores_count_calm_as_neutral_among_the_emotions_only() -> None:
     calm, anger = STATES.index("calm"), STATES.index("anger")
     logits = np.full((3, len(STATES)), -9.0, np.float32)
     logits[0, STATES.index("neutral")] = logits[1, anger] = logits[2, calm] = 9
-    found = Answers(
+    found = StateLogits(
         logits,
         np.array([calm, anger, STATES.index("neutral")]),
         np.array(["ravdess-1"] * 3),
@@ -245,9 +248,14 @@ def test_measuring_writes_figures_and_the_answers_that_calibration_reads(tmp_pat
     assert set(metrics["results"]) == {f"{q}/{c}" for q in ("clips", "augmented") for c in ("ravdess", "emodb")}
     answered = metrics["results"]["clips/ravdess"]["n"]["mean"] + metrics["unanswered_clips"]["ravdess"]
     assert answered == 8
-    with np.load(tmp_path / "out" / "oof_logits.npz", allow_pickle=False) as written:
-        assert written["logits7"].shape == (len(written["label7"]), len(EMOTIONS))
-        assert set(written["corpus"]) == {"ravdess", "emodb"}
+    folder = PartFolder(tmp_path / "out", "speech")
+    held_out = folder.read_held_out()
+    assert set(held_out.emotion.corpus) == {"ravdess", "emodb"}
+    assert set(held_out.condition) == {CLEAN, AUGMENTED}
+    states = StateLogits.load(folder.state_logits)
+    clean = held_out.rows(held_out.condition == CLEAN)
+    np.testing.assert_array_equal(states.emotion_logits(), clean.emotion.logits)
+    assert states.snr_db.tolist() == clean.qualities["snr_db"].tolist()
 
 
 def test_a_clip_is_laid_on_the_grid_whole() -> None:

@@ -4,7 +4,6 @@ import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,9 @@ from models.artifact import SHIPPED, read_model_folder
 from models.data.corpora.text import CORPORA
 from models.labels import EMOTIONS, RISKS
 from models.training.assemble.model_folder import assemble
-from models.training.fusion import pool, strategy_comparison
+from models.training.fusion import strategy_comparison, synthetic_windows
+from models.training.part.folder import PartFolder
+from models.training.part.held_out import CLEAN, EmotionLogits, HeldOutLogits, RiskLogits
 
 pytestmark = pytest.mark.unit
 
@@ -58,55 +59,43 @@ def runs(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     labels = np.arange(140) % len(EMOTIONS)
     logits = (rng.normal(0, 1, (140, len(EMOTIONS))) + 3 * np.eye(len(EMOTIONS))[labels]).astype(np.float32)
-    emotion: dict[str, NDArray[Any]] = {"logits7": logits, "label7": labels}
-    half = np.arange(60) % 2
+    half = np.arange(60) % 2 == 1
     curve = (rng.normal(0, 2, 60) + 2 * half - 1).astype(np.float32)
-    risk = {
-        f"risk_{name}_{key}": value
-        for name in RISKS
-        for key, value in (("logits", curve), ("own_logits", curve), ("labels", half))
+    risks = {name: RiskLogits(curve, curve, half, np.full(60, RISKY[name])) for name in RISKS}
+    rows = np.arange(140).astype(str)
+    quality = {name: rng.uniform(0, 1, 140) for name in ("log_sharpness", "log_brightness")}
+
+    def made(corpus: str, group: NDArray[np.str_]) -> EmotionLogits:
+        return EmotionLogits(logits, labels, np.full(140, corpus), group)
+
+    clean = np.full(140, CLEAN)
+    held_out = {
+        "face": HeldOutLogits("video", made("FER+", rows), logits, clean, quality),
+        "speech": HeldOutLogits(
+            "audio",
+            made("made", (np.arange(140) // 7).astype(str)),
+            logits,
+            np.repeat([CLEAN, "augmented"], 70),
+            {"snr_db": rng.uniform(0, 60, 140)},
+        ),
+        "text": HeldOutLogits("text", made("goemotions", rows), logits, clean, risks=risks),
     }
-    corpora = {f"risk_{name}_corpus": np.full(60, RISKY[name]) for name in RISKS}
-    speech: dict[str, NDArray[Any]] = {
-        "corpus": np.full(140, "made"),
-        "speaker": (np.arange(140) // 7).astype(str),
-        "question": np.repeat(["clips", "augmented"], 70),
-        "snr_db": rng.uniform(0, 60, 140).astype(np.float32),
-    }
-    seen = {name: rng.uniform(0, 1, 141) for name in ("log_sharpness", "log_brightness")}
-    lines: dict[str, NDArray[Any]] = {"corpus": np.full(140, "goemotions"), "group": np.arange(140).astype(str)}
-    contempt: dict[str, NDArray[Any]] = {
-        "logits7": np.concatenate([logits, logits[:1]]),
-        "label7": np.append(labels, -1),
-        **seen,
-    }
-    spoilt: dict[str, NDArray[Any]] = {
-        **emotion,
-        "row": np.arange(140),
-        "way": np.repeat(["as it came", "blurred", "blur", "noise"], 35),
-        "measured": np.repeat([False, True], 70),
-        **{name: values[:140] for name, values in seen.items()},
-    }
-    answers: dict[str, tuple[str, dict[str, NDArray[Any]]]] = {
-        "face": ("valid", contempt),
-        "speech": ("oof", {**emotion, **speech}),
-        "text": ("valid", {**emotion, "own_logits7": logits, **lines, **risk, **corpora}),
-    }
-    for part, (name, arrays) in answers.items():
-        folder = tmp_path / "runs" / part
-        folder.mkdir(parents=True)
-        np.savez(folder / f"{name}_logits.npz", allow_pickle=False, **arrays)
-        (folder / "metrics.json").write_text(json.dumps(shipped.manifest.metrics[part]))
+    for part, part_logits in held_out.items():
+        folder = PartFolder.under(tmp_path / "runs", part)
+        part_logits.save(folder.held_out)
+        folder.write_metrics(shipped.manifest.metrics[part])
         sizes = {part: json.dumps(dict(shipped.manifest.parts[part]))}
-        save_file(dict(shipped.tensors[part]), folder / f"{part}.safetensors", metadata=sizes)
-    np.savez(tmp_path / "runs" / "face" / "spoilt_logits.npz", allow_pickle=False, **spoilt)
+        save_file(dict(shipped.tensors[part]), folder.weights, metadata=sizes)
+    condition = np.repeat([CLEAN, "blurred", "blur", "noise"], 35)
+    corrupted = HeldOutLogits("video", made("FER+", rows), logits, condition, quality)
+    corrupted.save(PartFolder.under(tmp_path / "runs", "face").corrupted)
     return tmp_path / "runs"
 
 
 def test_parts_answers_and_figures_become_a_model_folder(
     runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "_WINDOWS", 1000)
+    monkeypatch.setattr(synthetic_windows, "WINDOWS", 1000)
     monkeypatch.setattr(strategy_comparison, "_TRAINING", replace(strategy_comparison._TRAINING, epochs=1))
     written = assemble(runs, data, tmp_path / "out")
     read, shipped = read_model_folder(tmp_path / "out"), read_model_folder(SHIPPED)
@@ -125,7 +114,7 @@ def test_parts_answers_and_figures_become_a_model_folder(
 
 
 def test_a_part_that_was_not_trained_is_named(runs: Path, data: Path, tmp_path: Path) -> None:
-    (runs / "speech" / "oof_logits.npz").unlink()
-    with pytest.raises(FileNotFoundError, match=r"speech/oof_logits\.npz"):
+    PartFolder.under(runs, "speech").held_out.unlink()
+    with pytest.raises(FileNotFoundError, match=r"speech/held_out_logits\.npz"):
         assemble(runs, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -13,8 +13,9 @@ import skimage
 from models.artifact import read_manifest
 from models.evaluation.evaluate import evaluate
 from models.face.network import NetworkConfig
-from models.training.assemble.trained_part import read_part
-from models.training.command import TrainingError, train
+from models.training.command import train
+from models.training.part.folder import PartFolder
+from models.training.settings import TrainingError
 
 pytestmark = pytest.mark.unit
 
@@ -105,7 +106,7 @@ def test_parts_are_trained_from_the_networks_that_the_configuration_names(tmp_pa
         '[[face.networks]]\nwidths = [4, 4, 8]\n[[face.networks]]\nkind = "vgg"\nwidths = [4, 4, 4, 8]\n'
     )
     train("face", own_data, tmp_path / "out", config)
-    _, sizes = read_part(tmp_path / "out" / "face" / "face.safetensors", "face")
+    _, sizes = PartFolder.under(tmp_path / "out", "face").read_weights()
     assert [NetworkConfig(**member).kind for member in sizes["members"]] == ["residual", "vgg"]
 
 

@@ -7,25 +7,26 @@ import torch
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import LEVELS
 from models.training.calibration.risk_levels import ORDINARY_SHARE, fit_risk
-from models.training.fusion import pool
-from models.training.fusion.pool import Answers, fit_fusion
+from models.training.fusion import synthetic_windows
+from models.training.fusion.pool import fit_fusion
+from models.training.part.held_out import EmotionLogits, RiskLogits
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(autouse=True)
 def few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "_WINDOWS", 1500)
+    monkeypatch.setattr(synthetic_windows, "WINDOWS", 1500)
 
 
-def answers(seed: int, strength: float, rows: int = 280) -> Answers:
+def answers(seed: int, strength: float, rows: int = 280) -> EmotionLogits:
     """Answers that add `strength` to the right label's logit among noise."""
     rng = np.random.default_rng(seed)
     labels = np.arange(rows) % len(EMOTIONS)
     logits = rng.normal(0, 1, (rows, len(EMOTIONS)))
     logits[np.arange(rows), labels] += strength
     group = (np.arange(rows) // 14).astype(str)
-    return Answers(logits.astype(np.float32), labels, np.full(rows, "made"), group)
+    return EmotionLogits(logits.astype(np.float32), labels, np.full(rows, "made"), group)
 
 
 def test_every_subset_is_measured_and_more_modalities_are_better() -> None:
@@ -63,8 +64,9 @@ def test_levels_are_what_the_stated_share_of_ordinary_lines_reaches() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(400) % 2 == 1
     heads = {
-        name: (rng.normal(np.where(labels, 2, -2), 1).astype(np.float32), labels, np.full(400, "made"))
+        name: RiskLogits(curve, curve, labels, np.full(400, "made"))
         for name in RISKS
+        for curve in [rng.normal(np.where(labels, 2, -2), 1).astype(np.float32)]
     }
     ordinary = torch.from_numpy(rng.normal(-3, 1.5, (5000, 3)))
     rule, figures = fit_risk(heads, {"chat": ordinary})

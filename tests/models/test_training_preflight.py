@@ -10,7 +10,8 @@ from daemon.cli.main import main
 from daemon.exit_codes import ExitCode
 from models.out_folder import OutFolderError, check_out_folder
 from models.training import command
-from models.training.command import TrainingError, train
+from models.training.command import train
+from models.training.settings import TrainingError
 
 pytestmark = pytest.mark.unit
 

@@ -1,11 +1,9 @@
 """Training on a manifest of one's own: voices and lines become parts of a model folder that is whole and measured."""
 
 import io
-import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +29,8 @@ from models.training.calibration.command import CROSS_VALIDATED
 from models.training.calibration.user_calibration import LEAST_OF_LABEL, LEAST_ROWS
 from models.training.command import train
 from models.training.loop.fit import Metrics
+from models.training.part.folder import PartFolder
+from models.training.part.held_out import CLEAN, EmotionLogits, HeldOutLogits, RiskLogits
 from models.training.speech.train import SpeechTraining
 from models.training.speech.user import train_user_speech
 from models.training.speech.window_passes import load_windows
@@ -266,22 +266,37 @@ def test_too_few_rows_are_said_and_begin_nothing(tmp_path: Path, task: str, rows
     assert not list((tmp_path / "out").rglob("training.json"))
 
 
-def spoilt_run(out: Path, shipped: ModelFolder) -> None:
+def left_by_training(
+    folder: PartFolder,
+    tensors: dict[str, torch.Tensor],
+    labels: NDArray[np.int64],
+    logits: NDArray[np.float32],
+    risks: Mapping[str, tuple[NDArray[np.float32], NDArray[np.bool_]]],
+) -> None:
+    """risks: logits and labels by risk; a risk that is not given has no line."""
+    rows, none = len(labels), (np.zeros(0, np.float32), np.zeros(0, np.bool_))
+    emotion = EmotionLogits(logits, labels, np.full(rows, "manifest"), np.arange(rows).astype(str))
+    heads = {
+        risk: RiskLogits(curve, curve, with_risk, np.full(len(curve), "manifest"))
+        for risk in RISKS
+        for curve, with_risk in [risks.get(risk, none)]
+    }
+    HeldOutLogits("text", emotion, logits, np.full(rows, CLEAN), risks=heads).save(folder.held_out)
+    folder.write_metrics({"data": "manifest", "rows": {"train": 40, "valid": rows}})
+    save_file(tensors, folder.weights)
+
+
+def broken_run(out: Path, shipped: ModelFolder) -> None:
     """What training leaves, of a text part that answers happiness to everything."""
     tensors = {name: tensor.clone() for name, tensor in shipped.tensors["text"].items()}
     for network in ("english", "multilingual"):
         tensors[f"{network}.emotion.bias"][EMOTIONS.index("happiness")] = 100.0
-    (out / "text").mkdir(parents=True)
-    save_file(tensors, out / "text" / "text.safetensors")
-    rows: dict[str, NDArray[Any]] = {"logits7": np.zeros((0, 7), np.float32), "label7": np.zeros(0, np.int64)}
-    risks = {f"risk_{risk}_{kind}": np.zeros(0, np.float32) for risk in RISKS for kind in ("labels", "logits")}
-    np.savez(out / "text" / "valid_logits.npz", allow_pickle=False, **rows, **risks)
-    (out / "text" / "metrics.json").write_text(json.dumps({"data": "manifest", "rows": {"train": 40, "valid": 0}}))
+    left_by_training(PartFolder.under(out, "text"), tensors, np.zeros(0, np.int64), np.zeros((0, 7), np.float32), {})
 
 
 def test_a_part_that_became_worse_is_shown_beside_the_shipped_one_which_stays(tmp_path: Path) -> None:
     shipped = read_model_folder(SHIPPED)
-    spoilt_run(tmp_path / "runs", shipped)
+    broken_run(tmp_path / "runs", shipped)
     said = {
         "joy": "what a lovely day I am so happy",
         "sad": "she died and I miss her",
@@ -338,16 +353,9 @@ def answered(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.
 def test_a_risk_is_calibrated_anew_where_there_are_enough_lines(tmp_path: Path, each: int) -> None:
     rng, shipped = np.random.default_rng(0), read_model_folder(SHIPPED)
     labels = np.arange(70) % len(EMOTIONS)
-    arrays: dict[str, NDArray[Any]] = {"logits7": answered(labels, rng), "label7": labels}
-    for risk in RISKS:
-        count = each if risk == "distress" else 0
-        arrays[f"risk_{risk}_labels"] = np.repeat([0.0, 1.0], count).astype(np.float32)
-        arrays[f"risk_{risk}_logits"] = rng.normal(0, 1, 2 * count).astype(np.float32)
-    run = tmp_path / "text"
-    run.mkdir()
-    np.savez(run / "valid_logits.npz", allow_pickle=False, **arrays)
-    (run / "metrics.json").write_text(json.dumps({"data": "manifest", "rows": {"train": 9, "valid": 70}}))
-    save_file(dict(shipped.tensors["text"]), run / "text.safetensors")
+    risks = {"distress": (rng.normal(0, 1, 2 * each).astype(np.float32), np.repeat([False, True], each))}
+    folder = PartFolder.under(tmp_path, "text")
+    left_by_training(folder, dict(shipped.tensors["text"]), labels, answered(labels, rng), risks)
     made = with_user_parts(shipped, tmp_path, ["text"]).manifest
     fitted = [risk for risk in RISKS if made.risk.heads[risk] != shipped.manifest.risk.heads[risk]]
     assert fitted == (["distress"] if each >= LEAST_OF_RISK else [])

@@ -6,7 +6,6 @@ folder is whole and the daemon runs it as it is. What was measured of the shippe
 of its corpora, of fusions that it took part in, and sets, whose thresholds are those of its answers, are left out.
 """
 
-import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -15,18 +14,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models.artifact import Manifest, ModelFolder
 from models.components import COMPONENTS
 from models.data.user.manifest import USER_CORPUS
-from models.labels import EMOTIONS, MODALITIES, RISKS
+from models.labels import EMOTIONS, MODALITIES
 from models.risk import RiskRule
 from models.training.assemble.provenance import Provenance
-from models.training.assemble.trained_part import read_part
 from models.training.calibration.scaling import equal_label_weight, fit_platt
 from models.training.calibration.trust import trusted
 from models.training.calibration.user_calibration import FusionCalibration, UserEvidence, fit_user_calibration
+from models.training.part.folder import PartFolder
+from models.training.part.held_out import EmotionLogits, RiskLogits
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +37,6 @@ LEAST_OF_RISK = 25
 _OF_CORPORA = ("calibration", "corpora", "thresholds")  # metrics by corpus, or by "corpus/task", of the shipped answers
 _MODALITY = {part.name: modality for modality, part in COMPONENTS.items()}
 
-Arrays = Mapping[str, NDArray[Any]]
-
 
 def with_user_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name: str = "own") -> ModelFolder:
     """The shipped model's folder with the parts that training on a manifest left in `runs`/PART; not written yet.
@@ -47,19 +44,21 @@ def with_user_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name:
     Raises FileNotFoundError for a run that is not whole.
     """
     shipped = folder.manifest
-    read = {part: read_part(runs / part / f"{part}.safetensors", part) for part in parts}
-    figures = {part: json.loads((runs / part / "metrics.json").read_text(encoding="utf-8")) for part in parts}
-    answers = {part: _answers(runs / part / "valid_logits.npz") for part in parts}
-    sure = {_MODALITY[part]: trusted(a, shipped.reliability.get(_MODALITY[part])) for part, a in answers.items()}
-    fitted = fit_user_calibration(FusionCalibration(shipped.calibration, shipped.fusion), _user_evidence(sure))
-    risk, kept = _risk(shipped.risk, answers["text"]) if "text" in parts else (shipped.risk, [])
+    folders = {part: PartFolder.under(runs, part) for part in parts}
+    weights = {part: each.read_weights() for part, each in folders.items()}
+    figures = {part: each.read_metrics() for part, each in folders.items()}
+    held_out = {part: each.read_held_out() for part, each in folders.items()}
+    sure = {each.modality: trusted(each, shipped.reliability.get(each.modality)) for each in held_out.values()}
+    evidence = _user_evidence({modality: each.emotion for modality, each in sure.items()})
+    fitted = fit_user_calibration(FusionCalibration(shipped.calibration, shipped.fusion), evidence)
+    risk, kept = _risk(shipped.risk, held_out["text"].risks) if "text" in parts else (shipped.risk, [])
     kept += [sentence for sentence in fitted.kept if sentence.partition(":")[0] in sure]
     for sentence in kept:
         log.info("calibration: %s", sentence)
     manifest = shipped.model_copy(
         update={
             "name": name,
-            "parts": {**shipped.parts, **{part: sizes for part, (_, sizes) in read.items()}},
+            "parts": {**shipped.parts, **{part: sizes for part, (_, sizes) in weights.items()}},
             "calibration": fitted.calibration,
             "risk": risk,
             "conformal": None,
@@ -67,46 +66,37 @@ def with_user_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name:
             "data": _data(shipped, figures),
         }
     )
-    tensors = {**folder.tensors, **{part: weights for part, (weights, _) in read.items()}}
+    tensors = {**folder.tensors, **{part: tensors for part, (tensors, _) in weights.items()}}
     return ModelFolder(runs, manifest, tensors)
 
 
-def _answers(path: Path) -> dict[str, NDArray[Any]]:
-    """The rows that show one of the seven emotions, but risks as they are."""
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
-    known = arrays["label7"] >= 0
-    return {name: values if name.startswith("risk_") else values[known] for name, values in arrays.items()}
-
-
-def _user_evidence(answers: Mapping[str, Arrays]) -> UserEvidence:
-    """answers: by modality. Each row is one modality's alone."""
-    rows = sum(len(arrays["label7"]) for arrays in answers.values())
+def _user_evidence(held_out: Mapping[str, EmotionLogits]) -> UserEvidence:
+    """held_out: by modality. Each row is one modality's alone."""
+    rows = sum(map(len, held_out.values()))
     logits = torch.zeros(len(MODALITIES), rows, len(EMOTIONS), dtype=torch.float64)
     amount = torch.zeros(len(MODALITIES), rows, dtype=torch.float64)
     truth, start = np.zeros(rows, np.int64), 0
-    for modality, arrays in answers.items():
-        end = start + len(arrays["label7"])
-        logits[MODALITIES.index(modality), start:end] = torch.from_numpy(arrays["logits7"]).double()
+    for modality, emotion in held_out.items():
+        end = start + len(emotion)
+        logits[MODALITIES.index(modality), start:end] = torch.from_numpy(emotion.logits).double()
         amount[MODALITIES.index(modality), start:end] = 1
-        truth[start:end], start = arrays["label7"], end
+        truth[start:end], start = emotion.labels, end
     return UserEvidence(logits, amount, truth, np.arange(rows).astype(str))
 
 
-def _risk(before: RiskRule, answers: Arrays) -> tuple[RiskRule, list[str]]:
+def _risk(before: RiskRule, held_out: Mapping[str, RiskLogits]) -> tuple[RiskRule, list[str]]:
     """The rule with the curves that there are lines for, and a sentence for each other one."""
-    heads, kept = dict(before.heads), []
-    for risk in RISKS:
-        labels = answers[f"risk_{risk}_labels"] > 0.5
-        with_it, without = int(labels.sum()), int((~labels).sum())
+    heads, unfitted = dict(before.heads), []
+    for risk, logits in held_out.items():
+        with_it, without = int(logits.labels.sum()), int((~logits.labels).sum())
         if min(with_it, without) < LEAST_OF_RISK:
-            kept.append(
+            unfitted.append(
                 f"{risk}: the curve is kept; {LEAST_OF_RISK} lines with it and as many without are needed "
                 f"(there are {with_it} and {without})"
             )
             continue
-        heads[risk] = fit_platt(answers[f"risk_{risk}_logits"], labels, equal_label_weight(labels.astype(np.int64)))
-    return before.model_copy(update={"heads": heads}), kept
+        heads[risk] = fit_platt(logits.logits, logits.labels, equal_label_weight(logits.labels.astype(np.int64)))
+    return before.model_copy(update={"heads": heads}), unfitted
 
 
 def _metrics(shipped: Manifest, parts: Collection[str]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _NEVER = -1e9  # stands in for minus infinity, whose gradients are not numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
+class CorpusPosteriors:
     """Answers to one corpus.
 
     posterior: (rows, labels) of the service. truth: (rows,) indices. group: (rows,), what must not be in two folds.
@@ -43,13 +43,13 @@ class HeldOut:
     start: Floats
     fit_bias: bool = True
 
-    def rows(self, chosen: NDArray[np.int64]) -> "HeldOut":
+    def rows(self, chosen: NDArray[np.int64]) -> "CorpusPosteriors":
         """The chosen rows."""
         kept = self.posterior[chosen], self.truth[chosen], self.group[chosen]
-        return HeldOut(self.labels, *kept, self.start, self.fit_bias)
+        return CorpusPosteriors(self.labels, *kept, self.start, self.fit_bias)
 
 
-def fit_corpus(held: HeldOut) -> CorpusCalibration:
+def fit_corpus(held: CorpusPosteriors) -> CorpusCalibration:
     """Fits to all rows, each weighing the same."""
     logits = torch.from_numpy(np.log(held.posterior.clip(np.finfo(np.float64).tiny)))
     truth, start = torch.from_numpy(held.truth), torch.from_numpy(held.start).clamp_min(_NEVER)
@@ -71,7 +71,7 @@ def fit_corpus(held: HeldOut) -> CorpusCalibration:
     )
 
 
-def cross_validated_figures(held: HeldOut) -> dict[str, Any]:
+def cross_validated_figures(held: CorpusPosteriors) -> dict[str, Any]:
     """Figures over all rows, each answered under what four other folds fitted, and their deviation over the folds."""
     probabilities = np.empty_like(held.posterior)
     of_folds = []

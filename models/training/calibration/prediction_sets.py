@@ -1,10 +1,10 @@
-"""Fits and measures prediction sets on windows put together of answers that no calibration had seen.
+"""Fits and measures prediction sets on synthetic windows that no calibration had seen.
 
 Of five folds, each fifth's windows are answered under what the other four fitted; thresholds are fitted to all of them,
 for each set of modalities present. How well that keeps its promise is measured by doing all of it, folds and all, on
-four fifths of the answers, and asking about windows of the last fifth: no answer is on both sides. Beside it stands
-what one threshold for all windows would give. Windows put together share answers, and what was measured holds for
-windows like these alone: labels equally likely, modalities that agree on the label and err apart from each other.
+four fifths of the rows, and on windows of the last fifth: no row is on both sides. Beside it stands what one threshold
+for all windows would give. Left out: real windows. Synthetic ones share rows, and what was measured holds for windows
+like these alone: labels equally likely, modalities that agree on the label and err apart from each other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,17 @@ from numpy.typing import NDArray
 
 from models.calibration.prediction_sets import SUBSETS, ConformalSets, conformal_threshold
 from models.labels import EMOTIONS, MODALITIES
-from models.training.fusion.pool import FOLDS, Answers, FoldWindows, answers_by_fold, every_fold, spread
+from models.training.fusion.pool import FOLDS, ByModality, FoldWindows, every_fold, folds_of, spread
 
 COVERAGES = (0.8, 0.9, 0.95)
+
+_PROTOCOL = (
+    "Prediction sets are fitted and measured on windows put together of answers that no calibration had seen. Of five "
+    "folds, each fifth's windows are answered under what the other four fitted; thresholds are fitted to all of them, "
+    "for each set of modalities present. How well that keeps its promise is measured by doing all of it, folds and "
+    "all, on four fifths of the answers, and asking about windows of the last fifth. Beside it stands what one "
+    "threshold for all windows would give."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,19 +47,19 @@ class Answered:
 BySubset = Mapping[str, Answered]
 
 
-def fit_sets(answers: Mapping[str, Answers], seed: int = 0) -> tuple[ConformalSets, dict[str, Any]]:
+def fit_sets(held_out: ByModality, seed: int = 0) -> tuple[ConformalSets, dict[str, Any]]:
     """Thresholds from the windows of every fold, and the figures of the same done on four fifths of the answers.
 
     The figures, by coverage and modalities present, with their deviation over the folds: how often the set held the
     right label, its mean size, and how often it would have under one threshold for all windows.
-    Raises ValueError where there are too few answers for folds.
+    Raises ValueError where there are too few rows for folds.
     """
-    folds = [answered(windows) for windows in every_fold(answers, seed)]
+    folds = [answered(windows) for windows in every_fold(held_out, seed)]
     found: dict[str, dict[str, list[dict[str, float]]]] = {
         str(coverage): {subset: [] for subset in SUBSETS} for coverage in COVERAGES
     }
-    for fold, (trained, _) in zip(folds, answers_by_fold(answers, seed), strict=True):
-        fitted = [answered(windows) for windows in every_fold(trained, seed)]
+    for fold, rows in zip(folds, folds_of(held_out, seed), strict=True):
+        fitted = [answered(windows) for windows in every_fold(rows.fitted, seed)]
         sets, common = thresholds(fitted), _common(fitted)
         for subset, asked in fold.items():
             for coverage in COVERAGES:
@@ -59,7 +67,7 @@ def fit_sets(answers: Mapping[str, Answers], seed: int = 0) -> tuple[ConformalSe
                 figures = {**coverage_figures(sets, subset, asked, coverage), "one_threshold": one}
                 found[str(coverage)][subset].append(figures)
     subsets = {coverage: {s: spread(folds) for s, folds in each.items()} for coverage, each in found.items()}
-    return thresholds(folds), {"protocol": __doc__, "folds": FOLDS, "coverages": subsets}
+    return thresholds(folds), {"protocol": _PROTOCOL, "folds": FOLDS, "coverages": subsets}
 
 
 def answered(windows: FoldWindows) -> dict[str, Answered]:

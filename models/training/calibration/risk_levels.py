@@ -16,6 +16,7 @@ from models.calibration.scaling import PlattScaling
 from models.labels import RISKS
 from models.risk import LEVELS, RiskRule
 from models.training.calibration.scaling import equal_label_weight, fit_platt
+from models.training.part.held_out import RiskLogits
 
 ORDINARY_SHARE = {"low": 0.05, "medium": 0.02, "high": 0.005, "critical": 0.001}
 """Share of ordinary lines that reach each level."""
@@ -24,28 +25,29 @@ ORDINARY_SHARE = {"low": 0.05, "medium": 0.02, "high": 0.005, "critical": 0.001}
 _STEP = 0.001  # between levels, at least
 
 
-def fit_risk(
-    heads: Mapping[str, tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.str_]]],
-    ordinary: Mapping[str, torch.Tensor],
-) -> tuple[RiskRule, dict[str, Any]]:
-    """heads: per risk, held-out logits (rows,), labels (rows,) and corpora (rows,). ordinary: per corpus of everyday
-    lines, logits (rows, 3).
+def fit_risk(heads: Mapping[str, RiskLogits], ordinary: Mapping[str, torch.Tensor]) -> tuple[RiskRule, dict[str, Any]]:
+    """Fits a curve for each risk, and the levels of all.
 
+    heads: by risk, held-out logits. ordinary: by corpus of everyday lines, logits (rows, 3).
     Returns the rule, and how often ordinary lines and lines labelled with a risk reach each level.
     """
-    curves = {name: fit_platt(x, y, equal_label_weight(y.astype(np.int64), c)) for name, (x, y, c) in heads.items()}
+    curves = {
+        name: fit_platt(head.logits, head.labels, equal_label_weight(head.labels.astype(np.int64), head.corpus))
+        for name, head in heads.items()
+    }
     scores = {corpus: _scores(curves, logits) for corpus, logits in ordinary.items()}
     pooled = np.concatenate(list(scores.values()))
     levels = _rising({level: float(np.quantile(pooled, 1 - share)) for level, share in ORDINARY_SHARE.items()})
-    found = {
+    with_risk = {
         f"{name} of {corpus}": _reached(
-            curves[name].probability(torch.from_numpy(x[y & (c == corpus)])).numpy(), levels
+            curves[name].probability(torch.from_numpy(head.logits[head.labels & (head.corpus == corpus)])).numpy(),
+            levels,
         )
-        for name, (x, y, c) in heads.items()
-        for corpus in np.unique(c)
+        for name, head in heads.items()
+        for corpus in np.unique(head.corpus)
     }
     alarms = {corpus: _reached(score, levels) for corpus, score in scores.items()}
-    return RiskRule(heads=curves, levels=levels), {"ordinary_lines": alarms, "lines_with_the_risk": found}
+    return RiskRule(heads=curves, levels=levels), {"ordinary_lines": alarms, "lines_with_the_risk": with_risk}
 
 
 def _rising(quantiles: Mapping[str, float]) -> dict[str, float]:

@@ -1,11 +1,11 @@
-"""Fits how far events can be trusted to answers that networks gave to spoilt and unspoilt events they had not seen.
+"""Fits trust in events to held-out logits for clean and corrupted ones.
 
-The curve is the one under which the calibrated answers, each as sure as its event's quality lets it be, predict the
-labels best. Labels weigh the same, and so do the ways in which events were spoilt.
+The curve is the one under which the calibrated logits, each as sure as its event's quality lets it be, predict the
+labels best. Labels weigh the same, and so do conditions: the ways in which events were corrupted.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from models.calibration.trust import TrustCurve
 from models.training.calibration.scaling import equal_label_weight, minimise
-
-Arrays = Mapping[str, NDArray[Any]]
+from models.training.part.held_out import HeldOutLogits
 
 _RIDGE = 1e-3  # nats for standardised terms of 1; only against curves without a finite best
 _SURE = 3.0  # where the curve starts from: trusts everything
@@ -24,16 +23,20 @@ _SURE = 3.0  # where the curve starts from: trusts everything
 def fit_reliability(
     logits: NDArray[np.float32],
     labels: NDArray[np.int64],
-    qualities: Mapping[str, NDArray[np.float32]],
-    spoilt: NDArray[np.str_],
+    qualities: Mapping[str, NDArray[np.float64]],
+    condition: NDArray[np.str_],
 ) -> TrustCurve:
-    """logits: (rows, 7). labels: (rows,). qualities: by name, (rows,). spoilt: (rows,) how, if at all."""
+    """Fits the curve to logits whose labels are known.
+
+    logits: (rows, 7). labels: (rows,). qualities: by name, (rows,). condition: (rows,) how each was corrupted, if at
+    all.
+    """
     names = list(qualities)
     terms = np.stack([v for name in names for v in (qualities[name], np.square(qualities[name]))], axis=1)
     centre, scale = terms.mean(axis=0), terms.std(axis=0).clip(1e-6)
     x = torch.from_numpy((terms - centre) / scale).double()
     z, y = torch.from_numpy(logits).double(), torch.from_numpy(labels)
-    weight = torch.from_numpy(equal_label_weight(labels, spoilt))
+    weight = torch.from_numpy(equal_label_weight(labels, condition))
     parameters = torch.zeros(2 + x.shape[1], dtype=torch.float64)
     parameters[0] = _SURE
     parameters.requires_grad_(True)
@@ -66,9 +69,17 @@ def _unscaled(
     )
 
 
-def trusted(arrays: Arrays, reliability: TrustCurve | None) -> dict[str, NDArray[Any]]:
-    """A part's answers as sure as the qualities that stand beside them let them be."""
+def fit_trust(held_out: HeldOutLogits) -> TrustCurve:
+    """Fits to every row: each condition weighs the same, and so does each label."""
+    emotion = held_out.emotion
+    return fit_reliability(emotion.logits, emotion.labels, held_out.qualities, held_out.condition)
+
+
+def trusted(held_out: HeldOutLogits, reliability: TrustCurve | None) -> HeldOutLogits:
+    """The same rows, their logits as sure as the qualities beside them let them be."""
     if reliability is None:
-        return dict(arrays)
-    trust = reliability.trust({name: torch.from_numpy(arrays[name]) for name in reliability.linear}).numpy()
-    return {**arrays, "logits7": arrays["logits7"] * trust[:, None]}
+        return held_out
+    qualities = {name: torch.from_numpy(held_out.qualities[name]) for name in reliability.linear}
+    trust = reliability.trust(qualities).numpy()[:, None]
+    emotion = replace(held_out.emotion, logits=held_out.emotion.logits * trust)
+    return replace(held_out, emotion=emotion, corpus_logits=held_out.corpus_logits * trust)

@@ -6,7 +6,6 @@ with weight 1/sqrt(frequency of their class), and the loss adds the log of the d
 even a copy of one, is trained on.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfi
 from models.labels import EMOTIONS
 from models.precision import mixed_precision
 from models.training.face.augment import augment_faces, mix_faces
-from models.training.face.corrupted_logits import spoilt_answers
+from models.training.face.corrupted_logits import corrupted_logits
 from models.training.face.figures import (
     detector_figures,
     expression_figures,
@@ -40,6 +39,8 @@ from models.training.loop.distributed import rank, split_rows
 from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
 from models.training.loop.losses import balanced_class_weights, distribution_loss, focal_loss
 from models.training.loop.progress import save_learning_curves
+from models.training.part.folder import PartFolder
+from models.training.part.held_out import CLEAN, EmotionLogits, HeldOutLogits
 
 _BATCH = 128
 _BALANCE = 0.5  # half way between drawing pictures alike and drawing classes alike
@@ -111,33 +112,33 @@ def train_face(
     training: FaceTraining | None = None,
     progress: Callable[[int, Metrics], None] | None = None,
 ) -> dict[str, Any]:
-    """Trains on the manifest of `data_dir`, or its FER+; writes to `out_dir` what assembling a model folder reads.
+    """Trains on a manifest or FER+, and writes the part's folder.
 
-    That is `face.safetensors`, `metrics.json` (returned), `valid_logits.npz` and `spoilt_logits.npz`; beside them, what
-    was left out of a manifest and each member's learning curves. progress: told every epoch of every member. A run that
-    was killed goes on from `out_dir/member_N/checkpoint.safetensors`. Under `torchrun` the first process writes; the
-    others return {}. Raises FileNotFoundError or ValueError for data that is not there or not as it should be.
+    data_dir: holds `manifest.csv`, or FER+ under `faces/`. out_dir: the folder, as `PartFolder` describes it. progress:
+    called after every epoch of every network. A run that was killed goes on from its checkpoints. Under `torchrun` the
+    first process writes; the others return {}. Returns the figures. Raises FileNotFoundError or ValueError for data
+    that is not there or not as it should be.
     """
-    training = training or FaceTraining()
-    train, valid, facts = _read_faces(data_dir, out_dir)
+    training, folder = training or FaceTraining(), PartFolder(out_dir, "face")
+    train, valid, facts = _read_faces(data_dir, folder)
     log_prior = torch.from_numpy(train.votes.mean(0)).clamp_min(_LEAST_PRIOR).log()
     members = _started(training)
     best_epochs = []
     for number, member in enumerate(members):
         seeded = replace(training, seed=training.seed + number)
-        result = _fit(member, train, valid, log_prior, seeded, out_dir / f"member_{number}", progress)
+        result = _fit(member, train, valid, log_prior, seeded, folder, f"member_{number}", progress)
         best_epochs.append(result.best_epoch)
     if rank() > 0:
         return {}
     network = members[0] if len(members) == 1 else ExpressionCommittee(members)
     facts |= {"from_shipped": training.from_shipped, "best_epochs": best_epochs}
-    return write_face_part(out_dir, network, valid, log_prior, facts)
+    return write_face_part(folder, network, valid, log_prior, facts)
 
 
-def _read_faces(data_dir: Path, out_dir: Path) -> tuple[Faces, Faces, dict[str, Any]]:
+def _read_faces(data_dir: Path, folder: PartFolder) -> tuple[Faces, Faces, dict[str, Any]]:
     if has_manifest(data_dir):
         train, valid, left_out = read_user_faces(data_dir)
-        left_out.write(out_dir / "left_out.csv")
+        left_out.write(folder.left_out)
         name, dropped = USER_CORPUS, left_out.counts()
     else:
         valid = read_ferplus(data_dir, "valid")
@@ -161,30 +162,19 @@ def _started(training: FaceTraining) -> list[ExpressionNet]:
 
 
 def write_face_part(
-    out_dir: Path,
+    folder: PartFolder,
     network: ExpressionNet | ExpressionCommittee,
     valid: Faces,
     log_prior: Tensor,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Writes the network with its figures and answers on `valid`, and returns the figures, `facts` among them."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    save_network(out_dir / "face.safetensors", network)
-    encoder = FaceEncoder(load_network(out_dir / "face.safetensors"))
+    """Writes the network, its figures and its logits on `valid`; returns the figures, `facts` among them."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    save_network(folder.weights, network)
+    encoder = FaceEncoder(load_network(folder.weights))
     logits = valid_logits(encoder, valid)
-    label7 = np.where(valid.labels < len(EMOTIONS), valid.labels, -1)
-    seen = {
-        name: values.numpy() for name, values in face_qualities([given_face(image) for image in valid.images]).items()
-    }
-    np.savez(
-        out_dir / "valid_logits.npz",
-        allow_pickle=False,
-        logits7=logits[:, : len(EMOTIONS)].numpy(),
-        label7=label7,
-        **seen,
-    )
-    spoilt = spoilt_answers(encoder, valid.images, np.flatnonzero(valid.labels < len(EMOTIONS)), valid.labels)
-    np.savez(out_dir / "spoilt_logits.npz", allow_pickle=False, **spoilt)
+    held_out_logits(logits, valid, str(facts["data"])).save(folder.held_out)
+    corrupted_logits(encoder, valid, str(facts["data"])).save(folder.corrupted)
     metrics = {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         **facts,
@@ -194,8 +184,27 @@ def write_face_part(
             encoder, FaceDetector(), valid, rows_of_each_label(valid.labels, _DETECTED_ROWS)
         ),
     }
-    (out_dir / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    folder.write_metrics(metrics)
     return metrics
+
+
+def held_out_logits(logits: Tensor, valid: Faces, corpus: str) -> HeldOutLogits:
+    """logits: (n, 8) on `valid`. Rows of contempt are left out: it is none of the seven emotions."""
+    rows = np.flatnonzero(valid.labels < len(EMOTIONS))
+    qualities = face_qualities([given_face(image) for image in valid.images[rows]])
+    emotion = EmotionLogits(
+        logits[torch.from_numpy(rows), : len(EMOTIONS)].numpy(),
+        valid.labels[rows],
+        np.full(len(rows), corpus),
+        rows.astype(str),
+    )
+    return HeldOutLogits(
+        "video",
+        emotion,
+        emotion.logits,
+        np.full(len(rows), CLEAN),
+        {name: values.numpy() for name, values in qualities.items()},
+    )
 
 
 def valid_logits(encoder: FaceEncoder, valid: Faces) -> Tensor:
@@ -211,7 +220,8 @@ def _fit(
     valid: Faces,
     log_prior: Tensor,
     training: FaceTraining,
-    folder: Path,
+    folder: PartFolder,
+    name: str,
     progress: Callable[[int, Metrics], None] | None,
 ) -> FitResult:
     draw = DrawnFaces(train, training.seed, training.mixup_alpha)
@@ -241,11 +251,11 @@ def _fit(
         ema_decay=training.ema_decay,
         seed=training.seed,
         bf16=training.bf16,
-        checkpoint=folder / "checkpoint.safetensors",
+        checkpoint=folder.checkpoint(name),
     )
     result = fit(network, draw, loss, validate, config, progress, _share)
     if rank() == 0:
-        save_learning_curves(folder / "curves.png", result.history, result.best_epoch)
+        save_learning_curves(folder.curves(name), result.history, result.best_epoch)
     return result
 
 

@@ -1,15 +1,11 @@
-"""Fits calibration and fusion weights on answers that the encoders gave to data they were not trained on.
+"""Fits calibration and fusion weights to held-out logits.
 
-No corpus here has face, voice and text of the same moment, so windows are put together: a label is drawn, every label
-as likely, and for each modality an answer to an example of that label; then a random subset of the modalities is kept.
-What modalities share beyond the label is therefore not in the data, and neither is how often each emotion really
-occurs. Everything is fitted on four folds of the answers and measured on the fifth, for each subset of the modalities;
-what is shipped is fitted on all of them.
+Rule: everything is fitted on four folds and measured on the fifth, for each subset of the modalities, on synthetic
+windows (`models.training.fusion.synthetic_windows`). What is shipped is fitted on all folds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -24,34 +20,30 @@ from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures
 from models.metrics.curves import coverage_accuracy
 from models.training.calibration.scaling import equal_label_weight, fit_temperature, minimise
+from models.training.fusion.synthetic_windows import SUBSETS, WINDOWS, SyntheticWindows, synthetic_windows
+from models.training.part.held_out import EmotionLogits
 
-SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]
 FOLDS = 5
-_WINDOWS = 14_000  # drawn for each fit and for each measurement
 _COVERAGE = 0.95  # share of windows answered at least; the others are abstained from
+_PROTOCOL = (
+    "Calibration and fusion weights are fitted on answers that the encoders gave to data they were not trained on.\n\n"
+    "No corpus here has face, voice and text of the same moment, so windows are put together: a label is drawn, every "
+    "label as likely, and for each modality an answer to an example of that label; then a random subset of the "
+    "modalities is kept. What modalities share beyond the label is therefore not in the data, and neither is how often "
+    "each emotion really occurs. Everything is fitted on four folds of the answers and measured on the fifth, for each "
+    "subset of the modalities; what is shipped is fitted on all of them."
+)
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answers:
-    """One modality's held-out answers.
-
-    logits: (rows, 7) float32, uncalibrated. labels: (rows,) int64 in EMOTIONS. corpus: (rows,) names. group: (rows,),
-    what must not be on both sides of a fold (a speaker).
-    """
-
-    logits: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    corpus: NDArray[np.str_]
-    group: NDArray[np.str_]
-
-    def rows(self, chosen: NDArray[np.int64]) -> "Answers":
-        """The chosen rows."""
-        return Answers(self.logits[chosen], self.labels[chosen], self.corpus[chosen], self.group[chosen])
+ByModality = Mapping[str, EmotionLogits]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedFusion:
-    """calibration: per modality. metrics: per subset ("video+audio"), figures with mean and spread over the folds."""
+    """Calibration and fusion of a model, with their figures.
+
+    calibration: by modality. least_confidence: windows below it are abstained from. metrics: for `model.json`; by
+    subset ("video+audio"), figures with mean and spread over the folds.
+    """
 
     calibration: dict[str, TemperatureScaling]
     pool: LogLinearPool
@@ -59,107 +51,104 @@ class FittedFusion:
     metrics: dict[str, Any]
 
 
-def fit_fusion(answers: Mapping[str, Answers], seed: int = 0) -> FittedFusion:
-    """Fits on all answers, with the figures of a five-fold cross-validation.
+def fit_fusion(held_out: ByModality, seed: int = 0) -> FittedFusion:
+    """Fits to all rows, with the figures of a five-fold cross-validation.
 
-    Raises ValueError where a modality has fewer answers for an emotion than there are folds.
+    Raises ValueError where a modality has fewer rows of an emotion than there are folds.
     """
-    for modality, kept in answers.items():
-        counts = np.bincount(kept.labels, minlength=len(EMOTIONS)).tolist()
+    for modality, rows in held_out.items():
+        counts = np.bincount(rows.labels, minlength=len(EMOTIONS)).tolist()
         if min(counts) < FOLDS:
             raise ValueError(f"{modality}: each emotion needs {FOLDS} answers or more, has {counts} for {EMOTIONS}")
-    measured = [_measure_fold(found) for found in every_fold(answers, seed)]
+    measured = [_measure_fold(windows) for windows in every_fold(held_out, seed)]
     subsets = {name: spread([fold.subsets[name] for fold in measured]) for name in measured[0].subsets}
     confidence = np.concatenate([fold.confidence for fold in measured])
     correct = np.concatenate([fold.correct for fold in measured])
     least = float(np.quantile(confidence, 1 - _COVERAGE))
-    calibration, pool, _ = fit_answers(answers, seed)
-    metrics = {"protocol": __doc__, "folds": FOLDS, "windows_per_fold": _WINDOWS, "subsets": subsets}
+    calibration, pool, _ = fit_calibration_and_pool(held_out, seed)
+    metrics = {"protocol": _PROTOCOL, "folds": FOLDS, "windows_per_fold": WINDOWS, "subsets": subsets}
     metrics["coverage_accuracy"] = coverage_accuracy(confidence, correct)
     return FittedFusion(calibration, pool, round(least, 3), metrics)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Fold:
+class _FoldFigures:
     subsets: dict[str, dict[str, float]]
     confidence: NDArray[np.float64]
     correct: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Windows:
-    """Windows put together. labels: (windows,). log_posterior: (3, windows, 7), calibrated. present: (3, windows)."""
+class Fold:
+    """One fold of the rows, by modality; no group is in both. fitted: four fifths. measured: the last fifth."""
 
-    labels: NDArray[np.int64]
-    log_posterior: torch.Tensor
-    present: torch.Tensor
+    fitted: dict[str, EmotionLogits]
+    measured: dict[str, EmotionLogits]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldWindows:
-    """Windows of four fifths of the answers, what was fitted to these, and windows of the last fifth."""
+    """Synthetic windows of a fold.
 
-    trained: Windows
+    trained: of the rows that calibration and `pool` were fitted to. held_out: of the others.
+    """
+
+    trained: SyntheticWindows
     pool: LogLinearPool
-    held_out: Windows
+    held_out: SyntheticWindows
 
 
-def fold_windows(answers: Mapping[str, Answers], fold: int, seed: int = 0) -> FoldWindows:
-    """One of the folds that everything is measured by."""
-    return _fold_windows(*fold_answers(answers, fold, seed), fold, seed)
+def fold_windows(held_out: ByModality, number: int, seed: int = 0) -> FoldWindows:
+    """The windows of one fold, from 0."""
+    return _fold_windows(folds_of(held_out, seed)[number], number, seed)
 
 
-def every_fold(answers: Mapping[str, Answers], seed: int = 0) -> Iterator[FoldWindows]:
-    """What `fold_windows` gives for each fold; the answers are dealt out once, which takes longest."""
-    for fold, (kept, left) in enumerate(answers_by_fold(answers, seed)):
-        yield _fold_windows(kept, left, fold, seed)
+def every_fold(held_out: ByModality, seed: int = 0) -> Iterator[FoldWindows]:
+    """The windows of each fold; the rows are dealt out once, which takes longest."""
+    for number, fold in enumerate(folds_of(held_out, seed)):
+        yield _fold_windows(fold, number, seed)
 
 
-def answers_by_fold(answers: Mapping[str, Answers], seed: int) -> list[tuple[dict[str, Answers], dict[str, Answers]]]:
-    """Of each fold, four fifths of each modality's answers, and the last fifth; no group is in both."""
-    parts = {name: group_folds(each.labels, each.group, FOLDS, seed) for name, each in answers.items()}
-    return [_dealt(answers, {name: folds[fold] for name, folds in parts.items()}) for fold in range(FOLDS)]
+def folds_of(held_out: ByModality, seed: int) -> list[Fold]:
+    """The rows dealt out to folds, modality by modality."""
+    dealt = {name: group_folds(rows.labels, rows.group, FOLDS, seed) for name, rows in held_out.items()}
+    return [
+        Fold(
+            {name: rows.rows(dealt[name][number][0]) for name, rows in held_out.items()},
+            {name: rows.rows(dealt[name][number][1]) for name, rows in held_out.items()},
+        )
+        for number in range(FOLDS)
+    ]
 
 
-def fold_answers(answers: Mapping[str, Answers], fold: int, seed: int) -> tuple[dict[str, Answers], dict[str, Answers]]:
-    """One of `answers_by_fold`."""
-    return answers_by_fold(answers, seed)[fold]
+def _fold_windows(fold: Fold, number: int, seed: int) -> FoldWindows:
+    calibration, pool, trained = fit_calibration_and_pool(fold.fitted, seed)
+    rng = np.random.default_rng((seed, number, 1))
+    return FoldWindows(trained, pool, synthetic_windows(fold.measured, calibration, rng))
 
 
-def _dealt(
-    answers: Mapping[str, Answers], rows: Mapping[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
-) -> tuple[dict[str, Answers], dict[str, Answers]]:
-    kept, left = ({name: each.rows(rows[name][side]) for name, each in answers.items()} for side in (0, 1))
-    return kept, left
-
-
-def _fold_windows(kept: Mapping[str, Answers], left: Mapping[str, Answers], fold: int, seed: int) -> FoldWindows:
-    calibration, pool, trained = fit_answers(kept, seed)
-    return FoldWindows(trained, pool, put_together(left, calibration, np.random.default_rng((seed, fold, 1))))
-
-
-def _measure_fold(found: FoldWindows) -> _Fold:
-    pool, labels = found.pool, found.held_out.labels
-    drawn, present = found.held_out.log_posterior, found.held_out.present
+def _measure_fold(windows: FoldWindows) -> _FoldFigures:
+    pool, labels = windows.pool, windows.held_out.labels
+    drawn, present = windows.held_out.log_posterior, windows.held_out.present
     subsets = {}
     for subset in SUBSETS:
-        kept = torch.tensor([name in subset for name in MODALITIES])[:, None].expand(-1, len(labels))
-        posterior = pool.fuse(drawn, kept.double()).posterior.numpy()
+        amount = torch.tensor([name in subset for name in MODALITIES])[:, None].expand(-1, len(labels)).double()
+        posterior = pool.fuse(drawn, amount).posterior.numpy()
         figures = classification_figures(posterior, labels, EMOTIONS)
         subsets["+".join(subset)] = {name: figures[name] for name in ("accuracy", "uar", "macro_f1", "nll", "ece")}
     posterior = pool.fuse(drawn, present.double()).posterior.numpy()
-    return _Fold(subsets, posterior.max(axis=1), posterior.argmax(axis=1) == labels)
+    return _FoldFigures(subsets, posterior.max(axis=1), posterior.argmax(axis=1) == labels)
 
 
-def fit_answers(
-    answers: Mapping[str, Answers], seed: int
-) -> tuple[dict[str, TemperatureScaling], LogLinearPool, Windows]:
-    """Calibration by modality, the pool's weights, and the windows put together that these were fitted to."""
+def fit_calibration_and_pool(
+    held_out: ByModality, seed: int
+) -> tuple[dict[str, TemperatureScaling], LogLinearPool, SyntheticWindows]:
+    """Calibration by modality, the pool's weights, and the synthetic windows that these were fitted to."""
     calibration = {
-        name: fit_temperature(kept.logits, kept.labels, equal_label_weight(kept.labels, kept.corpus))
-        for name, kept in answers.items()
+        name: fit_temperature(rows.logits, rows.labels, equal_label_weight(rows.labels, rows.corpus))
+        for name, rows in held_out.items()
     }
-    windows = put_together(answers, calibration, np.random.default_rng((seed, 0)))
+    windows = synthetic_windows(held_out, calibration, np.random.default_rng((seed, 0)))
     truth = torch.from_numpy(windows.labels)
     log_weight = torch.zeros(len(MODALITIES), dtype=torch.float64, requires_grad=True)
 
@@ -170,29 +159,6 @@ def fit_answers(
     minimise(loss, [log_weight])
     weights = dict(zip(MODALITIES, (round(w, 4) for w in log_weight.detach().exp().tolist()), strict=True))
     return calibration, LogLinearPool(weights=weights), windows
-
-
-def put_together(
-    answers: Mapping[str, Answers], calibration: Mapping[str, TemperatureScaling], rng: np.random.Generator
-) -> Windows:
-    """Draws labels, an answer of each modality to each, calibrated, and which modalities are present."""
-    labels = rng.integers(len(EMOTIONS), size=_WINDOWS)
-    drawn = [calibration[m].log_posterior(torch.from_numpy(_draw(answers[m], labels, rng))) for m in MODALITIES]
-    subset = rng.integers(len(SUBSETS), size=_WINDOWS)
-    there = np.array([[name in kept for kept in SUBSETS] for name in MODALITIES])
-    return Windows(labels, torch.stack(drawn), torch.from_numpy(there[:, subset]))
-
-
-def _draw(answers: Answers, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
-    """For each label, the logits of one row that has it; the corpora that have the label are as likely."""
-    weight = equal_label_weight(answers.labels, answers.corpus)
-    logits = np.empty((len(labels), len(EMOTIONS)), np.float32)
-    for label in range(len(EMOTIONS)):
-        rows = np.flatnonzero(answers.labels == label)
-        wanted = labels == label
-        share = weight[rows] / weight[rows].sum()
-        logits[wanted] = answers.logits[rng.choice(rows, size=int(wanted.sum()), p=share)]
-    return logits
 
 
 def spread(folds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:

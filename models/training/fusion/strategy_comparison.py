@@ -1,14 +1,13 @@
-"""Which strategy answers windows best from what the modalities say, measured beside the pool that is shipped.
+"""Compares fusion strategies on synthetic windows with the pool that is shipped.
 
-Every strategy is trained on the windows that the pool is fitted to, on four fifths of the answers, and measured on
-windows of the last fifth: log posteriors of each modality, a random subset of them present. Windows are put together by
-label, so the modalities are independent given the emotion, and Bayes' rule is the best there can be: a strategy that
-came out above the pool would have learned how the windows were put together. What is compared is how near each comes,
-how well its probabilities are calibrated without more, and how large it is. Left out: strategies that read the past of
-a session, which these windows do not have.
+Every strategy is trained on the windows that the pool is fitted to, of four fifths of the rows, and measured on windows
+of the last fifth: log posteriors of each modality, a random subset of them present. Windows are put together by label,
+so the modalities are independent given the emotion, and Bayes' rule is the best there can be: a strategy above the pool
+would have learned how the windows were put together. What is compared is how near each comes, how well its
+probabilities are calibrated without more, and how large it is. Left out: strategies that read the past of a session,
+which these windows do not have.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,8 @@ from models.fusion.strategies.interface import FusionConfig, ModalitySteps
 from models.fusion.strategies.registry import STRATEGIES
 from models.labels import EMOTIONS, MODALITIES
 from models.metrics.classification import classification_figures
-from models.training.fusion.pool import Answers, FoldWindows, Windows, fold_windows
+from models.training.fusion.pool import ByModality, FoldWindows, fold_windows
+from models.training.fusion.synthetic_windows import SyntheticWindows
 from models.training.fusion.train import FusionTraining, train_fusion
 
 _CONFIG = FusionConfig(widths=dict.fromkeys(MODALITIES, len(EMOTIONS)), outputs={"emotion": len(EMOTIONS)}, hidden=32)
@@ -31,15 +31,17 @@ _POOL = "log_linear_pool"
 _FIGURES = ("accuracy", "weighted_f1", "nll", "ece")
 
 
-def compare_strategies(answers: Mapping[str, Answers], seed: int = 0) -> dict[str, Any]:
+def compare_strategies(held_out: ByModality, seed: int = 0) -> dict[str, Any]:
     """By strategy, its parameters, and the mean over the folds of each figure; the shipped pool is one of them."""
     names = [_POOL, *(name for name, strategy in STRATEGIES.items() if not strategy.reads_session)]
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    of_folds: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for fold in _FOLDS:
-        windows = fold_windows(answers, fold, seed)
+        windows = fold_windows(held_out, fold, seed)
         for name in names:
-            found[name].append(_of_pool(windows) if name == _POOL else _of_strategy(name, windows, seed))
-    return {name: {key: float(np.mean([one[key] for one in each])) for key in each[0]} for name, each in found.items()}
+            of_folds[name].append(_of_pool(windows) if name == _POOL else _of_strategy(name, windows, seed))
+    return {
+        name: {key: float(np.mean([one[key] for one in each])) for key in each[0]} for name, each in of_folds.items()
+    }
 
 
 def _of_pool(windows: FoldWindows) -> dict[str, float]:
@@ -51,17 +53,17 @@ def _of_pool(windows: FoldWindows) -> dict[str, float]:
 def _of_strategy(name: str, windows: FoldWindows, seed: int) -> dict[str, float]:
     few = slice(0, _WINDOWS)
     trained = windows.trained
-    rows = _rows(Windows(trained.labels[few], trained.log_posterior[:, few], trained.present[:, few]))
+    rows = _rows(SyntheticWindows(trained.labels[few], trained.log_posterior[:, few], trained.present[:, few]))
     net = train_fusion(name, _CONFIG, rows, None, _TRAINING, seed)
-    asked = _rows(windows.held_out).inputs
+    measured = _rows(windows.held_out).inputs
     with torch.inference_mode():
-        inputs = {key: ModalitySteps(torch.from_numpy(s), torch.from_numpy(m)) for key, (s, m) in asked.items()}
+        inputs = {key: ModalitySteps(torch.from_numpy(s), torch.from_numpy(m)) for key, (s, m) in measured.items()}
         posterior = net(inputs).logits["emotion"].double().softmax(dim=-1).numpy()
     parameters = sum(parameter.numel() for parameter in net.parameters())
     return {"parameters": parameters, **_figures(posterior, windows.held_out)}
 
 
-def _rows(windows: Windows) -> FusionRows:
+def _rows(windows: SyntheticWindows) -> FusionRows:
     """Every window a session of its own."""
     each = np.arange(len(windows.labels)).astype(str)
     steps = windows.log_posterior.float().numpy()[:, :, None]
@@ -70,6 +72,6 @@ def _rows(windows: Windows) -> FusionRows:
     return FusionRows(inputs, {"emotion": windows.labels}, each, each)
 
 
-def _figures(posterior: NDArray[np.float64], windows: Windows) -> dict[str, float]:
+def _figures(posterior: NDArray[np.float64], windows: SyntheticWindows) -> dict[str, float]:
     figures = classification_figures(posterior, windows.labels, EMOTIONS)
     return {name: figures[name] for name in _FIGURES}

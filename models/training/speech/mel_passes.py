@@ -19,6 +19,7 @@ from models.data.corpora.speech import Clip, read_pcm
 from models.speech.activity import VoiceActivity
 from models.speech.segment import prepare_segment
 from models.speech.states import STATES
+from models.training.part.arrays import arrays_of, load_record, save_arrays
 from models.training.speech.augment import SpeechAugmentation, augment
 from models.training.speech.window_passes import on_grid
 
@@ -50,16 +51,12 @@ class Voices:
 
 def voice_passes(clips: Sequence[Clip], folder: Path, changed: int) -> Iterator[Voices]:
     """Yields a pass over the clips as they are, then `changed` augmented ones; made once, then read from the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     for number in range(changed + 1):
         path = folder / f"voices-{number}.npz"
         if not path.exists():
-            unfinished = path.with_suffix(".unfinished.npz")
             voices = read_voices(clips, number, SpeechAugmentation() if number else None)
-            np.savez(unfinished, **{name: getattr(voices, name) for name in Voices.__slots__})
-            unfinished.rename(path)
-        with np.load(path, allow_pickle=False) as stored:
-            yield Voices(**{name: stored[name] for name in Voices.__slots__})
+            save_arrays(path, arrays_of(voices))
+        yield load_record(Voices, path)
 
 
 def read_voices(clips: Sequence[Clip], number: int, change: SpeechAugmentation | None) -> Voices:

@@ -24,10 +24,18 @@ from models.data.corpora.speech import read_emodb, read_ravdess
 from models.speech.recurrent import RecurrentSpeechConfig, RecurrentSpeechNetwork, save_recurrent
 from models.speech.states import STATES
 from models.training.loop.fit import FitConfig, fit
+from models.training.part.folder import PartFolder
+from models.training.part.held_out import CLEAN
 from models.training.speech.augment import Masks, Pcm, masked
-from models.training.speech.cross_validation import CORPORA, Answers, figures, held_out_speakers, joined
+from models.training.speech.cross_validation import (
+    clips_without_voice,
+    conditions_of,
+    figures,
+    held_out_speakers,
+)
 from models.training.speech.mel_passes import Voices, padded, voice_passes
-from models.training.speech.train import EMOTION_OF_STATE, of_emodb
+from models.training.speech.state_logits import EMOTION_OF_STATE, StateLogits, joined_states
+from models.training.speech.train import of_emodb
 
 _CLIPS_PER_CALL = 32
 
@@ -130,49 +138,46 @@ def train_recurrent(
 
 
 @torch.inference_mode()
-def answers(network: RecurrentSpeechNetwork, voices: Voices, speakers: set[str]) -> Answers:
-    """Answers for every whole clip of these speakers that has a voice."""
-    asked = np.flatnonzero(np.isin(voices.speaker, sorted(speakers)))
-    asked = asked[np.argsort(voices.length[asked], kind="stable")]
+def state_logits(network: RecurrentSpeechNetwork, voices: Voices, speakers: set[str]) -> StateLogits:
+    """Logits for every whole clip of these speakers that has a voice."""
+    chosen = np.flatnonzero(np.isin(voices.speaker, sorted(speakers)))
+    chosen = chosen[np.argsort(voices.length[chosen], kind="stable")]
     each = voices.each()
-    calls = [asked[start : start + _CLIPS_PER_CALL] for start in range(0, len(asked), _CLIPS_PER_CALL)]
-    said = [network(*padded([each[index] for index in call])) for call in calls]
-    logits = torch.cat([torch.empty(0, len(STATES)), *said])
-    unmeasured = np.full(len(asked), np.nan, np.float32)  # noise: nothing here is weighed by it
-    return Answers(logits.numpy(), voices.state[asked], voices.speaker[asked], asked, unmeasured)
+    calls = [chosen[start : start + _CLIPS_PER_CALL] for start in range(0, len(chosen), _CLIPS_PER_CALL)]
+    logits = [network(*padded([each[index] for index in call])) for call in calls]
+    every = torch.cat([torch.empty(0, len(STATES)), *logits]).numpy()
+    return StateLogits(
+        every, voices.state[chosen], voices.speaker[chosen], chosen, np.full(len(chosen), np.nan, np.float32)
+    )
 
 
 def measure_recurrent(
     data: Path, out: Path, training: RecurrentSpeechTraining | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Cross-validates, then trains on all speakers; writes `metrics.json` and `speech-recurrent.safetensors`.
+    """Cross-validates, then trains on all speakers; writes figures and weights; returns the figures.
 
-    data: the folder that holds `speech/`. out: also keeps the passes, which are read again if there.
+    data: holds `speech/`. out: a folder, which also keeps the passes; they are read again if there.
     """
-    training = training or RecurrentSpeechTraining()
+    training, folder = training or RecurrentSpeechTraining(), PartFolder(out, "speech-recurrent")
     clips = read_ravdess(data) + read_emodb(data)
-    passes = list(voice_passes(clips, out / "passes", training.augmented_passes))
-    folds = held_out_speakers(clips)
-    questions = {"clips": passes[0]} | ({"augmented": passes[1]} if len(passes) > 1 else {})
-    found: dict[str, list[Answers]] = {name: [] for name in questions}
+    passes = list(voice_passes(clips, folder.passes(), training.augmented_passes))
+    folds, measured = held_out_speakers(clips), conditions_of(passes)
+    of_folds: dict[str, list[StateLogits]] = {condition: [] for condition in measured}
     for held_out in folds:
         network = train_recurrent(passes, held_out, training, seed)
-        for name, asked in questions.items():
-            found[name].append(answers(network, asked, held_out))
-    together = {name: joined(parts) for name, parts in found.items()}
+        for condition, voices in measured.items():
+            of_folds[condition].append(state_logits(network, voices, held_out))
+    states = {condition: joined_states(parts) for condition, parts in of_folds.items()}
     metrics = {
-        "what": "as in the metrics.json of speech_protocols",
+        "what": "as in the metrics.json of the speech part",
         "questions": {"clips": "whole clip at random grid phase", "augmented": "changed sound, whole clips"},
-        "results": figures(together, folds),
-        "unanswered_clips": {
-            corpus: sum(clip.corpus == corpus for clip in clips) - len(together["clips"].only(corpus).state)
-            for corpus in CORPORA
-        },
+        "results": figures(states, folds),
+        "unanswered_clips": clips_without_voice(clips, states[CLEAN]),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "settings": asdict(training),
     }
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    save_recurrent(out / "speech-recurrent.safetensors", train_recurrent(passes, set(), training, seed))
+    folder.write_metrics(metrics)
+    save_recurrent(folder.weights, train_recurrent(passes, set(), training, seed))
     return metrics
 
 

@@ -2,7 +2,7 @@
 
 Problem: thirty acting speakers, unequal states, and a daemon whose windows hold one second of voice or many. Rule:
 windows of all passes are drawn so that the emotions are equally frequent and EMO-DB has its share, and mixed in pairs
-(mixup; Zhang et al., 2018); the network is judged by speakers it never saw (`speech_protocols`), and the shipped one
+(mixup; Zhang et al., 2018); the network is judged by speakers it never saw (`cross_validation`), and the shipped one
 trains on all of them for as many epochs. Left out: fine-tuning Whisper, and choosing an epoch by a validation score:
 there is no speaker to spare.
 """
@@ -11,22 +11,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import click
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
 from models.data.corpora.speech import read_emodb, read_ravdess
-from models.labels import EMOTIONS
 from models.speech.encoder import save_network
-from models.speech.states import EMOTION_OF, STATES
+from models.speech.states import STATES
 from models.speech.window_network import WindowNetwork, WindowNetworkConfig
 from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
+from models.training.part.folder import PartFolder
+from models.training.speech.state_logits import EMOTION_OF_STATE
 from models.training.speech.window_passes import Windows, joined_windows, window_passes
-
-EMOTION_OF_STATE = np.array([EMOTIONS.index(EMOTION_OF[state]) for state in STATES])
-"""Index in `EMOTIONS` of each of `STATES`."""
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Statistics (windows, features) and the probability of each state that is to be answered (windows, 9)."""
@@ -154,27 +151,13 @@ def fit_network(
 
 
 def train_speech(data: Path, out: Path, training: SpeechTraining | None = None, seed: int = 0) -> WindowNetwork:
-    """Trains on every speaker of RAVDESS and EMO-DB and writes `speech.safetensors`; returns the network.
+    """Trains on every speaker of RAVDESS and EMO-DB and writes the weights; returns the network.
 
-    data: the folder that holds `speech/`. out: also keeps the passes (some 30 MB each), which are read again if there.
+    data: holds `speech/`. out: the part's folder. It also keeps the passes (some 30 MB each), which are read if there.
     """
-    training = training or SpeechTraining()
+    training, folder = training or SpeechTraining(), PartFolder(out, "speech")
     clips = read_ravdess(data) + read_emodb(data)
-    passes = window_passes(clips, out / "passes", training.network.streams, training.augmented_passes)
+    passes = window_passes(clips, folder.passes(), training.network.streams, training.augmented_passes)
     network = train_network(joined_windows(list(passes)), training, seed)
-    save_network(out / "speech.safetensors", network)
+    save_network(folder.weights, network)
     return network
-
-
-@click.command()
-@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), metavar="DIR")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--seed", default=0, show_default=True)
-def main(data: Path, out: Path, seed: int) -> None:
-    """Trains the speech network on every speaker in DATA and writes OUT/speech.safetensors."""
-    train_speech(data, out, seed=seed)
-    click.echo(f"{out / 'speech.safetensors'}: trained", err=True)
-
-
-if __name__ == "__main__":
-    main()

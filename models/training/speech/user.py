@@ -6,7 +6,6 @@ often; the epoch is kept whose answers to the validation recordings, never chang
 recording whose windows have no voice gets no answer. Left out: Whisper itself.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,7 +27,10 @@ from models.speech.encoder import build_network, save_network
 from models.speech.states import emotion_logits
 from models.speech.window_network import WindowNetwork
 from models.training.loop.fit import Metrics
-from models.training.speech.train import EMOTION_OF_STATE, SpeechTraining, fit_network
+from models.training.part.folder import PartFolder
+from models.training.part.held_out import CLEAN, EmotionLogits, HeldOutLogits
+from models.training.speech.state_logits import EMOTION_OF_STATE
+from models.training.speech.train import SpeechTraining, fit_network
 from models.training.speech.window_passes import Windows, joined_windows, window_passes
 
 _FIGURES = ("accuracy", "uar", "macro_f1")
@@ -37,40 +39,45 @@ _FIGURES = ("accuracy", "uar", "macro_f1")
 def train_user_speech(
     data: Path, out: Path, training: SpeechTraining, progress: Callable[[int, Metrics], None] | None = None
 ) -> dict[str, Any]:
-    """Writes `speech.safetensors`, `metrics.json` (returned) and `valid_logits.npz`, and what was left out, into `out`.
+    """Trains on a manifest's recordings and writes the part's folder `out`; returns the figures.
 
     A run that was killed goes on from the passes and the checkpoint in `out`.
     Raises ManifestError, ModelError for a shipped model that cannot be read, and as `fit` does.
     """
+    folder = PartFolder(out, "speech")
     train, valid, left_out = read_user_voices(data)
-    left_out.write(out / "left_out.csv")
+    left_out.write(folder.left_out)
     network = shipped_network()
     training = replace(training, network=network.config)
-    learnt = joined_windows(_passes(train, out / "passes" / "train", training, training.augmented_passes))
-    (asked,) = _passes(valid, out / "passes" / "valid", training, 0)
-    truth = EMOTION_OF_STATE[asked.state]
+    learnt = joined_windows(_passes(train, folder.passes("train"), training, training.augmented_passes))
+    (measured,) = _passes(valid, folder.passes("valid"), training, 0)
+    truth = EMOTION_OF_STATE[measured.state]
 
     def validate(net: nn.Module) -> Metrics:
-        figures = classification_figures(_probabilities(_logits(net, asked)), truth, EMOTIONS)
+        figures = classification_figures(_probabilities(_logits(net, measured)), truth, EMOTIONS)
         return {name: figures[name] for name in _FIGURES}
 
-    result = fit_network(
-        network, learnt, training, validate, "uar", checkpoint=out / "checkpoint.safetensors", progress=progress
-    )
-    save_network(out / "speech.safetensors", network)
-    logits = _logits(network, asked)
-    np.savez(out / "valid_logits.npz", allow_pickle=False, logits7=logits, label7=truth, snr_db=asked.snr_db)
+    result = fit_network(network, learnt, training, validate, "uar", checkpoint=folder.checkpoint(), progress=progress)
+    save_network(folder.weights, network)
+    _held_out(_logits(network, measured), measured).save(folder.held_out)
     metrics = {
         "data": USER_CORPUS,
         "rows": {"train": len(train), "valid": len(valid)},
         "dropped": left_out.counts(),
-        "unanswered": len(valid) - len(asked.state),
+        "unanswered": len(valid) - len(measured.state),
         "best_epoch": result.best_epoch,
         "valid": result.best,
         "settings": asdict(training),
     }
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    folder.write_metrics(metrics)
     return metrics
+
+
+def _held_out(logits: npt.NDArray[np.float32], windows: Windows) -> HeldOutLogits:
+    rows = len(logits)
+    emotion = EmotionLogits(logits, EMOTION_OF_STATE[windows.state], np.full(rows, USER_CORPUS), windows.speaker)
+    qualities = {"snr_db": windows.snr_db.astype(np.float64)}
+    return HeldOutLogits("audio", emotion, logits, np.full(rows, CLEAN), qualities)
 
 
 def shipped_network() -> WindowNetwork:
@@ -86,8 +93,8 @@ def _passes(clips: list[Clip], folder: Path, training: SpeechTraining, changed: 
 @torch.no_grad()
 def _logits(network: nn.Module, windows: Windows) -> npt.NDArray[np.float32]:
     """(windows, 7)"""
-    answers: npt.NDArray[np.float32] = emotion_logits(network(torch.from_numpy(windows.statistics).float())).numpy()
-    return answers
+    logits: npt.NDArray[np.float32] = emotion_logits(network(torch.from_numpy(windows.statistics).float())).numpy()
+    return logits
 
 
 def _probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -23,6 +23,7 @@ from models.speech.activity import VoiceActivity
 from models.speech.segment import HOP_SAMPLES, SpeechSegment, prepare_segment
 from models.speech.states import STATES
 from models.speech.statistics import segment_statistics, window_statistics
+from models.training.part.arrays import arrays_of, load_record, save_arrays
 from models.training.speech.augment import Pcm, SpeechAugmentation, augment
 
 _BATCH = 12
@@ -66,7 +67,6 @@ def window_passes(
 
     sound: reads a clip's, (samples,) float32 in -1..1 at 16 kHz.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     change = SpeechAugmentation()
     for number in range(changed + 1):
         path = folder / f"pairs-{'-'.join(map(str, streams))}-{number}.npz"
@@ -141,12 +141,9 @@ def _statistics(windows: Sequence[Sequence[SpeechSegment]], streams: Sequence[in
 
 def save_windows(path: Path, windows: Windows) -> None:
     """Writes the windows; the file appears whole or not at all."""
-    unfinished = path.with_suffix(".unfinished.npz")
-    np.savez(unfinished, **{name: getattr(windows, name) for name in Windows.__slots__})
-    unfinished.rename(path)
+    save_arrays(path, arrays_of(windows))
 
 
 def load_windows(path: Path) -> Windows:
-    """Reads what `save_windows` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        return Windows(**{name: stored[name] for name in Windows.__slots__})
+    """Reads what `save_windows` wrote. Raises ValueError naming file and array."""
+    return load_record(Windows, path)

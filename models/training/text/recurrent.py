@@ -13,6 +13,7 @@ import click
 
 from models.text.component import pack_recurrent
 from models.training.loop.progress import Report, shown
+from models.training.part.folder import PartFolder
 from models.training.text.text_part import write_part
 from models.training.text.train import TextTraining, read_training_data, train_text
 
@@ -20,10 +21,10 @@ _NAME = "recurrent"
 
 
 def make_recurrent_part(data: Path, out: Path, training: TextTraining, progress: Report) -> dict[str, Any]:
-    """Writes what `models.training.text.text_part.make_text_part` does, and returns the figures. Raises as it does."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Trains the network and writes a text part's folder `out`; returns the figures. Raises as `train_text` does."""
+    folder = PartFolder(out, "text")
     train, valid, _ = read_training_data(data)
-    return write_part(pack_recurrent(train_text(_NAME, data, out, training, progress)), train, valid, out)
+    return write_part(pack_recurrent(train_text(_NAME, data, folder, training, progress)), train, valid, folder)
 
 
 @click.command()

@@ -7,14 +7,13 @@ lines and measured on the other half, both ways (`multi_label_f1`); what is kept
 Left out: spread over seeds, for which the networks would have to be trained several times.
 """
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from models.data.corpora.text import TextSample
@@ -24,75 +23,101 @@ from models.text.component import build_text_encoder, pack_networks
 from models.text.encoder import ChatLine, TextEncoder
 from models.text.minilm import minilm_vocabulary
 from models.training.loop.progress import Report
+from models.training.part.folder import PartFolder
+from models.training.part.held_out import CLEAN, EmotionLogits, HeldOutLogits, RiskLogits
 from models.training.text.batches import Floats, log_prior
 from models.training.text.train import PROJECT_LINES, SHIPPED, TextTraining, read_training_data, train_text
 
 _LINES_PER_CALL = 64
+_HAS_RISK = 0.5  # label above which a line has a risk
 
 Corpora = Mapping[str, Sequence[TextSample]]
 """Lines by corpus."""
 
 
 def make_text_part(data: Path, out: Path, training: TextTraining, progress: Mapping[str, Report]) -> dict[str, Any]:
-    """Writes `text.safetensors`, `metrics.json` and `valid_logits.npz` under `out`, and returns the figures.
+    """Trains both networks and writes the part's folder `out`; returns the figures.
 
-    progress: by network, told every epoch. Networks that `out` has already are not trained again.
+    progress: by network, called after every epoch. Networks that `out` has already are not trained again.
     Raises as `models.training.text.train.train_text` does.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    english, multilingual = (train_text(name, data, out, training, progress[name]) for name in SHIPPED)
+    folder = PartFolder(out, "text")
+    english, multilingual = (train_text(name, data, folder, training, progress[name]) for name in SHIPPED)
     train, valid, _ = read_training_data(data)
-    return write_part(pack_networks(multilingual, english, minilm_vocabulary()), train, valid, out)
+    return write_part(pack_networks(multilingual, english, minilm_vocabulary()), train, valid, folder)
 
 
 def write_part(
     tensors: Mapping[str, torch.Tensor],
     train: Corpora,
     valid: Corpora,
-    out: Path,
+    folder: PartFolder,
     facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Writes a packed part and what it is measured to do into `out`, and returns the figures, `facts` among them."""
-    save_file(dict(tensors), out / "text.safetensors")
-    found, answers = measure_text(build_text_encoder(tensors, torch.device("cpu")), train, valid)
-    figures = {**(facts or {}), **found}
-    (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    np.savez_compressed(out / "valid_logits.npz", allow_pickle=False, **answers)
+    """Writes a packed part, its figures and its held-out logits; returns the figures, `facts` among them."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    save_file(dict(tensors), folder.weights)
+    measured, held_out = measure_text(build_text_encoder(tensors, torch.device("cpu")), train, valid)
+    figures = {**(facts or {}), **measured}
+    held_out.save(folder.held_out)
+    folder.write_metrics(figures)
     return figures
 
 
-def measure_text(
-    encoder: TextEncoder, train: Corpora, valid: Corpora
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Figures by corpus, and the answers to validation lines that calibration and fusion are fitted on.
+def measure_text(encoder: TextEncoder, train: Corpora, valid: Corpora) -> tuple[dict[str, Any], HeldOutLogits]:
+    """Figures by corpus, and the logits of validation lines, to which calibration and fusion are fitted.
 
-    Lines of several emotions are not among those answers, nor are those written for this project.
+    Lines of several emotions are not among those logits, nor are those written for this project.
     """
     both = {name: encoded_lines(encoder, samples, name) for name, samples in valid.items()}
-    logits, own = ({name: read[terms] for name, read in both.items()} for terms in (0, 1))
-    figures = {
-        name: _figures(logits[name], own[name], samples, _emotion(train[name])) for name, samples in valid.items()
-    }
-    answered = [corpus for corpus in valid if corpus != PROJECT_LINES]
-    lines = [(corpus, row, sample) for corpus in answered for row, sample in enumerate(valid[corpus])]
-    alone = [line for line in lines if line[2].emotion is not None and max(line[2].emotion) == 1]
-    answers: dict[str, NDArray[Any]] = {
-        "logits7": _rows([logits[corpus][row, : len(EMOTIONS)] for corpus, row, _ in alone]),
-        "own_logits7": _rows([own[corpus][row, : len(EMOTIONS)] for corpus, row, _ in alone]),
-        "label7": np.array([int(np.argmax(sample.emotion or ())) for _, _, sample in alone], np.int64),
-        "corpus": np.array([corpus for corpus, _, _ in alone]),
-        "group": np.array([sample.group for _, _, sample in alone]),
-    }
-    for head, name in enumerate(RISKS):
-        column = len(EMOTIONS) + head
-        rows = [line for line in lines if line[2].risk[head] is not None]
-        answers |= {
-            f"risk_{name}_logits": np.array([logits[corpus][row, column] for corpus, row, _ in rows], np.float32),
-            f"risk_{name}_own_logits": np.array([own[corpus][row, column] for corpus, row, _ in rows], np.float32),
-            f"risk_{name}_labels": np.array([sample.risk[head] for _, _, sample in rows], np.float32),
-            f"risk_{name}_corpus": np.array([corpus for corpus, _, _ in rows]),
-        }
-    return figures, answers
+    figures = {name: _figures(*both[name], samples, _emotion(train[name])) for name, samples in valid.items()}
+    lines = [
+        _Line(sample, corpus, both[corpus][0][row], both[corpus][1][row])
+        for corpus in valid
+        if corpus != PROJECT_LINES
+        for row, sample in enumerate(valid[corpus])
+    ]
+    return figures, _held_out(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A validation line with its logits, (10,) each, as the service asks and on the terms of its corpus."""
+
+    sample: TextSample
+    corpus: str
+    logits: Floats
+    corpus_logits: Floats
+
+
+def _held_out(lines: Sequence[_Line]) -> HeldOutLogits:
+    of_emotion = [line for line in lines if line.sample.emotion is not None and max(line.sample.emotion) == 1]
+    emotions = slice(0, len(EMOTIONS))
+    emotion = EmotionLogits(
+        _stacked([line.logits[emotions] for line in of_emotion]),
+        np.array([int(np.argmax(line.sample.emotion or ())) for line in of_emotion], np.int64),
+        np.array([line.corpus for line in of_emotion], np.str_),
+        np.array([line.sample.group for line in of_emotion], np.str_),
+    )
+    return HeldOutLogits(
+        "text",
+        emotion,
+        _stacked([line.corpus_logits[emotions] for line in of_emotion]),
+        np.full(len(of_emotion), CLEAN),
+        risks={name: _risk_logits(lines, head) for head, name in enumerate(RISKS)},
+    )
+
+
+def _risk_logits(lines: Sequence[_Line], head: int) -> RiskLogits:
+    """Of the lines that the risk is labelled of."""
+    column = len(EMOTIONS) + head
+    labelled = [(line, label) for line in lines if (label := line.sample.risk[head]) is not None]
+    return RiskLogits(
+        np.array([line.logits[column] for line, _ in labelled], np.float32),
+        np.array([line.corpus_logits[column] for line, _ in labelled], np.float32),
+        np.array([label > _HAS_RISK for _, label in labelled], np.bool_),
+        np.array([line.corpus for line, _ in labelled], np.str_),
+    )
 
 
 def encoded_lines(encoder: TextEncoder, samples: Sequence[TextSample], corpus: str) -> tuple[Floats, Floats]:
@@ -107,9 +132,10 @@ def encoded_lines(encoder: TextEncoder, samples: Sequence[TextSample], corpus: s
     return logits[0], logits[1]
 
 
-def _figures(logits: Floats, own: Floats, samples: Sequence[TextSample], taught: Floats) -> dict[str, Any]:
-    """logits, own: (rows, 10), as the service answers and on the corpus's terms; of the latter are figures for lines of
-    several labels. taught: (rows, 7) shares of the corpus's training part, whose frequencies are the prior.
+def _figures(logits: Floats, corpus_logits: Floats, samples: Sequence[TextSample], taught: Floats) -> dict[str, Any]:
+    """logits, corpus_logits: (rows, 10), as the service answers and on the corpus's terms; of the latter are figures
+    for lines of several labels. taught: (rows, 7) shares of the corpus's training part, whose frequencies are the
+    prior.
     """
     emotion, risk = logits[:, : len(EMOTIONS)], logits[:, len(EMOTIONS) :]
     shares = _emotion(samples)
@@ -119,7 +145,7 @@ def _figures(logits: Floats, own: Floats, samples: Sequence[TextSample], taught:
         figures["emotion"] = emotion_figures(emotion, shares, prior)
         figures["log_prior"] = prior.tolist()
         if (shares[shares.any(axis=1)].max(axis=1) < 1).any():
-            figures |= _several_labels(label_scores(own[:, : len(EMOTIONS)], prior), shares)
+            figures |= _several_labels(label_scores(corpus_logits[:, : len(EMOTIONS)], prior), shares)
     return figures
 
 
@@ -133,7 +159,7 @@ def _several_labels(scores: Floats, shares: Floats) -> dict[str, Any]:
     return {"thresholds": best_thresholds(scores, shares).tolist(), "multi_label_f1": mean}
 
 
-def _rows(logits: Sequence[Floats]) -> Floats:
+def _stacked(logits: Sequence[Floats]) -> Floats:
     """(rows, 7), of no rows too."""
     return np.array(logits, np.float32).reshape(-1, len(EMOTIONS))
 

@@ -30,6 +30,7 @@ from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
 from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
+from models.training.part.folder import PartFolder
 from models.training.text.augment import misspelt
 from models.training.text.batches import ABSENT, Floats, LineTokenizer, Rows, TextBatch, TextMix, rows_of
 
@@ -210,11 +211,11 @@ def risk_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
 
 
 def train_text(
-    name: str, data_dir: Path, out_dir: Path, training: TextTraining, progress: Callable[[int, Metrics], None]
+    name: str, data_dir: Path, folder: PartFolder, training: TextTraining, progress: Callable[[int, Metrics], None]
 ) -> TextNetwork:
     """Trains the network `name` of RECIPES, with new heads, on the corpora under `data_dir`.
 
-    A killed run goes on from `out_dir`/NAME.checkpoint.safetensors, and a finished one is read from it.
+    A killed run goes on from the network's checkpoint in `folder`, and a finished one is read from it.
     Raises CorpusError for missing or malformed corpora, and as `fit` does.
     """
     recipe, seed = training.recipe(name), training.seed
@@ -225,7 +226,7 @@ def train_text(
     tokenizer, encoder = recipe.start([sample.text for samples in learnt.values() for sample in samples])
     judged = {corpus: _some(_spoken(valid[corpus], recipe), seed) for corpus in recipe.draws}
     network = TextNetwork(encoder, recipe.dropout, corpora=list(recipe.draws))
-    fit_text(network, tokenizer, learnt, judged, recipe, seed, out_dir / f"{name}.checkpoint.safetensors", progress)
+    fit_text(network, tokenizer, learnt, judged, recipe, seed, folder.checkpoint(name), progress)
     return network
 
 

@@ -22,6 +22,7 @@ from models.text.network import TextNetwork
 from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
 from models.training.loop.progress import Report
+from models.training.part.folder import PartFolder
 from models.training.text.text_part import write_part
 from models.training.text.train import Recipe, TextTraining, fit_text
 
@@ -34,13 +35,14 @@ _BATCH_ROWS = 32
 
 
 def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapping[str, Report]) -> dict[str, Any]:
-    """Writes `text.safetensors`, `metrics.json` (returned) and `valid_logits.npz`, and what was left out, into `out`.
+    """Trains on a manifest's lines and writes the part's folder `out`; returns the figures.
 
-    progress: by network, told every epoch. A run that was killed goes on from the networks' checkpoints in `out`.
+    progress: by network, called after every epoch. A run that was killed goes on from the networks' checkpoints.
     Raises ManifestError, ModelError for a shipped model that cannot be read, and as `fit` does.
     """
+    folder = PartFolder(out, "text")
     train, valid, left_out = read_user_texts(data)
-    left_out.write(out / "left_out.csv")
+    left_out.write(folder.left_out)
     part = read_model_folder(SHIPPED).tensors["text"]
     vocabulary = read_vocabulary(part)
     multilingual, english = unpack_networks(part, terms=False)
@@ -56,7 +58,6 @@ def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapp
             continue
         recipe = user_recipe(name, training, len(learnt))
         network.dropout.p = recipe.dropout
-        checkpoint = out / f"{name}.checkpoint.safetensors"
         result = fit_text(
             network,
             tokenizer,
@@ -64,7 +65,7 @@ def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapp
             {USER_CORPUS: judged},
             recipe,
             training.seed,
-            checkpoint,
+            folder.checkpoint(name),
             progress[name],
         )
         best_epochs[name] = result.best_epoch
@@ -75,7 +76,7 @@ def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapp
         "best_epochs": best_epochs,
     }
     packed = pack_networks(multilingual, english, vocabulary)
-    return write_part(packed, {USER_CORPUS: train}, {USER_CORPUS: valid}, out, facts)
+    return write_part(packed, {USER_CORPUS: train}, {USER_CORPUS: valid}, folder, facts)
 
 
 def user_recipe(name: str, training: TextTraining, rows: int) -> Recipe:

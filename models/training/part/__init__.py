@@ -1,0 +1,1 @@
+"""What a part's training leaves: its folder, weights, figures and held-out logits."""
