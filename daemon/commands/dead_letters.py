@@ -47,7 +47,7 @@ class LetterFilter:
 def list_letters(topic: DeadLetterTopic, pick: LetterFilter) -> None:
     """Prints a JSON object for each letter; BrokerUnavailable if they cannot be read."""
     with DeadLetterReader(topic.connection, topic.name, SystemClock()) as letters:
-        for letter in letters.letters(letters.begins):
+        for letter in letters.letters(letters.beginnings):
             if pick.takes(letter):
                 _print(topic, letter, sent_before=letter.offset in letters.resubmissions[letter.partition])
 
@@ -103,7 +103,7 @@ class _Found:
 
 def _found(letters: DeadLetterReader, topic: DeadLetterTopic, pick: LetterFilter, print_them: bool) -> _Found:
     found = _Found()
-    for letter in letters.letters(letters.begins):
+    for letter in letters.letters(letters.beginnings):
         sent_before = letter.offset in letters.resubmissions[letter.partition]
         found.known[letter.partition].append(letter.offset)
         if not pick.takes(letter):
@@ -161,7 +161,7 @@ class _Sending:
         self._producer.flush()
         for number, offset in self._under_way:
             self._letters.resubmissions[number].add(offset)
-        self._letters.remember(self._found.known)
+        self._letters.commit(self._found.known)
         self.remembered += len(self._under_way)
         self._under_way, self._under_way_bytes = [], 0
 

@@ -24,8 +24,8 @@ from streams.decoding import pictures
 from streams.events import Picture
 from streams.formats.rfc3339 import format_ns
 from streams.kafka.bounded_producer import BoundedProducer
+from streams.kafka.cluster_configs import max_message_bytes
 from streams.kafka.contract import InputTopic, to_kafka
-from streams.kafka.topic_limits import max_message_bytes
 from streams.records import RAW_PICTURE, Item, Modality, Record, is_session_name
 from streams.sources.base import Emit, SourceError
 from streams.sources.stored.discovery import StoredOptions, stored_sessions

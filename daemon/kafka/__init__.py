@@ -1,1 +1,1 @@
-"""From configuration to Kafka sources, sinks and transactions."""
+"""Builds Kafka sources, sinks and transactions from the configuration."""

@@ -1,6 +1,6 @@
-"""What the configuration wants of each Kafka cluster that it names.
+"""Lists the Kafka clusters of a configuration and their requirements.
 
-Source and sink mostly share one; then it is checked once, for both.
+Source and sink mostly share one cluster; then it is checked once, for both.
 """
 
 from collections.abc import Iterator
@@ -13,21 +13,19 @@ from streams.kafka.connection import Connection
 
 
 def required_clusters(config: Config) -> Iterator[tuple[Connection, ClusterRequirements]]:
-    """Every cluster with what is to be read from it and written to it; that of the Kafka source first."""
+    """Every cluster with its requirements; that of the source first."""
     source, sink, sink_connection = config.kafka_source, config.kafka_sink, config.kafka_sink_connection
     if source is not None:
-        connection, wanted = source.kafka.connection, _of_source(source.kafka)
+        connection, requirements = source.kafka.connection, _of_source(source.kafka)
         if sink is not None and connection == sink_connection:
-            yield connection, _with_sink(wanted, sink.kafka)
+            yield connection, _with_sink(requirements, sink.kafka)
             return
-        yield connection, wanted
+        yield connection, requirements
     if sink is not None and sink_connection is not None:
-        made = (
-            replace(_of_source(source.kafka), inputs=(), group_id="", session_timeout_s=0.0)
-            if source
-            else ClusterRequirements()
-        )
-        yield sink_connection, _with_sink(made, sink.kafka)
+        topics = ClusterRequirements()
+        if source is not None:  # topics are created for the sink as for the source
+            topics = replace(_of_source(source.kafka), inputs=(), group_id="", session_timeout_s=0.0)
+        yield sink_connection, _with_sink(topics, sink.kafka)
 
 
 def _of_source(source: KafkaSourceSettings) -> ClusterRequirements:
@@ -41,6 +39,6 @@ def _of_source(source: KafkaSourceSettings) -> ClusterRequirements:
     )
 
 
-def _with_sink(wanted: ClusterRequirements, sink: KafkaSinkSettings) -> ClusterRequirements:
-    """Of the sink's topics those that something writes to: of alerts nothing does."""
-    return replace(wanted, results=(sink.predictions_topic,), dead_letters=sink.dead_letters_topic)
+def _with_sink(requirements: ClusterRequirements, sink: KafkaSinkSettings) -> ClusterRequirements:
+    """Adds the sink's topics that are written to: not yet alerts."""
+    return replace(requirements, results=(sink.predictions_topic,), dead_letters=sink.dead_letters_topic)

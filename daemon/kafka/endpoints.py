@@ -1,4 +1,7 @@
-"""Which cluster and topics a command speaks to: those of the configuration, or the usual ones of a broker named."""
+"""Finds the cluster and topics for a command.
+
+They are those of the configuration, or the default topics of a broker that is named.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +23,7 @@ _LOCAL = "127.0.0.1:9092"
 
 @dataclass(frozen=True, slots=True)
 class InputTopics:
-    """Where records are read from: a topic for each modality that is read at all."""
+    """The topic of each modality that is read."""
 
     connection: Connection
     topics: Mapping[Modality, InputTopic]
@@ -28,7 +31,7 @@ class InputTopics:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterTopic:
-    """Where dead letters lie, and the cluster that they came from."""
+    """The dead-letter topic, and the cluster of the original records."""
 
     connection: Connection
     name: str
@@ -36,7 +39,7 @@ class DeadLetterTopic:
 
 
 def input_topics(settings: KafkaSourceSettings) -> dict[Modality, InputTopic]:
-    """The topics of a Kafka source."""
+    """The input topics of a Kafka source, by modality."""
     content_types = {
         Modality.VIDEO: settings.video_content_type,
         Modality.AUDIO: settings.audio_content_type,
@@ -49,16 +52,20 @@ def input_topics(settings: KafkaSourceSettings) -> dict[Modality, InputTopic]:
 
 
 def inputs(config: Config, file: Path | None, server: str | None) -> InputTopics:
-    """Of the Kafka source in `config`; with `server`, or where nothing is configured, of that broker or a local one.
+    """The input topics of the configured Kafka source.
 
-    ConfigurationError if the configuration `file` has no Kafka source; UsageError if `server` is no "host:port".
+    With `server`, or where nothing is configured, those of that broker or a local one. ConfigurationError if the
+    configuration `file` has no Kafka source; UsageError if `server` is no "host:port".
     """
     source = _source(config, file, server)
     return InputTopics(source.connection, input_topics(source))
 
 
 def dead_letter_topic(config: Config, file: Path | None, server: str | None) -> DeadLetterTopic:
-    """Of the Kafka sink in `config`, on the cluster of the source where it names none; else as `inputs`."""
+    """The dead-letter topic of the configured Kafka sink.
+
+    It is on the cluster of the source where the sink names none; else as `inputs`.
+    """
     sink = next((sink.kafka for sink in config.sinks if isinstance(sink, KafkaSinkTable)), KafkaSinkSettings())
     if server is not None:
         sink = KafkaSinkSettings()

@@ -43,7 +43,7 @@ def kafka_source(config: Config, ledger: Ledger, clock: Clock, telemetry: Teleme
         commit_interval_s=kafka.commit_interval_s,
         commits=config.delivery.guarantee == "at_least_once",
         revoke_timeout_s=config.delivery.revoke_timeout_s,
-        wanted=next(requirements for _, requirements in required_clusters(config)),
+        requirements=next(requirements for _, requirements in required_clusters(config)),
     )
     return KafkaSource(source_config, ledger, clock, telemetry)
 

@@ -40,7 +40,7 @@ class Member:
 
     @property
     def seniority(self) -> tuple[bool, str, str]:
-        """A fixed order: static members first, since they come back under the same name."""
+        """A fixed order, static members first: they keep their names."""
         return not self.instance, self.instance, self.name
 
 

@@ -59,8 +59,8 @@ class Backpressure:
 
         starving: those that others wait for.
         """
-        wanted = self._to_pause(reading, starving)
-        pause, resume = wanted - self._paused, (self._paused & reading) - wanted
+        paused = self._to_pause(reading, starving)
+        pause, resume = paused - self._paused, (self._paused & reading) - paused
         if pause:
             self._consumer.pause(*_topic_partitions(pause))
         if resume:

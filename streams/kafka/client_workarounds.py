@@ -38,7 +38,7 @@ class ParkedRecords:
         _private(self._fetcher, "_next_partition_records")
 
     def release(self) -> None:
-        """Removes records that were handed out from the line; to be called before every poll."""
+        """Removes handed-out records from the line; for every poll, before it."""
         if not self._fetcher._next_partition_records:
             self._fetcher._next_partition_records = None
 
@@ -78,7 +78,7 @@ class UnreadableBatch:
         self._unpacking = _private(Fetcher, "PartitionRecords._unpack_records.__code__")
 
     def partition_of(self, error: Exception) -> TopicPartition | None:
-        """The partition whose next batch is corrupt or cannot be decompressed; None for other errors."""
+        """The partition of a batch error; None for other errors."""
         if any(frame.f_code is self._unpacking for frame, _ in traceback.walk_tb(error.__traceback__)):
             records = self._fetcher._next_partition_records
             return None if records is None else records.topic_partition
@@ -90,7 +90,7 @@ class UnreadableBatch:
 
 
 class DeadlineWait:
-    """Awaits a future of kafka-python up to a timeout, on its IO thread.
+    """Awaits a future on the client's IO thread, up to a timeout.
 
     A rebalance listener must await the last commit, and must not await it for ever. Of the public functions none does
     that: `commit` blocks the IO thread, `commit_async` gives a future without a timeout. Not reported.
@@ -114,7 +114,10 @@ class ClusterMetadata(Protocol):
         ...
 
     def topic_id(self, topic: str) -> object:
-        """The id that a topic of the same name does not share (KIP-516); None where it is not known."""
+        """The id, which changes if the topic is recreated (KIP-516).
+
+        None where it is not known.
+        """
         ...
 
 
@@ -131,7 +134,7 @@ def cluster_metadata(consumer: Any) -> ClusterMetadata:
 
 
 def rejoin_request(consumer: Any) -> Callable[[], None]:
-    """A function that makes the consumer join its group again at the next poll.
+    """Makes the consumer rejoin its group at the next poll, when called.
 
     A rebalance that the leader begins because topics have changed is forgotten if it takes longer than one poll: it is
     not finished, and no heartbeat is sent. The same fault of the Java client is KAFKA-9815 (apache/kafka pull request
@@ -149,7 +152,7 @@ class ClosingProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has 
     """
 
     def flush(self, timeout: float | None = None) -> None:
-        """Sends what is queued; the future of a message tells whether it was delivered."""
+        """Sends what is queued; raises no error of a message."""
         with contextlib.suppress(KafkaTimeoutError):
             super().flush(timeout)
 

@@ -1,9 +1,9 @@
-"""A commit of a transaction that was not answered: was it carried out?
+"""Decides whether a transaction in doubt was committed.
 
-The client gives up waiting for an answer after a while, and the cluster may have done as it was told. Done again, what
-was in the transaction would be seen twice. But the positions in it became valid with it: if one of those that nothing
-else can have committed is found, the transaction was carried out; if none is, it was not. To be asked only when the
-transaction is settled, which the next producer with the same transactional id waits for.
+The client gives up waiting for the response to a commit after a while, though the cluster may have carried it out. If
+it is repeated then, consumers see its messages twice. But the positions in the transaction became valid with it. So if
+one of those that nothing else can have committed is found committed, the transaction was; if none is, it was not. To
+be decided only when the transaction is settled, for which the next producer with the same transactional id waits.
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,18 @@ Entry = TypeVar("Entry")
 
 @dataclass(frozen=True)
 class CommitInDoubt(Generic[Entry]):
-    """What was in the transaction; `positions` are those that only it can have committed."""
+    """A transaction whose commit was not answered."""
 
     entries: list[Entry]
     positions: dict[Partition, Position]
+    """Those that only this transaction can have committed."""
     group_id: str
 
-    def was_carried_out(self, connection: Connection) -> bool:
-        """Looks at what the group has committed; KafkaError if that cannot be read. Without positions: no."""
+    def was_committed(self, connection: Connection) -> bool:
+        """Compares what the group has committed; without positions: no.
+
+        KafkaError if that cannot be read.
+        """
         if not self.positions:
             return False
         with KafkaConsumer(
@@ -37,5 +41,5 @@ class CommitInDoubt(Generic[Entry]):
             enable_auto_commit=False,
             isolation_level="read_committed",
         ) as reader:
-            found = ((reader.committed(TopicPartition(*at), metadata=True), p) for at, p in self.positions.items())
-            return any(at and (at.offset, at.metadata) == (p.offset, p.metadata) for at, p in found)
+            committed = ((reader.committed(TopicPartition(*at), metadata=True), p) for at, p in self.positions.items())
+            return any(at and (at.offset, at.metadata) == (p.offset, p.metadata) for at, p in committed)

@@ -54,7 +54,7 @@ class OffsetCommits:
         self._failing = False
 
     def commit_if_due(self) -> None:
-        """Sends a commit if the interval has passed and the checkpoint has changed."""
+        """Sends a changed checkpoint if the interval has passed."""
         now_ns = self._clock.monotonic_ns()
         if now_ns - self._checked_ns < self._interval_ns:
             return

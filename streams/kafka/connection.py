@@ -1,9 +1,10 @@
-"""How a Kafka cluster is reached: its servers, and who both sides prove to be.
+"""Configures how a client connects to a Kafka cluster, and logs in.
 
-Secrets are never held: a `Security` names files, and they are read whenever a client is made (`Connection.options`), so
-that a renewed password or certificate counts from the next connection on; a token file is read again for every token.
+Secrets are not kept in memory: a `Security` names files, and they are read whenever a client is made
+(`Connection.options`). So a renewed password or certificate counts from the next connection on; a token file is read
+again for every token.
 A file may be written as "credential:NAME", which is $CREDENTIALS_DIRECTORY/NAME, as systemd's LoadCredential= gives it.
-What is left out: whether the cluster can be reached and accepts all this (`streams.kafka.checks`).
+Left out: whether the cluster can be reached and accepts all this (`streams.kafka.checks`).
 """
 
 import logging
@@ -33,12 +34,18 @@ _KAFKA_LOG = logging.getLogger("kafka")
 
 
 class ConnectionProblem(SourceError):
-    """A file that a connection needs cannot be used; the message names the file and the reason."""
+    """A file that a connection needs cannot be used.
+
+    The message names the file and the reason.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """How a connection is secured; every `*_file` is a path or "credential:NAME", and "" where there is none."""
+    """Encryption and login of a connection.
+
+    Every `*_file` is a path or "credential:NAME", and "" where there is none.
+    """
 
     protocol: Protocol = "plaintext"
     ca_file: str = ""
@@ -56,7 +63,7 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A cluster and how to speak to it. Immutable; shared by all clients of one cluster."""
+    """A cluster and how to connect to it. Immutable."""
 
     bootstrap_servers: tuple[str, ...]
     """ "host:port" each; any of them tells the rest of the cluster."""
@@ -64,7 +71,10 @@ class Connection:
     client_id: str = "affectd"
 
     def options(self) -> dict[str, Any]:
-        """The keyword arguments that every client of kafka-python takes; ConnectionProblem if a file cannot be used."""
+        """The keyword arguments of every client of kafka-python.
+
+        ConnectionProblem if a file cannot be used.
+        """
         _keep_secrets_from_the_log()
         security = self.security
         options: dict[str, Any] = {
@@ -85,20 +95,23 @@ class Connection:
 
 
 class TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
-    """Gives the OAuth 2 bearer token that stands in a file, which something else keeps fresh."""
+    """Reads the OAuth 2 bearer token from a file, which others renew."""
 
     def __init__(self, file: str) -> None:
         super().__init__()
         self._file = file
-        self.token()  # so that a missing file is told at once, and not while reconnecting
+        self.token()  # so that a missing file is an error at once, and not while reconnecting
 
     def token(self) -> str:
-        """The token as the file holds it now; ConnectionProblem if it cannot be read."""
+        """Reads the token; ConnectionProblem if that fails."""
         return read_secret(self._file)
 
 
 def tls_context(security: Security) -> ssl.SSLContext:
-    """TLS 1.2 or newer, with the cluster's certificate and host name checked; ConnectionProblem if a file is unfit."""
+    """TLS 1.2 or newer, with certificate and host name checked.
+
+    ConnectionProblem if a file is unfit.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if security.ca_file:
@@ -109,11 +122,11 @@ def tls_context(security: Security) -> ssl.SSLContext:
     else:
         context.load_default_certs()
     if security.certificate_file:
-        _show_certificate(context, security)
+        _load_certificate(context, security)
     return context
 
 
-def _show_certificate(context: ssl.SSLContext, security: Security) -> None:
+def _load_certificate(context: ssl.SSLContext, security: Security) -> None:
     key_file = security.key_file or security.certificate_file
     for file in (security.certificate_file, key_file):
         _read(file)
@@ -130,7 +143,10 @@ def _show_certificate(context: ssl.SSLContext, security: Security) -> None:
 
 
 def read_secret(file: str) -> str:
-    """What `file` holds, without the end of its line; ConnectionProblem if that is nothing or cannot be read."""
+    """Reads a secret, without the end of its line.
+
+    ConnectionProblem if there is none or it cannot be read.
+    """
     secret = _read(file).rstrip("\r\n")
     if not secret:
         raise ConnectionProblem(f"{file} is empty")
@@ -145,7 +161,7 @@ def _read(file: str) -> str:
 
 
 def credential_path(file: str) -> Path:
-    """Where `file` lies; ConnectionProblem for a credential where systemd gives none."""
+    """The path of a file; ConnectionProblem without systemd's credentials."""
     if not file.startswith(_CREDENTIAL):
         return Path(file)
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
@@ -155,7 +171,7 @@ def credential_path(file: str) -> Path:
 
 
 class _Secret(str):
-    """Text that does not show itself: kafka-python logs the options that a client is made of."""
+    """Text without a repr: kafka-python logs the options of a client."""
 
     __slots__ = ()
 
@@ -164,6 +180,6 @@ class _Secret(str):
 
 
 def _keep_secrets_from_the_log() -> None:
-    """At its debug level kafka-python writes every request whole: passwords, tokens, and what people said."""
+    """At debug level kafka-python logs requests whole: passwords, tokens, what people said."""
     if _KAFKA_LOG.getEffectiveLevel() < logging.INFO:
         _KAFKA_LOG.setLevel(logging.INFO)

@@ -1,7 +1,8 @@
-"""Logs once when a source loses its cluster, and once when it is back.
+"""Reports when a source loses its cluster, and when it returns.
 
-The second line says how long it was away. The client reconnects by itself, so the source stays open; its state is
-reported as waiting nevertheless. Interruptions below three seconds, as a rebalance makes them, are not reported.
+Each is logged once, the second with how long it was away. The client reconnects by itself, so the source stays open;
+its state is reported as waiting nevertheless. Interruptions below three seconds, as a rebalance makes them, are not
+reported.
 """
 
 import structlog

@@ -1,12 +1,12 @@
-"""Between Kafka's messages and records: the contract of the input topics, in both directions.
+"""Converts Kafka messages to records and back: the input contract.
 
 Reading: a topic holds one modality. The session is the key, else `ce_subject`; event time is `ce_time`, else the
 message's timestamp; `ce_sequence` and `content-type` may be there. So plain messages and CloudEvents 1.0 (binary mode,
 Kafka protocol binding) are read alike. Of headers that repeat the last counts, and names are compared without case.
 Writing: always CloudEvents, with an id that depends on nothing but the record.
 
-Whatever the bytes, reading answers: a record, or `RejectedRecord` where there is no session, no time or no content.
-What is in the content is judged later (`streams.decoding.decode`). Left out: CloudEvents' structured and batched modes.
+Reading any bytes gives a record, or a `RejectedRecord` where there is no session, no time or no content. The content is
+decoded later (`streams.decoding.decode`). Left out: CloudEvents' structured and batched modes.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ CONTENT_TYPES = {
     Modality.AUDIO: "audio/L16;rate=16000;channels=1",
     Modality.TEXT: "text/plain",
 }
-"""What the messages of a topic are if neither they nor the configuration say."""
+"""The content type of messages where neither they nor the configuration say it."""
 
 _MOST_SEQUENCE = 2**63 - 1
 _SOURCE = b"urn:affectd:produce"
@@ -36,15 +36,16 @@ Headers = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class InputTopic:
-    """A topic, the modality it holds, and the content type of its messages that name none."""
+    """A topic of one modality."""
 
     name: str
     modality: Modality
     content_type: str
+    """Of messages that name none."""
 
 
 class KafkaMessage(NamedTuple):
-    """What is handed to a producer, topic aside."""
+    """What a producer sends, without its topic."""
 
     key: bytes | None
     value: bytes
@@ -52,9 +53,9 @@ class KafkaMessage(NamedTuple):
 
 
 def from_kafka(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Record | RejectedRecord:
-    """The record in a message of `topic`, or why there can be none; never raises.
+    """Converts a message to a record; never raises.
 
-    Reasons: missing_key, invalid_session, invalid_time, empty, content_encoding.
+    Reasons of a rejected one: missing_key, invalid_session, invalid_time, empty, content_encoding.
     """
     headers = tuple((name, value or b"") for name, value in message.headers) if message.headers else ()
     written_ns = message.timestamp * NS_PER_MS if message.timestamp >= 0 else received_ns
@@ -77,16 +78,17 @@ def from_kafka(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> 
             _sequence(named["ce_sequence"]) if "ce_sequence" in named else None,
             coordinates,
         )
-    except BadRecord as refused:
+    except BadRecord as rejected:
         payload = message.value or b""
-        return RejectedRecord(topic.modality, payload, received_ns, coordinates, refused.reason, str(refused))
+        return RejectedRecord(topic.modality, payload, received_ns, coordinates, rejected.reason, str(rejected))
 
 
 def to_kafka(record: Record) -> KafkaMessage:
-    """The record as a CloudEvent in binary mode, which `from_kafka` reads back as it was, its coordinates aside.
+    """Converts a record to a CloudEvent in binary mode.
 
-    Its payload must be bytes, which that of a raw picture is not; ValueError if its event time is before 1970 or after
-    2262. Records that are the same in all that is sent have the same `ce_id`.
+    `from_kafka` gives the same record back, without coordinates. Its payload must be bytes, which that of a raw picture
+    is not; ValueError if its event time is before 1970 or after 2262. Records that are the same in all that is sent
+    have the same `ce_id`.
     """
     key = record.session.encode()
     time = rfc3339.format_ns(record.event_time_ns).encode()
@@ -147,7 +149,7 @@ def _content(value: bytes | None, named: dict[str, bytes]) -> bytes:
 
 
 def _sequence(digits: bytes) -> int | None:
-    """A sequence that cannot be read counts as none: it only serves to count gaps."""
+    """The sequence number, for counting gaps; None where it is unreadable."""
     try:
         number = int(digits)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Reads the dead-letter topic from end to end, and remembers in a consumer group which letters were sent once more.
+"""Reads the dead-letter topic, and commits which letters were resubmitted.
 
-The end is where it is when the topic is opened, so that letters that come back meanwhile are not met. No partition is
-subscribed to: a group of one that commits by hand needs no rebalance.
+It is read to the end that it has when it is opened, so that letters that come back meanwhile are not read. Nothing is
+subscribed to: a group of one member that commits by hand needs no rebalance.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,17 +20,23 @@ from streams.kafka.resubmissions import Resubmissions
 
 GROUP_ID = "affectd-dead-letters"
 
-_REACHED_WITHIN_MS = 8_000
-_ANSWERS_WITHIN_MS = 10_000
+_BOOTSTRAP_MS = 8_000
+_REQUEST_TIMEOUT_MS = 10_000
 _POLL_MS = 500
-_SILENT_FOR_NS = 20 * NS_PER_S
+_SILENCE_TIMEOUT_NS = 20 * NS_PER_S
 
 
 class DeadLetterReader:
-    """Owned by one thread; to be closed."""
+    """A consumer of the dead-letter topic; to be closed.
+
+    Owned by one thread.
+    """
 
     def __init__(self, connection: Connection, name: str, clock: Clock) -> None:
-        """Unreachable or Refused (`streams.kafka.reachability`); BrokerUnavailable if there is no such topic."""
+        """Connects; BrokerUnavailable if there is no such topic.
+
+        Unreachable or Refused (`streams.kafka.reachability`) if it cannot connect.
+        """
         probe_cluster(connection)
         self._connection = connection
         self._name = name
@@ -43,7 +49,7 @@ class DeadLetterReader:
                 auto_offset_reset="earliest",
                 isolation_level="read_committed",
                 allow_auto_create_topics=False,
-                bootstrap_timeout_ms=_REACHED_WITHIN_MS,
+                bootstrap_timeout_ms=_BOOTSTRAP_MS,
             )
         try:
             self._open()
@@ -57,47 +63,51 @@ class DeadLetterReader:
             partitions = [TopicPartition(self._name, number) for number in sorted(numbers)]
             if not partitions:
                 raise BrokerUnavailable(
-                    f"topic {self._name} is not there: no dead letter was ever written, or elsewhere"
+                    f"topic {self._name} does not exist: no dead letter was ever written, or elsewhere"
                 )
             self._consumer.assign(partitions)
-            begins = self._consumer.beginning_offsets(partitions, timeout_ms=_ANSWERS_WITHIN_MS)
-            ends = self._consumer.end_offsets(partitions, timeout_ms=_ANSWERS_WITHIN_MS)
-            self.begins: dict[int, int] = {at.partition: begins[at] for at in partitions}
+            beginnings = self._consumer.beginning_offsets(partitions, timeout_ms=_REQUEST_TIMEOUT_MS)
+            ends = self._consumer.end_offsets(partitions, timeout_ms=_REQUEST_TIMEOUT_MS)
+            self.beginnings: dict[int, int] = {at.partition: beginnings[at] for at in partitions}
             self.ends: dict[int, int] = {at.partition: ends[at] for at in partitions}
-            self.resubmissions = {at.partition: self._remembered(at) for at in partitions}
+            self.resubmissions = {at.partition: self._committed(at) for at in partitions}
 
     def letters(self, starts: Mapping[int, int]) -> Iterator[DeadLetter]:
-        """The letters from these offsets on, by partition; those of other partitions are not read."""
-        starts = {number: max(start, self.begins[number]) for number, start in starts.items()}
+        """Reads the letters from these offsets on, by partition number."""
+        starts = {number: max(start, self.beginnings[number]) for number, start in starts.items()}
         unread = {TopicPartition(self._name, number) for number in starts if starts[number] < self.ends[number]}
         with broker_errors(self._connection, f"{self._name} cannot be read"):
             self._consumer.pause(*self._consumer.assignment())
             for at in unread:
                 self._consumer.seek(at, starts[at.partition])
             self._consumer.resume(*unread)
-            heard_ns = self._clock.monotonic_ns()
+            last_read_ns = self._clock.monotonic_ns()
             while unread:
                 for at, messages in self._consumer.poll(timeout_ms=_POLL_MS).items():
-                    heard_ns = self._clock.monotonic_ns()
+                    last_read_ns = self._clock.monotonic_ns()
                     end = self.ends[at.partition]
                     yield from (read_dead_letter(message) for message in messages if message.offset < end)
                 read = {at for at in unread if self._consumer.position(at) >= self.ends[at.partition]}
                 self._consumer.pause(*read)
                 unread -= read
-                if self._clock.monotonic_ns() - heard_ns > _SILENT_FOR_NS:
-                    raise BrokerUnavailable(f"{self._name}: the cluster has stopped answering")
+                if self._clock.monotonic_ns() - last_read_ns > _SILENCE_TIMEOUT_NS:
+                    raise BrokerUnavailable(f"{self._name}: the cluster does not answer any more")
 
-    def remember(self, letters: Mapping[int, list[int]]) -> None:
-        """Commits what is in `resubmissions`, given the offsets of all letters from the committed ones on."""
+    def commit(self, letters: Mapping[int, list[int]]) -> None:
+        """Commits what is in `resubmissions`.
+
+        letters: by partition number, the offsets of all letters from the committed one on.
+        """
         offsets = {}
-        for number, known in letters.items():
-            offset, metadata = self.resubmissions[number].committable(known, self.ends[number])
+        for number, offsets_read in letters.items():
+            offset, metadata = self.resubmissions[number].committable(offsets_read, self.ends[number])
             offsets[TopicPartition(self._name, number)] = OffsetAndMetadata(offset, metadata, -1)
-        with broker_errors(self._connection, "what was sent once more cannot be remembered"):
-            self._consumer.commit(offsets, timeout_ms=_ANSWERS_WITHIN_MS)
+        with broker_errors(self._connection, "what was resubmitted cannot be committed"):
+            self._consumer.commit(offsets, timeout_ms=_REQUEST_TIMEOUT_MS)
 
     def close(self) -> None:
-        self._consumer.close(autocommit=False, timeout_ms=_REACHED_WITHIN_MS)
+        """Closes the consumer."""
+        self._consumer.close(autocommit=False, timeout_ms=_BOOTSTRAP_MS)
 
     def __enter__(self) -> Self:
         return self
@@ -107,6 +117,6 @@ class DeadLetterReader:
     ) -> None:
         self.close()
 
-    def _remembered(self, at: TopicPartition) -> Resubmissions:
-        committed = self._consumer.committed(at, metadata=True, timeout_ms=_ANSWERS_WITHIN_MS)
+    def _committed(self, at: TopicPartition) -> Resubmissions:
+        committed = self._consumer.committed(at, metadata=True, timeout_ms=_REQUEST_TIMEOUT_MS)
         return Resubmissions() if committed is None else Resubmissions(committed.offset, committed.metadata or "")

@@ -62,7 +62,7 @@ class EndOffsets:
         return end_offset - self._ends[partition].next_offset
 
     def confirm_end(self, partition: Partition, requested_ns: int) -> int:
-        """The broker says that nothing follows: for how long that was so (ns)."""
+        """The broker confirms the end: returns how long it held (ns)."""
         end = self._ends[partition]
         idle_ns = min(requested_ns - end.confirmed_ns, _MOST_IDLE_NS)
         end.confirmed_ns = end.at_end_ns = requested_ns

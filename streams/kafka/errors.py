@@ -1,4 +1,4 @@
-"""Says which errors of kafka-python need a person, and how to name them.
+"""Classifies errors of kafka-python: those that need a person.
 
 Everything else passes: the client connects again by itself, and rejoins its group.
 """
@@ -47,5 +47,5 @@ def broker_errors(connection: Connection, what: str) -> Iterator[None]:
 
 
 def advice(error: Exception) -> str | None:
-    """What a person must do about an error; None where it passes by itself."""
+    """What a person must do; None where the error passes by itself."""
     return next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), None)

@@ -107,7 +107,7 @@ class GroupMember:
         self._commit_and_report()
 
     def run_draining(self, emit: Emit, stop: threading.Event) -> None:
-        """One round of a drain: stays in the group and commits, reads nothing."""
+        """One round of a drain: commits, reads nothing, stays a member."""
         self._backpressure.pause(self.owned.reading)
         self._poll(_POLL_MS, stop)
         self._emit_changes(emit)
@@ -157,7 +157,7 @@ class GroupMember:
             self._merge.set_at_end(partition, at_end)
 
     def _check_topics(self) -> None:
-        """Resets recreated topics to their beginning: what was committed is of the ones before."""
+        """Resets recreated topics to their beginning, whatever was committed."""
         if self.topic_watch.all_seen and self._clock.monotonic_ns() < self._topic_check_due_ns:
             return
         self._topic_check_due_ns = self._clock.monotonic_ns() + _TOPIC_CHECK_NS
@@ -172,7 +172,7 @@ class GroupMember:
             self._recreated.clear()
 
     def _position(self) -> None:
-        """Requests start offsets of one partition group after the other, until one fails."""
+        """Requests start offsets, group by group, until a request fails."""
         for number, partitions in list(self.owned.unpositioned.items()):
             # To the end of the line, so that one whose former owner's transaction is open does not keep the rest.
             self.owned.unpositioned[number] = self.owned.unpositioned.pop(number)
@@ -186,7 +186,7 @@ class GroupMember:
             self.owned.start(number, offsets, through, self._clock.monotonic_ns())
 
     def _fetch_end_offsets(self, emit: Emit) -> None:
-        """Requests end offsets; partitions that were read to their end have been idle."""
+        """Requests end offsets; partitions read to their end are idle."""
         requested_ns = self._clock.monotonic_ns()
         self._end_offsets_due_ns = requested_ns + _END_OFFSETS_NS
         reading = [TopicPartition(*partition) for partition in self.owned.reading]

@@ -1,4 +1,4 @@
-"""Merges the partitions of a partition group by the time of the log.
+"""Merges the records of a partition group by log time.
 
 The topics of a partition group (`streams.kafka.assignor`) are read at different speeds, and a session's pictures, sound
 and text must not drift apart by more than they did when they were written. So a group's records are merged by the time

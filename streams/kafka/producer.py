@@ -1,12 +1,12 @@
-"""What the Kafka sinks are made of: the messages, the producer that sends them, and waiting for it a little at a time.
+"""Makes producers and messages for the Kafka sinks.
 
-Errors are of two kinds. What is wrong with one record (`REJECTIONS`: too large, not valid) will be wrong for ever: it
+Errors are of two kinds. A message that is rejected (`REJECTIONS`: too large, not valid) will be rejected for ever: it
 is given up and counted, and costs only itself. Everything else (a broker or a topic that is not there, a permission
 that is missing, a wrong password) can be put right by somebody: it is tried for ever, and until then nothing is
 committed.
 
-A producer that has met an error of its own answers every other record in it with that error, so a refusal is only
-believed of a record that was sent alone.
+A producer that has met an error of its own answers every other message in it with that error, so a rejection is only
+believed of a message that was sent alone.
 """
 
 import threading
@@ -49,13 +49,13 @@ _TYPE = b"io.affectd.prediction.v1"
 _SOURCE = b"urn:affectd:predictions"
 _DATASCHEMA = b"urn:affectd:prediction:1"
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 DeliveryOutcome = BaseException | None
-"""What became of a message: acknowledged (None), given up (SinkError), or not acknowledged for any other reason."""
+"""Of a message: acknowledged (None), given up (SinkError), or not acknowledged (any other error)."""
 
 
 class OutgoingMessage(NamedTuple):
-    """A message on its way, and what to call it in an error."""
+    """A message for a topic, and its name in errors."""
 
     topic: str
     message: KafkaMessage
@@ -64,7 +64,10 @@ class OutgoingMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProducerConfig:
-    """Where results are written, and how. Immutable."""
+    """The cluster and the topics that results are written to.
+
+    Immutable.
+    """
 
     connection: Connection
     predictions_topic: str
@@ -74,9 +77,9 @@ class ProducerConfig:
     client: Callable[..., Any] = KafkaProducer
 
     def open(self, **options: Any) -> Any:
-        """A new KafkaProducer that is idempotent and waits for all replicas; KafkaError, ConnectionProblem if it fails.
+        """Makes an idempotent producer that waits for all replicas.
 
-        Blocks until a broker answers, for half a minute at most.
+        Blocks until a broker answers, for half a minute at most; KafkaError or ConnectionProblem if none does.
         """
         return self.client(
             **self.connection.options(),
@@ -95,20 +98,23 @@ class ProducerConfig:
         )
 
     def prediction(self, prediction: Prediction, line: bytes) -> OutgoingMessage:
-        """The message of a prediction whose JSON is `line`."""
+        """The message for a prediction; `line` is its JSON."""
         return OutgoingMessage(
             self.predictions_topic, prediction_message(prediction, line), f"prediction {prediction.id}"
         )
 
     def dead_letter(self, letter: RejectedRecord) -> OutgoingMessage:
-        """The message of a record that could not be used."""
+        """The message for a record that could not be used."""
         at = letter.coordinates
         what = f"dead letter of {at.partition.topic}[{at.partition.number}] at {at.offset}"
         return OutgoingMessage(self.dead_letters_topic, dead_letter_message(letter), what)
 
 
 def prediction_message(prediction: Prediction, line: bytes) -> KafkaMessage:
-    """A prediction as a CloudEvent in binary mode: keyed by its session, timed by the end of its window."""
+    """Encodes a prediction as a CloudEvent in binary mode.
+
+    Its key is the session, its time the end of the window.
+    """
     session = prediction.session.encode()
     headers: Headers = [
         ("ce_specversion", b"1.0"),
@@ -124,61 +130,70 @@ def prediction_message(prediction: Prediction, line: bytes) -> KafkaMessage:
 
 
 def unavailable_topics(producer: Any, topics: Iterable[str]) -> dict[str, Exception]:
-    """The topics that cannot be written to now, with the reason; waits a while for each that is not known."""
-    absent: dict[str, Exception] = {}
+    """The topics that cannot be written to now, with the reason.
+
+    Waits a while for each that is not known.
+    """
+    unavailable: dict[str, Exception] = {}
     for topic in topics:
         try:
             producer.partitions_for(topic)
         except (KafkaError, ValueError) as error:
-            absent[topic] = KafkaTimeoutError(f"topic {topic} is not there, or may not be written to: {error}")
-    return absent
+            unavailable[topic] = KafkaTimeoutError(f"topic {topic} is not there, or may not be written to: {error}")
+    return unavailable
 
 
-def send_message(producer: Any, outbound: OutgoingMessage) -> Any:
-    """Gives a message to a producer: its future, the SinkError of one that can never be sent, or the KafkaError."""
-    key, value, headers = outbound.message
+def send_message(producer: Any, outgoing: OutgoingMessage) -> Any:
+    """Gives a message to a producer and returns its future.
+
+    Or the SinkError of a message that can never be sent, or the KafkaError.
+    """
+    key, value, headers = outgoing.message
     try:
-        return producer.send(outbound.topic, value=value, key=key, headers=headers)
+        return producer.send(outgoing.topic, value=value, key=key, headers=headers)
     except (MessageSizeTooLargeError, TypeError, UnicodeError) as error:
-        return rejection(outbound, error)
+        return rejection(outgoing, error)
     except KafkaError as error:
         return error
 
 
-def await_delivery(handed: Any, outbound: OutgoingMessage, alone: bool) -> DeliveryOutcome:
-    """What became of what `send_message` gave; waits for it. alone: whether nothing else was sent with it."""
-    if isinstance(handed, BaseException):
-        return handed
+def await_delivery(sent: Any, outgoing: OutgoingMessage, alone: bool) -> DeliveryOutcome:
+    """Waits for the outcome of `send_message`.
+
+    sent: what that returned. alone: whether nothing else was sent with it.
+    """
+    if isinstance(sent, BaseException):
+        return sent
     try:
-        handed.get()
+        sent.get()
     except KafkaError as error:
-        fate: Exception = rejection(outbound, error) if alone and isinstance(error, REJECTIONS) else error
-        return fate
+        outcome: Exception = rejection(outgoing, error) if alone and isinstance(error, REJECTIONS) else error
+        return outcome
     return None
 
 
-def rejection(outbound: OutgoingMessage, error: Exception) -> SinkError:
-    """Says that a message is given up."""
-    return SinkError(f"{outbound.topic}: {outbound.what} is given up: {type(error).__name__}: {error}")
+def rejection(outgoing: OutgoingMessage, error: Exception) -> SinkError:
+    """The error that says that a message is given up."""
+    return SinkError(f"{outgoing.topic}: {outgoing.what} is given up: {type(error).__name__}: {error}")
 
 
 def close_at_once(producer: Any) -> None:
-    """Ends a producer that is of no more use, without waiting for what it has not sent."""
+    """Closes a producer without waiting for what it has not sent."""
     with suppress(KafkaError):  # it says so when something was not sent; that is known
         producer.close(timeout=0)
 
 
-def run_in_thread(name: str, call: Callable[[], Answer]) -> "Future[Answer]":
-    """Begins `call` on a thread of its own, which dies with the process however long it takes.
+def run_in_thread(name: str, call: Callable[[], Result]) -> "Future[Result]":
+    """Calls a function on a daemon thread of its own.
 
-    Many calls of kafka-python have no limit of time; whoever may not block waits for the future.
+    Many calls of kafka-python have no timeout; who must not block waits for the future.
     """
-    future: Future[Answer] = Future()
+    future: Future[Result] = Future()
 
     def run() -> None:
         try:
             future.set_result(call())
-        except Exception as error:  # told to whoever waits
+        except Exception as error:  # raised where the future is awaited
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

@@ -1,9 +1,8 @@
-"""Says whether a Kafka cluster can be reached, and if it cannot, what is in the way.
+"""Probes whether a Kafka cluster can be reached, and if not, why.
 
-kafka-python tries again until its time is up and then tells no cause, so one connection is made here by hand: the
-network, TLS, the protocol, the login and the addresses that the cluster gives itself, one after the other. A wrong
-password is thus told apart from a broker that is away, within seconds. Left out: what the cluster holds and allows
-(`streams.kafka.checks`).
+kafka-python retries until its timeout and then names no cause, so one connection is made here step by step: the
+network, TLS, the protocol, the login and the advertised addresses. A wrong password is thus distinguished from a broker
+that is away, within seconds. Left out: what the cluster holds and allows (`streams.kafka.checks`).
 """
 
 import socket
@@ -26,27 +25,27 @@ _RECEIVE_BYTES = 65_536
 
 
 class Unreachable(SourceError):
-    """No server answers as Kafka does; the message says of each how far it was reached."""
+    """No server answers as Kafka does; the message says why of each."""
 
 
 class Refused(SourceError):
-    """The cluster answers, and does not let us in; waiting does not help."""
+    """The cluster answers and refuses the connection; waiting does not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReachableCluster:
-    """A cluster that answers and lets us in."""
+    """A cluster that answers and accepts the connection."""
 
     server: str
     """The bootstrap server that answered."""
     version: tuple[int, ...]
-    """Of that server, as far as its protocol tells."""
+    """Of that server, as far as its protocol shows."""
     brokers: tuple[str, ...]
     """ "host:port" of every broker, as the cluster gives them to its clients."""
 
 
 def probe_cluster(connection: Connection) -> ReachableCluster:
-    """Connects to the first bootstrap server that answers, and to every broker that it names.
+    """Connects to a bootstrap server and to every broker that it advertises.
 
     Raises ConnectionProblem (a file), Refused (certificate or login) or Unreachable (network, protocol, addresses).
     """
@@ -54,24 +53,24 @@ def probe_cluster(connection: Connection) -> ReachableCluster:
     problems = []
     for server in connection.bootstrap_servers:
         try:
-            reached = _ask(server, options)
+            reached = _probe_server(server, options)
         except Unreachable as problem:
             problems.append(str(problem))
         else:
-            _visit_brokers(reached)
+            _connect_to_brokers(reached)
             return reached
     raise Unreachable("; ".join(problems))
 
 
-def _ask(server: str, options: dict[str, Any]) -> ReachableCluster:
+def _probe_server(server: str, options: dict[str, Any]) -> ReachableCluster:
     guess = "is that Kafka?" if "ssl_context" in options else "is it a listener with TLS (protocol), or not Kafka?"
     with _connect(server) as plain, _encrypt(plain, server, options) as connected:
         exchange = _Exchange(server, connected, KafkaProtocol(client_id=options["client_id"]))
-        versions = exchange.ask(ApiVersionsRequest(version=0), guess)
+        versions = exchange.request(ApiVersionsRequest(version=0), guess)
         ranges = {api.api_key: (api.min_version, api.max_version) for api in versions.api_keys}
         if "sasl_mechanism" in options:
             _log_in(exchange, options)
-        metadata = exchange.ask(MetadataRequest(version=4, topics=[]), "does it want a login (protocol)?")
+        metadata = exchange.request(MetadataRequest(version=4, topics=[]), "does it want a login (protocol)?")
         brokers = sorted(_address(broker.host, broker.port) for broker in metadata.brokers)
         return ReachableCluster(server, BrokerVersionData(api_versions=ranges).broker_version, tuple(brokers))
 
@@ -102,14 +101,17 @@ def _encrypt(plain: socket.socket, server: str, options: dict[str, Any]) -> sock
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """Requests and their responses, one at a time."""
+    """Sends requests and reads responses, one at a time."""
 
     server: str
     connected: socket.socket
     protocol: KafkaProtocol
 
-    def ask(self, request: Any, guess: str) -> Any:
-        """The response; Unreachable, with a guess at the cause, if there is none."""
+    def request(self, request: Any, guess: str) -> Any:
+        """Sends a request and returns the response.
+
+        Unreachable, with a guess at the cause, if there is none.
+        """
         self.protocol.send_request(request)
         try:
             self.connected.sendall(self.protocol.send_bytes())
@@ -130,7 +132,7 @@ class _Exchange:
 
 def _log_in(exchange: _Exchange, options: dict[str, Any]) -> None:
     name = options["sasl_mechanism"]
-    handshake = exchange.ask(
+    handshake = exchange.request(
         SaslHandshakeRequest(version=1, mechanism=name), "does this listener take logins (protocol)?"
     )
     if handshake.error_code:
@@ -143,12 +145,12 @@ def _log_in(exchange: _Exchange, options: dict[str, Any]) -> None:
     mechanism = get_sasl_mechanism(name)(host=_split(exchange.server)[0], **options)
     while not mechanism.is_done():
         request = SaslAuthenticateRequest(version=0, auth_bytes=mechanism.auth_bytes())
-        answer = exchange.ask(request, "the login was cut off")
-        if answer.error_code:
-            told = answer.error_message or for_code(answer.error_code).__name__
-            raise Refused(f"{exchange.server} refuses the login with {name}: {told}; {_what_to_check(options)}")
+        response = exchange.request(request, "the login was cut off")
+        if response.error_code:
+            why = response.error_message or for_code(response.error_code).__name__
+            raise Refused(f"{exchange.server} refuses the login with {name}: {why}; {_what_to_check(options)}")
         try:
-            mechanism.receive(answer.auth_bytes)
+            mechanism.receive(response.auth_bytes)
         except ValueError as error:
             raise Refused(f"{exchange.server} fails to prove that it knows the password: {error}") from None
 
@@ -159,14 +161,14 @@ def _what_to_check(options: dict[str, Any]) -> str:
     return "check what token_file holds"
 
 
-def _visit_brokers(reached: ReachableCluster) -> None:
+def _connect_to_brokers(reached: ReachableCluster) -> None:
     for broker in reached.brokers:
         try:
             _connect(broker).close()
         except Unreachable as problem:
             raise Unreachable(
                 f"{reached.server} answers, but the address that the cluster gives its clients is of no use here: "
-                f"{problem}; mend the brokers' advertised.listeners, or the names and routes of this machine"
+                f"{problem}; correct the brokers' advertised.listeners, or the names and routes of this machine"
             ) from None
 
 

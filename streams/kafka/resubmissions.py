@@ -1,9 +1,9 @@
-"""Which dead letters of a partition were sent once more: what the group that reads them commits.
+"""Remembers which dead letters of a partition were resubmitted.
 
-Rule: the committed offset is that of the first letter which was not, and its metadata names those after it which were,
-as ranges ("17-20,25"). So letters can be picked by reason or offset, and neither is one left behind nor sent twice.
-A broker keeps 4096 bytes of metadata: a pick too scattered for half of that is refused before anything is sent, so that
-every state between the one before and the one after fits too.
+Rule: the group that reads them commits the offset of the first letter that was not, and as its metadata those after it
+that were, as ranges ("17-20,25"). So letters can be selected by reason or offset, and none is left behind or sent
+twice. A broker keeps 4096 bytes of metadata: a selection too scattered for half of that is refused before anything is
+sent, so that every state on the way fits too.
 """
 
 import re
@@ -14,47 +14,49 @@ _METADATA = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*", re.ASCII)
 
 
 class TooManyRanges(Exception):
-    """The letters that were picked cannot be remembered; the message says what to do."""
+    """A selection cannot be remembered; the message says what to do."""
 
 
 class Resubmissions:
-    """The letters of one partition that were sent once more. Owned by one thread."""
+    """The resubmitted letters of one partition. Owned by one thread."""
 
     def __init__(self, offset: int = 0, metadata: str = "") -> None:
-        """From what was committed; metadata that is not ours counts as none."""
+        """Reads what was committed; metadata of others counts as none."""
         self._before = offset
-        self._picked = set(_offsets(metadata))
+        self._resubmitted = set(_offsets(metadata))
 
     def __contains__(self, offset: int) -> bool:
-        return offset < self._before or offset in self._picked
+        return offset < self._before or offset in self._resubmitted
 
     def add(self, offset: int) -> None:
-        self._picked.add(offset)
+        """The letter at an offset was resubmitted."""
+        self._resubmitted.add(offset)
 
     def committable(self, letters: Iterable[int], end: int) -> tuple[int, str]:
-        """Offset and metadata to commit, given the offsets of all `letters` there are from the last one committed on.
+        """The offset and metadata to commit.
 
-        end: the offset after them. Offsets that hold no letter (ends of transactions) do not part a range.
+        letters: the offsets of all letters from the committed one on. end: the offset after them. Offsets without a
+        letter (marks of transactions) do not split a range.
         """
         ranges: list[list[int]] = []
-        first, parted = end, True
+        first, is_split = end, True
         for offset in sorted(letters):
             if offset not in self:
-                first, parted = min(first, offset), True
+                first, is_split = min(first, offset), True
             elif first < end:
-                if parted:
+                if is_split:
                     ranges.append([offset, offset])
-                ranges[-1][1], parted = offset, False
+                ranges[-1][1], is_split = offset, False
         return first, ",".join(f"{start}-{last}" if start < last else str(start) for start, last in ranges)
 
-    def check(self, letters: Iterable[int], picked: Iterable[int], end: int) -> None:
-        """TooManyRanges if what will be committed after `picked` is too long."""
+    def check(self, letters: Iterable[int], selected: Iterable[int], end: int) -> None:
+        """TooManyRanges if the metadata after a selection is too long."""
         after = Resubmissions(self._before)
-        after._picked = self._picked | set(picked)
+        after._resubmitted = self._resubmitted | set(selected)
         _, metadata = after.committable(letters, end)
         if len(metadata) > _LIMIT_BYTES:
             raise TooManyRanges(
-                "too many separate letters to remember: pick fewer, or those before them too (nothing was sent)"
+                "too many separate letters to remember: select fewer, or those before them too (nothing was sent)"
             )
 
 

@@ -75,7 +75,7 @@ class RetryPolicy:
             raise SourceError(f"Kafka source {self._source}: polling failed: {error!r}") from error
 
     def report_start(self, partition: Partition, start: StartOffset) -> None:
-        """Counts what a start offset says of records that are lost or repeated."""
+        """Reports records that a start offset loses or repeats."""
         self._report_deleted(partition, start.lost)
         if start.truncated:
             log.warning("a partition ends before what was committed of it; it is read from its beginning", at=partition)
@@ -88,7 +88,10 @@ class RetryPolicy:
             self._telemetry.offset_reset(self._source, OffsetReset.RETENTION)
 
     def _reposition(self, positions: dict[TopicPartition, int], stop: threading.Event) -> None:
-        """The next offset does not exist: retention deleted it, or the log ends before it."""
+        """Finds a new position where the next offset does not exist.
+
+        Retention deleted it, or the log ends before it.
+        """
         try:
             beginnings = fetch_offsets(self._consumer.beginning_offsets, list(positions))
         except KafkaError as error:

@@ -65,7 +65,7 @@ class KafkaSource:
 
         SourceError if the cluster cannot be reached or is not as it must be.
         """
-        for finding in check_cluster(self._config.connection, self._config.checked):
+        for finding in check_cluster(self._config.connection, self._config.cluster_requirements):
             if finding.verdict is Verdict.NOTE:
                 log.warning("the Kafka cluster", source=self.name, subject=finding.subject, finding=finding.sentence)
         self._assignor = assignor = CoPartitionedAssignor()
@@ -125,7 +125,7 @@ class KafkaSource:
         return self._interruption(member)[0] or (fault and f"source {self.name}: {fault}")
 
     def _interruption(self, member: GroupMember) -> tuple[str | None, int]:
-        """Why nothing is read now, and since when (monotonic, ns); None if something is."""
+        """Why nothing is read, and since when (monotonic, ns)."""
         now_ns, generation = self._clock.monotonic_ns(), self.group_metadata().generation_id
         unanswered_ns = now_ns - member.answered_ns
         if unanswered_ns > _UNANSWERED_NS:

@@ -42,7 +42,7 @@ class TopicWatch:
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with the topics, and what to do; None if nothing is."""
+        """What is wrong, and what to do; None if nothing is."""
         if self.deleted:
             return (
                 f"{', '.join(sorted(self.deleted))}: does not exist any more; create it again (deploy/kafka/topics.sh)"
@@ -50,7 +50,7 @@ class TopicWatch:
         return self._unequal or None
 
     def check(self) -> dict[str, set[int]]:
-        """The topics that were recreated since the last check, with their partition numbers.
+        """Topics recreated since the last check, with their partition numbers.
 
         Their offsets begin again.
         """

@@ -1,8 +1,8 @@
-"""Where results leave: a sink takes what there is, and says later that it is delivered, or that it never can be.
+"""Defines sinks, which deliver predictions and report when they have.
 
 Predictions leave in groups. The publish thread hands a sink all that is ready and then flushes it, a little at a time,
-until everything is settled; so a sink may send the whole group at once, and one that waits for somebody who is away
-holds up nothing but the next group. Only what is settled counts as delivered.
+until everything is settled; so a sink may send the whole group at once, and one that waits for a reader who is away
+holds back nothing but the next group. Only what is settled counts as delivered.
 """
 
 from collections.abc import Sequence
@@ -15,47 +15,62 @@ from streams.records import RejectedRecord
 
 
 class SinkError(Exception):
-    """A sink can never deliver one thing and has given it up; the message names the sink, and what if it knows."""
+    """A sink can never deliver one thing, and has given it up.
+
+    The message names the sink, and the thing if the sink knows it.
+    """
 
 
 class SinkBlockedError(SinkError):
-    """A sink can deliver nothing for now, keeps what it has and tries again; the message says why."""
+    """A sink can deliver nothing for now; the message says why.
+
+    It keeps what it has, and tries again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A prediction, its JSON, and the window it is of: the ledger's lease (None: not from a log) and index."""
+    """A prediction on its way, with its JSON and its window."""
 
     prediction: Prediction
     line: bytes
     lease: SessionLease | None
+    """The ledger's; None where the session is not of a log."""
     index: int
+    """The window's."""
 
 
 class Sink(Protocol):
-    """Owned by the publish thread."""
+    """Delivers predictions. Owned by the publish thread."""
 
     name: str
 
     def publish(self, prediction: Prediction, line: bytes) -> None:
-        """Takes one prediction; `line` is its JSON, the same bytes however often it is sent. SinkError if it cannot."""
+        """Takes one prediction; SinkError if it cannot.
+
+        line: its JSON, the same bytes however often it is sent.
+        """
         ...
 
     def flush(self, timeout_s: float) -> bool:
-        """Whether all that was taken is settled; waits for it at most about `timeout_s`, and is called again if not.
+        """Whether all that was taken is settled; waits about `timeout_s` for it.
 
-        SinkError: one thing will not be delivered, SinkBlockedError: trying has failed; to be called again after both.
+        To be called again where it is not, and after an error. SinkError: one thing will not be delivered.
+        SinkBlockedError: trying has failed.
         """
         ...
 
     def close(self) -> None:
-        """Releases what the sink holds; what is not delivered is given up. SinkError if something then was lost."""
+        """Releases resources, and gives up what is not delivered.
+
+        SinkError if something was lost by that.
+        """
         ...
 
 
 @runtime_checkable
 class DeadLetterSink(Sink, Protocol):
-    """A sink that keeps records that could not be used. Owned by the publish thread."""
+    """Delivers dead letters too. Owned by the publish thread."""
 
     def dead_letter(self, letter: RejectedRecord) -> None:
         """Takes one record, to be flushed like a prediction."""
@@ -63,7 +78,7 @@ class DeadLetterSink(Sink, Protocol):
 
 
 class TransactionalSink(Protocol):
-    """A sink that delivers a group, dead letters and the checkpoint of the log all together or not at all.
+    """Delivers a group and the checkpoint of the log all or nothing.
 
     Owned by the publish thread.
     """
@@ -71,14 +86,14 @@ class TransactionalSink(Protocol):
     name: str
 
     def commit(self, group: Sequence[Outgoing | RejectedRecord], timeout_s: float) -> Sequence[bool] | None:
-        """Which of the group are delivered, each True or False, once that is settled.
+        """Which of the group are delivered, once that is settled; None before.
 
-        None: not yet, to be called again with the same group; waits at most about `timeout_s`. False is what will not
-        be: its window is another instance's now, or it was refused, of which SinkError tells as `Sink.flush` does.
-        Without a group the checkpoint alone is committed, where it has moved.
+        Waits about `timeout_s`. After None it is to be called again with the same group. False: it will never be
+        delivered, since its window is another instance's now, or it was rejected, which SinkError says as in
+        `Sink.flush`. With an empty group the checkpoint alone is committed, where it has moved.
         """
         ...
 
     def close(self) -> None:
-        """Releases what the sink holds; a transaction that is under way is given up."""
+        """Releases resources, and gives up an open transaction."""
         ...

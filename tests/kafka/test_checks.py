@@ -96,7 +96,7 @@ def test_input_topics_with_unequal_partitions_are_told_with_the_command_that_men
 def test_limits_that_would_set_records_aside_are_noted(broker: Cluster, topics: Topics) -> None:
     topics.create(max_message_bytes="2000")
     notes = told(check_cluster(to(broker), wanted(topics, largest_record_bytes=1000)), Verdict.NOTE)
-    assert notes[topics.text] == "takes records of 2000 bytes; those above 1000 are set aside"
+    assert notes[topics.text] == "takes records of 2000 bytes; larger ones than 1000 are dead-lettered"
     assert notes[topics.predictions] == "takes at most 2000 bytes; set its max.message.bytes to 100000 or more"
     assert notes[topics.dead_letters].endswith("set its max.message.bytes to 18384 or more")
 

@@ -273,7 +273,7 @@ def test_a_command_that_fails_goes_on_where_it_was(
 def test_a_letter_that_cannot_be_addressed_is_told_and_does_not_stop_the_others(
     topics: Topics, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded_producer, "_ANSWERS_WITHIN_MS", 1500)
+    monkeypatch.setattr(bounded_producer, "_REQUEST_TIMEOUT_MS", 1500)
     topics.create()
     strange = KafkaMessage(None, b"by hand", [("x-topic", b"\xff"), ("x-partition", b"one")])
     gone = [

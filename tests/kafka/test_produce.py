@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_being_sent(
 def test_a_topic_that_is_not_there_is_named(
     topics: Topics, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded_producer, "_ANSWERS_WITHIN_MS", 1500)
+    monkeypatch.setattr(bounded_producer, "_REQUEST_TIMEOUT_MS", 1500)
     assert main(["produce", str(SAMPLE), "--config", configured(topics, tmp_path)]) == ExitCode.UNAVAILABLE
     assert f"topic {topics.video} is not there" in capsys.readouterr().err
 
@@ -196,7 +196,7 @@ def test_a_broker_that_goes_away_ends_the_command(
     capsys: Captured,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bounded_producer, "_ANSWERS_WITHIN_MS", 1000)
+    monkeypatch.setattr(bounded_producer, "_REQUEST_TIMEOUT_MS", 1000)
     monkeypatch.setattr(bounded_producer, "_DELIVERED_WITHIN_MS", 2000)
     monkeypatch.setattr(bounded_producer, "_CLOSED_WITHIN_S", 0.5)
     broker = own_broker()
