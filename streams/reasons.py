@@ -1,11 +1,24 @@
-"""Reasons of drops and dead letters, as closed sets.
+"""Reasons of drops, dead letters and closed windows, as closed sets.
 
-Their values are labels of metrics, words of the log and headers of dead letters: public names
+Their values are labels of metrics, words of the log, headers of dead letters and fields of predictions: public names
 that do not change. A drop is a policy of ours, and the record may be a good one. A dead letter is a record that cannot
 be used.
 """
 
 from enum import StrEnum
+
+
+class ClosedBy(StrEnum):
+    """What closed a window; label of `windows_closed`, and a field of a prediction."""
+
+    WATERMARK = "watermark"
+    """Event time: the watermark reached its end by what was received."""
+    IDLE = "idle"
+    """Silence: every stream was idle, and the watermark ran on."""
+    END = "end"
+    """The session ended."""
+    DRAIN = "drain"
+    """The daemon stops."""
 
 
 class DropReason(StrEnum):

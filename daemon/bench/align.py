@@ -15,7 +15,7 @@ from daemon.config.sections import WindowSettings
 from daemon.runtime.wiring import timeline_config as configured
 from streams.alignment.origin import DEVICE, STORED, Origin
 from streams.alignment.sessions import Sessions
-from streams.alignment.timeline import TimelineConfig
+from streams.alignment.timeline_config import TimelineConfig
 from streams.clock import NS_PER_S, ManualClock
 from streams.decoding.decode import Limits, decode_record
 from streams.delivery.ledger import Ledger

@@ -10,8 +10,8 @@ from uuid import uuid4
 from daemon.bench.align import SIZE_NS, timeline_config
 from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, WindowPublished
 from daemon.telemetry.instruments import Instruments
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.sessions import Sessions
-from streams.alignment.timeline import ClosedWindow
 from streams.channels.channel import OverflowPolicy
 from streams.channels.inlet import Inlet, InletClock
 from streams.clock import NS_PER_S

@@ -22,9 +22,9 @@ from daemon.telemetry.instruments import Instruments
 from models.explanation.attribution import Attribution, EventShare, WindowEvent, attribute
 from models.explanation.sentences import ModalityEvidence, emotion_sentence, risk_sentence, target_sentence
 from models.model import AffectModel
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
-from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S
 from streams.decoding.decode import decode_record
 from streams.delivery.ledger import Ledger

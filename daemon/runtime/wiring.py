@@ -23,7 +23,7 @@ from daemon.config.endpoints import (
 )
 from daemon.kafka import wiring as kafka_wiring
 from daemon.telemetry.instruments import Instruments
-from streams.alignment.timeline import TimelineConfig
+from streams.alignment.timeline_config import TimelineConfig
 from streams.alignment.watermark import WatermarkConfig
 from streams.channels.channel import OverflowPolicy
 from streams.clock import Clock

@@ -23,8 +23,8 @@ from models.fusion.smoothed_scores import smoothed
 from models.fusion.smoothing import Smoothing
 from models.model import AffectModel, WindowFeatures
 from models.scores import Scores
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.ordered_units import UnitsByModality
-from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_MS
 from streams.deadline import Deadline
 from streams.delivery.crash_journal import CrashJournal

@@ -17,9 +17,9 @@ from typing import Protocol
 import structlog
 
 from daemon.telemetry.instruments import Instruments
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.origin import DEVICE, STORED
 from streams.alignment.sessions import Sessions
-from streams.alignment.timeline import ClosedWindow
 from streams.channels.channel import Channel, ChannelItem
 from streams.channels.inlet import Inlet
 from streams.clock import NS_PER_MS, NS_PER_S

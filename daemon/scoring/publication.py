@@ -12,7 +12,7 @@ from daemon.scoring.results import ScoredWindow, UnitFeatures, units_with_eviden
 from models.labels import EMOTIONS, RISKS
 from models.scores import ModalityScores, Scores
 from streams import predictions as wire
-from streams.alignment.timeline import ClosedWindow
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import EncodingUnit, Line

@@ -22,7 +22,7 @@ from daemon.scoring.publication import Publication, build
 from daemon.scoring.results import BadRow, ScoredWindow
 from daemon.telemetry.instruments import Instruments
 from streams import predictions as wire
-from streams.alignment.timeline import ClosedWindow
+from streams.alignment.closed_window import ClosedWindow
 from streams.clock import NS_PER_S
 from streams.deadline import Deadline
 from streams.delivery.ledger import Ledger

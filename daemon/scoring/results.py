@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from models.scores import Scores
-from streams.alignment.timeline import ClosedWindow
+from streams.alignment.closed_window import ClosedWindow
 from streams.events import EncodingUnit
 
 if TYPE_CHECKING:

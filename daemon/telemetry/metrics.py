@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 
 from daemon.version import package_version
-from streams.reasons import DeadLetterReason, DropReason
+from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
 from streams.sources.state import SourceState
 from streams.telemetry import CommitOutcome, OffsetReset
@@ -111,7 +111,9 @@ class Metrics:
         self._sessions = self._gauge("sessions_active", "Sessions held in memory")
         self._idle = self._gauge("streams_idle", "Streams that no longer hold up their session's windows")
         self._open = self._gauge("windows_open", "Windows that are not closed yet")
-        self._closed = self._counter("windows_closed", "Windows closed, by what closed them", "closed_by")
+        self._closed = self._counter(
+            "windows_closed", f"Windows closed, by what closed them: {', '.join(ClosedBy)}", "closed_by"
+        )
         self._windows_dropped = self._counter("windows_dropped", "Windows that will not be published", "reason")
         self._late = self._counter("late_events", "Events that missed a window", "modality")
         self._coverage = self._histogram(
@@ -210,7 +212,7 @@ class Metrics:
         """An event missed at least one window that contains its time."""
         self._late.labels(modality).inc()
 
-    def window_closed(self, closed_by: str) -> None:
+    def window_closed(self, closed_by: ClosedBy) -> None:
         """A window closed."""
         self._closed.labels(closed_by).inc()
 

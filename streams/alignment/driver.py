@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.origin import DEVICE, STORED
 from streams.alignment.sessions import Sessions
-from streams.alignment.timeline import ClosedWindow
 from streams.clock import NS_PER_S, Clock
 from streams.decoding.decode import Limits, decode_record
 from streams.delivery.crash_journal import CrashJournal

@@ -13,13 +13,17 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.origin import DEVICE, NO_LATEST_NS, Arrival, LogTime, Origin
-from streams.alignment.timeline import ClosedWindow, SessionTimeline, TimelineConfig
+from streams.alignment.timeline import SessionTimeline
+from streams.alignment.timeline_config import TimelineConfig
 from streams.alignment.watermark import NEVER_NS
+from streams.alignment.window_progress import BEFORE_ALL, WindowProgress
 from streams.clock import NS_PER_S, Clock
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Ledger, PartitionAssignment
 from streams.events import EncodingUnit, Event
+from streams.reasons import ClosedBy
 from streams.records import Modality
 from streams.telemetry import Telemetry
 
@@ -147,7 +151,7 @@ class Sessions:
             return []
         timeline.watermark.end(source)
         now_ns = self._now_ns(session)
-        return timeline.advance(now_ns, "end" if timeline.watermark.ended else None)
+        return timeline.advance(now_ns, ClosedBy.END if timeline.watermark.ended else None)
 
     def tick(self) -> list[EncodingUnit]:
         """Lets time pass: closes windows of idle sessions, ends those idle too long. Call several times a second."""
@@ -158,7 +162,7 @@ class Sessions:
             timed_out = timeline.watermark.timed_out(now_ns, self.session_timeout_ns)
             units += timeline.advance(now_ns)
             self._settle(timeline)
-            timed_out = timed_out and timeline.settled  # what is ahead of its time still waits for it
+            timed_out = timed_out and timeline.all_closed  # what is ahead of its time still waits for it
             if (timed_out or timeline.watermark.ended) and not timeline.closed:
                 self._end(timeline)
         return units
@@ -166,7 +170,7 @@ class Sessions:
     def drain(self) -> list[EncodingUnit]:
         """Closes every window of every session now."""
         now_ns = self.clock.monotonic_ns()
-        return [unit for timeline in self._live.values() for unit in timeline.advance(now_ns, "drain")]
+        return [unit for timeline in self._live.values() for unit in timeline.advance(now_ns, ClosedBy.DRAIN)]
 
     def ready_windows(self, session: str | None = None) -> Iterator[ClosedWindow]:
         """Windows ready to be scored, of one session or of all, in closing order within a session."""
@@ -221,12 +225,9 @@ class Sessions:
         return [unit for timeline in ahead for unit in timeline.reset(self._now_ns(timeline.session))]
 
     def _open(self, session: str, assignment: PartitionAssignment | None = None) -> SessionTimeline:
-        if assignment is None:
-            lease, open_from = None, self._ended.pop(session, None)
-        else:
-            lease = self.ledger.lease(assignment, session)
-            open_from = lease.published_through
-        timeline = self._live[session] = SessionTimeline(session, self.config, self.telemetry, open_from, lease)
+        lease = None if assignment is None else self.ledger.lease(assignment, session)
+        progress = WindowProgress(open_from=self._ended.pop(session, BEFORE_ALL)) if lease is None else lease.progress
+        timeline = self._live[session] = SessionTimeline(session, self.config, self.telemetry, progress, lease)
         return timeline
 
     def _hand_on(self, timeline: SessionTimeline) -> Iterator[ClosedWindow]:
@@ -239,9 +240,9 @@ class Sessions:
 
     def _settle(self, timeline: SessionTimeline) -> None:
         """Tells the ledger how far the session has been handed on."""
-        lease, before = timeline.lease, timeline.scored_before()
-        if lease is not None and before is not None and before != lease.frontier:
-            self.ledger.advance(lease, before)
+        lease = timeline.lease
+        if lease is not None and (until := timeline.submitted_until) > lease.progress.submitted_until:
+            self.ledger.advance(lease, until)
 
     def _log(self, partition: Partition) -> LogTime:
         time = self._logs.get(partition)
@@ -264,7 +265,7 @@ class Sessions:
         self, timeline: SessionTimeline, event: Event, source: str, at: Coordinates | None = None
     ) -> None:
         """Once a session, without its name: it may be a person's."""
-        if timeline.behind_ns is None or "lateness" in timeline.warned_of:
+        if timeline.first_lateness_ns is None or "lateness" in timeline.warned_of:
             return
         timeline.warned_of.add("lateness")
         where = {} if at is None else at.named()
@@ -272,7 +273,7 @@ class Sessions:
             "events of a session come after windows that they are in have closed; the first is told, all are counted",
             source=source,
             modality=event.modality,
-            behind_s=round(timeline.behind_ns / NS_PER_S, 3),
+            behind_s=round(timeline.first_lateness_ns / NS_PER_S, 3),
             **where,
         )
 
@@ -281,7 +282,7 @@ class Sessions:
         self._ended_since.append(timeline.session)
         if timeline.lease is not None:
             self.ledger.session_ended(timeline.lease)
-        elif timeline.open_from is not None:
-            self._ended[timeline.session] = timeline.open_from
+        elif timeline.progress.open_from != BEFORE_ALL:
+            self._ended[timeline.session] = timeline.progress.open_from
             while len(self._ended) > _REMEMBERED_SESSIONS:
                 self._ended.popitem(last=False)

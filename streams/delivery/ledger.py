@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
+from streams.alignment.window_progress import BEFORE_ALL, WindowProgress
 from streams.alignment.windows import WindowGrid
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import MOST_SESSIONS, encode, session_digest
@@ -50,13 +51,8 @@ class SessionLease:
 
     session: str
     assignment: "PartitionAssignment"
-    restored_through: int | None
-    """Windows before this one were published before the partitions came here."""
-    published_through: int | None
-    """Windows before this one are delivered, or will never be."""
-    frontier: int | None = None
-    """Windows before this one have been handed on to be scored, or will never be."""
-    in_flight: list[int] = field(default_factory=list)
+    progress: WindowProgress
+    """Shared with the session's timeline: see there who changes what."""
     held: list[tuple[int, Partition, int]] = field(default_factory=list)
     """A heap of the records that are needed: last window, partition, offset."""
     over: bool = False
@@ -150,8 +146,9 @@ class Ledger:
         with self._lock:
             lease = assignment.leases.get(session)
             if lease is None:
-                through = assignment.restored.pop(session_digest(session), None)
-                lease = assignment.leases[session] = SessionLease(session, assignment, through, through)
+                restored_from = assignment.restored.pop(session_digest(session), BEFORE_ALL)
+                lease = SessionLease(session, assignment, WindowProgress(restored_from))
+                assignment.leases[session] = lease
                 self._forget_oldest(assignment)
             return lease
 
@@ -167,30 +164,28 @@ class Ledger:
             lease.over = False
             heapq.heappush(lease.held, (last_window, coordinates.partition, coordinates.offset))
 
-    def advance(self, lease: SessionLease, before: int) -> None:
-        """Windows before `before` have all been handed on to be scored, or will never be."""
+    def advance(self, lease: SessionLease, until: int) -> None:
+        """Windows before `until` have all been submitted, or will never be."""
         with self._lock:
-            lease.frontier = before
-            self._advance(lease)
+            self._release_held(lease, lease.progress.submit_until(until))
 
     def submitted(self, lease: SessionLease, index: int) -> None:
-        """A window is handed on to be scored; to be told before `advance` passes it."""
+        """A window is submitted to be scored; to be called before `advance` passes it."""
         with self._lock:
-            lease.in_flight.append(index)
+            lease.progress.submit(index)
 
     def session_ended(self, lease: SessionLease) -> None:
         """The session has ended and all its windows are handed on: what it holds is needed by no other."""
         with self._lock:
             lease.over = True
-            self._advance(lease)
+            self._release_held(lease, moved=False)
 
     # The publish thread.
 
     def delivered(self, lease: SessionLease, index: int) -> None:
         """A window was acknowledged, or will never be published."""
         with self._lock:
-            lease.in_flight.remove(index)
-            self._advance(lease)
+            self._release_held(lease, lease.progress.deliver(index))
 
     def release(self, coordinates: Coordinates) -> None:
         """A record was set aside, and that was acknowledged; or it can matter to no window."""
@@ -217,22 +212,19 @@ class Ledger:
         if size_bytes is not None and assignment.valid:
             self._waiting_bytes -= size_bytes
 
-    def _advance(self, lease: SessionLease) -> None:
-        if lease.frontier is None:
-            return
-        through = min(lease.frontier, *lease.in_flight) if lease.in_flight else lease.frontier
-        if lease.published_through is None or through > lease.published_through:
-            lease.published_through = through
-            if lease.session in lease.assignment.leases:
-                lease.assignment.leases.move_to_end(lease.session)
-        finished = lease.over and not lease.in_flight
-        while lease.held and (finished or lease.held[0][0] < through):
+    def _release_held(self, lease: SessionLease, moved: bool) -> None:
+        """Releases the records that no window needs any more; `moved`: whether more windows are delivered."""
+        progress, leases = lease.progress, lease.assignment.leases
+        if moved and lease.session in leases:
+            leases.move_to_end(lease.session)
+        finished = lease.over and not progress.in_flight
+        while lease.held and (finished or lease.held[0][0] < progress.delivered_until):
             _, partition, offset = heapq.heappop(lease.held)
             self._release(lease.assignment, partition, offset)
 
     def _positions(self, assignment: PartitionAssignment) -> dict[Partition, Position]:
-        moved = ((session_digest(c.session), c.published_through) for c in reversed(assignment.leases.values()))
-        known = ((digest, through) for digest, through in moved if through is not None)
+        recent = ((lease.session, lease.progress.delivered_until) for lease in reversed(assignment.leases.values()))
+        known = ((session_digest(session), until) for session, until in recent if until != BEFORE_ALL)
         entries = chain(known, assignment.restored.items())
         return {
             partition: Position(reading.lowest, encode(islice(entries, MOST_SESSIONS), self.grid))
@@ -241,6 +233,8 @@ class Ledger:
 
     def _forget_oldest(self, assignment: PartitionAssignment) -> None:
         if len(assignment.leases) > _REMEMBERED_SESSIONS:
-            oldest = next((c for c in assignment.leases.values() if not (c.held or c.in_flight)), None)
+            oldest = next(
+                (each for each in assignment.leases.values() if not (each.held or each.progress.in_flight)), None
+            )
             if oldest is not None:
                 del assignment.leases[oldest.session]

@@ -8,10 +8,11 @@ import torch
 
 from daemon.scoring.results import UnitFeatures
 from daemon.telemetry.instruments import Instruments
-from streams.alignment.timeline import ClosedWindow
+from streams.alignment.closed_window import ClosedWindow
 from streams.clock import Clock, ManualClock, SystemClock
 from streams.deadline import Deadline
 from streams.events import EncodingUnit, Line, Picture, SoundPieces
+from streams.reasons import ClosedBy
 from streams.records import Modality
 from tests.streams.making import ns
 
@@ -95,7 +96,7 @@ def window(
         session=units[0].session if units else "room",
         start_ns=ns(at_s),
         end_ns=ns(at_s + size_s),
-        closed_by="watermark",
+        closed_by=ClosedBy.WATERMARK,
         revision=revision,
         units={m: tuple(u for u in units if u.modality is m) for m in Modality},
         received_fraction={m: float(any(u.modality is m for u in units)) for m in Modality},

@@ -20,7 +20,7 @@ from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, WindowFeatures
 from models.scores import NO_RISK, Abstention, ModalityScores, Scores
 from models.speech.segment import SpeechSegment
-from streams.alignment.timeline import ClosedWindow
+from streams.alignment.closed_window import ClosedWindow
 from streams.clock import NS_PER_S
 from streams.events import EncodingUnit
 from streams.records import Modality

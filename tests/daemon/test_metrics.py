@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import Metric
 
 from daemon.telemetry.metrics import Metrics
-from streams.reasons import DeadLetterReason, DropReason
+from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
 from streams.sources.state import SourceState
 from streams.telemetry import CommitOutcome, OffsetReset, Telemetry
@@ -60,7 +60,7 @@ def everything_happened() -> Metrics:
     metrics.http_refused("host")
     metrics.late(Modality.TEXT)
     metrics.window_dropped("inference")
-    metrics.window_closed("watermark")
+    metrics.window_closed(ClosedBy.WATERMARK)
     metrics.coverage(Modality.VIDEO, 1.0)
     metrics.coverage(Modality.TEXT, 0.0)
     metrics.channel_wait("decode", 0.01)

@@ -13,8 +13,9 @@ from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
 from daemon.scoring.results import ScoredWindow
 from daemon.telemetry.instruments import Instruments
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.sessions import Sessions
-from streams.alignment.timeline import SEGMENTS, ClosedWindow
+from streams.alignment.timeline_config import SEGMENTS
 from streams.channels.channel import Channel, ChannelItem, OverflowPolicy
 from streams.channels.inlet import Inlet, any_item
 from streams.clock import ManualClock

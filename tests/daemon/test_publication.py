@@ -12,7 +12,7 @@ from daemon.scoring.publication import Publication, build
 from daemon.scoring.results import ScoredWindow
 from models.labels import EMOTIONS
 from models.scores import NO_RISK, Abstention, ModalityScores, Reason, RiskScores, Scores
-from streams.alignment.timeline import SEGMENTS
+from streams.alignment.timeline_config import SEGMENTS
 from streams.events import EncodingUnit
 from streams.predictions import ModelRef
 from streams.records import Modality

@@ -14,7 +14,7 @@ from daemon.scoring.results import BadRow, ScoredWindow
 from daemon.telemetry.instruments import Instruments
 from models.labels import EMOTIONS
 from models.scores import NO_RISK, Abstention, ModalityScores, Scores
-from streams.alignment.timeline import SEGMENTS
+from streams.alignment.timeline_config import SEGMENTS
 from streams.alignment.windows import WindowGrid
 from streams.clock import NS_PER_S, ManualClock
 from streams.coordinates import Coordinates, Partition

@@ -22,9 +22,9 @@ from daemon.scoring.results import ScoredWindow, UnitFeatures
 from daemon.telemetry.instruments import Instruments
 from models.labels import EMOTIONS, RISKS
 from models.scores import ModalityScores, RiskScores, Scores
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
-from streams.alignment.timeline import ClosedWindow
 from streams.clock import ManualClock
 from streams.decoding.decode import decode_record
 from streams.delivery.crash_journal import CrashJournal

@@ -16,7 +16,7 @@ from daemon.runtime.service import Service
 from daemon.runtime.wiring import build_endpoints
 from daemon.scoring import threads as scoring
 from daemon.telemetry.instruments import Instruments
-from streams.alignment.timeline import ClosedWindow
+from streams.alignment.closed_window import ClosedWindow
 from streams.decoding import pictures
 from streams.events import EncodingUnit, Picture
 from streams.kafka.source import KafkaSource

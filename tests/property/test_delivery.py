@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.sessions import Sessions
-from streams.alignment.timeline import ClosedWindow, TimelineConfig
+from streams.alignment.timeline_config import TimelineConfig
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import decode
 from streams.delivery.ledger import Ledger, Position

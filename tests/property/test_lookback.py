@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.ordered_units import UnitsByModality
-from streams.alignment.timeline import ClosedWindow, TimelineConfig
+from streams.alignment.timeline_config import TimelineConfig
+from streams.alignment.window_progress import BEFORE_ALL
 from streams.events import Event
 from streams.records import Modality
 from tests.property.test_time import (
@@ -109,6 +111,6 @@ def test_no_more_is_kept_than_windows_can_look_back_on(
     for move in moves:
         happens(stage, move)
         for timeline in stage.sessions._live.values():
-            if timeline.open_from is not None:
-                oldest_ns = stage.config.grid.start_ns(timeline.open_from) - span_ns(steps * grid[1])
+            if timeline.progress.open_from != BEFORE_ALL:
+                oldest_ns = stage.config.grid.start_ns(timeline.progress.open_from) - span_ns(steps * grid[1])
                 assert all(unit.start_ns >= oldest_ns for modality in Modality for unit in timeline.units[modality])

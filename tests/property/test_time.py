@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.origin import DEVICE, STORED
-from streams.alignment.timeline import ClosedWindow, TimelineConfig
+from streams.alignment.timeline_config import TimelineConfig
 from streams.alignment.watermark import Watermark, WatermarkConfig
 from streams.alignment.windows import WindowGrid
 from streams.events import EncodingUnit, Event, Line, Picture, SoundPieces

@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.origin import DEVICE, STORED
 from streams.alignment.sessions import Sessions
-from streams.alignment.timeline import ClosedWindow, TimelineConfig
+from streams.alignment.timeline_config import TimelineConfig
 from streams.alignment.watermark import WatermarkConfig
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_S, ManualClock
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Event, Line, Picture, Sound
+from streams.reasons import ClosedBy
 from streams.records import Modality
 from streams.telemetry import NullTelemetry
 
@@ -81,7 +83,7 @@ class Counts(NullTelemetry):
     def late(self, modality: Modality) -> None:
         self.of["missed a window", modality] += 1
 
-    def window_closed(self, closed_by: str) -> None:
+    def window_closed(self, closed_by: ClosedBy) -> None:
         self.of["window", closed_by] += 1
 
 

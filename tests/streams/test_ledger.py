@@ -2,6 +2,7 @@
 
 import pytest
 
+from streams.alignment.window_progress import BEFORE_ALL
 from streams.alignment.windows import WindowGrid
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import MOST_SESSIONS, decode, encode, session_digest
@@ -132,8 +133,8 @@ def test_a_session_that_is_over_needs_nothing_once_its_windows_are_delivered(
 
 def test_a_session_is_known_again_by_what_was_committed(ledger: Ledger) -> None:
     assignment = ledger.assigned(0, {VIDEO: 10}, {session_digest("room"): 7})
-    assert ledger.lease(assignment, "room").published_through == 7
-    assert ledger.lease(assignment, "other").published_through is None
+    assert ledger.lease(assignment, "room").progress.delivered_until == 7
+    assert ledger.lease(assignment, "other").progress.delivered_until == BEFORE_ALL
     assert published_through(ledger) == {session_digest("room"): 7}
 
 
@@ -156,7 +157,7 @@ def test_what_comes_back_for_partitions_that_went_elsewhere_changes_nothing(
     read(ledger, VIDEO, 10)
     ledger.delivered(lease, 5)
     assert offsets(ledger)[VIDEO] == 10
-    assert ledger.lease(again, "room").published_through is None
+    assert ledger.lease(again, "room").progress.delivered_until == BEFORE_ALL
     assert ledger.waiting_bytes == 100
 
 

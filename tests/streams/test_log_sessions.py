@@ -297,3 +297,16 @@ def test_of_a_file_no_delay_is_told_whenever_its_time_is(stage: LogStage) -> Non
     assert [window.live for window in stage.windows] == [False] * len(stage.windows)
     assert stage.windows
     assert stage.sessions.state().watermark_lag_s == 0
+
+
+def test_a_session_that_comes_back_while_its_last_windows_are_scored_does_not_open_them_again(stage: LogStage) -> None:
+    stage.log(line(0.5))
+    stage.partition_idle(Modality.TEXT, 70)
+    stage.tick()
+    assert stage.sessions.ended_sessions() == ["room"]
+    submitted = stage.starts()
+    assert submitted == [-3, -2, -1, 0]
+    stage.log(line(0.7), line(80), written_s=80)  # nothing is delivered yet
+    stage.partition_idle(Modality.TEXT, 70)
+    assert stage.starts() == [*submitted, 77, 78, 79, 80]
+    assert stage.counts.of["late", "text"] == 1

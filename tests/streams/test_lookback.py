@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from streams.alignment.timeline import ClosedWindow
+from streams.alignment.closed_window import ClosedWindow
 from streams.delivery.ledger import PartitionAssignment
 from streams.records import Modality
 from tests.streams.making import Stage, config, line, ns, picture, sound, span_ns, starts_of

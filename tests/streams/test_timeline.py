@@ -1,6 +1,6 @@
 import pytest
 
-from streams.alignment.timeline import TimelineConfig
+from streams.alignment.timeline_config import TimelineConfig
 from streams.events import Event, Line
 from streams.records import Modality
 from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, starts_of

@@ -1,0 +1,51 @@
+"""Configures which windows a session has and what lies in them."""
+
+from dataclasses import dataclass
+
+from streams.alignment.assembly import Assembler, FrameSampler, Lines, SoundSegmenter
+from streams.alignment.watermark import WatermarkConfig
+from streams.alignment.windows import SegmentGrid, WindowGrid
+from streams.clock import NS_PER_S
+from streams.records import Modality
+from streams.telemetry import Telemetry
+
+SEGMENTS = SegmentGrid(NS_PER_S, NS_PER_S)
+"""Default segments of sound: seconds, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineConfig:
+    """Windows, watermark, grace, sampling and lookback of every session.
+
+    ValueError where grace or the sampling rate is out of range, sound would lie in no window, or the lookback is not
+    whole steps.
+    """
+
+    grid: WindowGrid
+    watermark: WatermarkConfig
+    grace_ns: int = 0
+    sample_hz: float = 5.0
+    segments: SegmentGrid = SEGMENTS
+    lookback_ns: int = 0
+    """How far before its own start a window's lookback reaches: whole steps."""
+
+    def __post_init__(self) -> None:
+        if self.grace_ns < 0 or self.sample_hz <= 0:
+            raise ValueError(f"grace and sampling rate are not below 0 ({self.grace_ns} ns, {self.sample_hz} Hz)")
+        if not self.grid.covers_every(self.segments):
+            raise ValueError(f"sound would be missed: some {self.segments} lie in no window of {self.grid}")
+        if self.lookback_ns < 0 or self.lookback_ns % self.grid.step_ns:
+            raise ValueError(f"a lookback is whole steps of {self.grid.step_ns} ns, not {self.lookback_ns} ns")
+
+    @property
+    def lookback_windows(self) -> int:
+        """Number of windows in a window's lookback."""
+        return self.lookback_ns // self.grid.step_ns
+
+    def assemblers(self, telemetry: Telemetry) -> dict[Modality, Assembler]:
+        """Makes one assembler for each modality of a new session."""
+        return {
+            Modality.VIDEO: FrameSampler(self.sample_hz, telemetry),
+            Modality.AUDIO: SoundSegmenter(self.segments, telemetry),
+            Modality.TEXT: Lines(),
+        }
