@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -96,3 +97,13 @@ def test_the_picture_is_written(ended: subprocess.CompletedProcess[str], out: Pa
     with Image.open(out / "timeline.png") as picture:
         assert picture.width > 1000
         assert len(set(picture.convert("RGB").tobytes())) > 50
+
+
+def test_the_picture_in_the_documents_is_the_one_that_is_drawn(
+    ended: subprocess.CompletedProcess[str], out: Path
+) -> None:
+    assert ended.returncode == 0, ended.stderr
+    with Image.open(out / "timeline.png") as drawn, Image.open(ROOT / "daemon/sample/timeline.png") as printed:
+        assert drawn.size == printed.size
+        shown, expected = (np.asarray(picture.convert("RGB"), np.float32) for picture in (drawn, printed))
+    assert np.abs(shown - expected).mean() < 1  # of 255: the last digits of probabilities depend on the batch

@@ -33,12 +33,14 @@ from tests.documents import (
     commands,
     prose,
     rows,
+    text,
 )
 
 pytestmark = pytest.mark.unit
 
 PACKAGES = ("daemon", "streams", "models", "tests")
 SIGN = "daemon/README.md"
+CLIENTS = ("bash", "javascript", "python")  # tests/daemon/test_document_clients.py runs them
 HISTORY = "CHANGELOG.md"  # names what there was
 NAMING = [document for document in DOCUMENTS if document != HISTORY]
 PRINTED = [(document, command) for document in DOCUMENTS for command in commands(document)]
@@ -71,6 +73,13 @@ def test_every_command_is_run_by_a_test_or_says_why_not() -> None:
     assert NOT_RUN.keys() - printed == set()
 
 
+def test_only_blocks_that_tests_read_hold_commands_and_code() -> None:
+    languages = {(document, name) for document in DOCUMENTS for name in re.findall(r"^```(.*)$", text(document), re.M)}
+    shown = {"", "sh", "text", "json", "toml"}  # "": the end of a block
+    assert {each for each in languages if each[1] not in shown} == {(SIGN, name) for name in CLIENTS}
+    assert not [document for document in DOCUMENTS if blocks(document, "")]
+
+
 @pytest.mark.parametrize("command", sorted({each for _, each in PRINTED if each.startswith("affectd ")}))
 def test_every_command_of_affectd_is_understood(command: str) -> None:
     _, name, *arguments = shlex.split(command)
@@ -99,12 +108,17 @@ def test_modules_that_are_run_by_name_can_be() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_to_what_is_there(document: str) -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", prose(document))
-    assert not [link for link in links if "://" not in link and not target(document, link).exists()]
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(document)) if "://" not in link]
+    assert not [link for link in links if not is_there(document, *link.partition("#")[::2])]
 
 
-def target(document: str, link: str) -> Path:
-    return (ROOT / document).parent / link.partition("#")[0]
+def is_there(document: str, path: str, anchor: str) -> bool:
+    """Whether the file is, and in it the heading that the anchor names."""
+    file = (ROOT / document).parent / path if path else ROOT / document
+    if not anchor or not file.is_file():
+        return file.exists()
+    headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("document", NAMING)
