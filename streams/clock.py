@@ -108,7 +108,7 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Moves both clocks forward by `seconds` (not below 0)."""
         if seconds < 0:
-            raise ValueError(f"time does not go back (asked to advance by {seconds} s)")
+            raise ValueError(f"time does not go back (advance by {seconds} s)")
         with self._lock:
             self._wall_ns += round(seconds * NS_PER_S)
             self._monotonic_ns += round(seconds * NS_PER_S)

@@ -74,7 +74,7 @@ class Event:
     payload: Picture | Sound | Line
     sequence: int | None = None
     record: Record | None = None
-    """As it came from a log, to be set aside if the payload turns out to be damaged."""
+    """As it came from a log, to be dead-lettered if the payload is damaged."""
 
 
 @dataclass(frozen=True, slots=True)

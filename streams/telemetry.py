@@ -31,7 +31,7 @@ class OffsetReset(StrEnum):
     TRUNCATED = "truncated"
     """Its log ends before what was read of it."""
     RECREATED = "recreated"
-    """Its topic was deleted and made anew."""
+    """Its topic was deleted and created again."""
 
 
 class Telemetry(Protocol):

@@ -37,13 +37,15 @@ class ContentType:
         for name in self.parameters:
             if name not in names:
                 known = ", ".join(names) or "none"
-                raise BadContentType(f"parameter {_shown(name)} of {_shown(self.kind)} is not heeded; known: {known}")
+                raise BadContentType(
+                    f"parameter {_shown(name)} of {_shown(self.kind)} is not supported; supported: {known}"
+                )
 
     def whole(self, name: str, default: int) -> int:
         """A whole-number parameter; BadContentType if it is none."""
         text = self.parameters.get(name, str(default))
         if not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise BadContentType(f"parameter {name}={text[:16]!r} is no whole number")
+            raise BadContentType(f"parameter {name}={text[:16]!r} is not a whole number")
         return int(text)
 
 

@@ -139,7 +139,7 @@ def _text(payload: bytes, charset: str) -> str:
         name = ""
     if not _CHARSETS.fullmatch(name):
         raise BadRecord(
-            DeadLetterReason.CONTENT_TYPE, f"parameter charset={charset[:_SHOWN_CHARACTERS]!r} is none that is read"
+            DeadLetterReason.CONTENT_TYPE, f"parameter charset={charset[:_SHOWN_CHARACTERS]!r} is not supported"
         )
     try:
         return payload.decode(name).removeprefix("\ufeff")

@@ -104,15 +104,15 @@ def _header(content_type: str, payload: Any) -> _Header:
         raise BadRecord(DeadLetterReason.OVERSIZED, str(error)) from error
     except UnidentifiedImageError as error:  # its message holds an address in memory, and would never be the same
         raise BadRecord(
-            DeadLetterReason.CORRUPT, f"not a picture of type {content_type}{_found_instead(payload)}"
+            DeadLetterReason.CORRUPT, f"not a picture of type {content_type}{_actual_format(payload)}"
         ) from error
     except (OSError, ValueError, SyntaxError) as error:
         raise BadRecord(DeadLetterReason.CORRUPT, f"not a picture of type {content_type}: {error}") from error
 
 
-def _found_instead(payload: bytes) -> str:
-    found = next((name for magic, name in _MAGIC.items() if payload.startswith(magic)), None)
-    return "" if found is None else f"; it begins as {found} does"
+def _actual_format(payload: bytes) -> str:
+    actual = next((name for magic, name in _MAGIC.items() if payload.startswith(magic)), None)
+    return "" if actual is None else f"; it begins as {actual} does"
 
 
 def _decompress(picture: Picture, max_side_px: int) -> NDArray[np.uint8]:
@@ -138,7 +138,7 @@ def _pixels(payload: bytes, flag: int) -> NDArray[np.uint8] | None:
 
 
 def _lacks_only_its_end(picture: Picture) -> bool:
-    """Whether a JPEG without its end marker is whole: FFmpeg's decoder, told to be strict, reads past no end."""
+    """Whether a JPEG without its end marker is whole: FFmpeg's decoder in strict mode reads past no end."""
     if FORMATS[picture.content_type] != "JPEG" or _JPEG_END in picture.payload[-16:]:
         return False
     decoder = av.CodecContext.create("mjpeg", "r")

@@ -6,21 +6,21 @@ read as no sound at all.
 """
 
 HEADER_BYTES = 28
-"""What is looked at: RIFF's header, and where it is one of RF64, the size in its first chunk."""
+"""What is read: RIFF's header, and where it is one of RF64, the size in its first chunk."""
 
-_UNKNOWN_BYTES = 0x7FFF_F000  # SoX promises this where it writes into a pipe, ffmpeg twice as much
+_UNKNOWN_BYTES = 0x7FFF_F000  # SoX claims this where it writes into a pipe, ffmpeg twice as much
 _LONGEST_HEADER_BYTES = 4096
 
 
 def missing_bytes(header: bytes, size_bytes: int) -> int:
     """Bytes missing by a file's header; 0 if whole or unknown."""
     if header.startswith(b"RF64") and header[12:16] == b"ds64" and len(header) >= HEADER_BYTES:
-        promised_bytes, unknown_bytes = int.from_bytes(header[20:28], "little"), 2**63
+        declared_bytes, unknown_bytes = int.from_bytes(header[20:28], "little"), 2**63
     elif header.startswith(b"RIFF"):
-        promised_bytes, unknown_bytes = int.from_bytes(header[4:8], "little"), _UNKNOWN_BYTES
+        declared_bytes, unknown_bytes = int.from_bytes(header[4:8], "little"), _UNKNOWN_BYTES
     else:
         return 0
-    return 0 if promised_bytes >= unknown_bytes else max(0, 8 + promised_bytes - size_bytes)
+    return 0 if declared_bytes >= unknown_bytes else max(0, 8 + declared_bytes - size_bytes)
 
 
 def with_samples(wav: bytes) -> bytes:
@@ -31,7 +31,7 @@ def with_samples(wav: bytes) -> bytes:
     at = wav.find(b"data\0\0\0\0", 12, _LONGEST_HEADER_BYTES)
     if not wav.startswith(b"RIFF") or at < 0:
         return wav
-    promised_bytes = int.from_bytes(wav[4:8], "little")
-    if at < promised_bytes < _UNKNOWN_BYTES:  # it knows that something else follows
+    declared_bytes = int.from_bytes(wav[4:8], "little")
+    if at < declared_bytes < _UNKNOWN_BYTES:  # it knows that something else follows
         return wav
     return wav[: at + 4] + b"\xff" * 4 + wav[at + 8 :]

@@ -112,7 +112,8 @@ def _decode_pcm(stated: ContentType, payload: bytes, max_samples: int) -> Sound:
         raise BadRecord(DeadLetterReason.OVERSIZED, f"{len(payload) // 2} samples; the limit is {max_samples}")
     if len(payload) % (2 * channels):
         raise BadRecord(
-            DeadLetterReason.CORRUPT, f"{len(payload)} bytes are no whole number of {channels}-channel 16-bit samples"
+            DeadLetterReason.CORRUPT,
+            f"{len(payload)} bytes are not a whole number of {channels}-channel 16-bit samples",
         )
     samples = np.frombuffer(payload, _BYTE_ORDERS[endianness]).astype("<i2", copy=False)
     return Sound(samples if channels == 1 else samples.reshape(-1, channels), rate_hz)
@@ -128,7 +129,7 @@ def _decode_container(stated: ContentType, payload: bytes, max_samples: int, max
         raise BadRecord(DeadLetterReason.EMPTY, "sound of 0 bytes")
     if riff.missing_bytes(payload[: riff.HEADER_BYTES], len(payload)) > 1:  # a byte of padding may lack
         raise BadRecord(
-            DeadLetterReason.CORRUPT, f"{stated.kind} is cut short: it has {len(payload)} bytes and promises more"
+            DeadLetterReason.CORRUPT, f"{stated.kind} is cut short: it has {len(payload)} bytes, fewer than its header says"
         )
     if _is_chained(payload):
         raise BadRecord(
@@ -171,7 +172,7 @@ def _check_stated(stated: ContentType, file: soundfile.SoundFile) -> None:
 
 
 def _is_chained(payload: bytes) -> bool:
-    """Whether an Ogg file begins anew after its first sound, which is all of it that libsndfile would read."""
+    """Whether an Ogg file starts again after its first sound, which is all of it that libsndfile would read."""
     if not payload.startswith(_OGG_BEGINS):
         return False
     followed_at = min(

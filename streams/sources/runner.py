@@ -95,7 +95,7 @@ class SourceRunner:
     def _close(self) -> None:
         try:
             self.source.close()
-        except Exception:  # it is opened anew whatever it still holds
+        except Exception:  # it is opened again whatever it still holds
             log.exception("source did not close cleanly", source=self.source.name)
 
     def _broken(self, error: Exception, running_since_ns: int | None) -> bool:

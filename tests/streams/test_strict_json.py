@@ -11,7 +11,7 @@ pytestmark = pytest.mark.unit
     ("text", "says"),
     [
         ("[]", "a JSON object is needed, not list"),
-        ('{"a": 1, "a": 2}', "a key stands twice"),
+        ('{"a": 1, "a": 2}', "a key occurs twice"),
         ('{"a": ' * 9_999, "nested too deep"),
         ('{"a": ' + "9" * 5_000 + "}", "^a whole number of 5000 digits; at most 1000 are read$"),
         ('{"a": -' + "9" * 5_000 + "}", "^a whole number of 5001 digits"),

@@ -33,7 +33,7 @@ _WAITING_LINES = 64  # of one client, beyond which no more is read from it
 _MODE = 0o660  # who may speak, whatever the umask
 _LAST_READS = 32  # together the 128 KiB that may lie in a socket
 _SELECT_S = 0.05  # before clients that were held back are checked again
-_MAX_CLIENTS = 256  # file descriptors, of which a service has 1024 unless told otherwise
+_MAX_CLIENTS = 256  # file descriptors, of which a service has 1024 by default
 
 
 class SocketChat:

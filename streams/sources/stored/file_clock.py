@@ -3,7 +3,7 @@
 The clock of a file may jump; all its streams are corrected together.
 Problem: a broadcast is cut together, a recorder stops and starts, a counter of 33 bits wraps. A stream corrected by
 itself takes a hole of its own (a microphone that was off) for such a jump, and is early ever after.
-Rule: packets are looked at in the order they lie in the file, whichever stream they are of. What follows no more than
+Rule: packets are read in the order they lie in the file, whichever stream they are of. What follows no more than
 `leap_ns` after the newest of all, and not before its own stream's last, is on the clock that its stream had; else on
 the newest clock, if it fits there; else a clock begins, where all that came before has ended. So readers of different
 streams of one file find the same, and streams that jump together stay together.

@@ -39,7 +39,7 @@ def chosen_track(path: Path, container: av.container.InputContainer, kind: str) 
     if len(tracks) > 1:
         language = getattr(track, "language", None) or "unknown"
         log.warning(
-            "of several tracks one is read",
+            "one of several tracks is read",
             file=str(path),
             kind=kind,
             tracks=len(tracks),
