@@ -34,6 +34,26 @@ class OffsetReset(StrEnum):
     """Its topic was deleted and created again."""
 
 
+class SequenceFault(StrEnum):
+    """What is wrong with a stream's sequence numbers."""
+
+    GAP = "gap"
+    """Numbers are missing."""
+    REPEAT = "repeat"
+    """A number came twice."""
+
+
+class SoundFault(StrEnum):
+    """Why a frame of sound does not continue the one before."""
+
+    GAP = "gap"
+    """Its time stamps are ahead: something is missing."""
+    OVERLAP = "overlap"
+    """Its time stamps are far behind: it covers earlier sound."""
+    REPEAT = "repeat"
+    """It came before, with the same time stamp and samples."""
+
+
 class Telemetry(Protocol):
     """What the streams report. Callable from any thread."""
 
@@ -103,15 +123,15 @@ class Telemetry(Protocol):
         """Number of records that a crash would have read again."""
         ...
 
-    def sequence(self, modality: Modality, fault: str, count: int = 1) -> None:
-        """A stream's sequence numbers have a `gap` or a `repeat`.
+    def sequence(self, modality: Modality, fault: SequenceFault, count: int = 1) -> None:
+        """A stream's sequence numbers have a fault.
 
         count: missing records.
         """
         ...
 
-    def discontinuity(self, fault: str) -> None:
-        """A sound frame follows a `gap`, or is an `overlap` or `repeat`."""
+    def discontinuity(self, fault: SoundFault) -> None:
+        """A frame of sound does not continue the one before."""
         ...
 
 
@@ -133,5 +153,5 @@ class NullTelemetry:
     def paused(self, partitions: int) -> None: ...
     def commit(self, outcome: CommitOutcome) -> None: ...
     def uncommitted(self, records: int) -> None: ...
-    def sequence(self, modality: Modality, fault: str, count: int = 1) -> None: ...
-    def discontinuity(self, fault: str) -> None: ...
+    def sequence(self, modality: Modality, fault: SequenceFault, count: int = 1) -> None: ...
+    def discontinuity(self, fault: SoundFault) -> None: ...

@@ -17,7 +17,7 @@ from daemon.version import package_version
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
 from streams.sources.state import SourceState
-from streams.telemetry import CommitOutcome, OffsetReset
+from streams.telemetry import CommitOutcome, OffsetReset, SequenceFault, SoundFault
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and say when we started
 
@@ -85,12 +85,12 @@ class Metrics:
         self._paused = self._gauge("partitions_paused", "Partitions held back until what was read is taken")
         self._discontinuities = self._counter(
             "sound_discontinuities",
-            "Frames of sound after a gap, overlapping the one before, or a repeat of it",
+            f"Frames of sound that do not continue the one before: {', '.join(SoundFault)}",
             "fault",
         )
         self._sequence = self._counter(
             "sequence_faults",
-            "Records missing from a stream's sequence (gap), or in it twice (repeat)",
+            f"Records that a stream's sequence numbers show missing, or twice: {', '.join(SequenceFault)}",
             "modality",
             "fault",
         )
@@ -249,11 +249,11 @@ class Metrics:
         """So many records were read and would be read again."""
         self._uncommitted.set(records)
 
-    def sequence(self, modality: Modality, fault: str, count: int = 1) -> None:
+    def sequence(self, modality: Modality, fault: SequenceFault, count: int = 1) -> None:
         """A stream's sequence numbers show a gap, or a repeat."""
         self._sequence.labels(modality, fault).inc(count)
 
-    def discontinuity(self, fault: str) -> None:
+    def discontinuity(self, fault: SoundFault) -> None:
         """A frame of sound does not follow the one before."""
         self._discontinuities.labels(fault).inc()
 

@@ -16,7 +16,7 @@ from streams.coordinates import Coordinates
 from streams.events import EncodingUnit, Event, Line, Picture, Sound, SoundPieces
 from streams.reasons import DropReason
 from streams.records import Modality
-from streams.telemetry import NullTelemetry, Telemetry
+from streams.telemetry import NullTelemetry, SoundFault, Telemetry
 
 FOREVER_NS = 2**63 - 1
 """The watermark of a session that is over."""
@@ -179,7 +179,7 @@ class SoundSegmenter:
                 self._telemetry.discontinuity(fault)
         for event in repeats:
             if last_ns <= event.time_ns < end_ns:
-                self._telemetry.discontinuity("repeat")
+                self._telemetry.discontinuity(SoundFault.REPEAT)
 
 
 @dataclass(slots=True, eq=False)

@@ -21,6 +21,7 @@ from itertools import accumulate
 
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import Sound
+from streams.telemetry import SoundFault
 
 Piece = tuple[int, Sound]
 """When it starts, UTC, and what is heard."""
@@ -36,8 +37,8 @@ class Laid:
     """Where pieces start, in the order in which they came, and which do not simply follow the one before."""
 
     starts_ns: list[int]
-    faults: dict[int, str]
-    """By place: `gap`, `overlap` or `repeat`."""
+    faults: dict[int, SoundFault]
+    """By place."""
 
 
 def lay(pieces: Sequence[Piece]) -> Laid:
@@ -73,7 +74,7 @@ def _surplus_ns(pieces: Sequence[Piece]) -> int:
 def _lay_run(pieces: Sequence[Piece], places: list[int], laid: Laid) -> None:
     twins = _twins(pieces, places)
     for twin in twins:
-        laid.faults[twin] = "repeat"
+        laid.faults[twin] = SoundFault.REPEAT
     places = [at for at in places if at not in twins]
     exact_ps = accumulate((_duration_ps(pieces[at][1]) for at in places), initial=0)
     counted_ns = [before_ps // 1000 for before_ps in exact_ps]
@@ -81,14 +82,14 @@ def _lay_run(pieces: Sequence[Piece], places: list[int], laid: Laid) -> None:
     if _surplus_ns([pieces[at] for at in places]) > _MOST_SURPLUS_NS:
         ends_ns = accumulate((pieces[at][0] + duration_ns(pieces[at][1]) for at in places), max)
         later = zip(places[1:], ends_ns, strict=False)
-        laid.faults.update({at: "overlap" for at, end_ns in later if pieces[at][0] < end_ns})
+        laid.faults.update({at: SoundFault.OVERLAP for at, end_ns in later if pieces[at][0] < end_ns})
         return
     runs = _runs(off_ns)
     offset_ns: int | None = None
     for (first, fault), until in zip(runs, [first for first, _ in runs[1:]] + [len(places)], strict=True):
         run_ns = _offset(off_ns[first:until])
-        offset_ns = max(run_ns, offset_ns) if fault == "gap" and offset_ns is not None else run_ns
-        if fault:
+        offset_ns = max(run_ns, offset_ns) if fault is SoundFault.GAP and offset_ns is not None else run_ns
+        if fault is not None:
             laid.faults[places[first]] = fault
         for at in range(first, until):
             laid.starts_ns[places[at]] = counted_ns[at] + offset_ns
@@ -110,20 +111,20 @@ def _twins(pieces: Sequence[Piece], places: list[int]) -> dict[int, int]:
     return twins
 
 
-def _runs(off_ns: list[int]) -> list[tuple[int, str]]:
+def _runs(off_ns: list[int]) -> list[tuple[int, SoundFault | None]]:
     """Where runs begin, and why; off_ns: how far each stamp is from the count of what came before it."""
     if max(off_ns) - min(off_ns) <= _JITTER_NS:
-        return [(0, "")]
+        return [(0, None)]
     least_ns = list(accumulate(reversed(off_ns), min))[::-1]
     most_ns = list(accumulate(reversed(off_ns), max))[::-1]
-    runs = [(0, "")]
+    runs: list[tuple[int, SoundFault | None]] = [(0, None)]
     run_ns = [off_ns[0]]
     for at in range(1, len(off_ns)):
         if least_ns[at] > run_ns[len(run_ns) // 2] + _JITTER_NS:
-            runs.append((at, "gap"))
+            runs.append((at, SoundFault.GAP))
             run_ns = []
         elif most_ns[at] < run_ns[0] - _OVERLAP_NS:
-            runs.append((at, "overlap"))
+            runs.append((at, SoundFault.OVERLAP))
             run_ns = []
         insort(run_ns, off_ns[at])
     return runs

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from streams.events import Event
 from streams.records import Modality
-from streams.telemetry import Telemetry
+from streams.telemetry import SequenceFault, Telemetry
 
 _FAR = 1000  # records: more than disorder moves one
 _LEAP = 1_000_000  # records: at 50 a second more than five hours
@@ -31,7 +31,7 @@ class SequenceCheck:
         if number is None:
             return False
         if (number, event.time_ns) in self._seen:
-            telemetry.sequence(event.modality, "repeat")
+            telemetry.sequence(event.modality, SequenceFault.REPEAT)
             return True
         if not self._is_of_before(number):
             self._go_on(event.modality, number, telemetry)
@@ -46,7 +46,7 @@ class SequenceCheck:
             self._last_before, self._last = self._last, number
             return
         if self._last is not None and number > self._last + 1:
-            telemetry.sequence(modality, "gap", number - self._last - 1)
+            telemetry.sequence(modality, SequenceFault.GAP, number - self._last - 1)
         self._last = number if self._last is None else max(self._last, number)
 
     def forget(self, before_ns: int) -> None:

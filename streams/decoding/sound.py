@@ -129,7 +129,8 @@ def _decode_container(stated: ContentType, payload: bytes, max_samples: int, max
         raise BadRecord(DeadLetterReason.EMPTY, "sound of 0 bytes")
     if riff.missing_bytes(payload[: riff.HEADER_BYTES], len(payload)) > 1:  # a byte of padding may lack
         raise BadRecord(
-            DeadLetterReason.CORRUPT, f"{stated.kind} is cut short: it has {len(payload)} bytes, fewer than its header says"
+            DeadLetterReason.CORRUPT,
+            f"{stated.kind} is cut short: it has {len(payload)} bytes, fewer than its header says",
         )
     if _is_chained(payload):
         raise BadRecord(

@@ -10,7 +10,7 @@ from daemon.telemetry.metrics import Metrics
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
 from streams.sources.state import SourceState
-from streams.telemetry import CommitOutcome, OffsetReset, Telemetry
+from streams.telemetry import CommitOutcome, OffsetReset, SequenceFault, SoundFault, Telemetry
 
 pytestmark = pytest.mark.unit
 
@@ -75,8 +75,10 @@ def everything_happened() -> Metrics:
     metrics.publish_blocked()
     metrics.lag("kafka", Modality.TEXT, 40, 2.5)
     metrics.paused(3)
-    metrics.sequence(Modality.VIDEO, "gap", 4)
-    metrics.discontinuity("gap")
+    for fault in SequenceFault:
+        metrics.sequence(Modality.VIDEO, fault, 4)
+    for discontinuity in SoundFault:
+        metrics.discontinuity(discontinuity)
     for outcome in CommitOutcome:
         metrics.commit(outcome)
     for reason in OffsetReset:
@@ -199,6 +201,8 @@ def test_every_metric_has_the_prefix_a_unit_a_sentence_and_bounded_labels(metric
         ("source_offset_resets", "reason", OffsetReset),
         ("events_dropped", "reason", DropReason),
         ("dead_letters", "reason", DeadLetterReason),
+        ("sequence_faults", "fault", SequenceFault),
+        ("sound_discontinuities", "fault", SoundFault),
     ],
 )
 def test_what_is_counted_by_kind_names_all_its_kinds_in_its_help(
