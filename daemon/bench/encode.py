@@ -10,8 +10,7 @@ from functools import partial
 from daemon.bench.material import FRAMES_HZ, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
-from daemon.scoring.preparation import Preparer
-from daemon.scoring.preparers import build_workers
+from daemon.scoring.preparer import build_preparer
 from models.model import AffectModel
 from streams.alignment.assembly import FOREVER_NS, FrameSampler
 from streams.decoding.decode import Limits, decode_record
@@ -70,7 +69,7 @@ class _Camera:
         config = Config()
         self.sample_hz = config.video.sample_hz
         self._encoder = model.encoders["video"]
-        self._preparer: Preparer = build_workers(config, model)[0][Modality.VIDEO]
+        self._preparer = build_preparer(config, model)
 
     def look_at(self, taken: Sequence[Record], sample_hz: float) -> tuple[int, int]:
         """Returns how many pictures were looked at, and how many faces were seen."""

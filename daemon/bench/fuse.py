@@ -14,7 +14,7 @@ from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
 from daemon.scoring.engine import window_features
-from daemon.scoring.preparers import build_workers
+from daemon.scoring.preparer import build_preparer
 from daemon.scoring.results import UnitFeatures
 from models.model import AffectModel, WindowFeatures
 from streams.alignment.origin import STORED
@@ -74,7 +74,7 @@ class _Room:
 
     def __init__(self, model: AffectModel) -> None:
         self._model = model
-        self._preparers = build_workers(Config(), model)[0]
+        self._preparer = build_preparer(Config(), model)
 
     def score(self, taken: Sequence[Record], step_ns: int) -> tuple[int, int]:
         """Returns how many units were encoded and how many windows were scored."""
@@ -87,13 +87,12 @@ class _Room:
             windows += self._fuse(sessions)
         units += self._encode(sessions.drain())
         windows += self._fuse(sessions)
-        for preparer in self._preparers.values():
-            preparer.forget(taken[0].session)
+        self._preparer.forget(taken[0].session)
         return units, windows
 
     def _encode(self, units: Sequence[EncodingUnit]) -> int:
         for unit in units:
-            rows = self._preparers[unit.modality].prepare(unit).rows
+            rows = self._preparer.prepare(unit).rows
             if rows:
                 encoded = self._model.encoders[unit.modality].encode(rows)
                 unit.result = UnitFeatures(encoded.embedding, encoded.weight, {}, 0.0)

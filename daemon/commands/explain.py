@@ -16,7 +16,7 @@ from typing import Any
 from daemon.cli.progress import OnProgress, counted
 from daemon.config import Config
 from daemon.runtime.wiring import limits, timeline_config
-from daemon.scoring.preparers import build_workers
+from daemon.scoring.preparer import build_preparer
 from daemon.scoring.results import UnitRows
 from daemon.telemetry.instruments import Instruments
 from models.explanation.attribution import Attribution, EventShare, WindowEvent, attribute
@@ -96,7 +96,7 @@ class _Room:
         ledger = Ledger(timeline.grid)
         self._sessions = Sessions(timeline, timeout_ns, instruments.clock, instruments.metrics, ledger)
         self._limits = limits(config)
-        self._preparers = build_workers(config, model)[0]
+        self._preparer = build_preparer(config, model)
         self._model, self._asked, self._told = model, asked, told
         self._size_ns = timeline.grid.size_ns
         self._began_ns: dict[str, int] = {}
@@ -125,8 +125,7 @@ class _Room:
             if self._wanted(window.session, window.start_ns, window.end_ns):
                 self._explain(window)
         if isinstance(item, EndOfSession):
-            for preparer in self._preparers.values():
-                preparer.forget(item.session)
+            self._preparer.forget(item.session)
 
     def _wanted(self, session: str, start_ns: int, end_ns: int) -> bool:
         if self._asked.at_s is None:
@@ -138,7 +137,7 @@ class _Room:
         """Keeps what was prepared of the unit as its result, where some window that is asked for may hold it."""
         if self._wanted(unit.session, unit.start_ns - self._size_ns, unit.end_ns + self._size_ns):
             try:
-                unit.result = self._preparers[unit.modality].prepare(unit)
+                unit.result = self._preparer.prepare(unit)
             except BadRecord:
                 unit.result = None
         unit.finish()

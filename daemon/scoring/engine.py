@@ -8,14 +8,14 @@ answer is remembered, so that any instance answers a window the same.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from daemon.scoring.batching import BatchLane, DeviceThread, Work
-from daemon.scoring.preparation import PreparationPool, Preparer
+from daemon.scoring.preparation import PreparationPool, Preparer, worker_count
 from daemon.scoring.results import BadRow, ScoredWindow, units_with_evidence
 from daemon.telemetry.instruments import Instruments
 from models.encoder import Encoded, Encoder
@@ -59,7 +59,7 @@ class ScoringEngine:
     def __init__(
         self,
         model: AffectModel,
-        workers: Sequence[Mapping[Modality, Preparer]],
+        preparer: Preparer,
         batching: Batching,
         encoded: Callable[[EncodingUnit], None],
         scored: Callable[[ScoredWindow], None],
@@ -67,7 +67,7 @@ class ScoringEngine:
         lookback: Lookback | None = None,
         crash_journal: CrashJournal | None = None,
     ) -> None:
-        """workers: the preparers of each worker. encoded, scored: called on engine threads; must not block.
+        """encoded, scored: called on engine threads; must not block.
 
         lookback: what the timeline's windows look back on; None where answers are not smoothed. crash_journal:
         notes the records in work.
@@ -84,7 +84,7 @@ class ScoringEngine:
             for modality in _SERVED_FIRST
         ]
         self.device = DeviceThread([fuse, *lanes], instruments, self._try_device, crash_journal)
-        self._pool = PreparationPool(workers, self.device, encoded, instruments, crash_journal)
+        self._pool = PreparationPool(preparer, worker_count(), self.device, encoded, instruments, crash_journal)
 
     def start(self) -> None:
         """Starts the workers and the device thread."""

@@ -6,8 +6,9 @@ its own session only, while another worker is free. The pool hands the rows to t
 without rows (no face, no voice) is done at once.
 """
 
+import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,16 +23,20 @@ from streams.deadline import Deadline
 from streams.delivery.crash_journal import CrashJournal
 from streams.events import EncodingUnit
 from streams.reasons import BadRecord, DeadLetterReason, DropReason
-from streams.records import Modality
 
+_LEAST_WORKERS = 2  # so that a picture that takes long leaves one to the other sessions
+_MOST_WORKERS = 8  # beyond it, the timeline thread and the device are what is waited for
 _NAP_S = 1.0  # how often an idle worker shows that it is alive
 
 
 class Preparer(Protocol):
-    """The CPU work of one modality. Called by any worker, for each session by one at a time."""
+    """Prepares units on the CPU. Shared by all workers; a session is served by one at a time."""
 
     def prepare(self, unit: EncodingUnit) -> UnitRows:
-        """Rows of one unit, none where there is no evidence; BadRecord if it turns out to be damaged."""
+        """Returns the rows of one unit, none where there is no evidence.
+
+        Raises BadRecord if the unit is damaged.
+        """
         ...
 
     def forget(self, session: str) -> None:
@@ -39,26 +44,32 @@ class Preparer(Protocol):
         ...
 
 
+def worker_count() -> int:
+    """Returns how many workers this machine gets: one for each core, within bounds."""
+    return max(_LEAST_WORKERS, min(_MOST_WORKERS, os.cpu_count() or 1))
+
+
 class PreparationPool:
     """Workers that prepare units and hand their rows on. `submit` and `forget` may be called from any thread."""
 
     def __init__(
         self,
-        workers: Sequence[Mapping[Modality, Preparer]],
+        preparer: Preparer,
+        workers: int,
         device: DeviceThread,
         done: Callable[[EncodingUnit], None],
         instruments: Instruments,
         crash_journal: CrashJournal | None = None,
     ) -> None:
-        """workers: the preparers of each worker; those that remember something of a session are the same for all.
+        """workers: how many threads.
 
         done: told of every unit when it is encoded, or given up. crash_journal: notes the records in work.
         """
         noted = crash_journal or CrashJournal(None, instruments.clock)
         self._inbox = _Inbox()
         self._workers = [
-            _Worker(f"prepare-{number}", preparers, self._inbox, device, done, instruments, noted)
-            for number, preparers in enumerate(workers)
+            _Worker(f"prepare-{number}", preparer, self._inbox, device, done, instruments, noted)
+            for number in range(workers)
         ]
         instruments.metrics.watch_channel("prepare", self._inbox.depth)
 
@@ -134,7 +145,7 @@ class _Worker:
     def __init__(
         self,
         name: str,
-        preparers: Mapping[Modality, Preparer],
+        preparer: Preparer,
         inbox: _Inbox,
         device: DeviceThread,
         done: Callable[[EncodingUnit], None],
@@ -144,7 +155,7 @@ class _Worker:
         self._crash_journal = crash_journal
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._inbox = inbox
-        self._preparers = preparers
+        self._preparer = preparer
         self._device = device
         self._done = done
         self._clock = instruments.clock
@@ -163,8 +174,7 @@ class _Worker:
                 if unit is not None:
                     self._prepare(unit)
                 else:
-                    for preparer in self._preparers.values():
-                        preparer.forget(session)
+                    self._preparer.forget(session)
             finally:
                 self._inbox.served(session)
         self._heartbeats.retire(self.thread.name)
@@ -173,7 +183,7 @@ class _Worker:
         began_ns = self._clock.monotonic_ns()
         try:
             with self._crash_journal.working_on(unit.sources):
-                prepared = self._preparers[unit.modality].prepare(unit)
+                prepared = self._preparer.prepare(unit)
         except BadRecord as error:
             self._set_aside(unit, error.reason, str(error))
             return

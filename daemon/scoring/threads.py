@@ -9,7 +9,7 @@ from daemon.config.errors import ConfigurationError
 from daemon.runtime.wiring import Endpoints, limits, open_crash_journal, timeline_config
 from daemon.scoring.engine import Batching, Lookback, ScoringEngine
 from daemon.scoring.pipeline import Pipeline, RecordCounts, TimelineMessage, UnitEncoded, WindowPublished
-from daemon.scoring.preparers import build_workers
+from daemon.scoring.preparer import build_preparer
 from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
 from daemon.telemetry.instruments import Instruments
@@ -59,7 +59,7 @@ class ScoringThreads:
         self._publisher = Publisher(publication, endpoints.sinks, done, instruments, ledger, endpoints.transactions)
         self._engine = ScoringEngine(
             model,
-            build_workers(config, model),
+            build_preparer(config, model),
             Batching(settings.batch_rows, settings.max_delay_ms / 1e3),
             lambda unit: inlet.post(UnitEncoded(unit)),
             self._publisher.submit,

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 import daemon.sample
-from daemon.scoring.preparers import VoiceOfSound
+from daemon.config import Config
+from daemon.scoring.preparer import build_preparer
 from models.encoder import Encoded
 from models.model import AffectModel, WindowFeatures
 from models.scores import Scores
-from models.speech.encoder import SpeechEncoder
 from streams.alignment.assembly import FOREVER_NS, SoundSegmenter
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
@@ -52,8 +52,7 @@ def scored(model: AffectModel, voice: NDArray[np.int16], kept: Iterable[int], st
         heard = Sound(voice[at * FRAME : (at + 1) * FRAME], RATE_HZ)
         segmenter.add(Event("room", Modality.AUDIO, ns(0) + stamp(at), FRAME_NS, 0, heard, sequence=at))
     encoder = model.encoders["audio"]
-    assert isinstance(encoder, SpeechEncoder)
-    preparer = VoiceOfSound(encoder)
+    preparer = build_preparer(Config(), model)
     inside = [u for u in segmenter.release(FOREVER_NS) if ns(0) <= u.start_ns and u.end_ns <= ns(LENGTH_S)]
     rows = [row for unit in inside for row in preparer.prepare(unit).rows]
     encoded = encoder.encode(rows)

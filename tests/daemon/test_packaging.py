@@ -149,7 +149,7 @@ def test_help_of_a_command_imports_nothing_that_the_command_works_with(command: 
 
 
 def test_the_service_imports_what_scores_and_nothing_that_draws_or_trains() -> None:
-    loads = "import daemon.runtime.service, daemon.scoring.threads, daemon.scoring.preparers, models.components"
+    loads = "import daemon.runtime.service, daemon.scoring.threads, daemon.scoring.preparer, models.components"
     assert modules_after(loads) & HEAVY == {"torch", "onnxruntime", "faster_whisper"}
 
 

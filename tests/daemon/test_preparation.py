@@ -15,7 +15,6 @@ from daemon.scoring.results import UnitFeatures, UnitRows
 from daemon.telemetry.instruments import Instruments
 from streams.events import EncodingUnit, Line
 from streams.reasons import BadRecord, DeadLetterReason
-from streams.records import Modality
 from tests.daemon.making import Told, counted, deadline, instruments, unit
 
 pytestmark = pytest.mark.unit
@@ -63,7 +62,7 @@ def running(
 ) -> Iterator[Pool]:
     of, done, log = instruments(), Told[EncodingUnit](), list[tuple[str, str, str]]()
     device = DeviceThread([BatchLane("text", "encode", encode, 8, 0.0)], of, try_device)
-    pool = PreparationPool([{Modality.TEXT: lines(log, faults or {})}] * workers, device, done, of)
+    pool = PreparationPool(lines(log, faults or {}), workers, device, done, of)
     device.start()
     pool.start()
     try:
@@ -152,15 +151,6 @@ def test_a_unit_that_cannot_be_prepared_costs_only_itself_and_says_why(
     assert len(done["after"].result.weight) == 5
 
 
-def test_a_unit_of_a_modality_that_nobody_prepares_is_set_aside() -> None:
-    with running() as on:
-        on.pool.submit(unit(Modality.VIDEO))
-        done = on.done.next()
-    assert done.result is None
-    assert done.damage is not None
-    assert done.damage[0] == "internal"
-
-
 def test_a_unit_that_a_working_device_cannot_encode_is_set_aside_and_the_next_is_encoded() -> None:
     with running() as on:
         on.pool.submit(unit(text="no!"))
@@ -195,7 +185,7 @@ def test_depth_is_what_waits_for_all_workers() -> None:
     of = instruments()
     device = DeviceThread([BatchLane("text", "encode", encode, 8, 0.0)], of, lambda: None)
     ignore: Callable[[EncodingUnit], None] = lambda unit: None  # noqa: E731
-    pool = PreparationPool([{Modality.TEXT: Lines()} for _ in range(3)], device, ignore, of)
+    pool = PreparationPool(Lines(), 3, device, ignore, of)
     for number in range(5):
         pool.submit(unit(session=f"room-{number}"))
     assert counted(of, "channel_depth", stage="prepare") == 5

@@ -64,7 +64,7 @@ class HashingEngine:
     def __init__(
         self,
         model: object,
-        workers: object,
+        preparer: object,
         batching: object,
         encoded: Callable[[EncodingUnit], None],
         scored: Callable[[ScoredWindow], None],

@@ -89,7 +89,7 @@ def daemon(config: Config) -> Iterator[Daemon]:
         for name, light in (
             ("AffectModel", HashingModel),
             ("ScoringEngine", DecodingEngine),
-            ("build_workers", lambda *_: []),
+            ("build_preparer", lambda *_: None),
         ):
             patched.setattr(scoring, name, light)
         running = Daemon(config)

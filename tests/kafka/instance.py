@@ -143,7 +143,7 @@ def _run(settings: Mapping[str, Any], log: Path, namespace: str | None, slowness
     if namespace is not None:
         _enter(namespace)
     HashingEngine.takes_s = slowness.engine_s
-    vars(scoring).update(AffectModel=HashingModel, ScoringEngine=HashingEngine, build_workers=lambda *_: [])
+    vars(scoring).update(AffectModel=HashingModel, ScoringEngine=HashingEngine, build_preparer=lambda *_: None)
     config = Config.model_validate(settings)
     logs.configure(config.log.level, "json", sys.stderr)
     instruments = Instruments()

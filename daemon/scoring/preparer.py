@@ -1,0 +1,80 @@
+"""Prepares units for their encoders: media are decoded, the events in them found, and each is made a row.
+
+Which faces a picture shows is followed per session, since a face is looked for on few pictures only. All else that a
+modality needs is its encoder's (`models.encoder.Encoder`). Left out: threads (`daemon.scoring.preparation`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from daemon.config import Config
+from daemon.scoring.results import UnitRows
+from models.encoder import Encoder
+from models.face.crop import Face
+from models.face.detector import FaceDetector
+from models.face.rotated import RotatedFaceDetector
+from models.face.tracking import FaceTracker, TrackerConfig
+from models.model import AffectModel
+from models.speech.segment import SegmentSound
+from streams.clock import NS_PER_S
+from streams.decoding import pictures, sound
+from streams.events import EncodingUnit, Line, Picture, SoundPieces
+from streams.records import Modality
+
+
+class UnitPreparer:
+    """Implements `daemon.scoring.preparation.Preparer` for all modalities. Shared by all workers.
+
+    No lock: each session has its own face tracker, and is served by one worker at a time.
+    """
+
+    def __init__(
+        self, encoders: Mapping[str, Encoder], new_tracker: Callable[[], FaceTracker], max_side_px: int
+    ) -> None:
+        """max_side_px: larger pictures are scaled down before faces are looked for."""
+        self._encoders = encoders
+        self._new_tracker = new_tracker
+        self._max_side_px = max_side_px
+        self._trackers: dict[str, FaceTracker] = {}
+
+    def prepare(self, unit: EncodingUnit) -> UnitRows:
+        encoder = self._encoders[unit.modality]
+        prepared = [encoder.prepare(event) for event in self._events(unit)]
+        return UnitRows([row for row in prepared if encoder.weight(row) > 0], encoder.quality(prepared))
+
+    def forget(self, session: str) -> None:
+        self._trackers.pop(session, None)
+
+    def _events(self, unit: EncodingUnit) -> Sequence[Any]:
+        """The events of a unit: the faces on a picture, a segment of sound, or a line."""
+        match unit.modality, unit.payload:
+            case Modality.VIDEO, Picture() as picture:
+                return self._faces(unit, picture)
+            case Modality.AUDIO, SoundPieces() as pieces:
+                return [SegmentSound(sound.render_segment(pieces, unit.start_ns, unit.end_ns), unit.unbroken_s)]
+            case Modality.TEXT, Line(text=text):
+                return [text]
+            case modality, held:
+                raise TypeError(f"a unit of {modality} cannot hold a {type(held).__name__}")
+
+    def _faces(self, unit: EncodingUnit, picture: Picture) -> list[Face]:
+        tracker = self._trackers.get(unit.session)
+        if tracker is None:
+            tracker = self._trackers[unit.session] = self._new_tracker()
+        return tracker.faces(pictures.decode_picture(picture, self._max_side_px), unit.start_ns)
+
+
+def tracker_config(config: Config) -> TrackerConfig:
+    """Returns whose faces are followed, and how far.
+
+    Not into the next window: its faces must not depend on earlier windows.
+    """
+    cells_ns = round(config.video.detect_every_s * NS_PER_S), config.windows.step_ns
+    return TrackerConfig(policy=config.video.face_policy, cells_ns=cells_ns)
+
+
+def build_preparer(config: Config, model: AffectModel) -> UnitPreparer:
+    """Builds the preparer that all workers share."""
+    detector = FaceDetector()
+    rotated, tracking = RotatedFaceDetector(detector), tracker_config(config)
+    return UnitPreparer(model.encoders, lambda: FaceTracker(detector, tracking, rotated), config.video.max_side_px)
