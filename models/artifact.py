@@ -1,4 +1,6 @@
-"""The model folder: weights in safetensors, everything else in `model.json`, and a model card for people.
+"""The model folder: weights, `model.json`, and a model card.
+
+Weights are in safetensors, everything else that the service needs is in `model.json`; the card is for people.
 
 The rule: a folder is refused as a whole unless its `model.json` is of this schema and every file has the digest written
 there. The model's own digest covers the weights and whatever in `model.json` changes a score, so that a prediction's id
@@ -55,11 +57,13 @@ Tensors = dict[str, torch.Tensor]
 
 
 class ModelError(ValueError):
-    """A model folder cannot be used; the message names the file and what is wrong with it."""
+    """A model folder cannot be used; the message names file and problem."""
 
 
 class Presence(BaseModel):
-    """When a modality counts as present: its events' summed weight is above 0 and at least `least_amount`.
+    """When a modality counts as present.
+
+    Its events' summed weight is above 0 and at least `least_amount`.
 
     The amounts are seconds of voice, summed detection scores of faces, and lines.
     """
@@ -134,7 +138,9 @@ class Manifest(BaseModel):
         return metrics
 
     def digest(self) -> str:
-        """Returns "sha256:..." of all that changes a score: every field but metrics, data and licence notes.
+        """Digest, "sha256:...", of all that changes a score.
+
+        That is every field but metrics, data and licence notes.
 
         A model without sets has the digest that it had before there were any.
         """
@@ -145,7 +151,10 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelFolder:
-    """A folder as read: its manifest, and each part's tensors with the part's prefix taken off."""
+    """A model folder as read.
+
+    tensors: by part, with the part's prefix taken off.
+    """
 
     path: Path
     manifest: Manifest
@@ -202,7 +211,10 @@ def write_model_folder(path: Path, manifest: Manifest, tensors: Mapping[str, Ten
 
 
 def read_tensors(path: Path, name: str, digest: str) -> Tensors:
-    """The tensors of one file of a folder, which has this SHA-256 and holds finite numbers alone. Raises ModelError."""
+    """Reads and checks the tensors of one file. Raises ModelError.
+
+    The file must have this SHA-256, and hold finite numbers alone.
+    """
     file = path / name
     if Path(name).name != name or file.suffix != ".safetensors":
         raise ModelError(f"{path / MANIFEST}: files.{name}: weights are .safetensors files in the folder itself")

@@ -1,4 +1,4 @@
-"""The device that networks run on: the CPU, or a CUDA GPU where one is usable."""
+"""The device that networks run on: CPU or CUDA GPU."""
 
 import os
 

@@ -1,5 +1,6 @@
-"""The label spaces everything is mapped to: Ekman's six emotions and neutral (Ekman, 1992), and three risks; and the
-modalities these are read from.
+"""The label spaces: emotions, risks, and the modalities.
+
+Emotions are Ekman's six and neutral (Ekman, 1992).
 """
 
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")

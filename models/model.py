@@ -1,4 +1,4 @@
-"""A loaded model: encoders per modality, and one call that scores a batch of windows from their encoded events.
+"""A loaded model: encoders, and batched fusion inference over windows.
 
 The rule. A window is scored from whatever modalities are present. Absent is not neutral: with nothing present the
 window is abstained from, its probabilities flat and its label None. Where the best label is not probable enough it is
@@ -27,16 +27,20 @@ from models.valence_arousal import valence_arousal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowFeatures:
-    """The encoded events of one window, by modality ("video", "audio", "text"); absent or of no rows where none."""
+    """The encoded events of one window, by modality.
+
+    Modalities are "video", "audio" and "text"; one may be missing, or have no rows, where there are no events.
+    """
 
     events: Mapping[str, Encoded]
 
 
 class AffectModel:
-    """Owned by the device thread, apart from the attributes below and each encoder's `prepare`; no lock.
+    """A model that encodes events and scores windows.
 
-    encoders: by modality, those that the model has. digest: "sha256:..." of all that changes a score. set_coverage: how
-    often a window's set is to hold the right label, one of `coverages`; 0 for no sets.
+    Owned by the device thread, apart from the attributes below and each encoder's `prepare`; no lock. encoders: by
+    modality, those that the model has. digest: "sha256:..." of all that changes a score. set_coverage: how often a
+    window's set is to hold the right label, one of `coverages`; 0 for no sets.
     """
 
     def __init__(self, manifest: Manifest, encoders: Mapping[str, Encoder], device: torch.device) -> None:
@@ -74,7 +78,7 @@ class AffectModel:
 
     @torch.inference_mode()
     def fuse(self, windows: Sequence[WindowFeatures]) -> list[Scores]:
-        """Scores windows, in their order; a window's scores do not depend on the others."""
+        """Scores windows, in their order, each independent of the others."""
         if not windows:
             return []
         answers = [self._modality(name, windows) for name in MODALITIES]
@@ -86,18 +90,23 @@ class AffectModel:
         return self._scores(fused.posterior, contribution, log_posterior.exp(), present, risks)
 
     def warm_up(self, rows: int) -> None:
-        """Runs every encoder and the fusion with one row and with `rows`, so that no later call is a first."""
+        """Runs every encoder and the fusion once per batch size.
+
+        The sizes are one row and `rows`, so that no later call is a first.
+        """
         for batch in sorted({1, max(1, rows)}):
             self.score_examples(batch)
 
     def score_examples(self, rows: int = 1) -> list[Scores]:
-        """Scores `rows` made-up windows, which encode as many made-up events of each modality."""
+        """Encodes and scores `rows` windows of example events."""
         encoded = {name: encoder.encode([encoder.example()] * rows) for name, encoder in self.encoders.items()}
         return self.fuse([WindowFeatures(encoded)] * rows)
 
     def _fused(self, log_posterior: torch.Tensor, amount: torch.Tensor) -> tuple[Fused, torch.Tensor]:
-        """log_posterior: (3, windows, 7). amount: (3, windows). Returns the answer from all modalities, and what each
-        adds to it, (3, windows): every set of them is asked about in one call.
+        """Fuses the modalities, and gives each one's Shapley value.
+
+        log_posterior: (3, windows, 7). amount: (3, windows). The values are (3, windows); all coalitions are fused in
+        one call.
         """
         held = coalitions(len(MODALITIES)).T.to(self.device)  # (3, sets), the last set is all of them
         sets, windows = held.shape[1], log_posterior.shape[1]
@@ -110,7 +119,10 @@ class AffectModel:
         return Fused(posterior[-1], asked.evidence[:, -windows:]), shapley_values(worth)
 
     def _modality(self, name: str, windows: Sequence[WindowFeatures]) -> "_Answers":
-        """Pools and calibrates one modality over all windows in one call; nothing is run where no window has it."""
+        """Pools and calibrates one modality of all windows, in one call.
+
+        Nothing runs where no window has it.
+        """
         pooler = self.poolers.get(name)
         events = [window.events.get(name) for window in windows]
         if pooler is None or not any(event is not None and len(event.weight) for event in events):
@@ -170,8 +182,9 @@ class AffectModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answers:
-    """One modality of all windows. amount: (windows,), 0 where absent. log_posterior: (windows, 7). words: (windows,
-    3).
+    """One modality of all windows.
+
+    amount: (windows,), 0 where absent. log_posterior: (windows, 7). words: (windows, 3).
     """
 
     amount: torch.Tensor

@@ -1,4 +1,4 @@
-"""Says before long work that its results could not be written: no folder, no right to write, or a full disk."""
+"""Checks before long work that its output folder can be written."""
 
 import shutil
 import tempfile
@@ -6,11 +6,14 @@ from pathlib import Path
 
 
 class OutFolderError(OSError):
-    """Results cannot be written there; the message names the folder and why."""
+    """The output folder cannot be written; the message says why."""
 
 
 def check_out_folder(out: Path, least_free_bytes: int = 0) -> None:
-    """Tries to write where the folder is, or will be made, and leaves nothing behind. Raises OutFolderError."""
+    """Checks rights and free space of an output folder.
+
+    Leaves nothing behind. Raises OutFolderError.
+    """
     there = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
     if not there.is_dir():
         raise OutFolderError(f"{out}: cannot be a folder, since {there} is a file")

@@ -1,4 +1,4 @@
-"""Mixed precision where the device gains by it: bfloat16 autocast, tried and timed first, else float32.
+"""Mixed precision: bfloat16 autocast where it is faster.
 
 Problem: some CPUs have no bfloat16 kernel for a layer and refuse it; others emulate it, up to fifty times slower than
 float32. Which do is not told by the name of the CPU, since the libraries can be held to fewer instructions. Rule: one
@@ -18,7 +18,7 @@ _RUNS = 5
 
 
 def mixed_precision(device: torch.device | str, wanted: bool = True) -> torch.autocast:
-    """A context of bfloat16 autocast on the device, which does nothing where that would not be faster.
+    """A bfloat16 autocast context, disabled where it is no faster.
 
     device: or its type. wanted: whether the caller would have it at all.
     """
@@ -28,7 +28,10 @@ def mixed_precision(device: torch.device | str, wanted: bool = True) -> torch.au
 
 @cache
 def bfloat16_is_faster(kind: str) -> bool:
-    """kind: of a device, "cpu" or "cuda". Takes less than a second the first time."""
+    """Whether bfloat16 is faster on a kind of device.
+
+    kind: "cpu" or "cuda". Takes less than a second the first time.
+    """
     step = _step(torch.device(kind))
     try:
         return _seconds(step, kind, bf16=True) < _WORTH * _seconds(step, kind, bf16=False)

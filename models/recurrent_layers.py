@@ -1,4 +1,6 @@
-"""A bidirectional LSTM over sequences of unlike length (Hochreiter and Schmidhuber, 1997; Schuster and Paliwal, 1997).
+"""Recurrent layers over sequences of unlike length.
+
+A bidirectional LSTM (Hochreiter and Schmidhuber, 1997; Schuster and Paliwal, 1997), and pooling by attention.
 
 Problem: rows of a batch are padded to the longest, and the direction that reads backwards would begin in the padding.
 Rule: each row is turned round within its own length, so that both directions meet its steps first and its padding last;
@@ -12,17 +14,18 @@ from torch import nn
 
 
 class BidirectionalLstm(nn.Module):
-    """Steps to what both directions have read at them. No state besides the weights; calls may overlap."""
+    """A bidirectional LSTM. No state besides the weights; calls may overlap."""
 
     def __init__(self, width: int, hidden: int) -> None:
-        """width: values of a step that is read. hidden: values that each direction keeps."""
+        """width: values of a step. hidden: values of each direction."""
         super().__init__()
         self.forwards = nn.LSTM(width, hidden, batch_first=True)
         self.backwards = nn.LSTM(width, hidden, batch_first=True)
 
     def forward(self, steps: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """steps: (batch, time, width); lengths: (batch,) int, steps of each row that are its own, from its beginning.
+        """Reads steps in both directions.
 
+        steps: (batch, time, width); lengths: (batch,) int, steps of each row that are its own, from its beginning.
         Returns (batch, time, 2 * hidden), meaningless beyond a row's length.
         """
         place = torch.arange(steps.shape[1], device=steps.device).expand(steps.shape[:2])
@@ -33,19 +36,21 @@ class BidirectionalLstm(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """Sums up steps by their mean and spread, each step with a share it is given by what it says.
+    """Pools steps by their attention-weighted mean and spread.
 
     Attentive statistics (Okabe et al., 2018), from additive attention (Bahdanau et al., 2015).
     """
 
     def __init__(self, width: int, hidden: int = 64) -> None:
-        """width: values of a step. hidden: values from which its share is told."""
+        """width: values of a step. hidden: values of the attention network."""
         super().__init__()
         self.width = 2 * width
         self.score = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, 1))
 
     def forward(self, steps: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-        """steps: (batch, time, width); counted: (batch, time) bool. Returns (batch, 2 * width) float32.
+        """Pools the counted steps.
+
+        steps: (batch, time, width); counted: (batch, time) bool. Returns (batch, 2 * width) float32.
 
         Steps that are not counted have no effect; a row without a counted step is finite and means nothing.
         """

@@ -1,4 +1,4 @@
-"""Risk of one window: what its words say, and a little of how it feels.
+"""Risk of one window: from its words, and a little from affect.
 
 The rule. The words decide: each category is the text head's calibrated probability, for risk and no risk equally likely
 beforehand, and the score is the greatest of them. So distress alone can raise the highest level, which is needed: short
@@ -26,7 +26,10 @@ _NEGATIVE = [EMOTIONS.index(emotion) for emotion in ("sadness", "anger", "fear")
 
 
 class RiskRule(BaseModel):
-    """Immutable. heads: per risk. levels: the least score of each. affect_from: see the module's docstring."""
+    """The rule that scores risk. Immutable.
+
+    heads: calibration by risk. levels: the least score of each. affect_from: see the module's docstring.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -73,6 +76,9 @@ class RiskRule(BaseModel):
         return RiskScores(score, self.level(score), dict(zip(RISKS, words, strict=True)), reasons)
 
     def _affect(self, negative: float) -> float:
-        """Rises in proportion from 0 at `affect_from` to the middle of `low` at certainty."""
+        """Score of negative affect, at most the middle of `low`.
+
+        It rises in proportion from 0 at `affect_from`.
+        """
         ceiling = (self.levels["low"] + self.levels["medium"]) / 2
         return ceiling * max(0.0, negative - self.affect_from) / (1 - self.affect_from)

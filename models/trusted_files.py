@@ -1,4 +1,4 @@
-"""The model files that this package and others bring, each with the digest that it must have.
+"""Packaged model files, each with its trusted digest.
 
 Problem: a package is replaced by a newer or a forged one, and a network of other weights answers as if nothing had
 happened. Rule: whoever loads a file that is not the user's own takes it from `TRUSTED`, which reads and checks it in
@@ -17,7 +17,10 @@ from models.artifact import ModelError
 
 
 class UntrustedFileError(ModelError):
-    """A packaged model file is missing or is another than expected; the message names file, package and digests."""
+    """A packaged file is missing or unexpected.
+
+    The message names file, package and digests.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,10 @@ class TrustedFile:
         return content
 
     def checked_path(self) -> Path:
-        """Where the file lies, for those who can only read it by its path; checked as by `read`."""
+        """The file's path, checked as by `read`.
+
+        For libraries that only read a path.
+        """
         self.read()
         return Path(str(self._file()))
 

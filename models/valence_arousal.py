@@ -1,4 +1,4 @@
-"""Valence and arousal of an emotion posterior: the expectation of published coordinates.
+"""Valence and arousal: the expectation of published coordinates.
 
 The coordinates are the mean pleasure and arousal ratings of Russell and Mehrabian (1977, "Evidence for a three-factor
 theory of emotions", Journal of Research in Personality 11, 273-294), on scales from -1 to 1, for the terms happy,
@@ -25,5 +25,8 @@ _TABLE = torch.tensor([COORDINATES[emotion] for emotion in EMOTIONS], dtype=torc
 
 
 def valence_arousal(posterior: torch.Tensor) -> torch.Tensor:
-    """posterior: (windows, 7) float64. Returns (windows, 2): valence and arousal, each in -1..1."""
+    """(windows, 2): valence and arousal, each in -1..1.
+
+    posterior: (windows, 7) float64.
+    """
     return posterior @ _TABLE.to(posterior.device)

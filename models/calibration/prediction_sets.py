@@ -1,4 +1,6 @@
-"""Prediction sets: the emotions that cannot be ruled out, which hold the right one as often as was asked for.
+"""Prediction sets: the emotions that cannot be ruled out.
+
+A set holds the right emotion as often as the operator chose.
 
 Problem: a label alone does not say what else it may have been. Rule (least ambiguous sets: Sadinle, Lei and Wasserman,
 2019; split conformal prediction: Vovk et al., 2005): a set holds every label at least as probable as a threshold, and
@@ -79,10 +81,11 @@ class ConformalSets(BaseModel):
 
 
 def conformal_threshold(of_truth: NDArray[np.float64], coverage: float) -> float:
-    """The threshold under which sets hold the right label of one window more in at least `coverage` of all cases.
+    """The conformal threshold that promises a coverage.
 
-    of_truth: (windows,) how probable each window's right label was. 0 where there are too few windows to promise that
-    with fewer labels than all.
+    Sets under it hold the right label of one window more in at least `coverage` of all cases. of_truth: (windows,) how
+    probable each window's right label was. 0 where there are too few windows to promise that with fewer labels than
+    all.
     """
     below = math.floor((len(of_truth) + 1) * (1 - coverage) + 1e-9)  # 1 - 0.9 is a little less than a tenth
     if below < 1:

@@ -1,4 +1,6 @@
-"""From logits to probabilities that mean what they say, for labels taken as equally likely beforehand.
+"""Calibration: scales logits to probabilities that mean what they say.
+
+Labels are taken as equally likely beforehand.
 
 Emotion: one temperature (Guo et al., 2017) and one bias per label (bias-corrected temperature scaling: Alexandari et
 al., 2020). The bias takes out how common each label was in the training data, because how common it is where the
@@ -28,12 +30,18 @@ Temperature = Annotated[float, Field(ge=_COLDEST, le=_HOTTEST)]
 
 
 def bounded_temperature(fitted: float) -> float:
-    """What was fitted, within the bounds: to answers that know nothing the best fit would be infinite."""
+    """A fitted temperature, clipped to the bounds.
+
+    Of logits that carry no information the best fit would be infinite.
+    """
     return min(max(fitted, _COLDEST), _HOTTEST)
 
 
 class TemperatureScaling(BaseModel):
-    """One modality's emotion calibration; `bias` in the order of EMOTIONS, added after dividing by the temperature."""
+    """Bias-corrected temperature scaling of one modality's emotion logits.
+
+    `bias` is in the order of EMOTIONS and is added after dividing by the temperature.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -60,7 +68,7 @@ class PlattScaling(BaseModel):
 
 
 class CorpusCalibration(BaseModel):
-    """What the service's answers are brought to on one corpus.
+    """Scales the service's probabilities to one corpus.
 
     bias: by label, added after dividing log probabilities by the temperature; None for a label that the corpus does not
     use, and that cannot be chosen.
@@ -85,5 +93,8 @@ class CorpusCalibration(BaseModel):
         return tuple(index for index, value in enumerate(self.bias) if value is None)
 
     def equal(self) -> "CorpusCalibration":
-        """The service's own answer: as sure as it is, and the labels that can be chosen equally likely."""
+        """The calibration of the service itself, on the corpus's labels.
+
+        The temperature is 1, and labels in use are equally likely.
+        """
         return CorpusCalibration(bias=tuple(None if value is None else 0.0 for value in self.bias))

@@ -1,4 +1,4 @@
-"""How far an event can be trusted, from how good it is: a blurred face or a voice in noise counts for less.
+"""Trust: how far an event counts as evidence, by its quality.
 
 Problem: fusion takes each modality at its word, and a network is as sure of a face in the dark as of one in the light.
 Rule: an event's qualities (sharpness of a face, signal-to-noise ratio of a voice) give a number from 0 to 1 by a
@@ -28,7 +28,10 @@ _LEAST_TRUST, _TRUST_PER_S = 0.2, 2.5
 
 
 class TrustCurve(BaseModel):
-    """linear, quadratic: by the quality's name, of the quality as its encoder gives it."""
+    """A logistic curve from qualities to trust.
+
+    linear, quadratic: slopes by the quality's name, of the quality as its encoder gives it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -43,7 +46,10 @@ class TrustCurve(BaseModel):
         return self
 
     def trust(self, qualities: Mapping[str, Tensor]) -> Tensor:
-        """qualities: by name, (events,). Returns (events,) float32 in 0..1. Raises KeyError for one that is missing."""
+        """The trust of events: (events,) float32 in 0..1.
+
+        qualities: by name, (events,). Raises KeyError for one that is missing.
+        """
         score = torch.tensor(self.intercept, dtype=torch.float64)
         for name, slope in self.linear.items():
             value = qualities[name].double()
@@ -52,5 +58,8 @@ class TrustCurve(BaseModel):
 
 
 def unbroken_trust(unbroken_s: float) -> float:
-    """How far, 0..1, to trust a voice that is unbroken for so long, on average."""
+    """Trust, 0..1, in a voice by how long it is unbroken.
+
+    unbroken_s: the mean length of its unbroken pieces.
+    """
     return min(1.0, _LEAST_TRUST + _TRUST_PER_S * unbroken_s)

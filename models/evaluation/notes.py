@@ -1,4 +1,4 @@
-"""Notes beside the figures of a corpus: what a reader must know to judge them.
+"""Notes beside the figures of a corpus, needed to judge them.
 
 They state label frequencies, rows left out, clips without a voice, and contamination: what of the corpus the model has
 been trained on or chosen by. Left out: the figures themselves (`models.metrics.classification`).

@@ -110,7 +110,10 @@ def encoded_rows(
 def _encoded(
     encoder: Encoder, corpus: str, units: Sequence[Sequence[Any]], progress: Callable[[int, int], None]
 ) -> tuple[list[Encoded | None], list[Encoded | None]]:
-    """Encodes in calls of rows of like length: a batch takes as long as its longest line."""
+    """Encodes rows in calls of like length.
+
+    A batch takes as long as its longest line.
+    """
     both = encoder.has_corpus_head(corpus)
     for_service: list[Encoded | None] = [None] * len(units)
     for_corpus = list(for_service) if both else for_service
@@ -131,7 +134,7 @@ def _encoded(
 
 
 def _length(unit: Any) -> int:
-    """The characters of a line; 0 for units that are all equally long."""
+    """The characters of a line; 0 for units of equal length."""
     return len(unit.text) if isinstance(unit, ChatLine) else 0
 
 
@@ -155,7 +158,7 @@ def posteriors(model: AffectModel, task: str, encoded: EncodedRows) -> Floats:
 
 
 def _expressions(model: AffectModel, encoded: Sequence[Encoded | None]) -> Floats:
-    """(rows, 8) posteriors of FER+'s expressions; contempt has no bias of its own."""
+    """(rows, 8) posteriors of FER+'s expressions; contempt has no bias."""
     encoder, calibration = model.encoders["video"], model.manifest.calibration["video"]
     if not isinstance(encoder, FaceEncoder):
         raise EvaluationError(f"{model.name}: its part for video does not tell expressions")

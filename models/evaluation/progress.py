@@ -1,4 +1,7 @@
-"""Progress of a measurement: a bar of rows per step, on terminals only."""
+"""Progress of a measurement: a bar of rows per step.
+
+Bars are shown on terminals only.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What an answer rests on: how much each picture, stretch of sound and line of a window has moved it.
+"""Attribution: how much each event of a window moved its scores.
 
 Problem: a modality's contribution (`models.explanation.shapley`) does not say which of its events it came from. Rule:
 the worth of a set of events is what the model answers from them alone, and an event's share is what it adds to the
@@ -44,7 +44,7 @@ _POOLED_PER_CALL = 16  # sets of a voice's segments are spectrograms of up to ha
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowEvent:
-    """One event of a window: a picture with its faces, a segment of sound or a line.
+    """One event of a window: a picture, a segment, or a line.
 
     start_ns, end_ns: event time. prepared: at least one row, as the encoder's `prepare` returned it. line: as it was
     prepared from, where it is text and its words are asked for.
@@ -58,10 +58,10 @@ class WindowEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventShare:
-    """The share of one event, or of `events` neighbours together, over [start_ns, end_ns).
+    """The share of one event, or of neighbouring events together.
 
-    words: of a line, in logits of what the text network says of the line alone; not parts of `share`. None for a
-    network whose words cannot be told apart.
+    It covers [start_ns, end_ns) and `events` events. words: of a line, in logits of what the text network says of the
+    line alone; not parts of `share`. None for a network whose words cannot be told apart.
     """
 
     start_ns: int
@@ -73,7 +73,10 @@ class EventShare:
 
 @dataclass(frozen=True, slots=True)
 class ModalityShare:
-    """share: the modality's Shapley value, to which the shares of its events, in order of time, add up."""
+    """The share of one modality and of its events.
+
+    share: the modality's Shapley value; the shares of its events, in order of time, add up to it.
+    """
 
     share: float
     events: tuple[EventShare, ...]
@@ -81,7 +84,7 @@ class ModalityShare:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Why a window is scored as it is, towards one emotion or risk.
+    """The attribution of one window's score for an emotion or risk.
 
     worth: of the window; the modalities' shares add up to it less `without`, the worth of a window with nothing in it.
     modality: by name; those without events are left out.
@@ -97,7 +100,9 @@ class Attribution:
 def attribute(
     model: AffectModel, window: Mapping[str, Sequence[WindowEvent]], target: str | None = None
 ) -> Attribution:
-    """window: by modality. target: an emotion or a risk by name, by default the window's most probable emotion.
+    """Attributes a window's score to its modalities and events.
+
+    window: by modality. target: an emotion or a risk by name, by default the window's most probable emotion.
 
     Needs the device, like `AffectModel.fuse`. ValueError for another target.
     """
@@ -146,7 +151,10 @@ def _all(events: Sequence[WindowEvent]) -> tuple[int, ...]:
 
 
 def _groups(events: int) -> list[range]:
-    """Neighbours that are taken together, as equal in number as can be; mostly each event by itself."""
+    """Groups of neighbouring events, at most `_MOST_PLAYERS`.
+
+    They are as equal in number as can be; mostly each event is a group.
+    """
     players = min(events, _MOST_PLAYERS)
     return [range(i * events // players, (i + 1) * events // players) for i in range(players)]
 
@@ -204,7 +212,10 @@ class _Question:
 
 
 class _PooledOnce:
-    """Stands in for an encoder while sets of the same rows are fused: an embedding is a row's number, (rows, 1)."""
+    """A pooler that pools each set of rows once.
+
+    An embedding is a row's number, (rows, 1).
+    """
 
     width = 1
 
@@ -214,7 +225,7 @@ class _PooledOnce:
         self._known: dict[tuple[int, ...], Pooled] = {}
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
-        """As `Pooler.pool`; each set of rows is pooled the first time that it is met."""
+        """Pools as `Pooler.pool`; each set of rows only once."""
         rows = zip(embedding[..., 0].long().tolist(), (weight > 0).tolist(), strict=True)
         keys = [tuple(row for row, there in zip(*each, strict=True) if there) for each in rows]
         new = sorted(set(keys) - self._known.keys(), key=len)

@@ -1,4 +1,4 @@
-"""Shares of many players, by a few of their orders: every rotation of the order of time, forwards and backwards.
+"""Permutation Shapley values of many players, by cyclic orders.
 
 Problem: exact Shapley values of twenty pictures need a million sets of them. Rule: a share is what a player adds to the
 worth of those before it, averaged over 2n orders instead of all n!: the order of time begun at each player, and its
@@ -15,7 +15,10 @@ from torch import Tensor
 
 
 def cyclic_coalitions(players: int) -> Tensor:
-    """(n (n - 1) + 2, n) bool: none; 1 to n - 1 players in turn, from each player on; all."""
+    """The coalitions that cyclic orders need.
+
+    (n (n - 1) + 2, n) bool: none; 1 to n - 1 players in turn, from each player on; all.
+    """
     place = torch.arange(players)
     from_first = (place[None, :] - place[:, None]) % players
     some = [from_first < length for length in range(1, players)]
@@ -24,7 +27,11 @@ def cyclic_coalitions(players: int) -> Tensor:
 
 
 def cyclic_shapley_values(worth: Tensor, players: int) -> Tensor:
-    """worth: (sets, rows), in the order of `cyclic_coalitions`. Returns (players, rows) of the same type."""
+    """Shapley values estimated over cyclic orders: (players, rows).
+
+    values: (coalitions, rows), in the order of `cyclic_coalitions`; the result has the same type. Raises ValueError for
+    another number of coalitions.
+    """
     if players < 1 or len(worth) != players * (players - 1) + 2:
         raise ValueError(f"{players} players have {players * (players - 1) + 2} stretches, not {len(worth)}")
     none, some, whole = worth[:1], worth[1:-1], worth[-1:]

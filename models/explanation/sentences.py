@@ -1,4 +1,4 @@
-"""An answer in a sentence or two, for a person: what, how sure, by what it was moved, and what there was to go by.
+"""Explanations in a sentence or two, for a person.
 
 Nothing that was said is quoted and nobody is described, so that a sentence may go where predictions go. Contributions
 are said in probability with their sign, since shares of a whole would hide what spoke against the answer. Left out:
@@ -26,7 +26,10 @@ _RAISED_BY = {
 
 @dataclass(frozen=True, slots=True)
 class ModalityEvidence:
-    """What one modality gave: its contribution to the probability, and the part of the window, 0..1, that it covers."""
+    """The evidence of one modality.
+
+    contribution: to the probability. coverage: the part of the window, 0..1, that it covers.
+    """
 
     contribution: float
     coverage: float = 1.0
@@ -35,10 +38,10 @@ class ModalityEvidence:
 def emotion_sentence(
     label: str | None, probability: float, evidence: Mapping[str, ModalityEvidence], abstained: str | None = None
 ) -> str:
-    """Such as "Probably sadness (0.81): mostly the voice (+0.42), and the words (+0.15); no face was seen.".
+    """Explains the emotion of a window.
 
-    label: None where it is abstained from. probability: of the most probable emotion. evidence: by modality, of those
-    present.
+    Such as "Probably sadness (0.81): mostly the voice (+0.42), and the words (+0.15); no face was seen.". label: None
+    where it is abstained from. probability: of the most probable emotion. evidence: by modality, of those present.
     """
     if abstained == Abstention.NO_EVIDENCE or not evidence:
         return "Nothing to go by: no face was seen, no voice was heard, and nothing was written."
@@ -49,9 +52,10 @@ def emotion_sentence(
 
 
 def target_sentence(target: str, probability: float, shares: Mapping[str, ModalityEvidence]) -> str:
-    """Such as "Self-harm has 0.93: the words (+0.88); no face was seen." of an emotion or risk that was asked about.
+    """Explains the probability of one emotion or risk.
 
-    shares: by modality, of those present; towards the target's probability.
+    Such as "Self-harm has 0.93: the words (+0.88); no face was seen.". shares: by modality, of those present; towards
+    the target's probability.
     """
     if not shares:
         return "Nothing to go by: no face was seen, no voice was heard, and nothing was written."
@@ -61,7 +65,9 @@ def target_sentence(target: str, probability: float, shares: Mapping[str, Modali
 
 
 def risk_sentence(level: str, reasons: Sequence[tuple[str, float]]) -> str:
-    """Such as "Risk is high, for words of self-harm (0.93).". reasons: code and weight, greatest first.
+    """Explains the risk level of a window.
+
+    Such as "Risk is high, for words of self-harm (0.93).". reasons: code and weight, greatest first.
 
     Empty at the level `none`. A code that is not known here is said as it is.
     """

@@ -1,4 +1,4 @@
-"""What each modality adds to an answer, shared out fairly: exact Shapley values (Shapley, 1953).
+"""Exact Shapley values of the modalities.
 
 Problem: how much a face matters depends on whether the voice has said the same already. Rule: the worth of a set of
 modalities is what is answered from them alone; a modality's value is what it adds to the worth, averaged over all
@@ -15,13 +15,20 @@ from torch import Tensor
 
 
 def coalitions(modalities: int) -> Tensor:
-    """(2 ** modalities, modalities) bool: every set of them; the first holds none, the last holds all."""
+    """Every coalition of modalities: (2 ** modalities, modalities) bool.
+
+    The first holds none, the last holds all.
+    """
     sets = torch.arange(2**modalities)[:, None]
     return (sets >> torch.arange(modalities)) & 1 == 1
 
 
 def shapley_values(worth: Tensor) -> Tensor:
-    """worth: (2 ** modalities, rows), in the order of `coalitions`. Returns (modalities, rows) of the same type."""
+    """Exact Shapley values: (modalities, rows).
+
+    values: (2 ** modalities, rows) of the coalitions, in the order of `coalitions`; the result has the same type.
+    Raises ValueError for another number of coalitions.
+    """
     modalities = (len(worth) - 1).bit_length()
     if len(worth) != 2**modalities:
         raise ValueError(f"there are 2, 4, 8, ... sets of modalities, not {len(worth)}")

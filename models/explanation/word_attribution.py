@@ -1,4 +1,4 @@
-"""Which words of a line speak for an answer: integrated gradients over the embeddings of its tokens.
+"""Word attribution: integrated gradients over a line's token embeddings.
 
 Rule (Sundararajan et al., 2017): a token's evidence is the gradient of the line's logit along the straight path from a
 baseline to the token's embedding, summed up times the way it goes. So the evidence of all tokens adds up to the line's
@@ -38,7 +38,7 @@ _ATOM = re.compile(rf"[{_NO_SPACES}]|[^\W{_NO_SPACES}]+(?:['’][^\W{_NO_SPACES}
 
 @runtime_checkable
 class Embedding(Protocol):
-    """A line's encoder (`models.text.network.LineEncoder`) that tells its tokens' embeddings, and reads others."""
+    """A line encoder that exposes its token embeddings (`models.text.network.LineEncoder`)."""
 
     def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
         """(tokens,) ids to (tokens, any), on the encoder's device."""
@@ -49,13 +49,19 @@ class Embedding(Protocol):
         ...
 
     def __call__(self, sentences: Sequence[Sequence[int]], embedded: torch.Tensor | None = None) -> torch.Tensor:
-        """Lines to (lines, width). embedded: (tokens, any) in place of the tokens' own, one line after another."""
+        """Encodes lines: (lines, width).
+
+        embedded: (tokens, any) in place of the tokens' own embeddings, one line after another.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class WordAttribution:
-    """A word, as characters [start, end) of its line, and its evidence in logits."""
+    """The evidence of one word, in logits.
+
+    start, end: characters [start, end) of the line.
+    """
 
     start: int
     end: int
@@ -64,9 +70,10 @@ class WordAttribution:
 
 @dataclass(frozen=True, slots=True)
 class LineAttribution:
-    """A line's words in order; their evidence adds up to `evidence` less `baseline`, but for `error`.
+    """The attribution of a line's logit to its words, in order.
 
-    evidence, baseline: the logit of the line, and of the same line with nothing said.
+    The words' evidence adds up to `evidence` less `baseline`, but for `error`. evidence, baseline: the logit of the
+    line, and of the same line with nothing said.
     """
 
     words: tuple[WordAttribution, ...]
@@ -76,7 +83,10 @@ class LineAttribution:
 
 
 def direction(target: str) -> torch.Tensor:
-    """(10,) weights of a line's logits: an emotion's above the mean emotion's, or a risk's. ValueError for another."""
+    """The direction of a target in logits: (10,) weights.
+
+    An emotion's is above the mean emotion's; a risk's is its own logit. Raises ValueError for another target.
+    """
     weights = torch.zeros(len(EMOTIONS) + len(RISKS))
     if target in EMOTIONS:
         weights[: len(EMOTIONS)] = -1 / len(EMOTIONS)
@@ -89,7 +99,9 @@ def direction(target: str) -> torch.Tensor:
 
 
 def attribute_line(encoder: Encoder, line: str | ChatLine, target: str) -> LineAttribution:
-    """What each word of the line says for a target: an emotion or a risk, by name. ValueError for another.
+    """Attributes a line's logit for a target to its words.
+
+    target: an emotion or a risk, by name. Raises ValueError for another.
 
     TypeError where a network of the encoder stands on one that is no `Embedding`.
     """
@@ -109,7 +121,10 @@ def attribute_line(encoder: Encoder, line: str | ChatLine, target: str) -> LineA
 
 
 def word_spans(text: str, tokens: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The words of a line in order, so that each token, a span of characters, lies in one of them."""
+    """The words of a line, as spans of characters.
+
+    Each token, a span of characters, lies in one of them.
+    """
     atoms = [found.span() for found in _ATOM.finditer(text)]
     starts = [start for start, _ in atoms]
     joined = [False] * len(atoms)  # with the one before
@@ -128,13 +143,19 @@ def word_spans(text: str, tokens: Sequence[tuple[int, int]]) -> list[tuple[int, 
 
 
 def _words_of(tokens: Sequence[tuple[int, int]], words: Sequence[tuple[int, int]]) -> list[int | None]:
-    """The word of each token; of one that is only space, the word after it, or the last; None where there are none."""
+    """The index of each token's word; None without words.
+
+    A token that is only space counts to the word after it, or to the last.
+    """
     ends = [end for _, end in words]
     return [min(bisect_right(ends, start), len(words) - 1) if words else None for start, _ in tokens]
 
 
 def _token_evidence(reading: NetworkInput, toward: torch.Tensor) -> tuple[list[float], tuple[float, float]]:
-    """Of each of the line's own tokens and marks; and the logit of the baseline and of the line."""
+    """The evidence of a line's own tokens, and two logits.
+
+    The logits are of the baseline and of the line.
+    """
     encoder = _embedding(reading.network)
     line = encoder.embed(torch.tensor(reading.ids, device=reading.network.hidden.weight.device))
     baseline = line.clone()
@@ -164,7 +185,10 @@ def _embedding(network: TextNetwork) -> Embedding:
 def _path(
     reading: NetworkInput, baseline: torch.Tensor, line: torch.Tensor, toward: torch.Tensor, steps: int
 ) -> torch.Tensor:
-    """(tokens,) float64 evidence, summed up by Gauss and Legendre's rule at so many steps of the path."""
+    """Integrates gradients along the path: (tokens,) float64.
+
+    Gauss and Legendre's rule, with so many steps.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     way, weight = (torch.from_numpy(each).to(line)[:, None, None] for each in ((nodes + 1) / 2, weights / 2))
     points = (baseline + way * (line - baseline)).requires_grad_()
@@ -174,7 +198,10 @@ def _path(
 
 
 def _logit(reading: NetworkInput, points: torch.Tensor, toward: torch.Tensor) -> torch.Tensor:
-    """points: (rows, tokens, width) embeddings of the line. Returns (rows,) of its logit in a direction."""
+    """The logit in a direction, (rows,).
+
+    points: (rows, tokens, width) embeddings of the line.
+    """
     vectors = _embedding(reading.network)([reading.ids] * len(points), points.flatten(0, 1))
     logits = reading.network.heads(vectors)
     return logits @ toward.to(logits)

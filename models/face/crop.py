@@ -1,4 +1,4 @@
-"""A face as the expression network is shown it: a 48x48 grey square, and how good a picture of the face that is."""
+"""Face crops: 48x48 grey squares, with measures of their quality."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,10 @@ class Face:
 
 
 def cut_face(grey: NDArray[np.uint8], detection: Detection) -> Face:
-    """Cuts a face from the grey picture (height, width) uint8, upright; beyond its edge, the edge is repeated."""
+    """Cuts a detected face from a picture, upright.
+
+    grey: (height, width) uint8. Beyond the picture its edge is repeated.
+    """
     left, top, side = framing_square(detection.box)
     x, y, px = round(left), round(top), max(1, round(side))
     height, width = grey.shape
@@ -44,7 +47,10 @@ def cut_face(grey: NDArray[np.uint8], detection: Detection) -> Face:
 
 
 def given_face(crop: NDArray[np.uint8]) -> Face:
-    """A face that is already cut out, as in FER+; raises ValueError unless it is (48, 48) uint8."""
+    """A face that is cut out already, as in FER+.
+
+    Raises ValueError unless it is (48, 48) uint8.
+    """
     if crop.shape != (CROP_PX, CROP_PX) or crop.dtype != np.uint8:
         raise ValueError(f"a face crop is ({CROP_PX}, {CROP_PX}) uint8, not {crop.shape} {crop.dtype}")
     return _described(crop, (0.0, 0.0, CROP_PX, CROP_PX), 1.0)

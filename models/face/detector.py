@@ -1,4 +1,6 @@
-"""Where the faces are: CenterFace (Xu et al., 2020), an anchor-free detector of 1.8 M parameters, by onnxruntime.
+"""Face detection: CenterFace, an anchor-free detector, by onnxruntime.
+
+CenterFace (Xu et al., 2020) has 1.8 M parameters.
 
 The network is fully convolutional and takes pictures of any size. The published file fixes its input to 10x3x32x32; the
 shipped one is the same but for that. Pictures are looked at reduced, because the cost grows with the area and a face
@@ -24,7 +26,9 @@ _NMS_IOU = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A face: `box` in pixels of the whole picture, `score` 0..1, and five landmarks (x, y) in the same pixels.
+    """One detected face.
+
+    box: in pixels of the whole picture. score: 0..1. landmarks: five (x, y) in the same pixels.
 
     Landmarks are the eyes, the tip of the nose and the corners of the mouth, from the picture's left to its right.
     quarter_turns: counterclockwise, that set the face upright.
@@ -38,7 +42,9 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class DetectorConfig:
-    """longest_side_px: pictures are reduced to it, never enlarged. threads: of onnxruntime, within one picture.
+    """Configuration of the face detector.
+
+    longest_side_px: pictures are reduced to it, never enlarged. threads: of onnxruntime, within one picture.
 
     The defaults find 98 % of FER+ faces of 210 pixels on pictures of 640x480, at 0.25 of the cost of full size.
     """
@@ -49,7 +55,7 @@ class DetectorConfig:
 
 
 class FaceDetector:
-    """Finds faces in one picture at a time. Holds no state between calls, so threads may share it."""
+    """Detects faces in one picture at a time. Stateless; threads may share."""
 
     def __init__(self, config: DetectorConfig | None = None) -> None:
         self.config = config or DetectorConfig()
@@ -61,7 +67,10 @@ class FaceDetector:
         self._input = self._session.get_inputs()[0].name
 
     def detect(self, picture: NDArray[np.uint8]) -> list[Detection]:
-        """The faces of `picture` ((height, width, 3) uint8 BGR), best score first; ValueError on other shapes."""
+        """Detects the faces of a picture, best score first.
+
+        picture: (height, width, 3) uint8 BGR. Raises ValueError for other shapes.
+        """
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
             raise ValueError(f"a picture is (height, width, 3) uint8, not {picture.shape} {picture.dtype}")
         height, width = picture.shape[:2]
@@ -89,7 +98,7 @@ def _detection(corners: NDArray[np.float32], score: np.float32, marks: NDArray[n
 
 
 def _strongest(boxes: NDArray[np.float32], scores: NDArray[np.float32], min_score: float) -> list[int]:
-    """Non-maximum suppression: rows of the boxes that no better one overlaps, best first."""
+    """Non-maximum suppression: rows of the boxes kept, best first."""
     corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     best = np.argsort(-scores, kind="stable")[:_MOST_CELLS]
     kept = cv2.dnn.NMSBoxes(corner_and_size[best].tolist(), scores[best].tolist(), min_score, _NMS_IOU)
@@ -103,10 +112,10 @@ def _decode(
     landmarks: NDArray[np.float32],
     min_score: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Boxes (n, 4), scores (n,) and landmarks (n, 5, 2) in pixels of the network's input.
+    """Decodes boxes (n, 4), scores (n,) and landmarks (n, 5, 2).
 
-    heat: (rows, columns); log_size and offset: (2, rows, columns), vertical first; landmarks: (10, rows, columns),
-    vertical before horizontal, as fractions of the box from its corner.
+    All are in pixels of the network's input. heat: (rows, columns); log_size and offset: (2, rows, columns), vertical
+    first; landmarks: (10, rows, columns), vertical before horizontal, as fractions of the box from its corner.
     """
     row, column = np.nonzero(heat > min_score)
     size = np.exp(log_size[:, row, column]) * _STRIDE_PX

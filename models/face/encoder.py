@@ -1,4 +1,4 @@
-"""Faces as one of the daemon's modalities: crops of one face each in, embeddings and their weights out.
+"""The encoder of faces: crops to embeddings and weights.
 
 Problem: the engine encodes each picture's faces once, in batches of any size, and pools windows of any number of them.
 Rule: a crop and its mirror image are embedded and averaged; a face weighs its detection score; a window's answer is the
@@ -24,7 +24,7 @@ from models.labels import EMOTIONS
 
 
 class FaceEncoder(Encoder):
-    """Implements `models.encoder.Encoder`; a prepared event is a `Face`. Owned by the device thread; no lock."""
+    """Encodes face crops; a prepared event is a `Face`."""
 
     def __init__(self, network: ExpressionNet | ExpressionCommittee, device: torch.device | str = "cpu") -> None:
         """The network is moved to the device and put in evaluation mode."""
@@ -45,7 +45,7 @@ class FaceEncoder(Encoder):
         return prepared.score
 
     def quality(self, prepared: Sequence[Face]) -> dict[str, float]:
-        """Returns how many faces a picture shows, and how well the largest of them can be seen."""
+        """The number of faces, and the quality of the largest."""
         if not prepared:
             return {}
         largest = max(prepared, key=lambda face: face.size_px)
@@ -58,8 +58,9 @@ class FaceEncoder(Encoder):
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[Face]) -> Encoded:
-        """Encodes at least one face: embedding (faces, width), how far each is trusted last; weight (faces,) the
-        detection score.
+        """Encodes at least one face: embedding (faces, width), weight (faces,).
+
+        Last in an embedding is the face's trust; its weight is the detection score.
         """
         crops = torch.from_numpy(np.stack([face.crop for face in prepared])).to(self._device)
         both = self._network.embed(torch.cat([crops, crops.flip(-1)]))
@@ -69,14 +70,20 @@ class FaceEncoder(Encoder):
 
     @torch.inference_mode()
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
-        """embedding: (windows, faces, width); weight: (windows, faces), 0 where padded. Logits are for equal priors."""
+        """Pools faces into logits per window, for equal priors.
+
+        embedding: (windows, faces, width). weight: (windows, faces), 0 where padded.
+        """
         share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-6)
         mean = (embedding * share.unsqueeze(-1)).sum(dim=1)
         return Pooled(self.expressions(mean)[:, : len(EMOTIONS)] * mean[:, -1:].to(self._device))
 
     @torch.inference_mode()
     def expressions(self, embedding: torch.Tensor) -> torch.Tensor:
-        """embedding: (faces, width). Returns (faces, 8) logits of all of FER+'s expressions, for equal priors."""
+        """(faces, 8) logits of all FER+ expressions, for equal priors.
+
+        embedding: (faces, width).
+        """
         logits: torch.Tensor = self._network.head(embedding[:, :-1].to(self._device))
         return logits
 
@@ -88,7 +95,10 @@ class FaceEncoder(Encoder):
 
 
 def face_qualities(faces: Sequence[Face]) -> dict[str, torch.Tensor]:
-    """By name, (faces,): what tells how well a face can be seen, on scales on which doubling is a step."""
+    """Qualities of faces, by name, (faces,).
+
+    Doubling a quality is one step of its scale.
+    """
     return {
         "log_sharpness": torch.tensor([face.sharpness for face in faces], dtype=torch.float64).log1p(),
         "log_brightness": torch.tensor([face.brightness for face in faces], dtype=torch.float64).add(0.01).log(),
@@ -96,7 +106,7 @@ def face_qualities(faces: Sequence[Face]) -> dict[str, torch.Tensor]:
 
 
 def save_network(path: Path, network: ExpressionNet | ExpressionCommittee) -> None:
-    """Writes the weights as float16, with the network's sizes in the file's metadata."""
+    """Writes float16 weights, with the network's sizes as metadata."""
     tensors = {
         name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for name, value in network.state_dict().items()

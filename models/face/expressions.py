@@ -1,4 +1,7 @@
-"""The label space of face expressions, FER+'s (Barsoum et al., 2016): the project's seven emotions and contempt."""
+"""The label space of face expressions, as in FER+.
+
+FER+ (Barsoum et al., 2016) has the project's seven emotions and contempt.
+"""
 
 from models.labels import EMOTIONS
 

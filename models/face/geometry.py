@@ -1,4 +1,4 @@
-"""Boxes in pixels, and the square that the expression network is shown.
+"""Boxes in pixels, and the square around a face.
 
 The square's size is what brings CenterFace's boxes to FER's framing of a face: over 400 pictures of FER+ valid placed
 in a room, side / longest side of the box had a median of 1.03 to 1.09 at reductions from 640 to 256 pixels, and the
@@ -27,6 +27,9 @@ def overlap(box: Box, other: Box) -> float:
 
 
 def framing_square(box: Box) -> tuple[float, float, float]:
-    """Left, top and side of the square around a face; it may reach beyond the picture."""
+    """Left, top and side of the square around a face.
+
+    It may reach beyond the picture.
+    """
     side = _FRAMING * longest_side(box)
     return (box[0] + box[2] - side) / 2, (box[1] + box[3] - side) / 2, side

@@ -1,4 +1,6 @@
-"""Which expression a face shows: small convolutional networks on 48x48 grey crops, trained on FER+ vote distributions.
+"""The expression networks: small CNNs on 48x48 grey crops.
+
+They are trained on FER+'s vote distributions.
 
 Two kinds; each sees what the other misses, and their mean is a little better than either. `residual`: a 5x5 convolution
 of stride 2, then three stages of three 3x3 convolutions, the last two of each on a residual branch (He et al., 2016).
@@ -26,7 +28,9 @@ _VGG_CONVOLUTIONS = (2, 3, 2)  # at 24, 12 and 6 pixels; the stem is the one at 
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """widths: channels at 24x24, 12x12 and 6x6 pixels; of a vgg, at 48x48 before them. dropout: of the features, while
+    """Sizes of one expression network.
+
+    widths: channels at 24x24, 12x12 and 6x6 pixels; of a vgg, at 48x48 before them. dropout: of the features, while
     training.
     """
 
@@ -35,7 +39,7 @@ class NetworkConfig:
     dropout: float = 0.4
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a kind that there is not, or as many widths as it does not have."""
+        """Raises ValueError for an unknown kind or number of widths."""
         stages = {"residual": 3, "vgg": 4}.get(self.kind)
         if stages is None:
             raise ValueError(f"NetworkConfig.kind is residual or vgg, not {self.kind!r}")
@@ -45,13 +49,19 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True)
 class CommitteeConfig:
-    """members: at least one network's."""
+    """Sizes of a committee.
+
+    members: at least one network's.
+    """
 
     members: Sequence[NetworkConfig] = field(default_factory=lambda: [NetworkConfig()])
 
 
 class ExpressionNet(nn.Module):
-    """crops (batch, 48, 48) uint8, or float32 in 0..255 -> logits (batch, 8) in the order of `EXPRESSIONS`."""
+    """One network: crops to expression logits.
+
+    crops: (batch, 48, 48) uint8, or float32 in 0..255. Returns (batch, 8) in the order of `EXPRESSIONS`.
+    """
 
     width = EMBEDDING_WIDTH
 
@@ -66,7 +76,10 @@ class ExpressionNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def embed(self, crops: Tensor) -> Tensor:
-        """(batch, 48, 48) -> (batch, 64) float32. Each crop is brought to zero mean and unit deviation first."""
+        """Embeds crops: (batch, 48, 48) to (batch, 64) float32.
+
+        Each crop is standardised to zero mean and unit deviation first.
+        """
         pixels = crops.unsqueeze(1).to(self.head.weight.dtype)
         deviation, mean = torch.std_mean(pixels, dim=(2, 3), keepdim=True, correction=0)
         standard = ((pixels - mean) / deviation.clamp_min(1.0)).to(memory_format=torch.channels_last)
@@ -80,7 +93,10 @@ class ExpressionNet(nn.Module):
 
 
 class ExpressionCommittee(nn.Module):
-    """Networks that answer together; as `ExpressionNet`, with an embedding of 64 numbers a member."""
+    """An ensemble of networks, used as `ExpressionNet`.
+
+    Its embedding has 64 numbers a member.
+    """
 
     def __init__(self, members: Sequence[ExpressionNet]) -> None:
         super().__init__()
@@ -93,7 +109,7 @@ class ExpressionCommittee(nn.Module):
         return torch.cat([member.embed(crops) for member in self.networks()], dim=1)
 
     def head(self, embedding: Tensor) -> Tensor:
-        """(batch, 64 * members) -> (batch, 8): the mean of the members' logits."""
+        """(batch, 64 * members) to (batch, 8): the members' mean logits."""
         parts = zip(self.networks(), torch.split(embedding, EMBEDDING_WIDTH, dim=1), strict=True)
         return torch.stack([member.head(part) for member, part in parts]).mean(dim=0)
 
@@ -106,7 +122,10 @@ class ExpressionCommittee(nn.Module):
 
 
 def build_network(sizes: Mapping[str, Any]) -> ExpressionNet | ExpressionCommittee:
-    """sizes: fields of `NetworkConfig`, or `members`, a list of such. Raises TypeError or ValueError for others."""
+    """Builds an untrained network or committee.
+
+    sizes: fields of `NetworkConfig`, or `members`, a list of such. Raises TypeError or ValueError for others.
+    """
     if "members" in sizes:
         return ExpressionCommittee([ExpressionNet(NetworkConfig(**member)) for member in sizes["members"]])
     return ExpressionNet(NetworkConfig(**sizes))

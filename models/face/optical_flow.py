@@ -1,4 +1,6 @@
-"""Moves a box from one picture to the next: median flow (Kalal et al., 2010) over pyramidal Lucas-Kanade points.
+"""Optical flow: moves a box from one picture to the next.
+
+Median flow (Kalal et al., 2010) over pyramidal Lucas-Kanade points.
 
 A grid of points in the box is tracked forward and back again; the half that returns closest to where it started votes
 by its median for shift and scale. Too few points, points that do not return, or a leap of scale: the box is lost, and
@@ -20,7 +22,10 @@ _PYRAMID_LEVELS = 3
 
 
 def moved_box(before: NDArray[np.uint8], after: NDArray[np.uint8], box: Box) -> Box | None:
-    """Where `box` of the grey picture `before` lies on `after`, of the same shape (height, width) uint8."""
+    """Where a box lies on the next picture; None if lost.
+
+    before, after: (height, width) uint8 grey, of the same shape.
+    """
     start = _points(box, before.shape[1], before.shape[0])
     end, there = _tracked(before, after, start)
     back, and_back = _tracked(after, before, end)
@@ -48,7 +53,7 @@ def moved_box(before: NDArray[np.uint8], after: NDArray[np.uint8], box: Box) -> 
 def _tracked(
     before: NDArray[np.uint8], after: NDArray[np.uint8], points: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Where the points (n, 2) are on `after`, and whether each was found there."""
+    """Tracked points (n, 2), and whether each was found."""
     end, found, _ = cv2.calcOpticalFlowPyrLK(
         before, after, points, np.empty_like(points), winSize=_WINDOW_PX, maxLevel=_PYRAMID_LEVELS
     )
@@ -56,7 +61,10 @@ def _tracked(
 
 
 def _points(box: Box, width: int, height: int) -> NDArray[np.float32]:
-    """(100, 2) points inside the box and the picture, away from the box's corners, which hold background."""
+    """(100, 2) points inside the box and the picture.
+
+    They keep away from the box's corners, which hold background.
+    """
     share = np.linspace(0.15, 0.85, _GRID)
     x = np.clip(box[0] + share * (box[2] - box[0]), 0, width - 1)
     y = np.clip(box[1] + share * (box[3] - box[1]), 0, height - 1)
@@ -65,7 +73,7 @@ def _points(box: Box, width: int, height: int) -> NDArray[np.float32]:
 
 
 def _scale(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Median ratio of the distances between all pairs of points, after and before."""
+    """The median ratio of distances between all pairs of points."""
     i, j = np.triu_indices(len(first), k=1)
     before = np.linalg.norm(first[i] - first[j], axis=1)
     after = np.linalg.norm(second[i] - second[j], axis=1)

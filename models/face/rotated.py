@@ -1,4 +1,4 @@
-"""Detects faces that lie on their side or upside down.
+"""Detection of faces on their side or upside down.
 
 They come from a camera hung so, or a picture whose file does not say how it is turned.
 Problem: an expression network is sure of itself on a face upside down, and wrong; the detector misses most such faces.
@@ -34,24 +34,33 @@ class Detector(Protocol):
 
 
 class RotatedFaceDetector:
-    """Looks at turned pictures with a detector of upright faces. Holds no state; threads may share it."""
+    """Detects rotated faces by rotating the picture.
+
+    Holds no state; threads may share it.
+    """
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
     def search(self, picture: NDArray[np.uint8]) -> list[Detection]:
-        """The faces of a picture on which none is upright; those of the turn that shows one best."""
+        """Detects the faces of a picture without upright ones.
+
+        Those of the rotation that shows one best.
+        """
         looks = [[face for face in self._turned(picture, turns) if face.score >= _LEAST_SCORE] for turns in (2, 1, 3)]
         return max(looks, key=lambda faces: max((face.score for face in faces), default=0.0))
 
     def set_upright(self, picture: NDArray[np.uint8], found: list[Detection]) -> list[Detection]:
-        """`found`, with every face that its landmarks show turned as it is detected when it stands upright."""
+        """Replaces rotated faces by better detections on the rotated picture."""
         needed = {turns for face in found if (turns := _turns_needed(face))}
         looks = {turns: self._turned(picture, turns) for turns in needed}
         return [_better(face, looks[turns]) if (turns := _turns_needed(face)) else face for face in found]
 
     def _turned(self, picture: NDArray[np.uint8], turns: int) -> list[Detection]:
-        """Faces that are upright when `picture` is turned by quarters counterclockwise, in pixels of `picture`."""
+        """Faces that are upright on the rotated picture, in original pixels.
+
+        turns: by quarters counterclockwise.
+        """
         found = self._detector.detect(np.ascontiguousarray(np.rot90(picture, turns)))
         height, width = picture.shape[:2]
         return [
@@ -60,7 +69,10 @@ class RotatedFaceDetector:
 
 
 def lean_degrees(face: Detection) -> float:
-    """By how much a face is turned clockwise, -180 to 180: 0 where the mouth is below the eyes, or nothing is known."""
+    """The rotation of a face clockwise, -180 to 180 degrees.
+
+    0 where the mouth is below the eyes, or there are no landmarks.
+    """
     if not face.landmarks:
         return 0.0
     left_eye, right_eye, _, left_corner, right_corner = np.asarray(face.landmarks)
@@ -82,7 +94,10 @@ def _better(face: Detection, upright: list[Detection]) -> Detection:
 
 
 def _turned_back(face: Detection, turns: int, width: int, height: int) -> Detection:
-    """A face of the turned picture where it lies on the picture of `width` and `height`, which is `turns` short."""
+    """Maps a face of the rotated picture to the original.
+
+    width, height: of the original.
+    """
     left, top, right, bottom = face.box
     corners = _back(left, top, turns, width, height), _back(right, bottom, turns, width, height)
     (x1, y1), (x2, y2) = corners

@@ -1,4 +1,4 @@
-"""Faces on a session's pictures: detected once per cell of event time, followed in between.
+"""Face tracking: detection once per cell, optical flow in between.
 
 A cell begins at every multiple of each of `cells_ns`, counted from the epoch. The first picture of a cell is detected
 on; the others follow its boxes by optical flow, unless the flow is lost, the face no longer looks the same, or there
@@ -30,7 +30,10 @@ _OPEN_CELLS = 3  # pictures may come in any order among so many; reduced picture
 
 @dataclass(frozen=True, slots=True)
 class TrackerConfig:
-    """policy: only the largest face of a detection, or all. cells_ns: a cell begins at every multiple of each."""
+    """Configuration of face tracking.
+
+    policy: only the largest face of a detection, or all. cells_ns: a cell begins at every multiple of each.
+    """
 
     policy: Literal["largest", "all"] = "largest"
     cells_ns: tuple[int, ...] = (1_000_000_000,)
@@ -43,7 +46,7 @@ class TrackerConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A cell's newest picture: its shape, a reduced copy, and where its faces are.
+    """A cell's newest picture and the faces on it.
 
     detected: the crop of each face on the picture that was last detected on.
     """
@@ -57,19 +60,25 @@ class _Seen:
 
 
 class FaceTracker:
-    """Follows one session's faces. Owned by the worker thread of its session; no lock. The detector may be shared."""
+    """Tracks one session's faces.
+
+    Owned by the worker thread of its session; no lock. The detector may be shared.
+    """
 
     def __init__(
         self, detector: Detector, config: TrackerConfig | None = None, turned: RotatedFaceDetector | None = None
     ) -> None:
-        """turned: finds faces that are not upright; without it they are as the detector finds them."""
+        """Without `turned`, only upright faces are detected."""
         self.config = config or TrackerConfig()
         self._detector = detector
         self._turned = turned
         self._cells: OrderedDict[tuple[int, ...], _Seen] = OrderedDict()
 
     def faces(self, picture: NDArray[np.uint8], time_ns: int) -> list[Face]:
-        """Faces of `picture` ((height, width, 3) uint8 BGR, taken at `time_ns`), those of the policy."""
+        """The faces of a picture, as the policy chooses.
+
+        picture: (height, width, 3) uint8 BGR, taken at `time_ns`.
+        """
         grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
         cell = tuple(time_ns // length_ns for length_ns in self.config.cells_ns)
         before = self._cells.get(cell)
@@ -85,7 +94,7 @@ class FaceTracker:
         return now.faces
 
     def _detected(self, picture: NDArray[np.uint8], grey: NDArray[np.uint8], time_ns: int, search: bool) -> _Seen:
-        """search: whether faces are looked for every way up where none is upright."""
+        """Detects faces. search: also rotated ones where none is upright."""
         detections = self._detector.detect(picture)
         if self._turned is not None:
             if detections:
@@ -99,7 +108,7 @@ class FaceTracker:
 
 
 def _followed(before: _Seen, grey: NDArray[np.uint8], time_ns: int) -> _Seen | None:
-    """The faces where the flow took them; None if there was none, or any of them is lost."""
+    """The faces moved by optical flow; None if any is lost."""
     if not before.faces or grey.shape != before.shape:
         return None
     small = _reduced(grey)

@@ -1,4 +1,6 @@
-"""Late fusion: one emotion answer from any subset of the modalities.
+"""The fusion that is served: a logarithmic opinion pool of the modalities.
+
+Any subset of the modalities gives one emotion posterior.
 
 The strategy shipped is the logarithmic opinion pool (Genest and Zidek, 1986): the fused log posterior is the sum of the
 modalities' log posteriors, each times its learned weight, normalised. Where modalities are independent given the
@@ -25,7 +27,11 @@ from models.labels import MODALITIES
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """posterior: (windows, 7) float64, flat where nothing is present. evidence: (3, windows, 7), sums to the fused."""
+    """A fused posterior and each modality's evidence.
+
+    posterior: (windows, 7) float64, flat where nothing is present. evidence: (3, windows, 7); the modalities' evidence
+    adds up to the fused log posterior, centred.
+    """
 
     posterior: torch.Tensor
     evidence: torch.Tensor

@@ -1,4 +1,4 @@
-"""Smoothed scores: what a window says once the windows just before it are heard too.
+"""Smoothed scores of a window, from those of earlier windows.
 
 Only the answer changes: probabilities, label, valence, arousal, entropy, and whether it is abstained from. What the
 modalities say and add, and the risk, stay the window's own. A window without evidence is abstained from whatever was
@@ -20,7 +20,7 @@ _LEAST = torch.finfo(torch.float64).tiny  # stands in for a probability that is 
 
 @torch.inference_mode()
 def smoothed(rows: Sequence[Sequence[Scores]], smoothing: Smoothing, least_confidence: float) -> list[Scores]:
-    """The newest window of each row, answered in the light of the others.
+    """Smooths the newest window of each row.
 
     rows: the scores of a window and, before it, of the earlier windows it looks back on, one a step, the oldest first;
     equally many in each row. least_confidence: as of the model. A row's answer does not depend on the other rows.

@@ -1,4 +1,4 @@
-"""Smoothing over time: a window is answered in the light of the windows just before it, so that labels do not flicker.
+"""Smoothing over time, so that labels do not flicker between windows.
 
 The rule is the forward filter of a hidden Markov model (Rabiner, 1989, "A tutorial on hidden Markov models"). Between
 two windows an emotion stays with probability exp(-step / dwell), and otherwise becomes any of the others alike; each
@@ -28,7 +28,10 @@ lets more flicker through there; twice of it brings old answers back.
 
 @dataclass(frozen=True, slots=True)
 class Smoothing:
-    """The filter for windows of `size_s` that start every `step_s`; all three above 0, the step at most the size."""
+    """The smoothing filter of one window size and step.
+
+    All three are above 0, and the step is at most the size.
+    """
 
     size_s: float
     step_s: float
@@ -47,7 +50,7 @@ class Smoothing:
         return math.exp(-self.step_s / self.dwell_s)
 
     def smooth(self, log_posterior: Tensor, evident: Tensor) -> Tensor:
-        """The smoothed probabilities (rows, 7) float64 of the newest window of each row.
+        """Smooths the newest window of each row: (rows, 7) float64.
 
         log_posterior: (rows, windows, 7), one window a step, the oldest first; finite where `evident`, (rows, windows)
         bool. A window without evidence neither confirms nor denies, but time passes. With one window that is its own

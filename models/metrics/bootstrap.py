@@ -1,4 +1,6 @@
-"""How far figures could be off by the choice of rows: percentile intervals of the bootstrap (Efron, 1979).
+"""Bootstrap intervals of figures, drawn over groups of rows.
+
+Percentile intervals (Efron, 1979) show how far figures could be off by the choice of rows.
 
 Groups are drawn rather than rows (a speaker, a dialogue), because rows of one group are alike and a new test set would
 bring new groups.
@@ -25,7 +27,11 @@ def intervals(
     draws: int = 1000,
     level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
-    """said, truth: (rows,) label indices. Lowest and highest of accuracy, uar, macro_f1 and weighted_f1."""
+    """Percentile intervals of accuracy, uar, macro_f1 and weighted_f1.
+
+    predicted, truth: (rows,) label indices. groups: (rows,); each row by itself where None. Returns lowest and highest
+    by name.
+    """
     of_row = np.arange(len(truth)) if groups is None else np.unique(groups, return_inverse=True)[1]
     counts = group_counts(said, truth, labels, of_row, int(of_row.max()) + 1)
     drawn = [drawn_figures(counts, times) for times in drawn_groups(len(counts), draws)]
@@ -36,14 +42,20 @@ def intervals(
 def group_counts(
     said: NDArray[np.int64], truth: NDArray[np.int64], labels: int, of_row: NDArray[np.int64], groups: int
 ) -> Floats:
-    """of_row: (rows,) each row's group, below `groups`. Returns (groups, labels, labels): rows by truth and answer."""
+    """(groups, labels, labels): rows by truth and prediction.
+
+    of_row: (rows,) each row's group, below `groups`.
+    """
     counts = np.zeros((groups, labels, labels), np.float64)
     np.add.at(counts, (of_row, truth, said), 1)
     return counts
 
 
 def drawn_groups(groups: int, draws: int) -> Iterator[Floats]:
-    """Yields (some draws, groups): how often each group is in a draw; `draws` in all, the same ones every time."""
+    """Draws groups: yields (some draws, groups) counts.
+
+    `draws` in all, the same ones every time.
+    """
     rng = np.random.default_rng(0)
     for start in range(0, draws, _DRAWS_AT_ONCE):
         size = min(_DRAWS_AT_ONCE, draws - start)
@@ -51,12 +63,18 @@ def drawn_groups(groups: int, draws: int) -> Iterator[Floats]:
 
 
 def drawn_figures(counts: Floats, times: Floats) -> Floats:
-    """counts: (groups, labels, labels). times: (draws, groups). Returns (draws, figures), NaN in a draw of no row."""
+    """(draws, figures) of drawn groups; NaN in an empty draw.
+
+    counts: (groups, labels, labels). times: (draws, groups).
+    """
     return _figures(np.tensordot(times, counts, axes=1))
 
 
 def _figures(confusion: Floats) -> Floats:
-    """confusion: (draws, truth, said). Returns (draws, 4); means over labels are over those with rows."""
+    """(draws, 4) figures of confusion matrices (draws, truth, predicted).
+
+    Means over labels are over those with rows.
+    """
     hits = np.einsum("dll->dl", confusion)
     rows, answers = confusion.sum(axis=2), confusion.sum(axis=1)
     there = rows > 0

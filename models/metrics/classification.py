@@ -1,5 +1,4 @@
-"""The figures of a classification: how often right, how evenly over labels, and whether probabilities mean what they
-say.
+"""Classification figures: accuracy, recall over labels, calibration.
 
 By scikit-learn, but for the calibration error (Guo et al., 2017) and the Brier score over several labels (Brier, 1950:
 the summed square over labels, 0..2), which it does not have.
@@ -25,7 +24,9 @@ _BINS = 15
 def classification_figures(
     probabilities: NDArray[np.float64], truth: NDArray[np.int64], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """probabilities: (rows, labels), rows sum to 1; truth: (rows,) indices of `labels`, at least one row.
+    """All figures of one classification, by name.
+
+    probabilities: (rows, labels), rows sum to 1. truth: (rows,) indices of `labels`, at least one row.
 
     Means over labels (uar, macro_f1, auroc) are over those with rows. auroc is one label against the rest, None where
     only one label occurs. Raises ValueError without rows.
@@ -58,7 +59,10 @@ def classification_figures(
 def expected_calibration_error(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], weight: NDArray[np.float64] | None = None
 ) -> float:
-    """Mean gap between confidence and accuracy over 15 bins of equal width. All (rows,); weight: rows alike if None."""
+    """Expected calibration error over 15 bins of equal width.
+
+    It is the mean gap between confidence and accuracy. All arguments are (rows,); without `weight` rows count alike.
+    """
     bin_of = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     counted = np.ones(len(confidence)) if weight is None else weight
     gap = np.bincount(bin_of, weights=counted * (confidence - correct), minlength=_BINS)

@@ -1,4 +1,4 @@
-"""Two models' answers to the same rows: which is better, and how sure that is, by a paired bootstrap over groups.
+"""Paired bootstrap comparison of two models on the same rows.
 
 The figure is UAR, of several tasks its mean: it is the same whatever labels happen to be common, and a model that gives
 one answer to everything has the UAR of guessing.
@@ -22,7 +22,10 @@ _UAR = FIGURES.index("uar")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Paired:
-    """Answers to one task. truth, before, after: (rows,) indices of `labels` labels. groups: (rows,)"""
+    """Two models' predictions for one task.
+
+    truth, before, after: (rows,) indices of `labels` labels. groups: (rows,)
+    """
 
     truth: NDArray[np.int64]
     before: NDArray[np.int64]
@@ -33,7 +36,10 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """better_in: share of draws of the groups in which the second model's UAR is above the first one's."""
+    """UAR of two models, and of their difference.
+
+    better_in: share of draws of the groups in which the second model's UAR is above the first one's.
+    """
 
     rows: int
     before: Estimate
@@ -72,7 +78,10 @@ def _counts(task: Paired, names: NDArray[np.str_]) -> tuple[NDArray[np.float64],
 def _uars(
     of_task: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]], times: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(draws, 2), before and after: the mean over the tasks that have rows in the draw, NaN where none has."""
+    """(draws, 2) UAR before and after, as mean over tasks.
+
+    Tasks without rows in a draw are left out; NaN where none has any.
+    """
     uars = np.array([[drawn_figures(counts, times)[:, _UAR] for counts in both] for both in of_task])
     there = np.isfinite(uars).all(axis=1, keepdims=True)
     count = there.sum(axis=0)

@@ -1,4 +1,4 @@
-"""What rooms, cameras, telephone lines and hurried fingers do to what is measured, each at one set strength.
+"""Corruptions of faces, voices and lines, each at one strength.
 
 The changes are not those of training: what a network was made to bear is no measure of what it bears.
 """
@@ -27,7 +27,7 @@ _TYPO_SHARE = 0.08  # of the letters
 
 
 def corrupted(rows: LabelledRows, modality: str, change: Corruption) -> LabelledRows:
-    """The same rows with every event of a modality changed, the same way each time."""
+    """The rows with every event of a modality corrupted, reproducibly."""
     rng = np.random.default_rng(0)
     units = [[change(unit, rng) for unit in row] for row in rows.units[modality]]
     return replace(rows, units={**rows.units, modality: units})
@@ -50,7 +50,7 @@ def _blurred(crop: Crop, rng: np.random.Generator) -> NDArray[Any]:
 
 
 def _dark(crop: Crop, rng: np.random.Generator) -> NDArray[Any]:
-    """A tenth of the light, and the noise of a sensor in the dark."""
+    """A tenth of the light, and sensor noise."""
     return np.round(0.1 * crop + rng.normal(0, 1.5, crop.shape))
 
 

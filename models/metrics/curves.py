@@ -1,6 +1,4 @@
-"""Curves behind the figures: ROC, reliability, and how right the answers are that are left when unsure ones are not
-given.
-"""
+"""Curves behind the figures: ROC, reliability, coverage and accuracy."""
 
 from collections.abc import Sequence
 
@@ -18,7 +16,10 @@ _COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 def roc_curves(
     probabilities: Floats, truth: NDArray[np.int64], labels: Sequence[str]
 ) -> dict[str, tuple[Floats, Floats]]:
-    """By label, false and true positive rates of one label against the rest; labels with and without rows only."""
+    """ROC curves, by label: false and true positive rates.
+
+    Each is of one label against the rest; labels that no row or every row has are left out.
+    """
     found = {}
     for index, label in enumerate(labels):
         is_label = truth == index
@@ -29,7 +30,10 @@ def roc_curves(
 
 
 def reliability(confidence: Floats, correct: Hits) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Of each of 15 equally wide bins that has rows: mean confidence, accuracy, rows (DeGroot and Fienberg, 1983)."""
+    """The reliability diagram: mean confidence, accuracy, rows per bin.
+
+    Of 15 equally wide bins those with rows (DeGroot and Fienberg, 1983).
+    """
     bin_of = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     rows = np.bincount(bin_of, minlength=_BINS)
     used = rows > 0
@@ -39,7 +43,7 @@ def reliability(confidence: Floats, correct: Hits) -> tuple[Floats, Floats, NDAr
 
 
 def coverage_accuracy(confidence: Floats, correct: Hits) -> list[dict[str, float]]:
-    """Accuracy of the rows answered, at thresholds that leave more and more unanswered."""
+    """Accuracy at falling coverage: the least confident rows are left out."""
     curve = []
     for coverage in _COVERAGES:
         threshold = float(np.quantile(confidence, 1 - coverage))
@@ -50,7 +54,7 @@ def coverage_accuracy(confidence: Floats, correct: Hits) -> list[dict[str, float
 
 
 def threshold_for_accuracy(confidence: Floats, correct: Hits, wanted: float) -> float | None:
-    """The least confidence from which on the answers given are right at least so often; None where there is none."""
+    """The least confidence threshold that reaches an accuracy, or None."""
     order = np.argsort(-confidence, kind="stable")
     given = np.arange(1, len(order) + 1)
     last_of_its_confidence = np.append(np.diff(confidence[order]) < 0, True)

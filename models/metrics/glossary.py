@@ -1,4 +1,4 @@
-"""What the names of figures mean, a sentence each, for whoever reads them on a terminal or a page."""
+"""Glossary of the figures, for terminals and pages."""
 
 EXPLANATIONS = {
     "n": "rows measured",
@@ -26,5 +26,8 @@ EXPLANATIONS = {
 
 
 def explained(name: str) -> str:
-    """The explanation of a figure's name, also behind a corpus (`goemotions/uar`); empty for one without."""
+    """The explanation of a figure's name, or "".
+
+    The name may stand behind a corpus: `goemotions/uar`.
+    """
     return EXPLANATIONS.get(name.rpartition("/")[2], "")

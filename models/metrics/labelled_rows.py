@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 
 class EvaluationError(ValueError):
-    """A corpus, split, task or modality cannot be measured; the message says why."""
+    """What cannot be measured: a corpus, split, task or modality.
+
+    The message says why.
+    """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

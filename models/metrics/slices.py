@@ -1,4 +1,6 @@
-"""Figures for parts of the rows (sex, language, intensity, length), and the gap between the best and the worst part.
+"""Figures of slices of the rows, and the gap between them.
+
+Rows are sliced by sex, language, intensity or length; the gap is that between the best and the worst slice.
 
 UAR is over the labels that every part has rows enough of, so that parts are compared on the same question.
 """
@@ -28,7 +30,10 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Sliced:
-    """parts: at least two. gap: the difference between the greatest and the least UAR."""
+    """Figures of the slices of one property.
+
+    parts: at least two. gap: the difference between the greatest and the least UAR.
+    """
 
     parts: tuple[Slice, ...]
     gap: float
@@ -37,8 +42,10 @@ class Sliced:
 def sliced(
     said: NDArray[np.int64], truth: NDArray[np.int64], slices: Mapping[str, NDArray[np.str_]]
 ) -> dict[str, Sliced]:
-    """said, truth: (rows,). slices: by name, (rows,) values; those without two parts of 20 rows, or without a
-    label that both have rows enough of, are left out.
+    """Figures by slice, by property.
+
+    predicted, truth: (rows,). slices: by name, (rows,) values. Properties without two slices of 20 rows, or without a
+    label that both have enough rows of, are left out.
     """
     found = {}
     for name, values in slices.items():
@@ -55,7 +62,10 @@ def sliced(
 
 
 def _labels_of(truth: NDArray[np.int64]) -> set[int]:
-    """Those with rows enough: the recall of two rows would make half of a gap."""
+    """The labels with enough rows.
+
+    The recall of two rows would make half of a gap.
+    """
     labels, rows = np.unique(truth, return_counts=True)
     return {*labels[rows >= LEAST_OF_LABEL].tolist()}
 

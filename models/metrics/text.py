@@ -1,4 +1,6 @@
-"""What the text network is measured by: each corpus's own figure on validation rows, from one pass of logits.
+"""Figures of the text network on validation rows of each corpus.
+
+One pass of logits gives all of them.
 
 Emotion logits assume equal priors. Figures that reward common labels (accuracy, F1) are taken with the corpus's
 training prior added back; UAR, which does not, is taken from the logits as they are. Labels that a corpus does not use
@@ -24,7 +26,10 @@ _THRESHOLDS = np.linspace(0.05, 0.8, 76)
 
 @torch.inference_mode()
 def text_logits(network: TextNetwork, ids: Sequence[list[int]], corpus: str) -> tuple[Floats, Floats]:
-    """Logits (rows, 10) of tokenized lines, in their order, as the service asks and on the corpus's terms."""
+    """Logits of tokenized lines, for the service and for the corpus.
+
+    Each is (rows, 10), in the order of the lines.
+    """
     both = np.empty((2, len(ids), len(EMOTIONS) + len(RISKS)), np.float32)
     by_length = np.argsort([len(line) for line in ids], kind="stable")
     for start in range(0, len(ids), _LINES_PER_CALL):
@@ -35,7 +40,10 @@ def text_logits(network: TextNetwork, ids: Sequence[list[int]], corpus: str) -> 
 
 
 def emotion_figures(logits: Floats, truth: Floats, log_prior: Floats) -> dict[str, float]:
-    """Accuracy, UAR, F1s and calibration error over rows with exactly one label. truth: (rows, 7) shares."""
+    """Figures of emotion over rows with exactly one label.
+
+    truth: (rows, 7) shares. log_prior: (7,) of the corpus.
+    """
     single = truth.max(axis=1) == 1
     label = truth[single].argmax(axis=1)
     used = np.where(log_prior > _UNUSED, 0.0, -np.inf)
@@ -55,7 +63,10 @@ def emotion_figures(logits: Floats, truth: Floats, log_prior: Floats) -> dict[st
 
 
 def risk_figures(logits: Floats, truth: Floats) -> dict[str, dict[str, float]]:
-    """For each head that the rows label: F1, macro-F1 and accuracy at one half, AUROC, calibration error."""
+    """Figures of each risk head that the rows label.
+
+    F1, macro-F1 and accuracy at one half, AUROC, calibration error.
+    """
     figures = {}
     for head, name in enumerate(RISKS):
         labelled = ~np.isnan(truth[:, head])
@@ -83,7 +94,7 @@ def label_scores(logits: Floats, log_prior: Floats) -> Floats:
 
 
 def best_thresholds(scores: Floats, truth: Floats) -> Floats:
-    """The threshold of each label (7,) that gives its best F1 on these rows."""
+    """(7,) the threshold of each label with the best F1."""
     best = np.empty(len(EMOTIONS), np.float32)
     for k in range(len(EMOTIONS)):
         reached = [f1_score(truth[:, k] > 0, scores[:, k] > t, zero_division=0.0) for t in _THRESHOLDS]
@@ -92,7 +103,10 @@ def best_thresholds(scores: Floats, truth: Floats) -> Floats:
 
 
 def multi_label_f1(scores: Floats, truth: Floats, thresholds: Floats) -> Mapping[str, float]:
-    """Each label's F1 and their mean, `macro`, for rows that may hold several labels."""
+    """F1 of each label, and their mean as `macro`.
+
+    For rows that may have several labels.
+    """
     each = f1_score(truth > 0, scores > thresholds, average=None, zero_division=0.0)
     return {"macro": float(np.mean(each)), **dict(zip(EMOTIONS, map(float, each), strict=True))}
 

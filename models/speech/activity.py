@@ -1,4 +1,6 @@
-"""Voice activity of one isolated segment of sound (Silero VAD; Silero Team, 2021).
+"""Voice activity of one segment of sound.
+
+By Silero VAD (Silero Team, 2021).
 
 Problem: a window's speech evidence must come from voice alone, never from silence, hum or noise, and a segment knows
 nothing of its neighbours. Rule: a 32 ms frame is voiced when Silero's probability reaches the threshold and the frame
@@ -41,7 +43,7 @@ class Activity:
 
 
 class VoiceActivity:
-    """Finds the voiced frames. Keeps no state between calls: one may be shared by all worker threads."""
+    """Detects voiced frames. Stateless; all worker threads may share one."""
 
     def __init__(self, threshold: float = _VOICED_PROBABILITY) -> None:
         """threshold: probability of voice, 0..1, from which on a frame is voiced.
@@ -54,7 +56,10 @@ class VoiceActivity:
         self._model = _network()
 
     def __call__(self, pcm: npt.NDArray[np.float32]) -> Activity:
-        """pcm: (samples,) float32 in -1..1 at 16 kHz, at least one sample. Raises ValueError for anything else."""
+        """Detects the voiced frames of a segment.
+
+        pcm: (samples,) float32 in -1..1 at 16 kHz, at least one sample. Raises ValueError for anything else.
+        """
         if pcm.ndim != 1 or pcm.size == 0 or pcm.dtype != np.float32:
             raise ValueError(f"voice activity: wanted (samples,) float32, got {pcm.shape} {pcm.dtype}")
         padded = np.zeros(-(-pcm.size // FRAME_SAMPLES) * FRAME_SAMPLES, dtype=np.float32)

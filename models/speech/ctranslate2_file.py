@@ -90,6 +90,9 @@ def _decode(name: str, payload: memoryview, dtype: int, shape: list[int]) -> Flo
 
 
 def _dequantised(stored: FloatArray, scale: FloatArray) -> FloatArray:
-    """Undoes CTranslate2's symmetric quantisation: stored = round(weight * scale), with a scale per row or for all."""
+    """Undoes CTranslate2's symmetric quantisation.
+
+    stored = round(weight * scale), with a scale per row or for all.
+    """
     per_row = scale.reshape(-1, *[1] * (stored.ndim - 1))
     return (stored / per_row).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Speech as one of the daemon's modalities: sound of one segment in, an embedding and its weight out.
+"""The encoder of speech: segments to embeddings and weights.
 
 Problem: the engine encodes each segment once, in batches of any size, and pools windows of any number of segments; and
 how something is said shows over more than a second. Rule: segments are of one second or two, which may overlap. Worker
@@ -31,7 +31,7 @@ from models.speech.window_network import WindowNetwork, WindowNetworkConfig
 
 
 class SpeechEncoder(SegmentEncoder):
-    """Encodes segments with Whisper and a small network; a prepared event is a `SpeechSegment`."""
+    """Encodes segments with Whisper and a small network."""
 
     def __init__(
         self, encoder: whisper.WhisperEncoder, network: WindowNetwork, device: torch.device | str = "cpu"
@@ -46,7 +46,9 @@ class SpeechEncoder(SegmentEncoder):
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[SpeechSegment]) -> Encoded:
-        """Encodes at least one segment; the embedding of a segment without voice is zero, and so is its weight.
+        """Encodes at least one segment: embeddings and weights.
+
+        A segment without voice has an embedding of zeros and no weight.
 
         Last in an embedding is how far the segment is trusted.
         """
@@ -65,7 +67,10 @@ class SpeechEncoder(SegmentEncoder):
 
     @torch.inference_mode()
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
-        """embedding: (windows, segments, width), in any order; weight: (windows, segments), 0 where padded."""
+        """Pools segments into logits per window.
+
+        embedding: (windows, segments, width), in any order. weight: (windows, segments), 0 where padded.
+        """
         embedding, weight = embedding.to(self._device), weight.to(self._device)
         read = window_statistics(embedding[..., :-1], weight)
         share = weight / weight.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
@@ -86,9 +91,10 @@ def build_encoder(
     device: torch.device | str = "cpu",
     whisper_file: Path | None = None,
 ) -> SpeechEncoder:
-    """Returns the encoder with a network of these sizes and tensors; Whisper as in `load_encoder`.
+    """Builds the encoder from a network's sizes and tensors.
 
-    sizes: as `save_network` wrote them. Raises TypeError, KeyError or RuntimeError for those that do not fit.
+    Whisper is loaded as in `load_encoder`. sizes: as `save_network` wrote them. Raises TypeError, KeyError or
+    RuntimeError for those that do not fit.
     """
     network = build_network(tensors, sizes)
     return SpeechEncoder(whisper.load_whisper(max(network.config.streams), whisper_file), network, device)
@@ -102,15 +108,16 @@ def build_network(tensors: Mapping[str, torch.Tensor], sizes: Mapping[str, Any])
 
 
 def save_network(path: Path, network: WindowNetwork) -> None:
-    """Writes the network's own weights in float16, with its sizes in the file's metadata."""
+    """Writes the network's float16 weights, with its sizes as metadata."""
     tensors = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     save_file(tensors, path, metadata={"speech": json.dumps(asdict(network.config))})
 
 
 def load_encoder(path: Path, device: torch.device | str = "cpu", whisper_file: Path | None = None) -> SpeechEncoder:
-    """Loads what `save_network` wrote, and Whisper from its packages or from `whisper_file`, a CTranslate2 `model.bin`.
+    """Loads a network that `save_network` wrote, and Whisper.
 
-    Raises FileNotFoundError for a missing file, ValueError for one that is not a speech network.
+    Whisper comes from its packages, or from `whisper_file`, a CTranslate2 `model.bin`. Raises FileNotFoundError for a
+    missing file, ValueError for one that is not a speech network.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")

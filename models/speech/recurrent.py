@@ -1,4 +1,6 @@
-"""A voice read by a network trained from nothing but the speech corpora: convolutions, a recurrent layer, attention.
+"""A baseline for speech: a convolutional recurrent network without Whisper.
+
+It is trained on the speech corpora alone, and studied, not served.
 
 Problem: the shipped network stands on Whisper, which is large and was trained on far more speech than there is here;
 how much that brings shows only beside a network that does without. Rule: the log-mel frames of a voice, less the mean
@@ -67,10 +69,11 @@ class RecurrentSpeechNetwork(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, mel: torch.Tensor, voiced: torch.Tensor) -> torch.Tensor:
-        """mel: (batch, 80, 4 * time) log-mel frames, 100 a second; voiced: (batch, 2 * time) bool, 50 a second.
+        """States of voices, from log-mel frames.
 
-        Returns (batch, 9) logits in the order of `STATES`. A row's frames that are not voiced, such as those it is
-        padded with, have no effect; a row without voice is finite and means nothing.
+        mel: (batch, 80, 4 * time) log-mel frames, 100 a second; voiced: (batch, 2 * time) bool, 50 a second. Returns
+        (batch, 9) logits in the order of `STATES`. A row's frames that are not voiced, such as those it is padded with,
+        have no effect; a row without voice is finite and means nothing.
         """
         counted = voiced.repeat_interleave(2, dim=1)
         frames = _less_the_mean(mel, counted)
@@ -85,7 +88,10 @@ class RecurrentSpeechNetwork(nn.Module):
         return states
 
     def _dropped(self, steps: torch.Tensor) -> torch.Tensor:
-        """Drops the same values in all steps of a voice (Gal and Ghahramani, 2016): pooling would average others."""
+        """Drops the same values in all steps of a voice.
+
+        So pooling cannot average them out (Gal and Ghahramani, 2016).
+        """
         if not self.training:
             return steps
         kept: torch.Tensor = self.dropout(torch.ones_like(steps[:, :1]))
@@ -93,7 +99,10 @@ class RecurrentSpeechNetwork(nn.Module):
 
 
 def _less_the_mean(mel: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """mel: (batch, 80, time); counted: (batch, time) bool. Returns mel less each bin's mean over counted frames."""
+    """Mel frames less each bin's mean over counted frames.
+
+    mel: (batch, 80, time); counted: (batch, time) bool.
+    """
     share = counted / counted.sum(dim=1, keepdim=True).clamp(min=1)
     return mel - torch.einsum("bmt,bt->bm", mel, share).unsqueeze(-1)
 
@@ -109,7 +118,10 @@ def _closed_up(steps: torch.Tensor, counted: torch.Tensor) -> tuple[torch.Tensor
 
 
 class RecurrentSpeechEncoder(SegmentEncoder):
-    """Answers each segment once, and a window by the mean of its segments' answers."""
+    """Encodes segments with the baseline network.
+
+    A window's answer is the mean of its segments'.
+    """
 
     width = len(STATES)
 
@@ -121,7 +133,9 @@ class RecurrentSpeechEncoder(SegmentEncoder):
 
     @torch.inference_mode()
     def encode(self, prepared: Sequence[SpeechSegment]) -> Encoded:
-        """At least one segment to log-probabilities of `STATES` (segments, 9); a segment's weight is its share voiced.
+        """Encodes at least one segment: log-probabilities of `STATES` (segments, 9).
+
+        A segment's weight is its voiced fraction.
 
         The embedding of a segment without voice is zero, and so is its weight.
         """
@@ -133,14 +147,17 @@ class RecurrentSpeechEncoder(SegmentEncoder):
 
     @torch.inference_mode()
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
-        """embedding: (windows, segments, 9); weight: (windows, segments), 0 where padded or without voice."""
+        """Pools segments into logits per window.
+
+        embedding: (windows, segments, 9). weight: (windows, segments), 0 where padded or without voice.
+        """
         embedding, weight = embedding.to(self._device), weight.to(self._device)
         share = weight / weight.sum(dim=-1, keepdim=True).clamp(min=_LEAST_WEIGHT)
         return Pooled(emotion_logits(torch.einsum("wsk,ws->wk", embedding, share)))
 
 
 def save_recurrent(path: Path, network: RecurrentSpeechNetwork) -> None:
-    """Writes the weights in float16, with the network's sizes in the file's metadata."""
+    """Writes float16 weights, with the network's sizes as metadata."""
     tensors = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     save_file(tensors, path, metadata={_METADATA: json.dumps(asdict(network.config))})
 

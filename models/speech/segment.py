@@ -1,4 +1,4 @@
-"""Segments of speech: sound cut to length, its log-mel frames, and what of it is voice.
+"""Segments of speech: log-mel frames and voice activity.
 
 Problem: how something is said shows over more than a second, and windows overlap. Rule: a segment is two seconds long,
 and one begins every second; where windows are too small for that, a segment is one second long. Left out: how the

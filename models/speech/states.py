@@ -1,4 +1,7 @@
-"""What a voice may show: the seven emotions, and two states that are learned apart from neutral and count as it."""
+"""The label space of speech: emotions, and two more neutral states.
+
+Calm and boredom are learned apart from neutral and count as neutral.
+"""
 
 import torch
 
@@ -12,7 +15,7 @@ EMOTION_OF = {**{emotion: emotion for emotion in EMOTIONS}, "calm": "neutral", "
 
 
 def emotion_logits(states: torch.Tensor) -> torch.Tensor:
-    """states: (batch, 9) logits of `STATES`. Returns (batch, 7) logits of the emotions.
+    """(batch, 7) emotion logits from state logits (batch, 9).
 
     An emotion's probability is the sum of those of its states.
     """

@@ -1,4 +1,6 @@
-"""What Whisper's lower and middle layers say of a voice, as numbers that do not depend on how long it spoke.
+"""Statistics of Whisper's layers over a voice.
+
+Numbers that do not depend on how long the voice is.
 
 Problem: how something is said shows over a whole phrase, but a second belongs to many windows and is to be read once.
 Rule: Whisper reads a segment of sound by itself, and of each residual stream asked for the mean and the spread over its
@@ -23,7 +25,9 @@ _LEAST_WEIGHT = 1e-6  # stands in for a window without voice, whose numbers mean
 
 
 def levelled(mel: torch.Tensor) -> torch.Tensor:
-    """mel: (batch, 80, time). Shifts each row so that its loudest cell is that of speech at a usual level.
+    """Shifts the loudest cell of each row to a usual level.
+
+    mel: (batch, 80, time).
 
     How loud a voice arrives says more about microphone and gain than about the speaker.
     """
@@ -34,8 +38,9 @@ def levelled(mel: torch.Tensor) -> torch.Tensor:
 def segment_statistics(
     encoder: whisper.WhisperEncoder, mel: torch.Tensor, voiced: torch.Tensor, streams: Sequence[int]
 ) -> torch.Tensor:
-    """mel: (batch, 80, 2 * time) log-mel frames; voiced: (batch, time) bool, per Whisper frame, at least one in a row.
+    """Statistics of segments, from log-mel frames.
 
+    mel: (batch, 80, 2 * time) log-mel frames. voiced: (batch, time) bool, per Whisper frame, at least one in a row.
     streams: which residual streams are read, ascending: 0 is what enters the first layer, k what leaves the k-th.
     Returns (batch, len(streams) * 2 * 512) float32: of each stream the means, then the spreads.
     """
@@ -44,8 +49,10 @@ def segment_statistics(
 
 
 def window_statistics(segments: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """segments: (windows, segments, features) of `segment_statistics`. weight: (windows, segments) voiced share, 0
-    where padded. Returns (windows, features); of a window without weight, zeros and the least spread.
+    """Combines the statistics of segments into those of windows.
+
+    segments: (windows, segments, features) of `segment_statistics`. weight: (windows, segments) voiced share, 0 where
+    padded. Returns (windows, features); of a window without weight, zeros and the least spread.
     """
     windows, count, features = segments.shape
     of_streams = segments.view(windows, count, -1, STATISTICS, whisper.WIDTH)

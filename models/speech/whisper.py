@@ -1,5 +1,6 @@
-"""Whisper's encoder in torch, cut after its first layers (Radford et al., 2022, "Robust Speech Recognition via
-Large-Scale Weak Supervision").
+"""Whisper's encoder in torch, cut after its first layers.
+
+Radford et al., 2022, "Robust Speech Recognition via Large-Scale Weak Supervision".
 
 Problem: how something is said lives in Whisper's middle layers, which CTranslate2 does not hand out. Rule: the encoder
 is rebuilt here in float32 from the weights that the Whisper packages carry, and only the layers asked for are made.
@@ -58,7 +59,10 @@ class _Layer(nn.Module):
 
 
 class WhisperEncoder(nn.Module):
-    """The first `layers` layers of Whisper base's encoder, frozen. No state besides the weights; calls may overlap."""
+    """The first `layers` layers of Whisper base's encoder, frozen.
+
+    No state besides the weights; calls may overlap.
+    """
 
     positions: torch.Tensor
 
@@ -75,16 +79,19 @@ class WhisperEncoder(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        """mel: (batch, 80, 2 * time) log-mel frames, all rows of one length, at most 30 s.
+        """The residual stream after the last layer.
 
-        Returns (batch, time, 512): the residual stream after the last layer made, 50 frames a second.
-        Raises ValueError for sound longer than 30 s.
+        mel: (batch, 80, 2 * time) log-mel frames, all rows of one length, at most 30 s. Returns (batch, time, 512): the
+        residual stream after the last layer made, 50 frames a second. Raises ValueError for sound longer than 30 s.
         """
         *_, last = self.each_stream(mel)
         return last
 
     def each_stream(self, mel: torch.Tensor) -> list[torch.Tensor]:
-        """Like `forward`, with the residual stream before the first layer and after every one: (batch, time, 512)."""
+        """Every residual stream, each (batch, time, 512).
+
+        Arguments and errors are those of `forward`; the streams are those before the first layer and after every one.
+        """
         if mel.shape[-1] > 2 * _MAX_FRAMES:
             raise ValueError(f"Whisper encodes at most 30 s, {mel.shape[-1] * MEL_HOP / SAMPLE_RATE_HZ:g} s given")
         frames = functional.gelu(self.conv2(functional.gelu(self.conv1(mel)))).transpose(1, 2)
@@ -96,9 +103,10 @@ class WhisperEncoder(nn.Module):
 
 
 def log_mel(pcm: npt.NDArray[np.float32]) -> FloatArray:
-    """pcm: (samples,) float32 in -1..1 at 16 kHz, at least 25 ms. Returns (80, samples // 160) Whisper log-mel frames.
+    """Whisper's log-mel frames: (80, samples // 160).
 
-    As in Whisper, the floor is 80 dB below the loudest cell of the sound given.
+    pcm: (samples,) float32 in -1..1 at 16 kHz, at least 25 ms. As in Whisper, the floor is 80 dB below the loudest cell
+    of the sound given.
     """
     return np.ascontiguousarray(_feature_extractor()(pcm, padding=0), dtype=np.float32)
 
@@ -135,7 +143,7 @@ def load_whisper(layers: int, model_file: Path | None = None) -> WhisperEncoder:
 
 
 def packaged_model() -> bytes:
-    """Returns CTranslate2's `model.bin` of Whisper base, joined from the two packages that carry it.
+    """CTranslate2's `model.bin` of Whisper base, from its two packages.
 
     Raises UntrustedFileError when a package is missing or carries another file.
     """

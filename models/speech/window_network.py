@@ -44,7 +44,10 @@ class WindowNetwork(nn.Module):
     scale: torch.Tensor
 
     def __init__(self, config: WindowNetworkConfig) -> None:
-        """Weights are random, and numbers taken as they are, until trained or loaded."""
+        """Builds an untrained network.
+
+        Inputs are not scaled until training sets centre and scale.
+        """
         super().__init__()
         self.config = config
         self.register_buffer("centre", torch.zeros(config.features))

@@ -1,4 +1,4 @@
-"""The text part of a model folder: both networks' weights in few bits, and the English one's words; or a recurrent one.
+"""The text component of a model folder: packing and building.
 
 The multilingual network's word table is the only thing that is not in it: that comes with the package of the
 multilingual sentence encoder, which also carries its tokenizer. Matrices are laid out in memory for lines that come one
@@ -29,7 +29,10 @@ _CORPORA, _TERMS = "corpora", "terms."
 def pack_networks(
     multilingual: TextNetwork, english: TextNetwork, vocabulary: Sequence[str]
 ) -> dict[str, torch.Tensor]:
-    """vocabulary: the pieces of the English network's word table. Returns tensors by name."""
+    """Packs both networks into tensors, by name.
+
+    vocabulary: the pieces of the English network's word table.
+    """
     if not isinstance(english.encoder, Transformer):
         raise TypeError("the English network has to stand on a transformer")
     nibbles, scales = pack_table(english.encoder.table)
@@ -43,7 +46,10 @@ def pack_networks(
 
 
 def pack_recurrent(network: TextNetwork) -> dict[str, torch.Tensor]:
-    """As `pack_networks`, of a recurrent network of the usual size that reads all lines alone."""
+    """Packs the recurrent baseline, which reads all lines alone.
+
+    The network is of the usual size.
+    """
     if not isinstance(network.encoder, RecurrentEncoder):
         raise TypeError("the network has to stand on a recurrent encoder")
     return {**_packed(_RECURRENT, network), _WORDS: _spelt(network.encoder.vocabulary)}
@@ -79,7 +85,7 @@ def unpack_networks(tensors: Mapping[str, torch.Tensor], terms: bool = True) -> 
 
 
 def read_vocabulary(tensors: Mapping[str, torch.Tensor]) -> list[str]:
-    """The vocabulary that a part was packed with. Raises KeyError for tensors of no part."""
+    """The vocabulary of packed tensors. Raises KeyError for other tensors."""
     return _read_spelt(tensors[_WORDS])
 
 
@@ -109,7 +115,7 @@ def _read_spelt(spelt: torch.Tensor) -> list[str]:
 
 
 def _lay_out(network: nn.Module) -> None:
-    """Stores the matrix of each linear layer input by input; its values and shape stay."""
+    """Stores linear layers input by input; values and shapes stay."""
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
             layer.weight.data = layer.weight.data.t().contiguous().t()

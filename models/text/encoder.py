@@ -1,4 +1,4 @@
-"""The text modality's encoder: one chat line to ten logits, a window's lines to one answer.
+"""The encoder of text: lines to logits, windows to one answer.
 
 Every line is read by a network of many languages; lines in English are read by one of English too, and a weighted mean
 of the two is their answer: the two err apart from each other, and do better together than either alone.
@@ -29,7 +29,10 @@ _LINES_PER_CALL = 64  # bounds the memory of one call; the CPU's caches are full
 
 @dataclass(frozen=True, slots=True)
 class ChatLine:
-    """A line and those said just before it in its dialogue, the last one last, which may tell how it is meant."""
+    """A line, and the lines before it in its dialogue.
+
+    before: the last one last; they may tell how the line is meant.
+    """
 
     text: str
     before: tuple[str, ...] = ()
@@ -53,7 +56,7 @@ class PreparedLine:
 
 @dataclass(frozen=True, slots=True)
 class EnglishBranch:
-    """The English network with its tokenizer, and what tells its lines from others."""
+    """The English network, its tokenizer, and the detector of its lines."""
 
     network: TextNetwork
     tokenizer: WordPieceTokenizer
@@ -75,7 +78,10 @@ class NetworkInput:
 
 
 class TextEncoder(Encoder):
-    """Encodes lines of chat and pools windows of them; a prepared event is a `PreparedLine`."""
+    """Encodes lines of chat and pools windows of them.
+
+    A prepared event is a `PreparedLine`.
+    """
 
     width = len(EMOTIONS) + len(RISKS)
 
@@ -95,7 +101,7 @@ class TextEncoder(Encoder):
             english.network.to(self._device).eval()
 
     def has_corpus_head(self, corpus: str) -> bool:
-        """Whether a network has learned how the labels of a corpus are meant there."""
+        """Whether a network has a head for a corpus."""
         english = () if self._english is None else self._english.network.corpora
         return corpus in self._network.corpora or corpus in english
 
@@ -120,12 +126,15 @@ class TextEncoder(Encoder):
         return {"characters": float(sum(line.characters for line in prepared))} if prepared else {}
 
     def encode(self, prepared: Sequence[PreparedLine]) -> Encoded:
-        """At least one line to embeddings (lines, 10): emotion logits, then risk logits; weight 1."""
+        """Encodes at least one line: (lines, 10) logits, weight 1.
+
+        Emotion logits come first, then risk logits.
+        """
         return self.encode_for_corpus(prepared, None)[0]
 
     @torch.inference_mode()
     def encode_for_corpus(self, prepared: Sequence[PreparedLine], corpus: str | None) -> tuple[Encoded, Encoded]:
-        """As `encode`, and as the labels of a corpus are meant there, where a network has learned that.
+        """Encodes as `encode`, and with the corpus head where one exists.
 
         The networks, which nearly all of the time is spent in, run once for both.
         """
@@ -139,7 +148,7 @@ class TextEncoder(Encoder):
         return Encoded(logits[0], weight), Encoded(logits[1], weight)
 
     def network_inputs(self, line: str | ChatLine) -> list[NetworkInput]:
-        """The networks that `encode` has read the line by, each with its share of the answer."""
+        """Each network's input from a line, and its share."""
         said, prepared = line if isinstance(line, ChatLine) else ChatLine(line), self.prepare(line)
         every = NetworkInput(self._network, prepared.ids, self._tokenizer.spans(said.text), 1.0)
         if self._english is None or prepared.english_ids is None:
@@ -149,7 +158,10 @@ class TextEncoder(Encoder):
         return [replace(every, share=1 - _ENGLISH_SHARE), english]
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
-        """embedding: (windows, lines, 10); weight: (windows, lines). Emotion: weighted mean; risk: soft maximum."""
+        """Pools lines: a weighted mean of emotion, a soft maximum of risk.
+
+        embedding: (windows, lines, 10). weight: (windows, lines).
+        """
         emotion, risk = embedding[..., : len(EMOTIONS)], embedding[..., len(EMOTIONS) :]
         total = weight.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
         mean = torch.einsum("wlk,wl->wk", emotion, weight / total)
@@ -159,6 +171,9 @@ class TextEncoder(Encoder):
         return Pooled(mean.to(self._device), worst.to(self._device))
 
     def _read(self, network: TextNetwork, lines: Sequence[list[int]], corpus: str | None) -> torch.Tensor:
-        """(2, lines, 10) logits as the heads answer and on the corpus's terms, on the CPU."""
+        """(2, lines, 10) logits without and with the corpus head.
+
+        They are on the CPU.
+        """
         calls = [lines[start : start + _LINES_PER_CALL] for start in range(0, len(lines), _LINES_PER_CALL)]
         return torch.cat([torch.stack(network.service_and_corpus_logits(call, corpus)) for call in calls], dim=1).cpu()

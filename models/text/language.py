@@ -1,4 +1,4 @@
-"""Whether a line is in English, which decides whether the English network reads it.
+"""Detection of English lines, which the English network reads too.
 
 The rule: a naive Bayes classifier over byte n-grams (Lui and Baldwin, 2011) chooses among the languages that the
 multilingual network knows; a line that is English with at least one chance in ten is read by the English network too.

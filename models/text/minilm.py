@@ -1,4 +1,6 @@
-"""The English sentence encoder all-MiniLM-L6-v2 (Wang et al., 2020; Reimers and Gurevych, 2019) to start training from.
+"""The English sentence encoder all-MiniLM-L6-v2, to start training from.
+
+Wang et al., 2020; Reimers and Gurevych, 2019.
 
 Its package carries six layers of 384 and a vocabulary of 30522 word pieces. Files are checked against their digests.
 The word table is rounded to 4 bits a weight, as it is shipped, before anything is trained on it. Left out: the
@@ -19,12 +21,12 @@ SIZE = TransformerSize(layers=6)
 
 
 def minilm_vocabulary() -> list[str]:
-    """The word pieces, by id. Raises UntrustedFileError when the package's file is another than expected."""
+    """The word pieces, by id. Raises UntrustedFileError."""
     return MINILM_PIECES.read().decode("utf-8").rstrip("\n").split("\n")
 
 
 def load_minilm() -> Transformer:
-    """The pretrained encoder. Raises UntrustedFileError when the package's file is another than expected."""
+    """The pretrained encoder. Raises UntrustedFileError."""
     read = load(MINILM_WEIGHTS.read())
     table = unpack_table(*pack_table(read["embeddings.word_embeddings.weight"]))
     encoder = Transformer(table, minilm_vocabulary().index(SEPARATOR), SIZE)
@@ -33,7 +35,7 @@ def load_minilm() -> Transformer:
 
 
 def _state(read: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The module's parameters out of the package's names; every line is of token type 0."""
+    """Renames the package's tensors; every line has token type 0."""
     state = {
         "position": read["embeddings.position_embeddings.weight"] + read["embeddings.token_type_embeddings.weight"][0],
         "norm.weight": read["embeddings.LayerNorm.weight"],

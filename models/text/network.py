@@ -1,4 +1,6 @@
-"""A text network: emotion and risk heads on a sentence encoder, fine-tuned together.
+"""A text network: emotion and risk heads on a sentence encoder.
+
+Encoder and heads are fine-tuned together.
 
 One hidden layer is shared by both heads, because each corpus teaches only one of them. What is hateful or a surprise
 differs from corpus to corpus all the same: beside the heads, which learn from all, each corpus may have what its own
@@ -21,7 +23,7 @@ _OUTPUTS = len(EMOTIONS) + len(RISKS)
 
 
 class LineEncoder(Protocol):
-    """A module that turns token ids of a batch of lines into vectors (lines, `width`)."""
+    """A module that encodes lines of token ids: (lines, `width`)."""
 
     width: int
 
@@ -31,13 +33,13 @@ class LineEncoder(Protocol):
 
 
 class TextNetwork(nn.Module):
-    """Token ids of a batch of lines to logits: seven emotions, then three risks.
+    """Lines of token ids to logits: seven emotions, three risks.
 
     Emotion logits are evidence apart from how common a label is: their softmax is the posterior under equal priors.
     """
 
     def __init__(self, encoder: LineEncoder, dropout: float = 0.0, corpora: Sequence[str] = ()) -> None:
-        """corpora: names of those whose own terms are learned, which at first are the heads'."""
+        """corpora: those with a head of their own, at first zero."""
         super().__init__()
         self.encoder = encoder
         self.corpora = tuple(corpora)
@@ -53,14 +55,20 @@ class TextNetwork(nn.Module):
     def forward(
         self, sentences: Sequence[Sequence[int]], corpus: str | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns emotion (sentences, 7) and risk (sentences, 3) logits, on the terms of `corpus` if it has its own."""
+        """Emotion (sentences, 7) and risk (sentences, 3) logits.
+
+        With the head of `corpus`, if it has one.
+        """
         _, logits = self.service_and_corpus_logits(sentences, corpus)
         return logits[:, : len(EMOTIONS)], logits[:, len(EMOTIONS) :]
 
     def service_and_corpus_logits(
         self, sentences: Sequence[Sequence[int]], corpus: str | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns (sentences, 10) logits as the heads answer, and on the terms of `corpus`, the same without any."""
+        """(sentences, 10) logits without and with the corpus head.
+
+        Both are the same where the corpus has none.
+        """
         hidden = self._hidden(self.encoder(sentences))
         logits = self._logits(hidden)
         if corpus not in self.corpora:
@@ -68,14 +76,18 @@ class TextNetwork(nn.Module):
         return logits, logits + self._added(hidden)[:, self.corpora.index(corpus)]
 
     def heads(self, vectors: torch.Tensor) -> torch.Tensor:
-        """vectors: (sentences, width), of any length. Returns (sentences, 10), emotion's logits and then risk's."""
+        """(sentences, 10) logits of sentence vectors: emotions, then risks.
+
+        vectors: (sentences, width), of any length.
+        """
         return self._logits(self._hidden(vectors))
 
     def training_logits(
         self, sentences: Sequence[Sequence[int]], corpus: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """corpus: (sentences,) int64, in `corpora`. Returns the heads' logits, (sentences, 10), and those on each
-        sentence's corpus's terms; both float32, to learn from.
+        """(sentences, 10) logits without and with corpus heads, for training.
+
+        corpus: (sentences,) int64, each sentence's, as index of `corpora`. Both are float32.
         """
         hidden = self._hidden(self.encoder(sentences))
         shared = self._logits(hidden).float()
@@ -91,6 +103,6 @@ class TextNetwork(nn.Module):
         return torch.cat([self.emotion(hidden), self.risk(hidden)], dim=1)
 
     def _added(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(sentences, corpora, 10)"""
+        """(sentences, corpora, 10) logits that corpus heads add."""
         added: torch.Tensor = self.terms(hidden)
         return added.view(len(hidden), len(self.corpora), _OUTPUTS)

@@ -1,4 +1,6 @@
-"""Weights in few bits for the disk: matrices in 8 bits a weight, word tables in 4, the rest in 16 as floats.
+"""Packing of weights in few bits for the disk.
+
+Matrices take 8 bits a weight, word tables 4, the rest 16 as floats.
 
 The rule: symmetric linear levels with one scale a row (8 bits) or one a block of 32 in a row (4 bits), rounded to
 nearest. A word table is packed before training, so that what is trained on it makes up for its rounding; matrices are
@@ -15,7 +17,10 @@ _LEVELS_8, _LEVELS_4 = 127, 7
 
 
 def pack(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Every floating matrix or kernel as int8 with `NAME.int8_scale` beside it, vectors as float16, the rest as is."""
+    """Packs matrices as int8, vectors as float16, the rest as is.
+
+    A matrix or kernel has `NAME.int8_scale` beside it.
+    """
     packed = {}
     for name, value in state.items():
         if value.is_floating_point() and value.ndim > 1:
@@ -29,7 +34,10 @@ def pack(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def unpack(packed: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The inverse of `pack`, in float32, within rounding. Raises KeyError for int8 weights without a scale."""
+    """Unpacks to float32, within rounding.
+
+    Raises KeyError for int8 weights without a scale.
+    """
     state = {}
     for name, value in packed.items():
         if name.endswith(_SCALE):
@@ -43,7 +51,10 @@ def unpack(packed: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def pack_table(table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """table: (rows, width), width divisible by 32. Returns nibbles, uint8 (rows, width / 2), and their scales."""
+    """Packs a table in 4 bits: nibbles and their scales.
+
+    table: (rows, width), width divisible by 32. Nibbles are uint8 (rows, width / 2).
+    """
     blocks = table.float().reshape(len(table), -1, _BLOCK)
     scale = (blocks.abs().amax(dim=2) / _LEVELS_4).clamp_min(torch.finfo(torch.float16).tiny).half()
     levels = (blocks / scale.float()[..., None]).round().clamp(-_LEVELS_4, _LEVELS_4).add(_LEVELS_4 + 1)

@@ -1,4 +1,6 @@
-"""Lines read by a network trained from nothing but the text corpora: learnt word vectors and a bidirectional LSTM.
+"""A baseline for text: word pieces and a bidirectional LSTM.
+
+It is trained on the text corpora alone. A model folder may hold it; the shipped one does not.
 
 Problem: the shipped networks stand on sentence encoders that were trained on far more text than there is here; how
 much that brings shows only beside a network that does without. Rule: the training lines' frequent words are pieces, and
@@ -48,7 +50,10 @@ class RecurrentSize:
 
 
 class RecurrentEncoder(nn.Module):
-    """Token ids of a batch of lines to vectors. No state besides the weights; calls may overlap."""
+    """Encodes lines of token ids.
+
+    No state besides the weights; calls may overlap.
+    """
 
     def __init__(self, vocabulary: Sequence[str], size: RecurrentSize | None = None) -> None:
         """vocabulary: the pieces, by id. Weights are random until trained or loaded."""
@@ -71,10 +76,10 @@ class RecurrentEncoder(nn.Module):
         return self.words.weight.mean(dim=0)
 
     def forward(self, sentences: Sequence[Sequence[int]], embedded: torch.Tensor | None = None) -> torch.Tensor:
-        """Token ids of at least one line, each of at least one token, to (lines, width).
+        """Encodes at least one line: (lines, width).
 
-        embedded: (tokens, words), read in place of the tokens' own vectors; the lines' tokens one after another.
-        Raises ValueError for no line, or a line without a token.
+        Each line has at least one token. embedded: (tokens, words), read in place of the tokens' own vectors; the
+        lines' tokens one after another. Raises ValueError for no line, or a line without a token.
         """
         lengths = [len(sentence) for sentence in sentences]
         if not lengths or not all(lengths):
@@ -107,10 +112,10 @@ class SingleLineTokenizer(WordPieceTokenizer):
 
 
 def learn_vocabulary(lines: Iterable[str], words: int = 9_000, fragments: int = 3_000) -> list[str]:
-    """The pieces, by id, that these lines are read by; the same for the same lines.
+    """Learns the pieces, by id, that lines are read by.
 
-    words: most frequent ones that are pieces of their own. fragments: pieces of two to four characters, those that the
-    other words are most often made of.
+    The same lines give the same pieces. words: most frequent ones that are pieces of their own. fragments: pieces of
+    two to four characters, those that the other words are most often made of.
     """
     normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
     uses: Counter[str] = Counter()
@@ -132,12 +137,12 @@ def learn_vocabulary(lines: Iterable[str], words: int = 9_000, fragments: int = 
 
 
 def _most_frequent(uses: Counter[str], count: int) -> list[str]:
-    """At most so many, the most frequent first and those as frequent by their letters."""
+    """The `count` most frequent pieces; ties in alphabetical order."""
     often = [piece for piece, used in uses.items() if used >= _LEAST_USES]
     return sorted(often, key=lambda piece: (-uses[piece], piece))[:count]
 
 
 def start_recurrent(lines: Iterable[str]) -> tuple[SingleLineTokenizer, RecurrentEncoder]:
-    """A tokenizer of a vocabulary learnt from the lines, and an encoder of that vocabulary to be trained."""
+    """A tokenizer of the lines' vocabulary, and its untrained encoder."""
     vocabulary = learn_vocabulary(lines)
     return SingleLineTokenizer(vocabulary), RecurrentEncoder(vocabulary)

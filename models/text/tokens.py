@@ -1,4 +1,6 @@
-"""Chat lines to token ids, by the sentence encoder's own unigram tokenizer (Kudo, 2018), one for 16 languages.
+"""The multilingual tokenizer: lines to token ids.
+
+The sentence encoder's own unigram tokenizer (Kudo, 2018), one for 16 languages.
 
 Chat is hostile input: a line may be a megabyte, hold control characters, emoji, lone surrogates from escaped JSON, or
 nothing. The rule: never fail on a `str`, and never spend more than a bounded time. A line is cut at `MAX_CHARACTERS`
@@ -23,17 +25,21 @@ _UNKNOWN = 0  # the id of a character that is in no piece
 
 
 class Tokenizer:
-    """Turns text into token ids. Stateless after construction; shared by all decode threads."""
+    """Tokenizes lines. Stateless after construction; shared by all decode threads."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Reads the vocabulary at `path` (a sentencepiece unigram model), or the one the package carries.
+        """Reads the vocabulary at `path`, or the package's.
 
-        Raises FileNotFoundError naming the file, UntrustedFileError where the package's is another than expected.
+        It is a sentencepiece unigram model. Raises FileNotFoundError naming the file, UntrustedFileError where the
+        package's is another than expected.
         """
         self._model = UseTokenizer(str(path or SENTENCE_PIECES.checked_path()))
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of one line, between sentence marks: at least 3 of them, at most `MAX_TOKENS`."""
+        """Token ids of one line, between sentence marks.
+
+        At least 3 of them, at most `MAX_TOKENS`.
+        """
         valid = text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
         marked: list[int] = self._model.encode(valid)
         if len(marked) > MAX_TOKENS:
@@ -41,7 +47,10 @@ class Tokenizer:
         return marked
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where in the line each token of `ids` comes from: character start and end; the marks are of no characters."""
+        """The characters of each token of `ids`: start and end.
+
+        Marks cover no characters.
+        """
         valid = text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
         ids = self.ids(text)
         origin, end, at = self._origins(valid), len(valid), 0
@@ -54,7 +63,7 @@ class Tokenizer:
         return [*spans, (end, end)]
 
     def _origins(self, text: str) -> list[tuple[int, int]]:
-        """For each character of the normalised line, the characters of `text` that it stands for.
+        """For each normalised character, the span of `text` behind it.
 
         Follows the tokenizer's own normalisation piece by piece; a space before the line stands for none.
         """

@@ -1,4 +1,6 @@
-"""A BERT-style transformer encoder (Devlin et al., 2019) over sentences laid end to end, trainable but its word table.
+"""A BERT-style transformer encoder over sentences laid end to end.
+
+Devlin et al., 2019. All but its word table can be trained.
 
 The rule of batching: everything but attention sees one long row of tokens, so no time is spent on padding. Attention
 takes sentences in groups of like length, padded to the longest of the group and masked. A row does not depend on its
@@ -59,7 +61,10 @@ class _Layer(nn.Module):
         self.norm = nn.LayerNorm(size.hidden, eps=size.norm_epsilon)
 
     def forward(self, x: torch.Tensor, groups: Sequence[_Group]) -> torch.Tensor:
-        """x: (tokens, hidden), the groups' tokens one after another. Returns the same shape."""
+        """One layer: (tokens, hidden) to the same shape.
+
+        x: the groups' tokens one after another.
+        """
         parts = self.attend(x).split([len(group.place) for group in groups])
         attended = torch.cat([self._attention(part, group) for part, group in zip(parts, groups, strict=True)])
         x = self.attend_norm(x + self.gather(attended))
@@ -67,7 +72,10 @@ class _Layer(nn.Module):
         return y
 
     def _attention(self, attend: torch.Tensor, group: _Group) -> torch.Tensor:
-        """Scaled dot products in matrix calls of their own, which on a CPU train faster than the fused one."""
+        """Scaled dot-product attention in separate matrix calls.
+
+        On a CPU these train faster than the fused call.
+        """
         tokens, hidden = len(attend), attend.shape[1] // 3
         rows, width, heads = group.rows, group.width, self.heads
         if group.bias is not None:
@@ -86,13 +94,13 @@ class _Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Token ids of a batch of sentences to one vector each: the mean of the last states of its own tokens.
+    """Encodes sentences: the mean of their own tokens' last states.
 
     A sentence's own tokens are those through its first separator; what follows is context, seen but not averaged.
     """
 
     def __init__(self, table: torch.Tensor, separator: int, size: TransformerSize) -> None:
-        """table: (tokens, hidden) float32 word embeddings. separator: the id that ends a sentence."""
+        """table: (tokens, hidden) float32. separator: the id that ends a sentence."""
         super().__init__()
         self.separator = separator
         self.register_buffer("table", table, persistent=False)
@@ -112,9 +120,10 @@ class Transformer(nn.Module):
         return self.table.float().mean(dim=0)
 
     def forward(self, sentences: Sequence[Sequence[int]], embedded: torch.Tensor | None = None) -> torch.Tensor:
-        """Token ids of at least one sentence, each of 1 to `longest` with a separator, to (sentences, hidden).
+        """Encodes at least one sentence: (sentences, hidden).
 
-        embedded: (tokens, hidden), what is read in place of the table's rows; the sentences' tokens one after another.
+        Each has 1 to `longest` tokens, among them a separator. embedded: (tokens, hidden), what is read in place of the
+        table's rows; the sentences' tokens one after another.
         """
         lengths = np.array([len(sentence) for sentence in sentences], dtype=np.int64)
         if not len(lengths) or not lengths.all():

@@ -1,4 +1,6 @@
-"""English lines to token ids, by word pieces (Schuster and Nakajima, 2012) of BERT's uncased vocabulary.
+"""The English tokenizer: lines to word pieces.
+
+Word pieces (Schuster and Nakajima, 2012) of BERT's uncased vocabulary.
 
 Chat is hostile input: any `str` is taken, and the time it costs is bounded, as in `models.text.tokens`. A line may come
 with the lines said before it; their tokens go behind its own, nearest first, so that what is cut is what is furthest.
@@ -23,10 +25,10 @@ _MAX_CHARACTERS = 4096
 
 
 class WordPieceTokenizer:
-    """Turns text into token ids. Stateless after construction; shared by all decode threads."""
+    """Tokenizes lines. Stateless after construction; shared by all decode threads."""
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
-        """vocabulary: the pieces, by id. Raises ValueError when a mark is not among them."""
+        """vocabulary: pieces by id. Raises ValueError without the marks."""
         ids = {piece: i for i, piece in enumerate(vocabulary)}
         if missing := {MARK, SEPARATOR, _UNKNOWN} - ids.keys():
             raise ValueError(f"the vocabulary lacks {', '.join(sorted(missing))}")
@@ -40,13 +42,19 @@ class WordPieceTokenizer:
         return [self._mark, *self._pieces(text)[: MAX_TOKENS - 2], self._separator]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where in the line each token of `ids` comes from: character start and end; the marks are of no characters."""
+        """The characters of each token of `ids`: start and end.
+
+        Marks cover no characters.
+        """
         valid = text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
         found: list[tuple[int, int]] = self._model.encode(valid, add_special_tokens=False).offsets
         return [(0, 0), *found[: MAX_TOKENS - 2], (len(valid), len(valid))]
 
     def context(self, before: Sequence[str]) -> list[int]:
-        """Token ids of the lines said before, in the order they were said, to put behind a line's own; may be empty."""
+        """Token ids of the lines before, to follow a line's own.
+
+        before: in the order in which they were written. The result may be empty.
+        """
         ids = [piece for text in reversed(before) for piece in (*self._pieces(text), self._separator)]
         return ids[:CONTEXT_TOKENS]
 

@@ -94,7 +94,10 @@ def measurements_in(data: Path) -> list[Measurement]:
 
 
 def _of_manifest(data: Path) -> list[Measurement]:
-    """Every labelled task, on the test split or the next one with labelled rows."""
+    """Every task that is labelled, on the most held-out split.
+
+    That is the test split, or the next one with labelled rows.
+    """
     samples = read_manifest(data)
     measurements: list[Measurement] = []
     for task in ("emotion", *RISKS):
@@ -104,7 +107,7 @@ def _of_manifest(data: Path) -> list[Measurement]:
 
 
 def _pngs(measured: CorpusReport, out: Path) -> dict[str, bytes]:
-    """Writes the plots, and returns them by name; none of too few rows."""
+    """Writes the plots and returns them; none of too few rows."""
     if len(measured.predictions.truth) < LEAST_ROWS:
         return {}
     drawn = {}

@@ -1,4 +1,4 @@
-"""The report on one corpus: figures with intervals, slices, subsets of modalities, corruptions.
+"""The report on one corpus: figures, intervals, slices, subsets, corruptions.
 
 A subset of modalities is measured on the rows that have all of it, from these modalities alone. Corruptions are
 measured on a sample, since every corrupted row is encoded again.
@@ -75,9 +75,10 @@ def report_corpus(
     shipped: AffectModel | None = None,
     progress: OnRows = no_progress,
 ) -> CorpusReport:
-    """Measures the model on at most `most_rows` rows, drawn at random. Raises EvaluationError.
+    """Measures the model on one corpus. Raises EvaluationError.
 
-    shipped: the shipped model, which predicts the same rows; None where that is this one.
+    most_rows: rows measured at most, drawn at random. shipped: the shipped model, which predicts the same rows; None
+    where that is this one.
     """
     every = read_rows(corpus, data, split, task, progress)
     rows = _sampled(every, most_rows)

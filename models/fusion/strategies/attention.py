@@ -16,14 +16,20 @@ _HEADS = 4  # as many as divide the width, at most so many
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the last dimension, of what the mask keeps; zeros where it keeps nothing."""
+    """Softmax over unmasked values of the last dimension; else zeros.
+
+    mask: true for what counts.
+    """
     some = mask.any(dim=-1, keepdim=True)
     shares = scores.masked_fill(~mask & some, -math.inf).softmax(dim=-1)
     return torch.where(mask, shares, 0.0)
 
 
 def with_positions(steps: Tensor) -> Tensor:
-    """steps: (rows, time, width). The same with sines and cosines of each step's place, too small to drown them."""
+    """Adds sinusoidal positions to steps (rows, time, width).
+
+    They are scaled so that they do not drown the steps.
+    """
     time, width, device = steps.shape[1], steps.shape[2], steps.device
     rate = torch.exp(-math.log(10_000.0) * torch.arange(0, width, 2, device=device) / width)
     angle = torch.arange(time, device=device)[:, None] * rate
@@ -31,7 +37,7 @@ def with_positions(steps: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Several heads; a row without a key to attend to is answered by zeros."""
+    """Multi-head attention; zeros for a row without keys."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -42,9 +48,10 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
-        """queries: (rows, steps, width). keys: (rows, time, width). mask: (rows, time) bool, of the keys.
+        """Attends from queries to keys.
 
-        Returns (rows, steps, width).
+        queries: (rows, steps, width). keys: (rows, time, width). mask: (rows, time) bool, of the keys. Returns (rows,
+        steps, width).
         """
         some = mask.any(dim=1)
         key, value = self.key_and_value(keys).chunk(2, dim=-1)
@@ -64,7 +71,7 @@ class Attention(nn.Module):
 
 
 class AttentionLayer(nn.Module):
-    """Attention and a feed-forward network, each added to what it was given."""
+    """Attention and a feed-forward network, both residual."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -80,8 +87,9 @@ class AttentionLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, steps: Tensor, keys: Tensor | None, mask: Tensor) -> Tensor:
-        """steps: (rows, steps, width). keys: (rows, time, width), or None for the steps themselves. mask: of the keys.
+        """Attends from steps to keys, or to themselves.
 
+        steps: (rows, steps, width). keys: (rows, time, width), or None for the steps themselves. mask: of the keys.
         Returns (rows, steps, width).
         """
         normed = self.norm(steps)

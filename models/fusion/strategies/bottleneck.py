@@ -1,4 +1,6 @@
-"""Attention through a bottleneck: modalities exchange only what passes a few shared tokens (Nagrani et al., 2021).
+"""Fusion by attention bottleneck.
+
+Modalities exchange only what passes a few shared tokens (Nagrani et al., 2021).
 
 Problem: attention between all steps of all modalities costs much and mixes noise. Rule: in each layer a modality's
 steps attend to themselves and to a few bottleneck tokens, which attend likewise; the tokens of the next layer are the
@@ -49,7 +51,10 @@ class BottleneckLayer(nn.Module):
     def forward(
         self, steps: dict[str, Tensor], tokens: Tensor, seen: BranchOutputs
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """steps: by modality, (rows, time, hidden). tokens: (rows, tokens, hidden). Returns both, as large."""
+        """Exchanges between steps and tokens.
+
+        steps: by modality, (rows, time, hidden). tokens: (rows, tokens, hidden). Returns both, as large.
+        """
         after, passed = {}, []
         for name, layer in self.each.items():
             mask = torch.cat([torch.ones_like(tokens[..., 0], dtype=torch.bool), seen.masks[name]], dim=1)

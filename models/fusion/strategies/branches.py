@@ -1,4 +1,4 @@
-"""What all strategies have in common: a branch for each modality, up to its summary and what it says by itself.
+"""The branches that all strategies share, one per modality.
 
 Problem: strategies should differ in how they fuse and in nothing else. Rule: each modality has a branch (steps,
 summary, stand-in where absent) and heads of its own; strategies take these and give back the joint representation.
@@ -63,7 +63,10 @@ class BranchedFusion(FusionStrategy):
         self.alone = nn.ModuleDict({name: Heads(config.hidden, config.outputs) for name in config.widths})
 
     def branched(self, inputs: Inputs) -> BranchOutputs:
-        """Raises KeyError for a modality of the configuration that is not given; an absent one is given masked."""
+        """Runs every modality's branch.
+
+        Raises KeyError for a modality of the configuration that is not given; an absent one is given masked.
+        """
         read = {name: self.branches[name](inputs[name]) for name in self.modalities}
         summaries = {name: summary for name, (_, summary) in read.items()}
         present = torch.stack([inputs[name].present for name in self.modalities], dim=1)
@@ -82,7 +85,7 @@ class BranchedFusion(FusionStrategy):
 
 
 class JointFusion(BranchedFusion):
-    """A strategy that makes one vector of the modalities, from which all tasks are answered."""
+    """A strategy that answers all tasks from one joint vector."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__(config)

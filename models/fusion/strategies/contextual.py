@@ -1,4 +1,6 @@
-"""Reading a window in the light of its session: recurrence over windows (bc-LSTM: Poria et al., 2017).
+"""Contextual fusion: recurrence over the windows of a session.
+
+After bc-LSTM (Poria et al., 2017).
 
 Problem: what is said means what it means after what was said before. Rule: for each modality a recurrent network reads
 the summaries of the session's windows in order, and another reads what these say together. The causal form sees the
@@ -24,7 +26,7 @@ class SessionRecurrence(BranchedFusion):
     bidirectional: ClassVar[bool]
 
     def __init__(self, config: FusionConfig) -> None:
-        """Raises ValueError for an odd width, of which two directions cannot have half each."""
+        """Raises ValueError for an odd width of a bidirectional network."""
         super().__init__(config)
         hidden, sides = config.hidden, 2 if self.bidirectional else 1
         if hidden % sides:
@@ -39,7 +41,10 @@ class SessionRecurrence(BranchedFusion):
         self.heads = Heads(hidden, config.outputs)
 
     def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
-        """As `FusionStrategy.forward`; raises ValueError where a session's windows do not lie side by side."""
+        """As `FusionStrategy.forward`.
+
+        Raises ValueError where a session's windows are not side by side.
+        """
         seen = self.branched(inputs)
         rows = len(seen.counted)
         which, place, lengths = _places(torch.arange(rows) if session is None else session)
@@ -96,7 +101,7 @@ class Contextual(SessionRecurrence):
 
 
 def _places(session: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Which session each row is of, counted from 0, and which of its windows; and the windows of each session."""
+    """Each row's session and place in it, and the sessions' lengths."""
     found, which, lengths = torch.unique_consecutive(session.cpu(), return_inverse=True, return_counts=True)
     if len(found.unique()) != len(found):
         raise ValueError("the windows of a session must lie side by side")

@@ -1,4 +1,6 @@
-"""Cross-modal attention over unaligned steps: the multimodal transformer (Tsai et al., 2019).
+"""Cross-modal attention over unaligned steps: the multimodal transformer.
+
+After Tsai et al. (2019).
 
 Problem: a word may belong to a smile some steps away, and steps of modalities are of different lengths. Rule: each
 modality's steps attend to those of each other modality, for every ordered pair; what a modality made of the others is
@@ -38,7 +40,7 @@ class CrossModal(JointFusion):
 
 
 class CrossModalReader(nn.Module):
-    """One modality's steps looking for what belongs to them in the others'."""
+    """Attention from one modality's steps to the others'."""
 
     def __init__(self, name: str, config: FusionConfig) -> None:
         super().__init__()
@@ -49,7 +51,10 @@ class CrossModalReader(nn.Module):
         self.itself = AttentionLayer(hidden, config.dropout)
 
     def forward(self, steps: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
-        """steps: by modality, (rows, time, hidden). masks: (rows, time) bool. Returns the own steps, as large."""
+        """Reads the other modalities into the steps of one.
+
+        steps: by modality, (rows, time, hidden). masks: (rows, time) bool. Returns the own steps, as large.
+        """
         own = steps[self.name]
         crossed = [layer(own, steps[other], masks[other]) for other, layer in self.crossings.items()]
         read: Tensor = self.itself(self.join(torch.cat(crossed or [own], dim=-1)), None, masks[self.name])

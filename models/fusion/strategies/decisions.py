@@ -1,4 +1,4 @@
-"""Fusing what modalities say by themselves: late, or decision-level, fusion.
+"""Decision-level (late) fusion: combines the modalities' own answers.
 
 Problem: experts of one modality each, one answer wanted. Rules (Kittler et al., 1998): the mean of their posteriors;
 a mean with learned weights (the linear opinion pool: Stone, 1961); the product of their posteriors, each to the power
@@ -19,7 +19,10 @@ _LEAST = 1e-30  # posterior that is told from none
 
 
 class DecisionFusion(BranchedFusion):
-    """A strategy that fuses answers; the joint representation is the fused answers side by side."""
+    """A strategy that fuses answers.
+
+    The joint representation is the fused answers side by side.
+    """
 
     def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
         """As `FusionStrategy.forward`."""
@@ -34,9 +37,10 @@ class DecisionFusion(BranchedFusion):
         return FusionOutput(torch.cat(list(logits.values()), dim=1), logits, alone, seen.summaries)
 
     def pool(self, answers: dict[str, Tensor], counted: Tensor) -> dict[str, Tensor]:
-        """answers: by task, (rows, modalities, outputs): log posteriors or numbers, zero where they do not count.
+        """Pools the modalities' answers.
 
-        counted: (rows, modalities) bool. Returns by task, (rows, outputs).
+        answers: by task, (rows, modalities, outputs): log posteriors or numbers, zero where they do not count. counted:
+        (rows, modalities) bool. Returns by task, (rows, outputs).
         """
         raise NotImplementedError
 
@@ -44,7 +48,10 @@ class DecisionFusion(BranchedFusion):
         return logits if task in self.config.regressions else logits.log_softmax(dim=-1)
 
     def _mean(self, task: str, answers: Tensor, weights: Tensor) -> Tensor:
-        """weights: (rows, modalities). The weighted mean of numbers, or the logarithm of that of posteriors."""
+        """The weighted mean of numbers, or of posteriors as logarithm.
+
+        weights: (rows, modalities).
+        """
         if task in self.config.regressions:
             return (weights[..., None] * answers).sum(dim=1)
         return (weights[..., None] * answers.exp()).sum(dim=1).clamp(min=_LEAST).log()
@@ -75,7 +82,10 @@ class DecisionWeights(DecisionFusion):
 
 
 class ProductOfExperts(DecisionFusion):
-    """Log posteriors, each times its weight, added up; numbers are averaged by the same weights."""
+    """A weighted sum of log posteriors.
+
+    Numbers are averaged by the same weights.
+    """
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__(config)
@@ -95,7 +105,7 @@ class ProductOfExperts(DecisionFusion):
 
 
 class Stacking(DecisionFusion):
-    """A small network over all answers to all tasks, and over which of them count."""
+    """A small network over all modalities' answers and their presence."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__(config)

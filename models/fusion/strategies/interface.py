@@ -1,4 +1,6 @@
-"""What every way of fusing takes and gives, so that one loop trains them all and one table compares them.
+"""The interface of trainable fusion strategies.
+
+One loop trains them all, and one table compares them.
 
 A row is one window. Of each modality it has steps (frames, seconds, lines; one step where it is summed up already) with
 a mask; a modality without an unmasked step is absent from the row. A strategy answers every row from whatever is
@@ -31,7 +33,10 @@ class ModalitySteps:
 
     @classmethod
     def vectors(cls, vectors: Tensor, present: Tensor | None = None) -> Self:
-        """One step a row. vectors: (rows, width); present: (rows,) bool, all by default."""
+        """Makes one step a row.
+
+        One step a row. vectors: (rows, width); present: (rows,) bool, all by default.
+        """
         there = torch.ones(len(vectors), dtype=torch.bool, device=vectors.device) if present is None else present
         return cls(vectors[:, None], there[:, None])
 
@@ -70,7 +75,7 @@ class FusionConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusionOutput:
-    """What a strategy says of a batch of windows.
+    """The output of a strategy for a batch of windows.
 
     fused: (rows, hidden) the joint representation; of a strategy that fuses decisions, these. logits: by task, (rows,
     outputs). alone: by modality and task, (rows, outputs) what it says by itself; meaningless where it is absent.
@@ -86,7 +91,7 @@ class FusionOutput:
 
 
 class FusionStrategy(nn.Module):
-    """One way of fusing. Calls may overlap in evaluation mode; nothing is kept between them."""
+    """A trainable way of fusing. Stateless; calls may overlap in evaluation."""
 
     reads_session: ClassVar[bool] = False
     """Whether a row's answer depends on other windows of its session, so that batches must hold whole sessions."""
@@ -96,7 +101,9 @@ class FusionStrategy(nn.Module):
         self.config = config
 
     def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
-        """session: (rows,) int, which session each window is of, windows of one side by side and in order of time; only
-        strategies that read the past look at it, and take every row as a session of its own without it.
+        """Fuses a batch of windows.
+
+        session: (rows,) int, the session of each window; windows of one session are side by side and in order of time.
+        Only strategies that read the past use it; without it every row is a session of its own.
         """
         raise NotImplementedError

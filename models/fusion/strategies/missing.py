@@ -1,4 +1,4 @@
-"""What stands in for a modality that a row lacks.
+"""Imputation of modalities that a row lacks.
 
 Problem: fusing needs a vector for every modality, and any may be absent. Rule: nothing at all (zeros, and strategies
 that weigh modalities leave it out), a learned token, the running mean of the summaries trained on, or what a generator
@@ -17,13 +17,16 @@ _SLOWEST_SHARE = 0.01  # of a batch in the running mean, once a hundred batches 
 
 
 class Imputation(nn.Module):
-    """Stand-ins for every modality, of the kind that the configuration names."""
+    """Imputes every modality, in the way that the configuration names."""
 
     mean: Tensor
     batches: Tensor
 
     def __init__(self, config: FusionConfig) -> None:
-        """Raises ValueError for an unknown kind, and for generators where there is nothing to generate from."""
+        """Raises ValueError for an unknown kind.
+
+        Also for generators where there is no modality to generate from.
+        """
         super().__init__()
         self.kind = config.missing
         self.modalities = tuple(config.widths)
@@ -57,7 +60,7 @@ class Imputation(nn.Module):
         return filled, torch.ones_like(present)
 
     def of(self, index: int, summaries: Mapping[str, Tensor], present: Tensor) -> Tensor:
-        """(rows or 1, hidden): what stands in for one modality, whether the rows have it or not."""
+        """(rows or 1, hidden): the imputed summary of one modality."""
         if self.kind == "token":
             return self.token[index, None]
         if self.kind == "mean":
@@ -67,7 +70,10 @@ class Imputation(nn.Module):
         return torch.zeros_like(summaries[self.modalities[index]][:1])
 
     def generate(self, modality: str, summaries: Mapping[str, Tensor], present: Tensor) -> Tensor:
-        """(rows, hidden): the modality as made of the others; its own summary is not looked at."""
+        """(rows, hidden): one modality generated from the others.
+
+        Its own summary has no part in that.
+        """
         others = [i for i, name in enumerate(self.modalities) if name != modality]
         read = [summaries[self.modalities[i]] for i in others]
         generated: Tensor = self.generators[modality](torch.cat([*read, present[:, others].to(read[0].dtype)], dim=1))

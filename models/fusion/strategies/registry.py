@@ -1,4 +1,4 @@
-"""All ways of fusing, by name."""
+"""All fusion strategies, by name."""
 
 from models.fusion.strategies.bottleneck import Bottleneck
 from models.fusion.strategies.contextual import BidirectionalContextual, Contextual
@@ -27,7 +27,10 @@ STRATEGIES: dict[str, type[FusionStrategy]] = {
 
 
 def build_strategy(name: str, config: FusionConfig) -> FusionStrategy:
-    """An untrained strategy; raises ValueError for a name that is not in `STRATEGIES`, naming those that are."""
+    """Builds an untrained strategy.
+
+    Raises ValueError for a name that is not in `STRATEGIES`, naming those that are.
+    """
     if name not in STRATEGIES:
         raise ValueError(f"there is no fusion {name!r}; there are {', '.join(STRATEGIES)}")
     return STRATEGIES[name](config)

@@ -1,4 +1,6 @@
-"""What modalities share apart from what is each one's own (MISA: Hazarika et al., 2020).
+"""Shared and private representations of the modalities.
+
+After MISA (Hazarika et al., 2020).
 
 Problem: modalities are redundant and different at once. Rule: of each summary one encoder, common to all, makes a
 shared vector and an encoder of its own a private one; all of them attend to each other and are fused side by side.
@@ -48,7 +50,7 @@ class SharedPrivate(JointFusion):
     def _penalties(
         self, seen: BranchOutputs, shared: dict[str, Tensor], private: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Means over modalities or pairs of these, over the rows that have them."""
+        """The penalties: means over modalities or pairs that are present."""
         there = {name: seen.present[:, i] for i, name in enumerate(self.modalities)}
         pairs = [(a, b, there[a] & there[b]) for a, b in combinations(self.modalities, 2)]
         similarity = [moment_discrepancy(shared[a][both], shared[b][both]) for a, b, both in pairs]
@@ -68,7 +70,9 @@ class SharedPrivate(JointFusion):
 
 
 def moment_discrepancy(first: Tensor, second: Tensor) -> Tensor:
-    """How far the means and central moments of two samples, (rows, width), in -1..1, are apart; 0 for one row or none.
+    """Central moment discrepancy of two samples.
+
+    first, second: (rows, width), in -1..1. It is 0 for one row or none.
 
     The range's width, 2, to the power of the moment divides each term, as in the paper.
     """
@@ -83,7 +87,9 @@ def moment_discrepancy(first: Tensor, second: Tensor) -> Tensor:
 
 
 def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """The mean square of what the columns of two samples, (rows, width), have in common; 0 for one row or none.
+    """Mean squared cross-correlation of the columns of two samples.
+
+    first, second: (rows, width). It is 0 for one row or none.
 
     Columns are centred and rows brought to length one, as in the paper.
     """

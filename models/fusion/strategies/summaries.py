@@ -1,4 +1,4 @@
-"""A modality's steps to vectors of one width: every step, and the window as a whole.
+"""Summaries: a modality's steps to one vector.
 
 Problem: modalities come in steps of different widths and numbers, some of them missing. Rule: steps pass a projection
 of their own modality; the window's summary is their mean over the unmasked steps or, recurrently, what a gated
@@ -16,7 +16,7 @@ from models.fusion.strategies.interface import FusionConfig, ModalitySteps
 
 
 class ModalityBranch(nn.Module):
-    """One modality's branch, up to the vector that sums a window up."""
+    """One modality's branch, from steps to their summary."""
 
     def __init__(self, width: int, config: FusionConfig) -> None:
         """width: of a step as it comes."""
@@ -27,7 +27,9 @@ class ModalityBranch(nn.Module):
         self.finish = nn.Sequential(nn.LayerNorm(hidden), nn.Dropout(config.dropout))
 
     def forward(self, given: ModalitySteps) -> tuple[Tensor, Tensor]:
-        """Returns the steps (rows, time, hidden), zero where masked, and the summary (rows, hidden), zero where absent.
+        """Projects and summarises the steps.
+
+        Returns the steps (rows, time, hidden), zero where masked, and the summary (rows, hidden), zero where absent.
 
         What masked steps hold has no effect, not even where it is not finite.
         """
@@ -47,7 +49,7 @@ class MaskedMean(nn.Module):
 
 
 class AttentiveRecurrence(nn.Module):
-    """A recurrent unit over the unmasked steps, in order, then a mean weighted by attention."""
+    """A recurrent unit over unmasked steps, then attention pooling."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -55,7 +57,10 @@ class AttentiveRecurrence(nn.Module):
         self.attention = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1, bias=False))
 
     def forward(self, steps: Tensor, mask: Tensor) -> Tensor:
-        """As `MaskedMean.forward`. Masked steps in between are closed up, so the recurrence never reads them."""
+        """As `MaskedMean.forward`.
+
+        Masked steps in between are closed up, so the recurrence never reads them.
+        """
         lengths = mask.sum(dim=1)
         order = mask.long().argsort(dim=1, descending=True, stable=True)
         closed_up = steps.gather(1, order[..., None].expand_as(steps))

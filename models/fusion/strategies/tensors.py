@@ -1,4 +1,6 @@
-"""Fusing by products, so that what modalities mean together is seen of every pair and triple of their features.
+"""Fusion by products of the modalities' features.
+
+So interactions of every pair and triple of modalities are represented.
 
 Tensor fusion (Zadeh et al., 2017) takes the outer product of all summaries, each with a one appended, so that it holds
 every modality by itself too; it grows with the width to the power of the modalities, and summaries are therefore
@@ -40,7 +42,7 @@ class TensorFusion(JointFusion):
 
 
 class LowRankFusion(JointFusion):
-    """The same with weights of low rank: a product of linear maps, summed over ranks."""
+    """Low-rank tensor fusion: a sum over ranks of linear maps' products."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__(config)
@@ -60,12 +62,18 @@ class LowRankFusion(JointFusion):
 
 
 def with_one(vectors: Tensor) -> Tensor:
-    """(rows, width + 1): a one appended, which keeps the products of fewer modalities."""
+    """(rows, width + 1): vectors with a one appended.
+
+    It keeps the products of fewer modalities.
+    """
     return torch.cat([vectors, torch.ones_like(vectors[:, :1])], dim=1)
 
 
 def _factor(hidden: int) -> Tensor:
-    """(rank, hidden + 1, hidden), random; near one for a summary of zeros, so that others pass at the start."""
+    """A random factor: (rank, hidden + 1, hidden).
+
+    Near one for a summary of zeros, so that the other modalities pass at the start.
+    """
     factor = torch.randn(_RANK, hidden + 1, hidden) / math.sqrt(hidden)
     factor[:, -1] += 1.0
     return factor

@@ -1,4 +1,4 @@
-"""Fusing summaries as they are: side by side, or as a sum whose weights depend on the input.
+"""Fusion of summaries: concatenated, or as a gated sum.
 
 Concatenation (feature-level or early fusion: Baltrušaitis et al., 2019) leaves it to a hidden layer what modalities
 mean together. The gated sum (Arevalo et al., 2017) asks of every row how much each modality should count; the gates are
@@ -42,10 +42,16 @@ class GatedSum(JointFusion):
         return (self.weights(seen)[..., None] * values).sum(dim=1), {}
 
     def weights(self, seen: BranchOutputs) -> Tensor:
-        """(rows, modalities): rows sum to 1, or to 0 where nothing is present."""
+        """(rows, modalities) gates.
+
+        Rows sum to 1, or to 0 where nothing is present.
+        """
         return masked_softmax(self.gates(with_presence(seen)), seen.counted)
 
 
 def with_presence(seen: BranchOutputs) -> Tensor:
-    """(rows, modalities * (hidden + 1)): the filled summaries side by side, and which of them count."""
+    """The imputed summaries side by side, and which count.
+
+    Returns (rows, modalities * (hidden + 1)).
+    """
     return torch.cat([seen.stacked.flatten(1), seen.counted.to(seen.stacked.dtype)], dim=1)
