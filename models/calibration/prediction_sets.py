@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.labels import EMOTIONS, MODALITIES
 
-SUBSETS = tuple("+".join(kept) for size in (1, 2, 3) for kept in combinations(MODALITIES, size))
+SUBSETS = tuple("+".join(subset) for size in (1, 2, 3) for subset in combinations(MODALITIES, size))
 """Every set of modalities that a window can be answered from, as it is written: "video+text"."""
 
 _DECIMALS = 6  # of a threshold, rounded down, which can only make sets larger
@@ -76,7 +76,7 @@ class ConformalSets(BaseModel):
     def _least(self, window: list[bool], coverage: float) -> float:
         if not any(window):
             return 0.0
-        subset = "+".join(name for name, there in zip(MODALITIES, window, strict=True) if there)
+        subset = "+".join(name for name, present in zip(MODALITIES, window, strict=True) if present)
         return self.least[subset][self.coverages.index(coverage)]
 
 

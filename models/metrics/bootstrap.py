@@ -20,7 +20,7 @@ _DRAWS_AT_ONCE = 100  # bounds the memory
 
 
 def intervals(
-    said: NDArray[np.int64],
+    predicted: NDArray[np.int64],
     truth: NDArray[np.int64],
     labels: int,
     groups: NDArray[np.str_] | None = None,
@@ -33,21 +33,21 @@ def intervals(
     by name.
     """
     of_row = np.arange(len(truth)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    counts = group_counts(said, truth, labels, of_row, int(of_row.max()) + 1)
+    counts = group_counts(predicted, truth, labels, of_row, int(of_row.max()) + 1)
     drawn = [drawn_figures(counts, times) for times in drawn_groups(len(counts), draws)]
     low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
     return {name: (float(a), float(b)) for name, a, b in zip(FIGURES, low, high, strict=True)}
 
 
 def group_counts(
-    said: NDArray[np.int64], truth: NDArray[np.int64], labels: int, of_row: NDArray[np.int64], groups: int
+    predicted: NDArray[np.int64], truth: NDArray[np.int64], labels: int, of_row: NDArray[np.int64], groups: int
 ) -> Floats:
     """(groups, labels, labels): rows by truth and prediction.
 
     of_row: (rows,) each row's group, below `groups`.
     """
     counts = np.zeros((groups, labels, labels), np.float64)
-    np.add.at(counts, (of_row, truth, said), 1)
+    np.add.at(counts, (of_row, truth, predicted), 1)
     return counts
 
 
@@ -77,16 +77,16 @@ def _figures(confusion: Floats) -> Floats:
     """
     hits = np.einsum("dll->dl", confusion)
     rows, answers = confusion.sum(axis=2), confusion.sum(axis=1)
-    there = rows > 0
+    present = rows > 0
     recall = hits / np.maximum(rows, 1)
     f1 = 2 * hits / np.maximum(rows + answers, 1)
     total = np.where(rows.any(axis=1), rows.sum(axis=1), np.nan)
-    labels = np.where(there.any(axis=1), there.sum(axis=1), np.nan)
+    labels = np.where(present.any(axis=1), present.sum(axis=1), np.nan)
     return np.stack(
         [
             hits.sum(axis=1) / total,
-            (recall * there).sum(axis=1) / labels,
-            (f1 * there).sum(axis=1) / labels,
+            (recall * present).sum(axis=1) / labels,
+            (f1 * present).sum(axis=1) / labels,
             (f1 * rows).sum(axis=1) / total,
         ],
         axis=1,

@@ -34,22 +34,22 @@ def classification_figures(
     if not len(truth):
         raise ValueError("there are no rows to measure")
     index = np.arange(len(labels))
-    there = np.unique(truth)
-    said = probabilities.argmax(axis=1)
-    precision, recall, f1, support = precision_recall_fscore_support(truth, said, labels=index, zero_division=0.0)
+    present = np.unique(truth)
+    predicted = probabilities.argmax(axis=1)
+    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=index, zero_division=0.0)
     confidence = probabilities.max(axis=1)
     onehot = np.eye(len(labels))[truth]
     each = zip(labels, precision, recall, f1, support, strict=True)
     return {
-        "accuracy": float(accuracy_score(truth, said)),
-        "uar": float(recall[there].mean()),
-        "macro_f1": float(f1[there].mean()),
-        "weighted_f1": float(f1_score(truth, said, labels=index, average="weighted", zero_division=0.0)),
-        "auroc": _auroc(probabilities, onehot, there),
-        "ece": expected_calibration_error(confidence, said == truth),
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "uar": float(recall[present].mean()),
+        "macro_f1": float(f1[present].mean()),
+        "weighted_f1": float(f1_score(truth, predicted, labels=index, average="weighted", zero_division=0.0)),
+        "auroc": _auroc(probabilities, onehot, present),
+        "ece": expected_calibration_error(confidence, predicted == truth),
         "brier": float(np.square(probabilities - onehot).sum(axis=1).mean()),
         "nll": float(log_loss(truth, probabilities, labels=index)),
-        "confusion": confusion_matrix(truth, said, labels=index).tolist(),
+        "confusion": confusion_matrix(truth, predicted, labels=index).tolist(),
         "per_label": {
             name: {"precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)} for name, p, r, f, n in each
         },
@@ -69,7 +69,7 @@ def expected_calibration_error(
     return float(np.abs(gap).sum() / counted.sum())
 
 
-def _auroc(probabilities: NDArray[np.float64], onehot: NDArray[np.float64], there: NDArray[np.int64]) -> float | None:
-    if len(there) < 2:
+def _auroc(probabilities: NDArray[np.float64], onehot: NDArray[np.float64], present: NDArray[np.int64]) -> float | None:
+    if len(present) < 2:
         return None
-    return float(np.mean([roc_auc_score(onehot[:, label], probabilities[:, label]) for label in there]))
+    return float(np.mean([roc_auc_score(onehot[:, label], probabilities[:, label]) for label in present]))

@@ -70,7 +70,7 @@ def compare(tasks: Sequence[Paired]) -> Comparison:
 def _counts(task: Paired, names: NDArray[np.str_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     of_row = np.searchsorted(names, task.groups)
     before, after = (
-        group_counts(said, task.truth, task.labels, of_row, len(names)) for said in (task.before, task.after)
+        group_counts(predicted, task.truth, task.labels, of_row, len(names)) for predicted in (task.before, task.after)
     )
     return before, after
 
@@ -83,9 +83,9 @@ def _uars(
     Tasks without rows in a draw are left out; NaN where none has any.
     """
     uars = np.array([[drawn_figures(counts, times)[:, _UAR] for counts in both] for both in of_task])
-    there = np.isfinite(uars).all(axis=1, keepdims=True)
-    count = there.sum(axis=0)
-    mean: NDArray[np.float64] = np.where(there, uars, 0).sum(axis=0) / np.where(count, count, np.nan)
+    measured = np.isfinite(uars).all(axis=1, keepdims=True)
+    count = measured.sum(axis=0)
+    mean: NDArray[np.float64] = np.where(measured, uars, 0).sum(axis=0) / np.where(count, count, np.nan)
     return mean.T
 
 

@@ -20,13 +20,13 @@ def roc_curves(
 
     Each is of one label against the rest; labels that no row or every row has are left out.
     """
-    found = {}
+    curves = {}
     for index, label in enumerate(labels):
         is_label = truth == index
         if is_label.any() and not is_label.all():
             false_rate, true_rate, _ = roc_curve(is_label, probabilities[:, index])
-            found[label] = (false_rate, true_rate)
-    return found
+            curves[label] = (false_rate, true_rate)
+    return curves
 
 
 def reliability(confidence: Floats, correct: Hits) -> tuple[Floats, Floats, NDArray[np.int64]]:
@@ -47,8 +47,8 @@ def coverage_accuracy(confidence: Floats, correct: Hits) -> list[dict[str, float
     curve = []
     for coverage in _COVERAGES:
         threshold = float(np.quantile(confidence, 1 - coverage))
-        kept = confidence >= threshold
-        row = {"threshold": threshold, "coverage": kept.mean(), "accuracy": correct[kept].mean()}
+        covered = confidence >= threshold
+        row = {"threshold": threshold, "coverage": covered.mean(), "accuracy": correct[covered].mean()}
         curve.append({name: round(float(value), 4) for name, value in row.items()})
     return curve
 

@@ -40,25 +40,25 @@ class Sliced:
 
 
 def sliced(
-    said: NDArray[np.int64], truth: NDArray[np.int64], slices: Mapping[str, NDArray[np.str_]]
+    predicted: NDArray[np.int64], truth: NDArray[np.int64], slices: Mapping[str, NDArray[np.str_]]
 ) -> dict[str, Sliced]:
     """Figures by slice, by property.
 
     predicted, truth: (rows,). slices: by name, (rows,) values. Properties without two slices of 20 rows, or without a
     label that both have enough rows of, are left out.
     """
-    found = {}
+    figures = {}
     for name, values in slices.items():
-        parts = {value: values == value for value in np.unique(values) if (values == value).sum() >= LEAST_ROWS}
-        if len(parts) < 2:
+        masks = {value: values == value for value in np.unique(values) if (values == value).sum() >= LEAST_ROWS}
+        if len(masks) < 2:
             continue
-        shared = set.intersection(*(_labels_of(truth[rows]) for rows in parts.values()))
+        shared = set.intersection(*(_labels_of(truth[rows]) for rows in masks.values()))
         if not shared:
             continue
-        measured = tuple(_slice(str(value), said[rows], truth[rows], shared) for value, rows in parts.items())
+        measured = tuple(_slice(str(value), predicted[rows], truth[rows], shared) for value, rows in masks.items())
         uars = [part.uar for part in measured]
-        found[name] = Sliced(measured, max(uars) - min(uars))
-    return found
+        figures[name] = Sliced(measured, max(uars) - min(uars))
+    return figures
 
 
 def _labels_of(truth: NDArray[np.int64]) -> set[int]:
@@ -70,6 +70,6 @@ def _labels_of(truth: NDArray[np.int64]) -> set[int]:
     return {*labels[rows >= LEAST_OF_LABEL].tolist()}
 
 
-def _slice(value: str, said: NDArray[np.int64], truth: NDArray[np.int64], labels: set[int]) -> Slice:
-    recalls = [float((said[truth == label] == label).mean()) for label in sorted(labels)]
-    return Slice(value, len(truth), float((said == truth).mean()), float(np.mean(recalls)))
+def _slice(value: str, predicted: NDArray[np.int64], truth: NDArray[np.int64], labels: set[int]) -> Slice:
+    recalls = [float((predicted[truth == label] == label).mean()) for label in sorted(labels)]
+    return Slice(value, len(truth), float((predicted == truth).mean()), float(np.mean(recalls)))

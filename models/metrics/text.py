@@ -74,14 +74,14 @@ def risk_figures(logits: Floats, truth: Floats) -> dict[str, dict[str, float]]:
         if label.all() or not label.any():
             continue
         probability = 1 / (1 + np.exp(-logits[labelled, head].astype(np.float64)))
-        said = probability > 0.5
+        predicted = probability > 0.5
         figures[name] = {
             "rows": float(labelled.sum()),
-            "f1": f1_score(label, said),
-            "macro_f1": f1_score(label, said, average="macro"),
-            "accuracy": accuracy_score(label, said),
+            "f1": f1_score(label, predicted),
+            "macro_f1": f1_score(label, predicted, average="macro"),
+            "accuracy": accuracy_score(label, predicted),
             "auroc": roc_auc_score(label, probability),
-            "ece": expected_calibration_error(np.where(said, probability, 1 - probability), said == label),
+            "ece": expected_calibration_error(np.where(predicted, probability, 1 - probability), predicted == label),
         }
     return figures
 

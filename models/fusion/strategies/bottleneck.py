@@ -30,14 +30,14 @@ class Bottleneck(JointFusion):
         self.pool = MaskedMean()
         self.norm = nn.LayerNorm(config.hidden)
 
-    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, outputs: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
-        steps = {name: with_positions(each) for name, each in seen.steps.items()}
-        tokens = self.tokens.expand(len(seen.counted), -1, -1)
+        steps = {name: with_positions(each) for name, each in outputs.steps.items()}
+        tokens = self.tokens.expand(len(outputs.counted), -1, -1)
         for layer in self.layers:
-            steps, tokens = layer(steps, tokens, seen)
-        pooled = torch.stack([self.pool(steps[name], seen.masks[name]) for name in self.modalities], dim=1)
-        return self.norm(self.pool(pooled, seen.counted) + tokens.mean(dim=1)), {}
+            steps, tokens = layer(steps, tokens, outputs)
+        pooled = torch.stack([self.pool(steps[name], outputs.masks[name]) for name in self.modalities], dim=1)
+        return self.norm(self.pool(pooled, outputs.counted) + tokens.mean(dim=1)), {}
 
 
 class BottleneckLayer(nn.Module):
@@ -49,7 +49,7 @@ class BottleneckLayer(nn.Module):
         self.pool = MaskedMean()
 
     def forward(
-        self, steps: dict[str, Tensor], tokens: Tensor, seen: BranchOutputs
+        self, steps: dict[str, Tensor], tokens: Tensor, outputs: BranchOutputs
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Exchanges between steps and tokens.
 
@@ -57,8 +57,8 @@ class BottleneckLayer(nn.Module):
         """
         after, passed = {}, []
         for name, layer in self.each.items():
-            mask = torch.cat([torch.ones_like(tokens[..., 0], dtype=torch.bool), seen.masks[name]], dim=1)
+            mask = torch.cat([torch.ones_like(tokens[..., 0], dtype=torch.bool), outputs.masks[name]], dim=1)
             read = layer(torch.cat([tokens, steps[name]], dim=1), None, mask)
             passed.append(read[:, : tokens.shape[1]].flatten(1))
             after[name] = read[:, tokens.shape[1] :]
-        return after, self.pool(torch.stack(passed, dim=1), seen.counted).view_as(tokens)
+        return after, self.pool(torch.stack(passed, dim=1), outputs.counted).view_as(tokens)

@@ -93,10 +93,12 @@ class JointFusion(BranchedFusion):
 
     def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
         """As `FusionStrategy.forward`."""
-        seen = self.branched(inputs)
-        fused, penalties = self.fuse(seen)
-        return FusionOutput(fused, self.heads(fused), self.unimodal_logits(seen.filled), seen.summaries, penalties)
+        outputs = self.branched(inputs)
+        fused, penalties = self.fuse(outputs)
+        return FusionOutput(
+            fused, self.heads(fused), self.unimodal_logits(outputs.filled), outputs.summaries, penalties
+        )
 
-    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, outputs: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the joint representation, (rows, hidden), and penalties by name, scalars."""
         raise NotImplementedError

@@ -45,8 +45,8 @@ class SessionRecurrence(BranchedFusion):
 
         Raises ValueError where a session's windows are not side by side.
         """
-        seen = self.branched(inputs)
-        rows = len(seen.counted)
+        outputs = self.branched(inputs)
+        rows = len(outputs.counted)
         which, place, lengths = _places(torch.arange(rows) if session is None else session)
 
         def over_sessions(recurrence: nn.Module, vectors: Tensor) -> Tensor:
@@ -55,17 +55,17 @@ class SessionRecurrence(BranchedFusion):
             packed = pack_padded_sequence(padded, lengths, batch_first=True, enforce_sorted=False)
             return pad_packed_sequence(recurrence(packed)[0], batch_first=True)[0][which, place]
 
-        context = {name: over_sessions(self.each[name], seen.filled[name]) for name in self.modalities}
-        fused = over_sessions(self.joint, self._beside(context, seen))
-        return self._answer(fused, context, seen)
+        context = {name: over_sessions(self.each[name], outputs.filled[name]) for name in self.modalities}
+        fused = over_sessions(self.joint, self._beside(context, outputs))
+        return self._answer(fused, context, outputs)
 
-    def _beside(self, context: dict[str, Tensor], seen: BranchOutputs) -> Tensor:
-        beside = torch.cat([*context.values(), seen.counted.to(seen.stacked.dtype)], dim=1)
+    def _beside(self, context: dict[str, Tensor], outputs: BranchOutputs) -> Tensor:
+        beside = torch.cat([*context.values(), outputs.counted.to(outputs.stacked.dtype)], dim=1)
         dropped: Tensor = self.dropout(beside)
         return dropped
 
-    def _answer(self, fused: Tensor, context: dict[str, Tensor], seen: BranchOutputs) -> FusionOutput:
-        return FusionOutput(fused, self.heads(self.dropout(fused)), self.unimodal_logits(context), seen.summaries)
+    def _answer(self, fused: Tensor, context: dict[str, Tensor], outputs: BranchOutputs) -> FusionOutput:
+        return FusionOutput(fused, self.heads(self.dropout(fused)), self.unimodal_logits(context), outputs.summaries)
 
 
 class BidirectionalContextual(SessionRecurrence):
@@ -86,24 +86,24 @@ class Contextual(SessionRecurrence):
         where all do. Sessions come and go by adding and dropping rows of it. Returns the same answers as all windows at
         once, and the state after them.
         """
-        seen = self.branched(inputs)
+        outputs = self.branched(inputs)
         if state is None:
-            state = seen.stacked.new_zeros(len(seen.counted), len(self.modalities) + 1, self.config.hidden)
+            state = outputs.stacked.new_zeros(len(outputs.counted), len(self.modalities) + 1, self.config.hidden)
 
         def advance(recurrence: nn.Module, vectors: Tensor, index: int) -> Tensor:
             read, _ = recurrence(vectors[:, None], state[None, :, index].contiguous())
             after: Tensor = read[:, 0]
             return after
 
-        context = {name: advance(self.each[name], seen.filled[name], i) for i, name in enumerate(self.modalities)}
-        fused = advance(self.joint, self._beside(context, seen), len(self.modalities))
-        return self._answer(fused, context, seen), torch.stack([*context.values(), fused], dim=1)
+        context = {name: advance(self.each[name], outputs.filled[name], i) for i, name in enumerate(self.modalities)}
+        fused = advance(self.joint, self._beside(context, outputs), len(self.modalities))
+        return self._answer(fused, context, outputs), torch.stack([*context.values(), fused], dim=1)
 
 
 def _places(session: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Each row's session and place in it, and the sessions' lengths."""
-    found, which, lengths = torch.unique_consecutive(session.cpu(), return_inverse=True, return_counts=True)
-    if len(found.unique()) != len(found):
+    sessions, which, lengths = torch.unique_consecutive(session.cpu(), return_inverse=True, return_counts=True)
+    if len(sessions.unique()) != len(sessions):
         raise ValueError("the windows of a session must lie side by side")
     starts = lengths.cumsum(dim=0) - lengths
     return which, torch.arange(len(which)) - starts[which], lengths

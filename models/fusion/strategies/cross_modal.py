@@ -32,10 +32,10 @@ class CrossModal(JointFusion):
             nn.LayerNorm(width), nn.Linear(width, config.hidden), nn.GELU(), nn.Dropout(config.dropout)
         )
 
-    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, outputs: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
-        steps = {name: with_positions(each) for name, each in seen.steps.items()}
-        pooled = [self.pool(self.readers[name](steps, seen.masks), seen.masks[name]) for name in self.modalities]
+        steps = {name: with_positions(each) for name, each in outputs.steps.items()}
+        pooled = [self.pool(self.readers[name](steps, outputs.masks), outputs.masks[name]) for name in self.modalities]
         return self.mix(torch.cat(pooled, dim=1)), {}
 
 

@@ -26,15 +26,15 @@ class DecisionFusion(BranchedFusion):
 
     def forward(self, inputs: Inputs, session: Tensor | None = None) -> FusionOutput:
         """As `FusionStrategy.forward`."""
-        seen = self.branched(inputs)
-        alone = self.unimodal_logits(seen.filled)
+        outputs = self.branched(inputs)
+        alone = self.unimodal_logits(outputs.filled)
         answers = {
             task: torch.stack([self._answer(task, alone[name][task]) for name in self.modalities], dim=1)
             for task in self.config.outputs
         }
-        counted = seen.counted[..., None]
-        logits = self.pool({task: torch.where(counted, each, 0.0) for task, each in answers.items()}, seen.counted)
-        return FusionOutput(torch.cat(list(logits.values()), dim=1), logits, alone, seen.summaries)
+        counted = outputs.counted[..., None]
+        logits = self.pool({task: torch.where(counted, each, 0.0) for task, each in answers.items()}, outputs.counted)
+        return FusionOutput(torch.cat(list(logits.values()), dim=1), logits, alone, outputs.summaries)
 
     def pool(self, answers: dict[str, Tensor], counted: Tensor) -> dict[str, Tensor]:
         """Pools the modalities' answers.

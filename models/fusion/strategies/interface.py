@@ -35,10 +35,10 @@ class ModalitySteps:
     def vectors(cls, vectors: Tensor, present: Tensor | None = None) -> Self:
         """Makes one step a row.
 
-        One step a row. vectors: (rows, width); present: (rows,) bool, all by default.
+        vectors: (rows, width); present: (rows,) bool, all by default.
         """
-        there = torch.ones(len(vectors), dtype=torch.bool, device=vectors.device) if present is None else present
-        return cls(vectors[:, None], there[:, None])
+        mask = torch.ones(len(vectors), dtype=torch.bool, device=vectors.device) if present is None else present
+        return cls(vectors[:, None], mask[:, None])
 
     @property
     def present(self) -> Tensor:

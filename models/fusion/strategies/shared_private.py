@@ -38,27 +38,27 @@ class SharedPrivate(JointFusion):
         self.attend = AttentionLayer(hidden, config.dropout)
         self.mix = nn.Sequential(nn.Linear(2 * count * hidden, hidden), nn.GELU(), nn.Dropout(config.dropout))
 
-    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, outputs: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`; penalties are `similarity`, `difference` and `reconstruction`."""
-        shared = {name: self.shared(seen.filled[name]) for name in self.modalities}
-        private = {name: self.private[name](seen.filled[name]) for name in self.modalities}
+        shared = {name: self.shared(outputs.filled[name]) for name in self.modalities}
+        private = {name: self.private[name](outputs.filled[name]) for name in self.modalities}
         vectors = torch.stack([*shared.values(), *private.values()], dim=1)
-        counted = seen.counted.repeat(1, 2)
+        counted = outputs.counted.repeat(1, 2)
         attended = torch.where(counted[..., None], self.attend(vectors, None, counted), 0.0)
-        return self.mix(attended.flatten(1)), self._penalties(seen, shared, private)
+        return self.mix(attended.flatten(1)), self._penalties(outputs, shared, private)
 
     def _penalties(
-        self, seen: BranchOutputs, shared: dict[str, Tensor], private: dict[str, Tensor]
+        self, outputs: BranchOutputs, shared: dict[str, Tensor], private: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """The penalties: means over modalities or pairs that are present."""
-        there = {name: seen.present[:, i] for i, name in enumerate(self.modalities)}
-        pairs = [(a, b, there[a] & there[b]) for a, b in combinations(self.modalities, 2)]
+        rows_with = {name: outputs.present[:, i] for i, name in enumerate(self.modalities)}
+        pairs = [(a, b, rows_with[a] & rows_with[b]) for a, b in combinations(self.modalities, 2)]
         similarity = [moment_discrepancy(shared[a][both], shared[b][both]) for a, b, both in pairs]
-        apart = [cross_correlation(shared[name][rows], private[name][rows]) for name, rows in there.items()]
+        apart = [cross_correlation(shared[name][rows], private[name][rows]) for name, rows in rows_with.items()]
         apart += [cross_correlation(private[a][both], private[b][both]) for a, b, both in pairs]
         given_back = [
-            functional.mse_loss(self.decoders[name](shared[name] + private[name])[rows], seen.summaries[name][rows])
-            for name, rows in there.items()
+            functional.mse_loss(self.decoders[name](shared[name] + private[name])[rows], outputs.summaries[name][rows])
+            for name, rows in rows_with.items()
             if rows.any()
         ]
         zero = next(iter(shared.values())).sum() * 0
@@ -105,5 +105,5 @@ def _distance(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _mean(values: Iterable[Tensor], nothing: Tensor) -> Tensor:
-    kept = list(values)
-    return torch.stack(kept).mean() if kept else nothing
+    terms = list(values)
+    return torch.stack(terms).mean() if terms else nothing

@@ -26,17 +26,17 @@ class ModalityBranch(nn.Module):
         self.pool: nn.Module = AttentiveRecurrence(hidden) if config.recurrent else MaskedMean()
         self.finish = nn.Sequential(nn.LayerNorm(hidden), nn.Dropout(config.dropout))
 
-    def forward(self, given: ModalitySteps) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: ModalitySteps) -> tuple[Tensor, Tensor]:
         """Projects and summarises the steps.
 
         Returns the steps (rows, time, hidden), zero where masked, and the summary (rows, hidden), zero where absent.
 
         What masked steps hold has no effect, not even where it is not finite.
         """
-        steps = torch.where(given.mask[..., None], given.steps, 0.0)
-        steps = torch.where(given.mask[..., None], self.project(steps), 0.0)
-        summary = self.finish(self.pool(steps, given.mask))
-        return steps, torch.where(given.present[:, None], summary, 0.0)
+        steps = torch.where(inputs.mask[..., None], inputs.steps, 0.0)
+        steps = torch.where(inputs.mask[..., None], self.project(steps), 0.0)
+        summary = self.finish(self.pool(steps, inputs.mask))
+        return steps, torch.where(inputs.present[:, None], summary, 0.0)
 
 
 class MaskedMean(nn.Module):
@@ -66,6 +66,6 @@ class AttentiveRecurrence(nn.Module):
         closed_up = steps.gather(1, order[..., None].expand_as(steps))
         packed = pack_padded_sequence(closed_up, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
         read, _ = pad_packed_sequence(self.recurrence(packed)[0], batch_first=True, total_length=steps.shape[1])
-        there = torch.arange(steps.shape[1], device=mask.device) < lengths[:, None]
-        weight = masked_softmax(self.attention(read).squeeze(-1), there)
+        inside = torch.arange(steps.shape[1], device=mask.device) < lengths[:, None]
+        weight = masked_softmax(self.attention(read).squeeze(-1), inside)
         return (weight[..., None] * read).sum(dim=1)

@@ -32,11 +32,11 @@ class TensorFusion(JointFusion):
             nn.Dropout(config.dropout), nn.Linear((width + 1) ** len(config.widths), config.hidden), nn.GELU()
         )
 
-    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, outputs: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
-        product = seen.stacked.new_ones(len(seen.counted), 1)
+        product = outputs.stacked.new_ones(len(outputs.counted), 1)
         for name in self.modalities:
-            factor = with_one(torch.tanh(self.narrow[name](seen.filled[name])))
+            factor = with_one(torch.tanh(self.narrow[name](outputs.filled[name])))
             product = (product[:, :, None] * factor[:, None, :]).flatten(1)
         return self.mix(product), {}
 
@@ -52,11 +52,11 @@ class LowRankFusion(JointFusion):
         self.bias = nn.Parameter(torch.zeros(hidden))
         self.dropout = nn.Dropout(config.dropout)
 
-    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, outputs: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
         product = torch.ones((), device=self.bias.device)
         for name in self.modalities:
-            product = product * torch.einsum("bi,rio->bro", with_one(seen.filled[name]), self.factors[name])
+            product = product * torch.einsum("bi,rio->bro", with_one(outputs.filled[name]), self.factors[name])
         fused = torch.einsum("bro,r->bo", product, self.rank_weight) + self.bias
         return self.dropout(fused), {}
 

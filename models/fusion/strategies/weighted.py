@@ -22,9 +22,9 @@ class Concatenation(JointFusion):
             nn.Linear(len(config.widths) * (config.hidden + 1), config.hidden), nn.GELU(), nn.Dropout(config.dropout)
         )
 
-    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, outputs: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
-        return self.mix(with_presence(seen)), {}
+        return self.mix(with_presence(outputs)), {}
 
 
 class GatedSum(JointFusion):
@@ -36,22 +36,22 @@ class GatedSum(JointFusion):
         self.values = nn.ModuleDict({name: nn.Linear(hidden, hidden) for name in config.widths})
         self.gates = nn.Linear(count * (hidden + 1), count)
 
-    def fuse(self, seen: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
+    def fuse(self, outputs: BranchOutputs) -> tuple[Tensor, dict[str, Tensor]]:
         """As `JointFusion.fuse`."""
-        values = torch.stack([torch.tanh(self.values[name](seen.filled[name])) for name in self.modalities], dim=1)
-        return (self.weights(seen)[..., None] * values).sum(dim=1), {}
+        values = torch.stack([torch.tanh(self.values[name](outputs.filled[name])) for name in self.modalities], dim=1)
+        return (self.weights(outputs)[..., None] * values).sum(dim=1), {}
 
-    def weights(self, seen: BranchOutputs) -> Tensor:
+    def weights(self, outputs: BranchOutputs) -> Tensor:
         """(rows, modalities) gates.
 
         Rows sum to 1, or to 0 where nothing is present.
         """
-        return masked_softmax(self.gates(with_presence(seen)), seen.counted)
+        return masked_softmax(self.gates(with_presence(outputs)), outputs.counted)
 
 
-def with_presence(seen: BranchOutputs) -> Tensor:
+def with_presence(outputs: BranchOutputs) -> Tensor:
     """The imputed summaries side by side, and which count.
 
     Returns (rows, modalities * (hidden + 1)).
     """
-    return torch.cat([seen.stacked.flatten(1), seen.counted.to(seen.stacked.dtype)], dim=1)
+    return torch.cat([outputs.stacked.flatten(1), outputs.counted.to(outputs.stacked.dtype)], dim=1)
