@@ -17,7 +17,7 @@ from daemon.version import package_version
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
 from streams.sources.state import SourceState
-from streams.telemetry import CommitOutcome, OffsetReset, SequenceFault, SoundFault
+from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and say when we started
 
@@ -78,7 +78,7 @@ class Metrics:
         )
         self._offset_resets = self._counter(
             "source_offset_resets",
-            f"Partitions read from another place than where they were left: {', '.join(OffsetReset)}",
+            f"Partitions read from another place than where they were left: {', '.join(OffsetResetReason)}",
             "source",
             "reason",
         )
@@ -237,7 +237,7 @@ class Metrics:
         """So many partitions are held back."""
         self._paused.set(partitions)
 
-    def offset_reset(self, source: str, reason: OffsetReset) -> None:
+    def offset_reset(self, source: str, reason: OffsetResetReason) -> None:
         """A partition is read on from another place than where it was left."""
         self._offset_resets.labels(source, reason).inc()
 

@@ -33,7 +33,7 @@ from streams.kafka.start_offsets import emitted_through, fetch_offsets, fetch_st
 from streams.kafka.topic_watch import TopicWatch
 from streams.records import Modality, PartitionIdle
 from streams.sources.base import Emit
-from streams.telemetry import OffsetReset, Telemetry
+from streams.telemetry import OffsetResetReason, Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -163,7 +163,7 @@ class GroupMember:
         self._topic_check_due_ns = self._clock.monotonic_ns() + _TOPIC_CHECK_NS
         recreated = self.topic_watch.check()
         for topic, numbers in recreated.items():
-            self._telemetry.offset_reset(self._config.name, OffsetReset.RECREATED)
+            self._telemetry.offset_reset(self._config.name, OffsetResetReason.RECREATED)
             self._recreated |= {Partition(topic, number) for number in numbers}
             self._recreated_until_ns = self._clock.monotonic_ns() + _RECREATED_NS
         if recreated:

@@ -23,7 +23,7 @@ from streams.kafka.owned_partitions import OwnedPartitions
 from streams.kafka.start_offsets import StartOffset, fetch_offsets
 from streams.reasons import DropReason
 from streams.sources.base import SourceError
-from streams.telemetry import OffsetReset, Telemetry
+from streams.telemetry import OffsetResetReason, Telemetry
 
 log = structlog.get_logger(__name__)
 
@@ -79,13 +79,13 @@ class RetryPolicy:
         self._report_deleted(partition, start.lost)
         if start.truncated:
             log.warning("a partition ends before what was committed of it; it is read from its beginning", at=partition)
-            self._telemetry.offset_reset(self._source, OffsetReset.TRUNCATED)
+            self._telemetry.offset_reset(self._source, OffsetResetReason.TRUNCATED)
 
     def _report_deleted(self, partition: Partition, records: int) -> None:
         if records:
             log.warning("records were deleted before they were read", at=partition, records=records)
             self._telemetry.dropped(self._modalities[partition.topic], DropReason.RETENTION, records)
-            self._telemetry.offset_reset(self._source, OffsetReset.RETENTION)
+            self._telemetry.offset_reset(self._source, OffsetResetReason.RETENTION)
 
     def _reposition(self, positions: dict[TopicPartition, int], stop: threading.Event) -> None:
         """Finds a new position where the next offset does not exist.

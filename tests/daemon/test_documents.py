@@ -20,7 +20,7 @@ from models.labels import EMOTIONS
 from streams.predictions import Prediction, json_schema, prediction_id
 from streams.reasons import DeadLetterReason, DropReason
 from streams.sources.state import SourceState
-from streams.telemetry import CommitOutcome, OffsetReset
+from streams.telemetry import CommitOutcome, OffsetResetReason
 from tests.daemon.test_metrics import everything_happened
 from tests.documents import (
     DOCUMENTS,
@@ -211,7 +211,7 @@ def test_every_metric_stands_in_the_table_with_its_labels() -> None:
     ("metric", "values"),
     [
         ("affectd_source_state", SourceState),
-        ("affectd_source_offset_resets_total", OffsetReset),
+        ("affectd_source_offset_resets_total", OffsetResetReason),
         ("affectd_events_dropped_total", DropReason),
         ("affectd_http_refused_total", RefusalReason),
         ("affectd_commits_total", CommitOutcome),

@@ -10,7 +10,7 @@ from daemon.telemetry.metrics import Metrics
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
 from streams.sources.state import SourceState
-from streams.telemetry import CommitOutcome, OffsetReset, SequenceFault, SoundFault, Telemetry
+from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault, Telemetry
 
 pytestmark = pytest.mark.unit
 
@@ -81,7 +81,7 @@ def everything_happened() -> Metrics:
         metrics.discontinuity(discontinuity)
     for outcome in CommitOutcome:
         metrics.commit(outcome)
-    for reason in OffsetReset:
+    for reason in OffsetResetReason:
         metrics.offset_reset("kafka", reason)
     metrics.uncommitted(120)
     metrics.lifecycle("warming_up")
@@ -198,7 +198,7 @@ def test_every_metric_has_the_prefix_a_unit_a_sentence_and_bounded_labels(metric
     ("name", "label", "kinds"),
     [
         ("commits", "outcome", CommitOutcome),
-        ("source_offset_resets", "reason", OffsetReset),
+        ("source_offset_resets", "reason", OffsetResetReason),
         ("events_dropped", "reason", DropReason),
         ("dead_letters", "reason", DeadLetterReason),
         ("sequence_faults", "fault", SequenceFault),

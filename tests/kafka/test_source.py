@@ -28,7 +28,7 @@ from streams.kafka.source import KafkaSource
 from streams.records import Assigned, Item, Modality, PartitionIdle, Record, Revoked
 from streams.sources.runner import SourceRunner
 from streams.sources.state import SourceState
-from streams.telemetry import NullTelemetry, OffsetReset
+from streams.telemetry import NullTelemetry, OffsetResetReason
 from tests.kafka.broker import Broker, Cluster
 from tests.kafka.conftest import Topics
 
@@ -46,7 +46,7 @@ class Counting(NullTelemetry):
     drops: Counter[str] = field(default_factory=Counter)
     pauses: list[int] = field(default_factory=list)
     lags: dict[Modality, float] = field(default_factory=dict)
-    resets: list[OffsetReset] = field(default_factory=list)
+    resets: list[OffsetResetReason] = field(default_factory=list)
 
     def commit(self, outcome: str) -> None:
         self.commits[outcome] += 1
@@ -57,7 +57,7 @@ class Counting(NullTelemetry):
     def paused(self, partitions: int) -> None:
         self.pauses.append(partitions)
 
-    def offset_reset(self, source: str, reason: OffsetReset) -> None:
+    def offset_reset(self, source: str, reason: OffsetResetReason) -> None:
         self.resets.append(reason)
 
     def lag(self, source: str, modality: Modality, records: float, seconds: float) -> None:
@@ -637,7 +637,7 @@ def test_a_topic_that_is_deleted_is_named_until_it_is_there_again_and_the_others
         wait(lambda: set(one.payloads) >= set(more), "what came after")
     told = [line["event"] for line in logs if line["log_level"] in ("warning", "error") or "topic" in line]
     assert told == ["an input topic does not exist any more", "an input topic is back"]
-    assert one.telemetry.resets == [OffsetReset.RECREATED]
+    assert one.telemetry.resets == [OffsetResetReason.RECREATED]
     assert one.runner.error is None
 
 

@@ -30,7 +30,7 @@ from streams.kafka.membership import GroupMember
 from streams.kafka.start_offsets import StartOffset, emitted_through, fetch_start_offsets
 from streams.records import Assigned, Item, Modality, PartitionIdle, Record, Revoked
 from streams.sources.base import SourceError
-from streams.telemetry import NullTelemetry, OffsetReset
+from streams.telemetry import NullTelemetry, OffsetResetReason
 
 pytestmark = pytest.mark.unit
 
@@ -163,7 +163,7 @@ class Counting(NullTelemetry):
     commits: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
     lags: dict[Modality, tuple[float, float]] = field(default_factory=dict)
-    resets: list[OffsetReset] = field(default_factory=list)
+    resets: list[OffsetResetReason] = field(default_factory=list)
     pauses: int = 0
 
     def commit(self, outcome: str) -> None:
@@ -172,7 +172,7 @@ class Counting(NullTelemetry):
     def dropped(self, modality: Modality, reason: str, count: int = 1) -> None:
         self.drops[reason] += count
 
-    def offset_reset(self, source: str, reason: OffsetReset) -> None:
+    def offset_reset(self, source: str, reason: OffsetResetReason) -> None:
         self.resets.append(reason)
 
     def lag(self, source: str, modality: Modality, records: float, seconds: float) -> None:
@@ -658,7 +658,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning_whatever_was_comm
     bench.consumer.offsets[TEXT] = OffsetAndMetadata(2, "", -1)  # committed by us, when it was there already
     bench.turns(20)
     assert bench.payloads[-3:] == [b"new 0", b"new 1", b"new 2"]
-    assert bench.telemetry.resets == [OffsetReset.RECREATED]
+    assert bench.telemetry.resets == [OffsetResetReason.RECREATED]
 
 
 def test_a_topic_that_is_deleted_right_after_its_first_record_is_named() -> None:
