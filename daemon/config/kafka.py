@@ -112,11 +112,6 @@ class KafkaSinkSettings(Section):
     def connection(self) -> Connection:
         return Connection(self.bootstrap_servers, self.security.security)
 
-    @property
-    def topics(self) -> tuple[str, ...]:
-        """Every topic that is written to."""
-        return self.predictions_topic, self.alerts_topic, self.dead_letters_topic
-
 
 class DeliverySettings(Section):
     """What is promised to those who read the predictions."""

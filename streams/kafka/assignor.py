@@ -105,7 +105,7 @@ class CoPartitionedAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  #
         """Of the consumer (`streams.kafka.client_workarounds.rejoin_request`)."""
 
     def supported_protocols(self) -> list[RebalanceProtocol]:
-        """Cooperative only: what is kept is read on during a rebalance."""
+        """Cooperative only: owned partitions are read during a rebalance too."""
         return [RebalanceProtocol.COOPERATIVE]
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolSubscription:

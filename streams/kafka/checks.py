@@ -75,11 +75,15 @@ def check_cluster(connection: Connection, requirements: ClusterRequirements) -> 
     with _admin(connection) as (reached, admin):
         if requirements.create:
             _create_missing(admin, requirements)
-        found = (*_software(reached), *exposed_secrets(connection.security), *_of_cluster(reached, admin, requirements))
-    bad = [f"{finding.subject}: {finding.sentence}" for finding in found if finding.verdict is Verdict.BAD]
+        findings = (
+            *_software(reached),
+            *exposed_secrets(connection.security),
+            *_of_cluster(reached, admin, requirements),
+        )
+    bad = [f"{finding.subject}: {finding.sentence}" for finding in findings if finding.verdict is Verdict.BAD]
     if bad:
         raise ChecksFailed(bad)
-    return found
+    return findings
 
 
 def diagnose_cluster(connection: Connection, requirements: ClusterRequirements) -> Iterator[Finding]:

@@ -1,8 +1,8 @@
-"""Works around faults of kafka-python, with parts that are not public.
+"""Works around faults of kafka-python that need its private parts.
 
-Problem: some faults and gaps of the client can only be mended from inside. Rule: whatever is private is used here and
-nowhere else, one class or function for each fault. Each takes hold of its private parts when it is constructed, so that
-a version of kafka-python without them is refused at once, by name. A test runs each against the installed library, and
+Problem: some faults and gaps of the client can only be corrected from inside. Rule: whatever is private is used here
+and nowhere else, one class or function for each fault. Each gets its private parts when it is constructed, so that a
+version of kafka-python without them is refused at once, by name. A test runs each against the installed library, and
 shows that the fault is still there. All of this was observed in kafka-python 3.0.12.
 """
 
@@ -124,8 +124,8 @@ class ClusterMetadata(Protocol):
 def cluster_metadata(consumer: Any) -> ClusterMetadata:
     """The metadata that the consumer keeps of its topics.
 
-    Its public functions give neither ids nor topics without permission, and ask the cluster, which takes time. Topic
-    ids came to the Java client with KAFKA-12257; for kafka-python no such wish is reported.
+    Its public functions give neither ids nor topics without permission, and request metadata from the cluster, which
+    takes time. Topic ids came to the Java client with KAFKA-12257; for kafka-python no such wish is reported.
     """
     cluster: ClusterMetadata = _private(consumer, "_cluster")
     for name in ("partitions_for_topic", "topic_id", "unauthorized_topics"):

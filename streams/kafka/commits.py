@@ -1,7 +1,7 @@
 """Commits the ledger's checkpoint to the consumer group.
 
 It is committed once an interval if it has changed, and at once for partitions that are revoked. Only a rebalance waits
-for a commit, and that up to a timeout. A commit that fails is replaced by the next, which says all that it said. A
+for a commit, and that up to a timeout. A commit that fails is replaced by the next, which contains it. A
 checkpoint that has not changed is committed again every ten seconds: only so does a static member learn that another
 runs under its name.
 """
@@ -97,7 +97,7 @@ class OffsetCommits:
         if isinstance(response, OffsetMetadataTooLargeError):
             self._with_metadata = False
             log.warning(
-                "the broker's offset.metadata.max.bytes is below 4096: which windows were published cannot be kept"
+                "the broker's offset.metadata.max.bytes is below 4096: which windows were published cannot be committed"
             )
 
 

@@ -51,7 +51,7 @@ class Security:
     ca_file: str = ""
     """PEM; without it the system's authorities are trusted."""
     certificate_file: str = ""
-    """PEM: what this side shows where the cluster asks for a certificate (mutual TLS)."""
+    """PEM: the certificate of this client, where the cluster requires one (mutual TLS)."""
     key_file: str = ""
     """PEM: the key of `certificate_file`; without it, it lies in that file too."""
     key_password_file: str = ""
@@ -66,7 +66,7 @@ class Connection:
     """A cluster and how to connect to it. Immutable."""
 
     bootstrap_servers: tuple[str, ...]
-    """ "host:port" each; any of them tells the rest of the cluster."""
+    """ "host:port" each; any of them names the rest of the cluster."""
     security: Security = Security()
     client_id: str = "affectd"
 
@@ -130,7 +130,7 @@ def _load_certificate(context: ssl.SSLContext, security: Security) -> None:
     key_file = security.key_file or security.certificate_file
     for file in (security.certificate_file, key_file):
         _read(file)
-    # A password that is never asked for does no harm; without one OpenSSL would ask on the terminal.
+    # A password that is not needed does no harm; without one OpenSSL would prompt on the terminal.
     password = read_secret(security.key_password_file) if security.key_password_file else ""
     try:
         context.load_cert_chain(credential_path(security.certificate_file), credential_path(key_file), lambda: password)

@@ -1,6 +1,6 @@
 """Knows which partitions were read to their end, and for how long.
 
-A log says nothing while nothing is written, so that it is idle must be asked for. When the broker answers that the log
+While nothing is written, nothing comes, so the end offsets are requested. When the broker answers that the log
 ends where it was read to, then nothing was written since the last record or the last such answer. An answer holds for
 two seconds, and stands for half a second of idleness at most: while the broker is away, nothing is known and no idle
 time passes.

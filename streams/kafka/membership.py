@@ -213,8 +213,8 @@ class GroupMember:
     def _unread(self, topic_partition: TopicPartition, end: int, waiting: int) -> int:
         partition = Partition(*topic_partition)
         if not waiting and self._ends.lag(partition, end) > 0:
-            # What lies before the end may be no records but marks of transactions, which kafka-python skips. It is not
-            # asked each time: its answer takes longer, the more partitions there are.
+            # What lies before the end may be no records but marks of transactions, which kafka-python skips. It is
+            # not called each time: it takes longer, the more partitions there are.
             self._ends.seek(partition, self._consumer.position(topic_partition, timeout_ms=0))
         return self._ends.lag(partition, end)
 

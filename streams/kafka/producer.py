@@ -39,7 +39,7 @@ _LINGER_MS = 20  # no group waits for it: a flush sends at once, and until then 
 _BATCH_BYTES = 2**20  # of one partition: a whole group of predictions, 2 to 3 kB each; one round trip instead of many
 _REQUEST_BYTES = 64 * 2**20  # a dead letter is as large as what the cluster took; the cluster's limits are to decide
 _DELIVERY_TIMEOUT_MS = 120_000  # then the same bytes are sent by a new producer
-_BLOCK_MS = 10_000  # an attempt that cannot even find the topics or the coordinator begins anew
+_BLOCK_MS = 10_000  # an attempt that cannot even resolve the topics or the coordinator begins again
 _RETRY_BACKOFF_MS = 50
 _RECONNECT_MS = 2_000  # at most, between attempts to reach a broker that is away
 

@@ -2,8 +2,8 @@
 
 Rule: nothing that was read is lost sight of, and no error repeats for ever. Records that retention has deleted are
 skipped and counted, and so are records that cannot be read. A log that ends before what was read of it is another one
-of the same name, or has lost its tail: its partition group is positioned again. What only a person can mend breaks the
-source (`streams.kafka.errors`). All else passes by itself.
+of the same name, or has lost its tail: its partition group is positioned again. What only a person can correct breaks
+the source (`streams.kafka.errors`). All else passes by itself.
 """
 
 import threading

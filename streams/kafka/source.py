@@ -1,7 +1,7 @@
 """Reads records from Kafka, as one member of a consumer group.
 
 A member reads whole partition groups (`streams.kafka.assignor`), for all sessions in them. The source is live: what a
-person can mend (a password, a topic that may not be read, a name that two instances use) breaks it, and it is opened
+person can correct (a password, a topic that may not be read, a name that two instances use) breaks it, and it is opened
 again; a broker that goes away does not, since the client reconnects by itself. It leaves in two steps, so that nothing
 is committed before it is published and everything that is published is committed: `drain` stops reading and goes on
 committing; closing commits once more and leaves the group.

@@ -54,8 +54,9 @@ class TopicWatch:
 
         Their offsets begin again.
         """
-        numbers = {name: found for name in self._topics if (found := self._cluster.partitions_for_topic(name))}
-        counts = {name: len(found) for name, found in numbers.items()}
+        known = {name: self._cluster.partitions_for_topic(name) for name in self._topics}
+        partitions = {name: numbers for name, numbers in known.items() if numbers}
+        counts = {name: len(numbers) for name, numbers in partitions.items()}
         self._compare(counts)
         ids = {name: self._cluster.topic_id(name) for name in counts}
         recreated = {name for name, known in ids.items() if known and self._ids.get(name, known) != known}
@@ -63,7 +64,7 @@ class TopicWatch:
             log.warning("an input topic was deleted and recreated: its offsets begin again", topic=name)
         self._find_deleted(counts.keys(), recreated)
         self._ids |= ids
-        return {name: numbers[name] for name in recreated}
+        return {name: partitions[name] for name in recreated}
 
     def _find_deleted(self, existing: Iterable[str], recreated: Collection[str]) -> None:
         # Polling raises an error for topics without permission.

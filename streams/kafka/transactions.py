@@ -4,7 +4,7 @@ A consumer that reads committed messages only sees each prediction once: the pre
 unnecessary to compute it again, become valid in the same moment. Per group: begin, send, advance the ledger, send its
 checkpoint, commit. If anything fails, the producer is replaced by one with the same transactional id, which aborts what
 the old one left open; then the group is repeated. A commit without a response is in doubt
-(`streams.kafka.commit_in_doubt`) until its positions are looked up.
+(`streams.kafka.commit_in_doubt`) until its positions are compared with what is committed.
 
 The cluster decides who may commit (KIP-447): the positions carry the consumer's group metadata, and an instance whose
 partitions went elsewhere is refused. A prediction must not be committed without its position, so ownership is checked

@@ -70,7 +70,9 @@ def test_reading_from_kafka_and_writing_to_it_takes_a_few_lines(tmp_path: Path) 
     """
     config = read(tmp_path, text)
     assert config.kafka_sink is not None
-    assert config.kafka_sink.kafka.topics == ("affectd.predictions", "affectd.alerts", "affectd.dead-letters")
+    sink = config.kafka_sink.kafka
+    topics = (sink.predictions_topic, sink.alerts_topic, sink.dead_letters_topic)
+    assert topics == ("affectd.predictions", "affectd.alerts", "affectd.dead-letters")
     assert config.kafka_sink_connection == Connection(("127.0.0.1:9092",))
 
 
