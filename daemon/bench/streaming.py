@@ -11,6 +11,7 @@ from daemon.bench.align import SIZE_NS, timeline_config
 from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, WindowPublished
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.closed_window import ClosedWindow
+from streams.alignment.driver import AlignmentDriver
 from streams.alignment.sessions import Sessions
 from streams.channels.channel import OverflowPolicy
 from streams.channels.inlet import Inlet, InletClock
@@ -26,7 +27,7 @@ from streams.records import Assigned, Item, Modality, Record, RejectedRecord
 from streams.sources.runner import SourceRunner
 
 STEP_NS = SIZE_NS // 4
-_MOST_UNDER_WAY = 128
+_MOST_IN_FLIGHT = 128
 _STOP_S = 20.0
 
 
@@ -82,9 +83,8 @@ class StreamingHalf:
         self._runner = SourceRunner(self._source, self._put, clock, metrics)
         self.engine = NoModel(inlet, self.ledger, self.instruments)
         sessions = Sessions(timeline_config(STEP_NS), 60 * NS_PER_S, InletClock(inlet), metrics, self.ledger)
-        self._pipeline = Pipeline(
-            inlet, sessions, self.engine, Limits(), _MOST_UNDER_WAY, self._set_aside, self.instruments
-        )
+        driver = AlignmentDriver(sessions, Limits(), clock, metrics, self._reject)
+        self._pipeline = Pipeline(inlet, driver, self.engine, _MOST_IN_FLIGHT, self.instruments)
 
     @property
     def waiting(self) -> bool:
@@ -112,5 +112,5 @@ class StreamingHalf:
             self.began_ns = self.instruments.clock.monotonic_ns()
         self._channel.put(item)
 
-    def _set_aside(self, letter: RejectedRecord) -> None:
+    def _reject(self, letter: RejectedRecord) -> None:
         self.ledger.release(letter.coordinates)

@@ -15,8 +15,8 @@ from daemon.config.sections import HttpSettings
 from daemon.exit_codes import ExitCode
 from daemon.runtime.service import Service
 from daemon.runtime.wiring import stored_endpoints, stored_feed
-from daemon.scoring.pipeline import RecordCounts
 from daemon.telemetry.instruments import Instruments
+from streams.alignment.driver import RecordCounts
 from streams.clock import NS_PER_S
 from streams.predictions import Prediction
 from streams.sinks.json_lines import JsonLines
@@ -60,8 +60,8 @@ def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path
         raise BrokenPipeError
     click.echo(f"{summary.played}: {summary.scored}", err=True)
     if refused := instruments.metrics.refused():
-        click.echo(_described(refused, service.record_counts), err=True)
-        if code == ExitCode.OK and not service.record_counts.encoded:
+        click.echo(_described(refused, service.counts), err=True)
+        if code == ExitCode.OK and not service.counts.encoded:
             code = ExitCode.BAD_DATA
     lacking = ", of which some could not be written" if code == ExitCode.UNAVAILABLE else ""
     click.echo(f"predictions: {out or 'on stdout'}{lacking}", err=True)

@@ -25,8 +25,9 @@ from daemon.runtime.lifecycle import LifecycleState, transition
 from daemon.runtime.readiness import Readiness
 from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.wiring import Endpoints, build_endpoints, limits
-from daemon.scoring.pipeline import RecordCounts, TimelineMessage
+from daemon.scoring.pipeline import TimelineMessage
 from daemon.telemetry.instruments import Instruments
+from streams.alignment.driver import RecordCounts
 from streams.channels.inlet import Inlet
 from streams.clock import NS_PER_S
 from streams.deadline import Deadline
@@ -117,9 +118,9 @@ class Service:
         return self._exit_status(scoring, drained)
 
     @property
-    def record_counts(self) -> RecordCounts:
+    def counts(self) -> RecordCounts:
         """What became of records so far."""
-        return RecordCounts() if self._scoring is None else self._scoring.record_counts
+        return RecordCounts() if self._scoring is None else self._scoring.counts
 
     def stop(self) -> None:
         """Asks the service to drain; from any thread or signal handler."""
@@ -277,7 +278,7 @@ class Service:
         scoring.drain()
         while not self._abandoned and not scoring.drained(min(_WATCH_S, self._remaining_s(shutdown, scoring))):
             if scoring.broken or self._remaining_s(shutdown, scoring) == 0:
-                log.error("not everything was published before the drain ended", under_way=scoring.under_way)
+                log.error("not everything was published before the drain ended", in_flight=scoring.in_flight)
                 return False
             if self.live().ok:
                 self._notifier.alive()
@@ -294,7 +295,7 @@ class Service:
         return [runner.source for runner in self._runners if isinstance(runner.source, LogSource)]
 
     def _remaining_s(self, shutdown: ShutdownDeadline, scoring: "ScoringThreads") -> float:
-        progress = (self._published_predictions, scoring.under_way, *(channel.depth() for channel in self._channels))
+        progress = (self._published_predictions, scoring.in_flight, *(channel.depth() for channel in self._channels))
         return shutdown.drain(progress, bool(scoring.blocked)).remaining_s
 
     def _exit_status(self, scoring: "ScoringThreads", drained: bool) -> int:

@@ -8,19 +8,20 @@ from daemon.config import Config
 from daemon.config.errors import ConfigurationError
 from daemon.runtime.wiring import Endpoints, limits, open_crash_journal, timeline_config
 from daemon.scoring.engine import Batching, Lookback, ScoringEngine
-from daemon.scoring.pipeline import Pipeline, RecordCounts, TimelineMessage, UnitEncoded, WindowPublished
+from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, WindowPublished
 from daemon.scoring.preparer import build_preparer
 from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
 from daemon.telemetry.instruments import Instruments
 from models.fusion.smoothing import Smoothing
 from models.model import AffectModel
+from streams.alignment.driver import AlignmentDriver, RecordCounts
 from streams.alignment.sessions import Sessions, SessionsState
 from streams.channels.inlet import Inlet, InletClock
 from streams.deadline import Deadline
 from streams.predictions import ModelRef, Prediction
 
-_UNDER_WAY_PER_BATCH = 4  # batches in flight: one on the device, one filling in each of three encoder lanes
+_BATCHES_IN_FLIGHT = 4  # one on the device, one filling in each of three encoder lanes
 
 
 class ScoringThreads:
@@ -71,11 +72,16 @@ class ScoringThreads:
         sessions = Sessions(
             timeline_config(config), timeouts_ns, clock, instruments.metrics, ledger, inlet.taken_until_ns
         )
-        most = settings.batch_rows * _UNDER_WAY_PER_BATCH
-        dead_letter = self._publisher.submit_dead_letter
-        self._pipeline = Pipeline(
-            inlet, sessions, self._engine, limits(config), most, dead_letter, instruments, crash_journal
+        driver = AlignmentDriver(
+            sessions,
+            limits(config),
+            instruments.clock,
+            instruments.metrics,
+            self._publisher.submit_dead_letter,
+            crash_journal,
         )
+        most = settings.batch_rows * _BATCHES_IN_FLIGHT
+        self._pipeline = Pipeline(inlet, driver, self._engine, most, instruments, crash_journal)
 
     def start(self) -> None:
         """Begins to take what comes in, the last step first."""
@@ -117,14 +123,14 @@ class ScoringThreads:
         return self._publisher.refused
 
     @property
-    def record_counts(self) -> RecordCounts:
-        """What became of records so far."""
-        return self._pipeline.record_counts
+    def counts(self) -> RecordCounts:
+        """Records taken and refused so far, and units encoded."""
+        return self._pipeline.counts
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """Units and windows that are being scored."""
-        return self._pipeline.under_way
+        return self._pipeline.in_flight
 
     @property
     def sessions(self) -> SessionsState:

@@ -222,7 +222,7 @@ def provoked(model: AffectModel, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(AffectModel, "fuse", first("fuse", raises(RuntimeError(MARK)), AffectModel.fuse))
     monkeypatch.setattr(TextEncoder, "encode", first("encode", raises(RuntimeError(MARK)), TextEncoder.encode))
     monkeypatch.setattr(
-        "daemon.scoring.pipeline.decode_record", first("decode", raises(IndexError(MARK)), decode_record)
+        "streams.alignment.driver.decode_record", first("decode", raises(IndexError(MARK)), decode_record)
     )
     monkeypatch.setattr("daemon.scoring.publisher.build", schema_refuses)
     return happened

@@ -14,6 +14,7 @@ from daemon.scoring.publisher import Publisher
 from daemon.scoring.results import ScoredWindow
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.closed_window import ClosedWindow
+from streams.alignment.driver import AlignmentDriver
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline_config import SEGMENTS
 from streams.channels.channel import Channel, ChannelItem, OverflowPolicy
@@ -105,7 +106,7 @@ class Running:
 @contextmanager
 def running(
     at_once: bool = False,
-    max_under_way: int = 100,
+    max_in_flight: int = 100,
     crash_journal: CrashJournal | None = None,
     numbers: tuple[int, ...] = (),
 ) -> Iterator[Running]:
@@ -116,7 +117,8 @@ def running(
     engine = HeldEngine(inlet, at_once)
     ledger, letters = Ledger(config().grid), Told[RejectedRecord]()
     sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics, ledger)
-    pipeline = Pipeline(inlet, sessions, engine, Limits(), max_under_way, letters, of, crash_journal)
+    driver = AlignmentDriver(sessions, Limits(), of.clock, of.metrics, letters, crash_journal)
+    pipeline = Pipeline(inlet, driver, engine, max_in_flight, of, crash_journal)
     on = Running(pipeline, engine, channel, inlet, of, letters)
     for number in numbers:
         at = Partition("text", number)
@@ -145,7 +147,7 @@ def starts(windows: list[ClosedWindow]) -> list[float]:
 
 
 def test_while_too_much_is_under_way_items_wait_and_messages_go_on() -> None:
-    with running(max_under_way=2) as on:
+    with running(max_in_flight=2) as on:
         for number in range(6):
             on.channel.put(line(number / 10, str(number), session=f"room-{number}"))
         under_way = on.engine.units.many(2)
@@ -228,7 +230,7 @@ def test_while_one_session_has_had_a_unit_for_too_long_the_windows_of_others_are
 
 
 def test_a_session_that_floods_has_its_share_under_way_and_the_next_session_is_taken_at_once() -> None:
-    with running(max_under_way=8) as on:
+    with running(max_in_flight=8) as on:
         for number in range(20):
             on.channel.put(line(number / 100, session="flood"))
         flood = on.engine.units.many(4)
@@ -261,7 +263,7 @@ def test_a_record_that_ended_two_processes_is_a_dead_letter_that_is_not_read(
         decoded.append(record)
         return decode_record(record, limits, live)
 
-    monkeypatch.setattr("daemon.scoring.pipeline.decode_record", noticed)
+    monkeypatch.setattr("streams.alignment.driver.decode_record", noticed)
     with running(crash_journal=crash_journal, numbers=(0,)) as on:
         on.channel.put(logged(1, 0.1))
         on.channel.put(logged(2, 0.2))
@@ -353,7 +355,7 @@ def test_a_window_waits_for_no_unit_that_lies_after_it() -> None:
 
 
 def test_draining_finishes_what_is_queued_and_closes_every_window() -> None:
-    with running(max_under_way=1) as on:
+    with running(max_in_flight=1) as on:
         for number in range(5):
             on.channel.put(line(number / 10, str(number)))
         on.pipeline.drain()
@@ -369,7 +371,7 @@ def test_draining_finishes_what_is_queued_and_closes_every_window() -> None:
         assert not on.pipeline.finished.is_set()
         on.engine.answer(WindowPublished())
         assert on.pipeline.finished.wait(10)
-    assert on.pipeline.under_way == 0
+    assert on.pipeline.in_flight == 0
     assert on.instruments.heartbeats.names() == []
 
 
@@ -405,7 +407,8 @@ def test_a_window_that_cannot_be_scored_still_lets_the_drain_finish() -> None:
             publisher.submit(ScoredWindow(window, None, 0.0, 0.0))
 
     sessions = Sessions(config(), 60_000_000_000, of.clock, of.metrics, Ledger(config().grid))
-    pipeline = Pipeline(inlet, sessions, FailingEngine(inlet, at_once=True), Limits(), 10, lambda letter: None, of)
+    driver = AlignmentDriver(sessions, Limits(), of.clock, of.metrics)
+    pipeline = Pipeline(inlet, driver, FailingEngine(inlet, at_once=True), 10, of)
     channel.put(line(0.1))
     publisher.start()
     pipeline.start()
