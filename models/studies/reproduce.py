@@ -37,7 +37,10 @@ from models.studies.train import fitted_temperature
 
 
 def reproduce(data: Path, out: Path, speech: Path | None, workers: int) -> dict[str, Any]:
-    """Returns all tables. speech: `state_logits.npz` of the speech part, or None. Raises EvaluationError."""
+    """Returns all tables.
+
+    speech: `state_logits.npz` of the speech part, or None. Raises EvaluationError.
+    """
     check_out_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     try:

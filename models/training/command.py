@@ -126,7 +126,10 @@ def _check_begun(data: Path, out: Path, trainings: PartTrainings, parts: Sequenc
 
 
 def _those_with_rows(steps: Steps) -> Sequence[str]:
-    """Trains each part that there are rows for, and returns their names. Raises TooFewRowsError if there are none."""
+    """Trains each part that there are rows for, and returns their names.
+
+    Raises TooFewRowsError if there are none.
+    """
     trained, missing = [], []
     for name, step in steps.items():
         log.info("training: %s", name)

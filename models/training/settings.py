@@ -45,7 +45,10 @@ USER_TRAININGS = PartTrainings(
 
 
 def with_settings(usual: PartTrainings, config: Path | None) -> PartTrainings:
-    """The usual trainings with the changes of a TOML file. Raises TrainingError naming file or key."""
+    """The usual trainings with the changes of a TOML file.
+
+    Raises TrainingError naming file or key.
+    """
     settings = {} if config is None else _read(config)
     return PartTrainings(
         _changed(usual.face, "face", settings),

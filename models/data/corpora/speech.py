@@ -53,7 +53,9 @@ class Clip:
 
 
 def read_ravdess(data: Path) -> list[Clip]:
-    """Returns RAVDESS's clips in the order of its table. data: the folder that holds `speech/`.
+    """Returns RAVDESS's clips in the order of its table.
+
+    data: the folder that holds `speech/`.
 
     Raises FileNotFoundError without the table, ValueError for a row that cannot be read.
     """
@@ -72,7 +74,10 @@ def read_emodb(data: Path) -> list[Clip]:
 
 
 def read_pcm(clip: Clip) -> npt.NDArray[np.float32]:
-    """Returns the clip's sound, (samples,) float32 in -1..1 at 16 kHz mono. Raises ValueError for another format."""
+    """Returns the clip's sound, (samples,) float32 in -1..1 at 16 kHz mono.
+
+    Raises ValueError for another format.
+    """
     pcm, rate_hz = soundfile.read(clip.path, dtype="float32")
     if rate_hz != SAMPLE_RATE_HZ or pcm.ndim != 1:
         raise ValueError(f"{clip.path}: wanted {SAMPLE_RATE_HZ} Hz mono, is {rate_hz} Hz with shape {pcm.shape}")

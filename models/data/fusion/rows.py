@@ -63,8 +63,9 @@ class FusionRows:
         return np.cumsum(self._starts()) - 1
 
     def rows(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
-        """Those rows, in the order of `index`: (n,) places or (rows,) bool. Raises ValueError if a group's are then no
-        longer side by side.
+        """Those rows, in the order of `index`: (n,) places or (rows,) bool.
+
+        Raises ValueError if a group's are then no longer side by side.
         """
         return type(self)(
             inputs={name: (steps[index], mask[index]) for name, (steps, mask) in self.inputs.items()},

@@ -35,7 +35,10 @@ class StudyCorpus:
     inputs: Mapping[str, tuple[str, ...]]
 
     def without(self, rows: FusionRows, modality: str) -> FusionRows:
-        """The rows less a modality. Raises ValueError for one that the corpus does not have."""
+        """The rows less a modality.
+
+        Raises ValueError for one that the corpus does not have.
+        """
         if modality not in self.inputs:
             raise ValueError(f"there is no {modality} to leave out, only {', '.join(self.inputs)}")
         for name in self.inputs[modality]:

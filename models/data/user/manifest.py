@@ -61,7 +61,10 @@ class TooFewRowsError(ManifestError):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row. Paths exist; emotion is one of EMOTIONS; risk holds those of RISKS that are labelled, in 0..1."""
+    """One row.
+
+    Paths exist; emotion is one of EMOTIONS; risk holds those of RISKS that are labelled, in 0..1.
+    """
 
     id: str
     split: Split
@@ -81,7 +84,10 @@ def has_manifest(folder: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> list[Sample]:
-    """Reads `folder/manifest.csv`, and logs what of it is not used, once. Raises ManifestError."""
+    """Reads `folder/manifest.csv`, and logs what of it is not used, once.
+
+    Raises ManifestError.
+    """
     path = folder / _FILE
     if not path.is_file():
         raise ManifestError(no_manifest(folder))

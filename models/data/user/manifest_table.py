@@ -28,7 +28,10 @@ class Table:
 
 
 def read_table(path: Path, columns: Collection[str]) -> Table:
-    """Reads the columns that are known. Raises ManifestError for a file that is no table with a column `id`."""
+    """Reads the columns that are known.
+
+    Raises ManifestError for a file that is no table with a column `id`.
+    """
     lines = _lines(path)
     if not any(line.strip() for line in lines):
         raise ManifestError(f"{path}: is empty; its first line has to name columns: id and any of {_listed(columns)}")

@@ -22,7 +22,9 @@ Recording = tuple[Clip, bytes]
 
 
 def read_user_voices(folder: Path) -> tuple[list[Clip], list[Clip], LeftOut]:
-    """The clips for training, those for validation, and what was left out. Their sound is read by `sound_of`.
+    """The clips for training, those for validation, and what was left out.
+
+    Their sound is read by `sound_of`.
 
     Raises ManifestError for a manifest that cannot be used, TooFewRowsError for too few voices in it.
     """

@@ -54,7 +54,9 @@ _ORDINARY = ("goemotions", "meld", "smp2020")
 
 
 def assemble(runs: Path, data: Path, out: Path) -> Manifest:
-    """Writes the folder `out`. Raises FileNotFoundError, ValueError or ModelError naming what is missing or wrong.
+    """Writes the folder `out`.
+
+    Raises FileNotFoundError, ValueError or ModelError naming what is missing or wrong.
 
     runs: holds a `PartFolder` for each part.
     """

@@ -11,7 +11,10 @@ _TWITTER = "unverified; Twitter terms"
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """One corpus or pretrained network. part: what it trained. used: which splits, speakers or weights of it."""
+    """One corpus or pretrained network.
+
+    part: what it trained. used: which splits, speakers or weights of it.
+    """
 
     corpus: str
     part: str

@@ -32,7 +32,10 @@ _PROTOCOL = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answered:
-    """Windows answered from one set of modalities. posterior: (windows, 7). labels: (windows,) the right ones."""
+    """Windows answered from one set of modalities.
+
+    posterior: (windows, 7). labels: (windows,) the right ones.
+    """
 
     posterior: NDArray[np.float64]
     labels: NDArray[np.int64]

@@ -30,7 +30,10 @@ Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def corrupted_logits(encoder: FaceEncoder, valid: Faces, corpus: str) -> HeldOutLogits:
-    """Logits of some faces of each emotion under each condition. A face is a group, by its place in `valid`."""
+    """Logits of some faces of each emotion under each condition.
+
+    A face is a group, by its place in `valid`.
+    """
     rng = np.random.default_rng(0)
     order = rng.permutation(np.flatnonzero(valid.labels < len(EMOTIONS)))
     chosen = np.sort(

@@ -95,7 +95,10 @@ def corrupted_faces(corrupted: HeldOutLogits, reliability: TrustCurve) -> dict[s
 
 
 def changed_voices(held_out: HeldOutLogits, reliability: TrustCurve) -> dict[str, EmotionLogits]:
-    """Changed sound. Its trust is not taken away again, as calibration stands on it."""
+    """Changed sound.
+
+    Its trust is not taken away again, as calibration stands on it.
+    """
     return {"audio, changed": trusted(held_out.rows(held_out.condition != CLEAN), reliability).emotion}
 
 

@@ -80,7 +80,10 @@ class _FoldFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """One fold of the rows, by modality; no group is in both. fitted: four fifths. measured: the last fifth."""
+    """One fold of the rows, by modality; no group is in both.
+
+    fitted: four fifths. measured: the last fifth.
+    """
 
     fitted: dict[str, EmotionLogits]
     measured: dict[str, EmotionLogits]

@@ -16,7 +16,10 @@ from models.training.fusion.batches import FusionBatch
 
 @torch.no_grad()
 def score(net: nn.Module, batches: Iterable[FusionBatch]) -> dict[str, float]:
-    """`score`, and each task's by its name. A task of which nothing is known is left out; of all, the score is 0."""
+    """`score`, and each task's by its name.
+
+    A task of which nothing is known is left out; of all, the score is 0.
+    """
     answers: defaultdict[str, list[Tensor]] = defaultdict(list)
     targets: defaultdict[str, list[Tensor]] = defaultdict(list)
     for batch in batches:

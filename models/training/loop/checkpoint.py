@@ -24,7 +24,10 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes `path`, replacing what is there in one step. Group names hold no slash."""
+    """Writes `path`, replacing what is there in one step.
+
+    Group names hold no slash.
+    """
     header = {"settings": json.dumps(checkpoint.settings), "result": json.dumps(checkpoint.result)}
     # Clones, because safetensors refuses tensors that share memory (tied weights).
     flat = {

@@ -62,7 +62,10 @@ def every_report(*reports: Report) -> Report:
 
 
 def tensorboard_events(folder: Path) -> Report:
-    """Writes events that TensorBoard shows. Raises ModuleNotFoundError saying what to install where it is missing."""
+    """Writes events that TensorBoard shows.
+
+    Raises ModuleNotFoundError saying what to install where it is missing.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as missing:

@@ -26,7 +26,10 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Reads an .npz file. Raises FileNotFoundError, or ValueError for a file that holds no arrays."""
+    """Reads an .npz file.
+
+    Raises FileNotFoundError, or ValueError for a file that holds no arrays.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -40,7 +43,10 @@ def arrays_of(record: Any, prefix: str = "") -> dict[str, NDArray[Any]]:
 
 
 def record_of(kind: type[Record], arrays: Arrays, prefix: str = "") -> Record:
-    """The dataclass whose fields `arrays_of` named. Raises ValueError naming the array that is missing or wrong."""
+    """The dataclass whose fields `arrays_of` named.
+
+    Raises ValueError naming the array that is missing or wrong.
+    """
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     if missing := [prefix + name for name in names if prefix + name not in arrays]:
         raise ValueError(f"{', '.join(missing)}: missing; there are {', '.join(arrays)}")
@@ -51,7 +57,10 @@ def record_of(kind: type[Record], arrays: Arrays, prefix: str = "") -> Record:
 
 
 def load_record(kind: type[Record], path: Path) -> Record:
-    """Reads a dataclass of arrays. Raises FileNotFoundError, or ValueError naming file and array."""
+    """Reads a dataclass of arrays.
+
+    Raises FileNotFoundError, or ValueError naming file and array.
+    """
     arrays = load_arrays(path)
     try:
         return record_of(kind, arrays)

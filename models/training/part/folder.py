@@ -73,7 +73,10 @@ class PartFolder:
         return self.path / "training.json"
 
     def checkpoint(self, network: str = "") -> Path:
-        """Where a network's training goes on after a kill. network: one of several that the part is made of."""
+        """Where a network's training goes on after a kill.
+
+        network: one of several that the part is made of.
+        """
         return self.path / network / "checkpoint.safetensors"
 
     def curves(self, network: str = "") -> Path:

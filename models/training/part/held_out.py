@@ -110,7 +110,10 @@ class HeldOutLogits:
         _check_names("risks", self.risks, RISKS if self.modality == "text" else ())
 
     def rows(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "HeldOutLogits":
-        """The chosen rows of emotion: (n,) indices or (rows,) bool. Risks stay as they are."""
+        """The chosen rows of emotion: (n,) indices or (rows,) bool.
+
+        Risks stay as they are.
+        """
         return HeldOutLogits(
             self.modality,
             self.emotion.rows(chosen),

@@ -26,7 +26,9 @@ class RecordError(ValueError):
 
 @contextmanager
 def recorded(data: Path, folder: PartFolder, training: Any) -> Iterator[bool]:
-    """Whether the part is to be trained: not if it is finished. Leaving without an error finishes it.
+    """Whether the part is to be trained: not if it is finished.
+
+    Leaving without an error finishes it.
 
     training: a dataclass of the settings. Raises RecordError.
     """
@@ -45,7 +47,10 @@ def recorded(data: Path, folder: PartFolder, training: Any) -> Iterator[bool]:
 
 
 def check_record(data: Path, folder: PartFolder, training: Any) -> dict[str, Any]:
-    """The record of this training. Raises RecordError where the folder was begun with other data or settings."""
+    """The record of this training.
+
+    Raises RecordError where the folder was begun with other data or settings.
+    """
     manifest = hashlib.sha256((data / "manifest.csv").read_bytes()).hexdigest() if has_manifest(data) else None
     what = json.loads(json.dumps({"data": str(data.resolve()), "manifest": manifest, "training": asdict(training)}))
     path = folder.record

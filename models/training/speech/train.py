@@ -99,7 +99,10 @@ def _shares(
 
 
 def train_network(windows: Windows, training: SpeechTraining, seed: int = 0) -> WindowNetwork:
-    """Returns a network trained on at least one window, in evaluation mode. Its numbers are scaled by these windows."""
+    """Returns a network trained on at least one window, in evaluation mode.
+
+    Its numbers are scaled by these windows.
+    """
     torch.manual_seed(seed)
     network = WindowNetwork(training.network)
     centre, spread = windows.statistics.mean(0, np.float32), windows.statistics.std(0, np.float32)
@@ -120,7 +123,10 @@ def fit_network(
     checkpoint: Path | None = None,
     progress: Callable[[int, Metrics], None] | None = None,
 ) -> FitResult:
-    """Trains the network in place on at least one window. The rest as in `models.training.loop.fit`."""
+    """Trains the network in place on at least one window.
+
+    The rest as in `models.training.loop.fit`.
+    """
 
     def loss(net: nn.Module, batch: Batch) -> torch.Tensor:
         if not isinstance(net, WindowNetwork):

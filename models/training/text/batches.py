@@ -101,7 +101,10 @@ def log_prior(emotion: Floats) -> Floats:
 
 
 class TextMix:
-    """The training rows of all corpora, drawn in set numbers and batched. Immutable; batches depend on the epoch."""
+    """The training rows of all corpora, drawn in set numbers and batched.
+
+    Immutable; batches depend on the epoch.
+    """
 
     def __init__(
         self, corpora: Mapping[str, Rows], draws: Mapping[str, int], batch_rows: int = 128, seed: int = 0
