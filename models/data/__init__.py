@@ -1,1 +1,1 @@
-"""Labelled data: public corpora, a user's manifest, and features of the fusion study."""
+"""Labelled data: public corpora, a user's manifest, and fusion features."""

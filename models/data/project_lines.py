@@ -1,5 +1,7 @@
-"""Lines written for this project, of what the public corpora leave out: short lines of wanting to die; figures of
-speech about dying, crying and killing that alarm nobody; and wants, needs and plans of every day.
+"""Lines written for this project, of what public corpora leave out.
+
+Short lines of wanting to die; figures of speech about dying, crying and killing that alarm nobody; and wants, needs and
+plans of every day.
 
 The corpora on self-harm hold long posts, or call a plain "I want to die" low risk because no plan is in it; they hold
 no "I'm dying of laughter". People who are in need begin as do people who need milk, and only the latter's lines tell

@@ -1,4 +1,4 @@
-"""How often each row is drawn, so that rare labels are seen, and folds that keep groups together."""
+"""Draw weights by label frequency, and folds that keep groups together."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +8,19 @@ Rows = NDArray[np.int64]
 
 
 def draw_weights(labels: Rows, power: float) -> NDArray[np.float64]:
-    """(rows,) in proportion to 1/frequency**power of each row's label; 0 is by rows, 1 by labels."""
+    """Weights (rows,) in proportion to 1/frequency**power of each row's label.
+
+    0 is by rows, 1 by labels.
+    """
     counts = np.bincount(labels).clip(1).astype(np.float64)
     weights: NDArray[np.float64] = counts[labels] ** -power
     return weights
 
 
 def group_folds(labels: Rows, groups: NDArray[np.str_], folds: int, seed: int = 0) -> list[tuple[Rows, Rows]]:
-    """Training and held-out rows of each fold: no group in both, labels spread evenly where groups allow it.
+    """Training and held-out rows of each fold, no group in both.
+
+    Labels are spread evenly where groups allow it.
 
     Raises ValueError for fewer groups than folds.
     """

@@ -1,4 +1,6 @@
-"""Answers to groups held out: a fusion is trained on all folds but some and asked about these, many of them at a time.
+"""Trains fusions on all folds but some, and measures the others.
+
+Many trainings run at a time.
 
 Rule: whatever is fitted (scales, noise, weights) is fitted on the folds trained on; features that were made with a look
 at the labels are given the look of new rows in the rows asked about, too, as if they came from new groups. The
@@ -21,7 +23,7 @@ from models.data.fusion.rows import FusionRows
 from models.evaluation.study_model import StudyMember
 from models.fusion.strategies.interface import ModalitySteps
 from models.metrics.classification import classification_figures
-from models.studies.train import StudyTraining, blurred, fitted_temperature, looks, train_member
+from models.studies.train import StudyTraining, fitted_temperature, leakage_noise, train_member, with_leakage_noise
 
 FIGURES = ("accuracy", "weighted_f1", "ece")
 
@@ -32,8 +34,8 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
-    """One training, and what is asked then.
+class FoldTraining:
+    """One training, and the inputs that are left out afterwards.
 
     fold: (rows,). held_out: the folds not trained on, whose rows are asked about. views: by name, the inputs that are
     left out when asking.
@@ -49,8 +51,11 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """rows: (asked,) places of the rows asked about. logits: by view, (asked, labels)."""
+class FoldLogits:
+    """Logits for the rows of the folds held out.
+
+    rows: (held out,) their places. logits: by view, (held out, labels).
+    """
 
     rows: NDArray[np.int64]
     logits: Mapping[str, Floats]
@@ -58,26 +63,34 @@ class Answer:
     ms_per_row: float
 
 
-def answered(question: Question) -> Answer:
-    """Trains and asks. Raises ValueError as `train_fusion` does."""
+def run_fold(training: FoldTraining) -> FoldLogits:
+    """Trains, and returns the logits for the folds held out.
+
+    Raises ValueError as `train_fusion` does.
+    """
     torch.set_num_threads(1)
-    asked = np.isin(question.fold, question.held_out)
-    trained_on = question.rows.rows(~asked)
-    member = train_member(question.study, question.strategy, trained_on, question.seed)
-    shown = blurred(
-        question.rows.rows(asked), looks(question.study, trained_on), np.random.default_rng((1, question.seed))
+    held_out = np.isin(training.fold, training.held_out)
+    trained_on = training.rows.rows(~held_out)
+    member = train_member(training.study, training.strategy, trained_on, training.seed)
+    shown = with_leakage_noise(
+        training.rows.rows(held_out),
+        leakage_noise(training.study, trained_on),
+        np.random.default_rng((1, training.seed)),
     )
     logits = {}
-    for view, left_out in question.views.items():
+    for view, left_out in training.views.items():
         rows = shown
         for name in left_out:
             rows = rows.without(name)
-        logits[view] = member.logits(rows, question.study.task)
-    return Answer(np.flatnonzero(asked), logits, member.parameters, ms_per_row(member, shown))
+        logits[view] = member.logits(rows, training.study.task)
+    return FoldLogits(np.flatnonzero(held_out), logits, member.parameters, ms_per_row(member, shown))
 
 
 def ms_per_row(member: StudyMember, rows: FusionRows) -> float:
-    """Milliseconds of one core for a row, 32 of them at a time; the median of some calls."""
+    """Milliseconds of one core for a row, the median of calls.
+
+    A call has 32 rows.
+    """
     few = member.scale(rows.rows(np.arange(min(_TIMED_ROWS, len(rows)))))
     inputs = {name: ModalitySteps(*map(torch.from_numpy, few.inputs[name])) for name in member.net.config.widths}
     session = torch.from_numpy(few.session)
@@ -90,27 +103,31 @@ def ms_per_row(member: StudyMember, rows: FusionRows) -> float:
     return float(np.median(took)) / len(few) * 1e3
 
 
-def all_answered(
-    questions: Sequence[Question], workers: int, told: Callable[[str], None] = lambda what: None
-) -> list[Answer]:
-    """Answers in the order of the questions; several workers are processes beside this one. told: how far it is."""
+def run_folds(
+    trainings: Sequence[FoldTraining], workers: int, on_progress: Callable[[str], None] = lambda what: None
+) -> list[FoldLogits]:
+    """Runs trainings in this process or in several workers.
 
-    def collected(answers: Iterable[Answer]) -> list[Answer]:
-        found = []
-        for question, answer in zip(questions, answers, strict=True):
-            found.append(answer)
-            told(f"{len(found)}/{len(questions)} {question.strategy}, seed {question.seed}, fold {question.held_out}")
-        return found
+    Returns logits in the order of the trainings. on_progress: called after each with what was trained.
+    """
+
+    def collected(results: Iterable[FoldLogits]) -> list[FoldLogits]:
+        finished = []
+        for training, result in zip(trainings, results, strict=True):
+            finished.append(result)
+            what = f"{training.strategy}, seed {training.seed}, fold {training.held_out}"
+            on_progress(f"{len(finished)}/{len(trainings)} {what}")
+        return finished
 
     if workers == 1:
-        return collected(map(answered, questions))
+        return collected(map(run_fold, trainings))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return collected(pool.map(answered, questions))
+        return collected(pool.map(run_fold, trainings))
 
 
-def over_folds(answers: Iterable[Answer], view: str = "all") -> Floats:
-    """(rows, labels) logits of answers that are about every row once."""
-    parts = list(answers)
+def over_folds(results: Iterable[FoldLogits], view: str = "all") -> Floats:
+    """Logits (rows, labels) of folds that hold out every row once."""
+    parts = list(results)
     logits = np.full((sum(len(part.rows) for part in parts), parts[0].logits[view].shape[1]), np.nan)
     for part in parts:
         logits[part.rows] = part.logits[view]
@@ -118,7 +135,7 @@ def over_folds(answers: Iterable[Answer], view: str = "all") -> Floats:
 
 
 def calibrated(logits: Floats, truth: NDArray[np.int64], fold: NDArray[np.int64]) -> Floats:
-    """(rows, labels) probabilities, each fold's by the temperature of the other folds' answers."""
+    """Probabilities (rows, labels), each fold's temperature fitted on the others."""
     probabilities = np.empty_like(logits)
     for held_out in np.unique(fold):
         inside = fold == held_out
@@ -129,7 +146,7 @@ def calibrated(logits: Floats, truth: NDArray[np.int64], fold: NDArray[np.int64]
 def fold_figures(
     probabilities: Floats, truth: NDArray[np.int64], fold: NDArray[np.int64], labels: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """By figure, its mean and deviation over the folds, each fold's value, and that over all rows."""
+    """Figures: mean, deviation and values over the folds, and over all rows."""
     whole = classification_figures(probabilities, truth, labels)
     each = [
         classification_figures(probabilities[fold == held_out], truth[fold == held_out], labels)

@@ -1,4 +1,4 @@
-"""Gives features that were made with a look at their rows' labels the look they will have on new rows.
+"""Noise that takes label leakage out of features.
 
 Problem: features that come out of a network trained on the very rows that a fusion is to be trained on tell the labels
 far better than they ever will again (CMU-MOSI's released text features: 98 % right by a linear classifier on the
@@ -23,8 +23,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeakageNoise:
-    """mean: (width,). root: (width, width), of the noise's covariance. noise: its strength, in within-class deviations;
-    0 where the features already tell no more than they should.
+    """Noise of the features' own within-class covariance.
+
+    mean: (width,). root: (width, width), of the noise's covariance. noise: its strength, in within-class deviations; 0
+    where the features already tell no more than they should.
     """
 
     mean: Floats
@@ -33,7 +35,9 @@ class LeakageNoise:
 
     @classmethod
     def fitted(cls, vectors: Floats, labels: NDArray[np.int64], accuracy: float) -> Self:
-        """vectors: (rows, width). labels: (rows,) 0 or 1, both there. accuracy: of a linear classifier on new rows.
+        """Fits noise under which features tell as much as new rows.
+
+        vectors: (rows, width). labels: (rows,) 0 or 1, both there. accuracy: of a linear classifier on new rows.
 
         Raises ValueError for an accuracy that is not between a half and 1, or for other labels.
         """

@@ -1,4 +1,4 @@
-"""The fusion study's tables as Markdown, the protocol above each; figures are from `models.studies.reproduce`.
+"""The fusion study's tables as Markdown, the protocol above each.
 
 Accuracy, weighted F1 and ECE are mean and deviation over folds. Left out: single folds, which `tables.json` has.
 """
@@ -63,7 +63,10 @@ def markdown(tables: Mapping[str, Any]) -> str:
 
 
 def option_tables(options: Mapping[str, Any], views: Mapping[str, str]) -> Iterable[str]:
-    """options: as of `every_option`. views: what they are called. Yields what was done, and the two tables."""
+    """Yields the protocol of the options, and two tables.
+
+    options: as of `every_option`. views: what they are called.
+    """
     yield _OPTIONS_PROTOCOL
     yield _option_table(
         options,

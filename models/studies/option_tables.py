@@ -1,4 +1,4 @@
-"""What each way of bearing a missing modality, and each option of training, is worth on a corpus of the study.
+"""Measures missing-modality options and training options on a studied corpus.
 
 Problem: an option that does what it says on made data may be worth nothing, or do harm, where it is used. Rule: a
 strategy is trained plainly (zeros stand in, no modality is dropped, nothing is added to the loss) and then with one
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from models.fusion.strategies.interface import Missing
-from models.studies.held_out_folds import Answer, mean_and_sd
-from models.studies.tables import Bench, Table
+from models.studies.held_out_folds import FoldLogits, mean_and_sd
+from models.studies.tables import Experiment, Table
 from models.studies.train import StudyTraining
 
 OPTION_STRATEGIES = ("concatenation", "gated")
@@ -34,7 +34,10 @@ _MODULATION = 0.5
 
 
 def options(study: StudyTraining) -> dict[str, StudyTraining]:
-    """Trainings by what is changed in the plain one, which comes first; the last is the study's own."""
+    """Trainings by what is changed in the plain one.
+
+    The plain one comes first; the last is the study's own.
+    """
     plain = replace(study.training, modality_dropout=0.0, alone=0.0)
 
     def changed(missing: Missing = "mask", **training: Any) -> StudyTraining:
@@ -60,22 +63,23 @@ def options(study: StudyTraining) -> dict[str, StudyTraining]:
     }
 
 
-def every_option(bench: Bench, strategies: Sequence[str] = OPTION_STRATEGIES) -> Table:
-    """By strategy, option and view: `Bench.figures`, and `gain`, the accuracy less that of the plain training, fold by
-    fold.
+def every_option(experiment: Experiment, strategies: Sequence[str] = OPTION_STRATEGIES) -> Table:
+    """Figures by strategy, option and view, with the gain of each.
+
+    `gain` is the accuracy less that of the plain training, fold by fold.
     """
-    trainings = options(bench.study)
-    asked = [bench.questions([strategy], training) for strategy in strategies for training in trainings.values()]
-    answers = iter(bench.answered([question for questions in asked for question in questions]))
-    folds = len(np.unique(bench.fold))
+    trainings = options(experiment.study)
+    of_each = [experiment.trainings([strategy], training) for strategy in strategies for training in trainings.values()]
+    results = iter(experiment.run_all([training for trainings in of_each for training in trainings]))
+    folds = len(np.unique(experiment.fold))
     return {
-        strategy: _against_plain({name: _views(bench, list(islice(answers, folds))) for name in trainings})
+        strategy: _against_plain({name: _views(experiment, list(islice(results, folds))) for name in trainings})
         for strategy in strategies
     }
 
 
-def _views(bench: Bench, answers: Sequence[Answer]) -> Table:
-    return {view: bench.figures(answers, view) for view in bench.views}
+def _views(experiment: Experiment, results: Sequence[FoldLogits]) -> Table:
+    return {view: experiment.figures(results, view) for view in experiment.views}
 
 
 def _against_plain(rows: Table) -> Table:

@@ -1,4 +1,4 @@
-"""Prints the fusion study's tables, the protocol above each, and writes the study models that are shipped.
+"""Reproduces the fusion study: prints its tables, writes its models.
 
 Run by `make reproduce`: `python -m models.studies.reproduce --data DIR --out DIR`. Progress goes to stderr, tables
 to stdout as Markdown; `OUT/tables.json` has every figure, `OUT/ravdess-au` and `OUT/mosi` are the models. Everything
@@ -14,21 +14,22 @@ from typing import Any
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
 from models.metrics.labelled_rows import EvaluationError
 from models.out_folder import check_out_folder
-from models.studies.held_out_folds import over_folds
+from models.studies.held_out_folds import Floats, over_folds
 from models.studies.markdown import markdown
 from models.studies.option_tables import every_option
 from models.studies.shipping import ship_mosi, ship_ravdess
 from models.studies.tables import (
-    Bench,
+    Experiment,
     every_strategy,
-    mosi_bench,
     mosi_choice,
+    mosi_experiment,
     mosi_seeds,
     project_speech,
-    ravdess_bench,
+    ravdess_experiment,
     ravdess_missing,
     ravdess_nested,
     ravdess_untouched,
@@ -52,58 +53,58 @@ def reproduce(data: Path, out: Path, speech: Path | None, workers: int) -> dict[
 
 
 def _ravdess(data: Path, out: Path, speech: Path | None, workers: int) -> dict[str, Any]:
-    bench = ravdess_bench(data, workers, _told)
-    strategies, answers = every_strategy(bench)
-    nested, chosen = ravdess_nested(bench, answers)
+    experiment = ravdess_experiment(data, workers, _report)
+    strategies, results = every_strategy(experiment)
+    nested, chosen = ravdess_nested(experiment, results)
     usual = max(set(chosen.values()), key=list(chosen.values()).count)
-    missing = ravdess_missing(bench, usual, answers[usual])
+    missing = ravdess_missing(experiment, usual, results[usual])
     tables = {
         "strategies": strategies,
         "nested": nested,
         "missing": missing,
-        "options": every_option(bench),
-        "untouched": ravdess_untouched(bench, data, usual),
-        "project_speech": None if speech is None else project_speech(bench, data, speech, usual),
+        "options": every_option(experiment),
+        "untouched": ravdess_untouched(experiment, data, usual),
+        "project_speech": None if speech is None else project_speech(experiment, data, speech, usual),
     }
     card = {
-        "all clips, each by fusions chosen and trained without its actor (one seed)": _told_accuracy(nested),
+        "all clips, each by fusions chosen and trained without its actor (one seed)": _accuracy_text(nested),
         "the same without sound": f"{missing['audio missing']:.4f}",
         "the same without the picture": f"{missing['video missing']:.4f}",
     }
     temperatures = {
-        fold: _temperature(bench, over_folds(answers[strategy]), bench.fold != fold)
+        fold: _temperature(experiment, over_folds(results[strategy]), experiment.fold != fold)
         for fold, strategy in chosen.items()
     }
     metrics = {"card": card, "nested": nested, "missing": missing}
-    ship_ravdess(out / "ravdess-au", bench.rows, bench.fold, chosen, temperatures, metrics, _told)
+    ship_ravdess(out / "ravdess-au", experiment.rows, experiment.fold, chosen, temperatures, metrics, _report)
     return tables
 
 
 def _mosi(data: Path, out: Path, workers: int) -> dict[str, Any]:
-    bench = mosi_bench(data, workers, _told)
-    strategies, answers = every_strategy(bench)
+    experiment = mosi_experiment(data, workers, _report)
+    strategies, results = every_strategy(experiment)
     chosen = mosi_choice(strategies)
-    seeds = mosi_seeds(bench, chosen)
+    seeds = mosi_seeds(experiment, chosen)
     card = {
         f"held-out training videos, {view}, mean and deviation of seeds": f"{seeds[view]['mean']:.4f} ± "
         f"{seeds[view]['sd']:.4f}"
-        for view in bench.views
+        for view in experiment.views
     }
-    temperature = _temperature(bench, over_folds(answers[chosen]), np.ones(len(bench.rows), dtype=bool))
-    ship_mosi(out / "mosi", bench.rows, chosen, temperature, {"card": card, "seeds": seeds}, _told)
+    temperature = _temperature(experiment, over_folds(results[chosen]), np.ones(len(experiment.rows), dtype=bool))
+    ship_mosi(out / "mosi", experiment.rows, chosen, temperature, {"card": card, "seeds": seeds}, _report)
     return {"strategies": strategies, "chosen": chosen, "seeds": seeds}
 
 
-def _temperature(bench: Bench, logits: np.ndarray[Any, np.dtype[np.float64]], rows: np.ndarray[Any, Any]) -> float:
-    return fitted_temperature(logits[rows], bench.truth[rows])
+def _temperature(experiment: Experiment, logits: Floats, rows: NDArray[np.bool_]) -> float:
+    return fitted_temperature(logits[rows], experiment.truth[rows])
 
 
-def _told_accuracy(figures: Mapping[str, Any]) -> str:
+def _accuracy_text(figures: Mapping[str, Any]) -> str:
     accuracy = figures["accuracy"]
     return f"{accuracy['all_rows']:.4f} (folds {accuracy['mean']:.4f} ± {accuracy['sd']:.4f})"
 
 
-def _told(what: str) -> None:
+def _report(what: str) -> None:
     click.echo(what, err=True)
 
 
@@ -118,7 +119,7 @@ def _told(what: str) -> None:
 )
 @click.option("--workers", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True)
 def main(data: Path, out: Path, speech: Path | None, workers: int) -> None:
-    """Measures every way of fusing on RAVDESS and CMU-MOSI, and prints the tables."""
+    """Measures every fusion strategy on RAVDESS and CMU-MOSI, and prints tables."""
     try:
         click.echo(markdown(reproduce(data, out, speech, workers)))
     except EvaluationError as wrong:

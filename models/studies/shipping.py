@@ -1,4 +1,6 @@
-"""Makes the folders of study models (`models.evaluation.study_model`) that are shipped, with a card for people each.
+"""Writes the study models that are shipped, with a card each.
+
+They are folders of `models.evaluation.study_model`.
 
 CMU-MOSI: five seeds, each trained on all training videos. RAVDESS: for each fold of actors some seeds trained on the
 other four, so that all clips can be answered by fusions that never saw their actor. Left out: choosing the strategies
@@ -44,7 +46,7 @@ _ABOUT = {
     },
 }
 
-Told = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 def ship_ravdess(
@@ -54,25 +56,28 @@ def ship_ravdess(
     strategies: Mapping[int, str],
     temperatures: Mapping[int, float],
     metrics: Mapping[str, Any],
-    told: Told,
+    on_progress: OnProgress,
 ) -> StudyModel:
-    """strategies, temperatures: by fold held out. metrics: go into `model.json`. Writes the folder `out`."""
+    """Trains and writes the study model of RAVDESS.
+
+    strategies, temperatures: by fold held out. metrics: go into `model.json`. Writes the folder `out`.
+    """
     members: list[StudyMember] = []
     for held_out, strategy in strategies.items():
         for seed in range(RAVDESS_SEEDS):
-            told(f"ravdess-au: to ship, fold {held_out}, seed {seed}")
+            on_progress(f"ravdess-au: to ship, fold {held_out}, seed {seed}")
             trained = train_member(STUDY_TRAININGS["ravdess-au"], strategy, rows.rows(fold != held_out), seed, held_out)
             members.append(replace(trained, temperature=temperatures[held_out]))
     return _written(out, "ravdess-au", members, metrics)
 
 
 def ship_mosi(
-    out: Path, rows: FusionRows, strategy: str, temperature: float, metrics: Mapping[str, Any], told: Told
+    out: Path, rows: FusionRows, strategy: str, temperature: float, metrics: Mapping[str, Any], on_progress: OnProgress
 ) -> StudyModel:
     """rows: all training videos. metrics: go into `model.json`. Writes the folder `out`."""
     members: list[StudyMember] = []
     for seed in range(MOSI_SEEDS):
-        told(f"mosi: to ship, seed {seed}")
+        on_progress(f"mosi: to ship, seed {seed}")
         trained = train_member(STUDY_TRAININGS["mosi"], strategy, rows, seed)
         members.append(replace(trained, temperature=temperature))
     return _written(out, "mosi", members, metrics)

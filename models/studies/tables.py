@@ -1,4 +1,4 @@
-"""The tables of the fusion study: what is trained and asked for each, and the figures that come out.
+"""Trainings and figures of the fusion study's tables.
 
 RAVDESS: five folds of actors, as published. The strategy that is reported for a fold is chosen by the answers to the
 other four, each from a training that had seen neither of the two; so no actor that is measured on chooses anything.
@@ -23,13 +23,13 @@ from models.data.fusion.studied_corpora import read_studied
 from models.fusion.strategies.registry import STRATEGIES
 from models.speech.states import STATES
 from models.studies.held_out_folds import (
-    Answer,
-    Question,
-    all_answered,
+    FoldLogits,
+    FoldTraining,
     calibrated,
     fold_figures,
     mean_and_sd,
     over_folds,
+    run_folds,
 )
 from models.studies.train import STUDY_TRAININGS, StudyTraining
 from models.training.speech.state_logits import StateLogits
@@ -53,12 +53,12 @@ _MOSI_VIEWS = {
 }
 
 Table = dict[str, Any]
-Told = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bench:
-    """Rows of one corpus, and how questions about them are answered."""
+class Experiment:
+    """Rows of one corpus, and how fusions are trained on them."""
 
     corpus: str
     rows: FusionRows
@@ -66,7 +66,7 @@ class Bench:
     labels: tuple[str, ...]
     views: Mapping[str, tuple[str, ...]]
     workers: int
-    told: Told
+    on_progress: OnProgress
 
     @property
     def study(self) -> StudyTraining:
@@ -75,29 +75,32 @@ class Bench:
 
     @property
     def truth(self) -> NDArray[np.int64]:
-        """(rows,)"""
+        """The labels, (rows,) int64."""
         return self.rows.targets[self.study.task].astype(np.int64)
 
-    def ask(
+    def run(
         self,
         strategies: Sequence[str],
         study: StudyTraining | None = None,
         rows: FusionRows | None = None,
         seeds: Sequence[int] = (0,),
         pairs: bool = False,
-    ) -> list[Answer]:
-        """Every strategy and seed on every fold, or with `pairs` on every two folds; in that order."""
-        return self.answered(self.questions(strategies, study, rows, seeds, pairs))
+    ) -> list[FoldLogits]:
+        """Runs every strategy and seed on every fold, or pair of folds.
 
-    def questions(
+        Returns results in that order. pairs: whether pairs of folds are held out.
+        """
+        return self.run_all(self.trainings(strategies, study, rows, seeds, pairs))
+
+    def trainings(
         self,
         strategies: Sequence[str],
         study: StudyTraining | None = None,
         rows: FusionRows | None = None,
         seeds: Sequence[int] = (0,),
         pairs: bool = False,
-    ) -> list[Question]:
-        """What `ask` asks."""
+    ) -> list[FoldTraining]:
+        """The trainings that `run` runs."""
         folds = [int(fold) for fold in np.unique(self.fold)]
         singles = [(fold,) for fold in folds]
         held_out: Sequence[tuple[int, ...]] = (
@@ -106,134 +109,141 @@ class Bench:
         shown = rows or self.rows
         views = {name: out for name, out in self.views.items() if set(out) < set(shown.inputs)}
         return [
-            Question(study or self.study, strategy, shown, self.fold, out, seed, views)
+            FoldTraining(study or self.study, strategy, shown, self.fold, out, seed, views)
             for strategy in strategies
             for seed in seeds
             for out in held_out
         ]
 
-    def answered(self, questions: Sequence[Question]) -> list[Answer]:
-        """In the order of the questions, telling how far it is."""
-        return all_answered(questions, self.workers, lambda what: self.told(f"{self.corpus}: {what}"))
+    def run_all(self, trainings: Sequence[FoldTraining]) -> list[FoldLogits]:
+        """Runs trainings in their order, with progress."""
+        return run_folds(trainings, self.workers, lambda what: self.on_progress(f"{self.corpus}: {what}"))
 
-    def figures(self, answers: Sequence[Answer], view: str = "all") -> Table:
-        """Of answers about every row once."""
-        probabilities = calibrated(over_folds(answers, view), self.truth, self.fold)
+    def figures(self, results: Sequence[FoldLogits], view: str = "all") -> Table:
+        """Figures of results that hold out every row once."""
+        probabilities = calibrated(over_folds(results, view), self.truth, self.fold)
         return fold_figures(probabilities, self.truth, self.fold, self.labels)
 
-    def accuracy(self, answers: Sequence[Answer], view: str = "all") -> float:
-        """Over all rows, of answers about every row once."""
-        return float((over_folds(answers, view).argmax(axis=1) == self.truth).mean())
+    def accuracy(self, results: Sequence[FoldLogits], view: str = "all") -> float:
+        """Accuracy over all rows, of results that hold out every row once."""
+        return float((over_folds(results, view).argmax(axis=1) == self.truth).mean())
 
 
-def ravdess_bench(data: Path, workers: int, told: Told) -> Bench:
+def ravdess_experiment(data: Path, workers: int, on_progress: OnProgress) -> Experiment:
     """Raises ValueError or OSError, naming the file."""
     corpus = read_studied("ravdess-au", data, "all")
-    return Bench("ravdess-au", corpus.rows, corpus.fold, RAVDESS_LABELS, _RAVDESS_VIEWS, workers, told)
+    return Experiment("ravdess-au", corpus.rows, corpus.fold, RAVDESS_LABELS, _RAVDESS_VIEWS, workers, on_progress)
 
 
-def mosi_bench(data: Path, workers: int, told: Told) -> Bench:
+def mosi_experiment(data: Path, workers: int, on_progress: OnProgress) -> Experiment:
     """Raises ValueError or OSError, naming the file."""
     corpus = read_studied("mosi", data, "train")
-    return Bench("mosi", corpus.rows, corpus.fold % _MOSI_FOLDS, MOSI_LABELS, _MOSI_VIEWS, workers, told)
+    return Experiment("mosi", corpus.rows, corpus.fold % _MOSI_FOLDS, MOSI_LABELS, _MOSI_VIEWS, workers, on_progress)
 
 
-def every_strategy(bench: Bench) -> tuple[Table, dict[str, list[Answer]]]:
-    """A row for each strategy, and each one's answers, fold by fold."""
-    folds = len(np.unique(bench.fold))
-    asked = bench.ask(list(STRATEGIES))
-    answers = {name: asked[i * folds : (i + 1) * folds] for i, name in enumerate(STRATEGIES)}
+def every_strategy(experiment: Experiment) -> tuple[Table, dict[str, list[FoldLogits]]]:
+    """A row for each strategy, and its results, fold by fold."""
+    folds = len(np.unique(experiment.fold))
+    every = experiment.run(list(STRATEGIES))
+    results = {name: every[i * folds : (i + 1) * folds] for i, name in enumerate(STRATEGIES)}
     return {
         name: {
-            **bench.figures(found),
-            "views": {view: bench.accuracy(found, view) for view in bench.views},
-            "parameters": found[0].parameters,
-            "ms_per_row": float(np.median([answer.ms_per_row for answer in found])),
+            **experiment.figures(of_folds),
+            "views": {view: experiment.accuracy(of_folds, view) for view in experiment.views},
+            "parameters": of_folds[0].parameters,
+            "ms_per_row": float(np.median([fold.ms_per_row for fold in of_folds])),
         }
-        for name, found in answers.items()
-    }, answers
+        for name, of_folds in results.items()
+    }, results
 
 
-def ravdess_nested(bench: Bench, answers: Mapping[str, Sequence[Answer]]) -> tuple[Table, dict[int, str]]:
-    """The figures of the strategy chosen anew for each fold, and which that is. answers: as of `every_strategy`."""
-    pairs = {name: bench.ask([name], pairs=True) for name in CANDIDATES}
-    folds = [int(fold) for fold in np.unique(bench.fold)]
-    chosen = {fold: max(CANDIDATES, key=lambda name: _inner(bench, pairs[name], fold)) for fold in folds}
-    parts = [answers[chosen[fold]][place] for place, fold in enumerate(folds)]
-    return {**bench.figures(parts), "chosen": {str(fold): name for fold, name in chosen.items()}}, chosen
+def ravdess_nested(experiment: Experiment, results: Mapping[str, Sequence[FoldLogits]]) -> tuple[Table, dict[int, str]]:
+    """Figures of a strategy chosen for each fold without that fold.
+
+    Returns also which it is. results: as of `every_strategy`.
+    """
+    pairs = {name: experiment.run([name], pairs=True) for name in CANDIDATES}
+    folds = [int(fold) for fold in np.unique(experiment.fold)]
+    chosen = {fold: max(CANDIDATES, key=lambda name: _inner(experiment, pairs[name], fold)) for fold in folds}
+    parts = [results[chosen[fold]][place] for place, fold in enumerate(folds)]
+    return {**experiment.figures(parts), "chosen": {str(fold): name for fold, name in chosen.items()}}, chosen
 
 
-def _inner(bench: Bench, pairs: Sequence[Answer], fold: int) -> float:
+def _inner(experiment: Experiment, pairs: Sequence[FoldLogits], fold: int) -> float:
     """Accuracy on the other folds, of trainings that had seen neither `fold` nor the fold answered."""
     right = []
     for pair in pairs:
-        of = bench.fold[pair.rows]
+        of = experiment.fold[pair.rows]
         if fold in of:
             inner = of != fold
-            right.append(pair.logits["all"][inner].argmax(axis=1) == bench.truth[pair.rows[inner]])
+            right.append(pair.logits["all"][inner].argmax(axis=1) == experiment.truth[pair.rows[inner]])
     return float(np.concatenate(right).mean())
 
 
-def ravdess_missing(bench: Bench, strategy: str, answers: Sequence[Answer]) -> Table:
-    """What a missing modality costs, beside the parts by themselves and training without modality dropout."""
-    whole = bench.ask([strategy], bench.study.without_modality_dropout())
+def ravdess_missing(experiment: Experiment, strategy: str, results: Sequence[FoldLogits]) -> Table:
+    """Accuracy with a missing modality, and of each modality alone.
+
+    Beside them, training without modality dropout.
+    """
+    whole = experiment.run([strategy], experiment.study.without_modality_dropout())
     alone = {
-        name: bench.ask([strategy], rows=bench.rows.with_inputs({name: bench.rows.inputs[name]}))
+        name: experiment.run([strategy], rows=experiment.rows.with_inputs({name: experiment.rows.inputs[name]}))
         for name in ("audio", "video")
     }
     return {
         "strategy": strategy,
-        "both": bench.accuracy(answers),
-        "both, trained without modality dropout": bench.accuracy(whole),
-        "audio missing": bench.accuracy(answers, "without audio"),
-        "video missing": bench.accuracy(answers, "without video"),
-        "audio missing, trained without modality dropout": bench.accuracy(whole, "without audio"),
-        "video missing, trained without modality dropout": bench.accuracy(whole, "without video"),
-        "video alone, trained on it alone": bench.accuracy(alone["video"]),
-        "audio alone, trained on it alone": bench.accuracy(alone["audio"]),
+        "both": experiment.accuracy(results),
+        "both, trained without modality dropout": experiment.accuracy(whole),
+        "audio missing": experiment.accuracy(results, "without audio"),
+        "video missing": experiment.accuracy(results, "without video"),
+        "audio missing, trained without modality dropout": experiment.accuracy(whole, "without audio"),
+        "video missing, trained without modality dropout": experiment.accuracy(whole, "without video"),
+        "video alone, trained on it alone": experiment.accuracy(alone["video"]),
+        "audio alone, trained on it alone": experiment.accuracy(alone["audio"]),
     }
 
 
-def ravdess_untouched(bench: Bench, data: Path, strategy: str) -> Table:
-    """The same without bringing each actor's values to one scale: clips by themselves, and the parts as released."""
+def ravdess_untouched(experiment: Experiment, data: Path, strategy: str) -> Table:
+    """Figures without scaling by actor, and of the released outputs."""
     raw = read_ravdess_au(data).rows
     outputs = {"face": raw.inputs["video"][0][:, 0, :_FACE_OUTPUTS], "speech": raw.inputs["audio"][0][:, 0]}
     return {
         "strategy": strategy,
         **{
-            f"{name} outputs as released": float((logits.argmax(axis=1) == bench.truth).mean())
+            f"{name} outputs as released": float((logits.argmax(axis=1) == experiment.truth).mean())
             for name, logits in outputs.items()
         },
-        "fused": bench.figures(bench.ask([strategy], rows=raw)),
+        "fused": experiment.figures(experiment.run([strategy], rows=raw)),
     }
 
 
-def project_speech(bench: Bench, data: Path, state_logits: Path, strategy: str) -> Table:
-    """The shipped speech encoder on actors held out, alone and with action units.
+def project_speech(experiment: Experiment, data: Path, state_logits: Path, strategy: str) -> Table:
+    """The shipped speech encoder on actors held out, with action units.
 
     state_logits: the file of the speech part. Raises ValueError or OSError, naming the file.
     """
-    logits, present = _logits_of_clips(state_logits, data, bench.rows.ids)
-    units, units_present = bench.rows.inputs["video"]
-    rows = bench.rows.with_inputs(
+    logits, present = _logits_of_clips(state_logits, data, experiment.rows.ids)
+    units, units_present = experiment.rows.inputs["video"]
+    rows = experiment.rows.with_inputs(
         {"video": (units[:, :, _FACE_OUTPUTS:], units_present), "audio": (logits[:, None], present[:, None])}
     )
     scaled = by_group(rows)
     state_of = {clip.path.stem: clip.state for clip in read_ravdess(data)}
-    columns = dict(zip(bench.truth.tolist(), [STATES.index(state_of[name]) for name in bench.rows.ids], strict=True))
-    states = [columns[label] for label in range(len(RAVDESS_LABELS))]
-    as_given = (logits[:, states].argmax(axis=1) == bench.truth) & present
-    fused = bench.ask([strategy], rows=scaled)
+    columns = [STATES.index(state_of[name]) for name in experiment.rows.ids]
+    column_of = dict(zip(experiment.truth.tolist(), columns, strict=True))
+    states = [column_of[label] for label in range(len(RAVDESS_LABELS))]
+    as_given = (logits[:, states].argmax(axis=1) == experiment.truth) & present
+    fused = experiment.run([strategy], rows=scaled)
     return {
         "strategy": strategy,
         "speech encoder as it answers": float(as_given.mean()),
-        "speech alone, trained on it alone": bench.accuracy(
-            bench.ask([strategy], rows=scaled.with_inputs({"audio": scaled.inputs["audio"]}))
+        "speech alone, trained on it alone": experiment.accuracy(
+            experiment.run([strategy], rows=scaled.with_inputs({"audio": scaled.inputs["audio"]}))
         ),
-        "action units alone, trained on them alone": bench.accuracy(
-            bench.ask([strategy], rows=scaled.with_inputs({"video": scaled.inputs["video"]}))
+        "action units alone, trained on them alone": experiment.accuracy(
+            experiment.run([strategy], rows=scaled.with_inputs({"video": scaled.inputs["video"]}))
         ),
-        "fused": bench.figures(fused),
+        "fused": experiment.figures(fused),
     }
 
 
@@ -251,21 +261,27 @@ def _logits_of_clips(file: Path, data: Path, ids: NDArray[np.str_]) -> tuple[NDA
     return logits, present
 
 
-def mosi_seeds(bench: Bench, strategy: str) -> Table:
-    """The chosen strategy from several seeds, view by view; and the mean of their posteriors."""
-    folds = len(np.unique(bench.fold))
-    asked = bench.ask([strategy], seeds=range(SEEDS))
-    seeds = [asked[i * folds : (i + 1) * folds] for i in range(SEEDS)]
+def mosi_seeds(experiment: Experiment, strategy: str) -> Table:
+    """The chosen strategy from several seeds, view by view.
+
+    Also the mean of their posteriors.
+    """
+    folds = len(np.unique(experiment.fold))
+    every = experiment.run([strategy], seeds=range(SEEDS))
+    seeds = [every[i * folds : (i + 1) * folds] for i in range(SEEDS)]
     table: Table = {"strategy": strategy}
-    for view in bench.views:
-        table[view] = mean_and_sd([bench.accuracy(answers, view) for answers in seeds])
+    for view in experiment.views:
+        table[view] = mean_and_sd([experiment.accuracy(results, view) for results in seeds])
         together = np.mean(
-            [calibrated(over_folds(answers, view), bench.truth, bench.fold) for answers in seeds], axis=0
+            [calibrated(over_folds(results, view), experiment.truth, experiment.fold) for results in seeds], axis=0
         )
-        table[view]["together"] = float((together.argmax(axis=1) == bench.truth).mean())
+        table[view]["together"] = float((together.argmax(axis=1) == experiment.truth).mean())
     return table
 
 
 def mosi_choice(table: Mapping[str, Table]) -> str:
-    """The strategy that is best in the mean of both figures (see above)."""
+    """The strategy that is best in the mean of both figures.
+
+    These are accuracy with all inputs and with unseen ones.
+    """
     return max(table, key=lambda name: table[name]["views"]["all"] + table[name]["views"]["unseen"])

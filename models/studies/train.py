@@ -1,4 +1,6 @@
-"""Trains the fusions of a study: one corpus, one strategy, rows of some groups, one seed.
+"""Trains the fusions of a study.
+
+One corpus, one strategy, rows of some groups, one seed.
 
 Rule: values are scaled by the rows trained on alone, and features that were made with a look at labels are given the
 look that they have on new rows (`models.studies.label_leakage`), in copies with noise of their own. Everything runs for
@@ -28,16 +30,16 @@ Floats = NDArray[np.float64]
 class StudyTraining:
     """How a corpus's fusions are trained.
 
-    hidden, dropout, missing: as in `FusionConfig`. training: for all strategies. seen: inputs whose features were made
-    with a look at the training rows' labels, and how often a linear classifier of them is right on new rows. copies: of
-    the rows, each with noise of its own, where there are such inputs.
+    hidden, dropout, missing: as in `FusionConfig`. training: for all strategies. accuracy_on_new_rows: inputs whose
+    features were made with a look at the training rows' labels, and how often a linear classifier of them is right on
+    new rows. copies: of the rows, each with noise of its own, where there are such inputs.
     """
 
     task: str
     hidden: int
     dropout: float
     training: FusionTraining
-    seen: Mapping[str, float] = field(default_factory=dict)
+    accuracy_on_new_rows: Mapping[str, float] = field(default_factory=dict)
     copies: int = 1
     missing: Missing = "mask"
 
@@ -58,7 +60,7 @@ STUDY_TRAININGS = {
         hidden=32,
         dropout=0.5,
         training=FusionTraining(8, 8, 128, 2e-3, weight_decay=0.1, modality_dropout=0.25, alone=0.3),
-        seen={
+        accuracy_on_new_rows={
             "text": 0.70,
             "video": 0.56,
         },  # published: 75 to 78, 55.8; text errs as words do
@@ -71,10 +73,13 @@ STUDY_TRAININGS = {
 def train_member(
     study: StudyTraining, strategy: str, rows: FusionRows, seed: int = 0, fold: int | None = None
 ) -> StudyMember:
-    """rows: those to train on. fold: the one held out, if any. Raises ValueError as `train_fusion` does."""
-    seen = looks(study, rows)
+    """Trains one fusion of a study.
+
+    rows: those to train on. fold: the one held out, if any. Raises ValueError as `train_fusion` does.
+    """
+    noise = leakage_noise(study, rows)
     rng = np.random.default_rng(seed)
-    shown = rows if not seen else _joined([blurred(rows, seen, rng) for _ in range(study.copies)])
+    shown = rows if not noise else _joined([with_leakage_noise(rows, noise, rng) for _ in range(study.copies)])
     scale = Standardisation.fitted(shown)
     shown = scale(shown)
     config = FusionConfig(
@@ -88,20 +93,20 @@ def train_member(
     return StudyMember(strategy, net.eval(), scale, seed, fold)
 
 
-def looks(study: StudyTraining, rows: FusionRows) -> dict[str, LeakageNoise]:
-    """By input, what takes the look at labels out of the rows' features; fitted on these rows."""
+def leakage_noise(study: StudyTraining, rows: FusionRows) -> dict[str, LeakageNoise]:
+    """Noise by input whose features leak labels, fitted to these rows."""
     truth = rows.targets[study.task].astype(np.int64)
     return {
         name: LeakageNoise.fitted(rows.inputs[name][0][:, 0], truth, accuracy)
-        for name, accuracy in study.seen.items()
+        for name, accuracy in study.accuracy_on_new_rows.items()
         if name in rows.inputs
     }
 
 
-def blurred(rows: FusionRows, seen: Mapping[str, LeakageNoise], rng: np.random.Generator) -> FusionRows:
-    """The rows with noise drawn anew in the inputs that need it."""
+def with_leakage_noise(rows: FusionRows, noise: Mapping[str, LeakageNoise], rng: np.random.Generator) -> FusionRows:
+    """The rows with noise drawn in the inputs that leak labels."""
     changed = {
-        name: (look(rows.inputs[name][0][:, 0], rng)[:, None], rows.inputs[name][1]) for name, look in seen.items()
+        name: (blur(rows.inputs[name][0][:, 0], rng)[:, None], rows.inputs[name][1]) for name, blur in noise.items()
     }
     return rows.with_inputs({name: changed.get(name, steps) for name, steps in rows.inputs.items()})
 

@@ -1,4 +1,4 @@
-"""`affectd train`: from a folder of data to trained parts, and from those to a model folder.
+"""`affectd train`: from data to trained parts, and to a model folder.
 
 Public corpora: `face`, `speech` and `text` each leave under OUT what `fusion` makes the model of, in OUT/model; `all`
 does the four in turn. A user's manifest trains face, speech or text from the shipped model on, or with `all` each that
@@ -51,7 +51,7 @@ Steps = Mapping[str, Callable[[], None]]
 
 
 def train(task: str, data: Path, out: Path, config: Path | None = None) -> Path:
-    """Trains, and returns the folder that was made: a part's, or a model's.
+    """Trains, and returns the folder of the part or model.
 
     task: one of TASKS. config: TOML with tables `face`, `speech` and `text`, whose keys are fields of `FaceTraining`,
     `SpeechTraining` and `TextTraining`, and `tensorboard = true` for events under the part's folder.

@@ -1,4 +1,4 @@
-"""What would stop a training hours later, said before it begins: the folder for it, and files that it reads at its end.
+"""Checks before a training: room on disk, and files it will read.
 
 Left out: whether rows are enough, which each part says when it has read them.
 """
@@ -14,13 +14,16 @@ _NEEDS_MB = {"face": 150, "speech": 300, "text": 600, "fusion": 100}
 
 
 def check_out(out: Path, parts: Collection[str]) -> None:
-    """Raises OutFolderError where there is no room for what is still to be made."""
+    """Checks the room for what is still to be made.
+
+    Raises OutFolderError where there is too little.
+    """
     begun = [part for part in parts if (out / part).is_dir() and any((out / part).iterdir())]
     check_out_folder(out, sum(_NEEDS_MB[part] for part in parts if part not in begun) * 1_000_000)
 
 
 def missing_files(data: Path, parts: Collection[str]) -> list[Path]:
-    """Files of known corpora that the parts are made of, and that are not there."""
+    """Files of public corpora that are needed and missing."""
     lines = [
         f"text/{corpus.stem}_{split}.jsonl.gz"
         for corpus in CORPORA.values()

@@ -1,4 +1,4 @@
-"""Settings of a training: the usual ones of each part, and what a configuration file changes in them."""
+"""Settings of a training: defaults of each part, and configured changes."""
 
 import tomllib
 from collections.abc import Mapping
@@ -20,7 +20,10 @@ _KEYS = ("face", "speech", "text", "tensorboard")
 
 
 class TrainingError(ValueError):
-    """A task that cannot be done with this data, or a configuration that is wrong; the message says which."""
+    """A task or configuration that cannot be trained with.
+
+    The message says why.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 from models.fusion.strategies.interface import Missing
 from models.studies.markdown import RAVDESS_OPTION_VIEWS, option_tables
 from models.studies.option_tables import PLAIN, every_option, options
-from models.studies.tables import Bench, Table, ravdess_bench
+from models.studies.tables import Experiment, Table, ravdess_experiment
 from models.studies.train import STUDY_TRAININGS, train_member
 from tests.models.fusion_files import write_ravdess
 
@@ -21,18 +21,18 @@ OPTIONAL = ("modality_dropout", "alone", "alignment", "generator", "modulation",
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     data = tmp_path_factory.mktemp("data")
     write_ravdess(data)
-    whole = ravdess_bench(data, 1, lambda what: None)
+    whole = ravdess_experiment(data, 1, lambda what: None)
     return replace(whole, fold=whole.fold % FOLDS)  # fewer than it has: enough to see that there are some
 
 
 @pytest.fixture(scope="module")
-def table(bench: Bench) -> Table:
+def table(experiment: Experiment) -> Table:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(STUDY_TRAININGS, "ravdess-au", SHORT)
-        return every_option(bench, ["gated"])
+        return every_option(experiment, ["gated"])
 
 
 def test_every_option_has_a_row_with_a_figure_of_each_fold(table: Table) -> None:
@@ -73,5 +73,5 @@ def test_everything_that_can_be_chosen_is_compared() -> None:
 
 
 @pytest.mark.parametrize("missing", get_args(Missing))
-def test_a_study_trains_with_what_it_says_stands_in(missing: Missing, bench: Bench) -> None:
-    assert train_member(replace(SHORT, missing=missing), "gated", bench.rows).net.config.missing == missing
+def test_a_study_trains_with_what_it_says_stands_in(missing: Missing, experiment: Experiment) -> None:
+    assert train_member(replace(SHORT, missing=missing), "gated", experiment.rows).net.config.missing == missing

@@ -20,10 +20,10 @@ from models.evaluation.study_model import StudyManifest, StudyMember, StudyModel
 from models.fusion.strategies.registry import STRATEGIES
 from models.metrics.labelled_rows import EvaluationError
 from models.studies import shipping
-from models.studies.held_out_folds import Answer, Question, all_answered, calibrated, over_folds
+from models.studies.held_out_folds import FoldLogits, FoldTraining, calibrated, over_folds, run_folds
 from models.studies.label_leakage import LeakageNoise
-from models.studies.tables import CANDIDATES, Bench, ravdess_nested
-from models.studies.train import STUDY_TRAININGS, blurred, fitted_temperature, looks, train_member
+from models.studies.tables import CANDIDATES, Experiment, ravdess_nested
+from models.studies.train import STUDY_TRAININGS, fitted_temperature, leakage_noise, train_member, with_leakage_noise
 from tests.models.fusion_files import write_mosi, write_ravdess
 
 pytestmark = pytest.mark.unit
@@ -123,7 +123,7 @@ def test_the_command_prints_the_object(ravdess: Path, data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("corpus", "split", "task", "told"),
+    ("corpus", "split", "task", "message"),
     [
         ("mosi", "valid", None, r"mosi_valid\.npz: no such file"),
         ("mosi", "train", "emotion", "mosi has no task 'emotion'; it has sentiment"),
@@ -131,9 +131,9 @@ def test_the_command_prints_the_object(ravdess: Path, data: Path) -> None:
     ],
 )
 def test_what_cannot_be_measured_is_said(
-    corpus: str, split: str, task: str | None, told: str, mosi: Path, data: Path
+    corpus: str, split: str, task: str | None, message: str, mosi: Path, data: Path
 ) -> None:
-    with pytest.raises(EvaluationError, match=told):
+    with pytest.raises(EvaluationError, match=message):
         evaluate(str(mosi), corpus, data, split, task, None)
 
 
@@ -203,7 +203,7 @@ def test_blur_needs_two_classes_and_a_figure_between(accuracy: float, labels: li
 
 def test_only_inputs_that_saw_labels_are_blurred(data: Path) -> None:
     rows: FusionRows = read_studied("mosi", data, "train").rows
-    shown = blurred(rows, looks(STUDY_TRAININGS["mosi"], rows), np.random.default_rng(0))
+    shown = with_leakage_noise(rows, leakage_noise(STUDY_TRAININGS["mosi"], rows), np.random.default_rng(0))
     changed = {name for name in rows.inputs if (rows.inputs[name][0] != shown.inputs[name][0]).any()}
     assert changed == {"text", "video"}
 
@@ -220,34 +220,36 @@ def test_scales_come_from_the_rows_trained_on_alone(data: Path) -> None:
 def test_answers_of_all_folds_are_about_every_row_once(data: Path) -> None:
     corpus = read_studied("ravdess-au", data, "all")
     study = replace(STUDY_TRAININGS["ravdess-au"], training=replace(STUDY_TRAININGS["ravdess-au"].training, epochs=3))
-    told: list[str] = []
-    answers = all_answered(
-        [Question(study, "decision_mean", corpus.rows, corpus.fold, (fold,)) for fold in range(5)], 1, told.append
+    on_progress: list[str] = []
+    results = run_folds(
+        [FoldTraining(study, "decision_mean", corpus.rows, corpus.fold, (fold,)) for fold in range(5)],
+        1,
+        on_progress.append,
     )
-    logits = over_folds(answers)
+    logits = over_folds(results)
     assert logits.shape == (160, 8)
     assert np.isfinite(logits).all()
-    assert told[-1] == "5/5 decision_mean, seed 0, fold (4,)"
+    assert on_progress[-1] == "5/5 decision_mean, seed 0, fold (4,)"
     assert calibrated(logits, corpus.rows.targets["emotion"].astype(int), corpus.fold).sum(axis=1) == pytest.approx(1)
 
 
 def test_nested_choice_looks_at_no_answer_of_the_fold_it_is_for(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = read_studied("ravdess-au", data, "all")
-    bench = Bench("ravdess-au", corpus.rows, corpus.fold, STUDIED["ravdess-au"].labels, {"all": ()}, 1, quiet)
-    right = np.eye(8)[bench.truth] * 9
+    experiment = Experiment("ravdess-au", corpus.rows, corpus.fold, STUDIED["ravdess-au"].labels, {"all": ()}, 1, quiet)
+    right = np.eye(8)[experiment.truth] * 9
 
-    def said(strategy: str, held_out: tuple[int, ...]) -> Answer:
-        rows = np.flatnonzero(np.isin(bench.fold, held_out))
+    def said(strategy: str, held_out: tuple[int, ...]) -> FoldLogits:
+        rows = np.flatnonzero(np.isin(experiment.fold, held_out))
         logits = right[rows].copy()
         # the first is wrong wherever fold 0 is not held out; the second is wrong about fold 0 itself
-        wrong = np.full(len(rows), 0 not in held_out) if strategy == CANDIDATES[0] else bench.fold[rows] == 0
+        wrong = np.full(len(rows), 0 not in held_out) if strategy == CANDIDATES[0] else experiment.fold[rows] == 0
         logits[wrong] = np.roll(logits[wrong], 1, axis=1)
-        return Answer(rows, {"all": logits}, 1, 1.0)
+        return FoldLogits(rows, {"all": logits}, 1, 1.0)
 
     pairs = list(combinations(range(5), 2))
-    monkeypatch.setattr(Bench, "ask", lambda _bench, names, **_: [said(names[0], out) for out in pairs])
-    answers = {name: [said(name, (fold,)) for fold in range(5)] for name in CANDIDATES}
-    _, chosen = ravdess_nested(bench, answers)
+    monkeypatch.setattr(Experiment, "ask", lambda _experiment, names, **_: [said(names[0], out) for out in pairs])
+    results = {name: [said(name, (fold,)) for fold in range(5)] for name in CANDIDATES}
+    _, chosen = ravdess_nested(experiment, results)
     assert chosen[0] == CANDIDATES[0]  # both are right about the other folds: the first, though its rival fails on 0
 
 

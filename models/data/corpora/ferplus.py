@@ -1,4 +1,6 @@
-"""FER+ (Barsoum et al., 2016): 48x48 grey faces of FER2013, ten people's votes on each.
+"""FER+ (Barsoum et al., 2016): grey faces with ten people's votes.
+
+Faces are of FER2013, 48x48 pixels.
 
 The majority is taken over all ten answers; a picture most voted unknown or not a face is dropped, and so is an exact
 repeat of a picture that is kept apart for validation. Repeats inside the training split are merged and their votes

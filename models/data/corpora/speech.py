@@ -1,4 +1,6 @@
-"""Reads the acted-speech corpora RAVDESS and EMO-DB as clips with one emotion and one speaker each.
+"""The acted-speech corpora RAVDESS and EMO-DB.
+
+A clip has one emotion and one speaker.
 
 Problem: the two corpora name their emotions and speakers in their own ways. Rule: every clip gets the state it
 shows (`models.speech.states.STATES`) and a speaker name that no other corpus has.
@@ -66,7 +68,10 @@ def read_ravdess(data: Path) -> list[Clip]:
 
 
 def read_emodb(data: Path) -> list[Clip]:
-    """Returns EMO-DB's clips in the order of its table; arguments and errors as in `read_ravdess`."""
+    """Returns EMO-DB's clips in the order of its table.
+
+    Arguments and errors as in `read_ravdess`.
+    """
     return [
         Clip(path, "emodb", f"emodb-{row['speaker']}", _state(_EMODB_STATES, row, table))
         for table, path, row in _rows(data, "emodb.csv")

@@ -1,4 +1,6 @@
-"""The public text corpora, each read to the same samples: one text with its corpus's labels, in our label spaces.
+"""The public text corpora, each read to the same samples.
+
+A sample is one text with its corpus's labels, in our label spaces.
 
 Every corpus labels only some heads; what it does not speak of is None and masked in losses and figures. Files are
 `DATA/text/NAME_SPLIT.jsonl.gz`. A corpus without a validation file gives one: a tenth of its training groups, chosen by
@@ -34,7 +36,10 @@ _SMP2020 = _EKMAN | {"angry": "anger", "happy": "happiness", "sad": "sadness"}
 
 
 class CorpusError(ValueError):
-    """A corpus file is missing or malformed; the message names the file, the line and what is wrong."""
+    """A corpus file is missing or malformed.
+
+    The message names the file, the line and what is wrong.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,10 @@ def read_corpus(name: str, data: Path, split: Split) -> list[TextSample]:
 
 
 def without_repeats(train: Iterable[TextSample], valid: Iterable[TextSample]) -> tuple[list[TextSample], int]:
-    """Training samples whose text is not in `valid` (but for case and spaces), and how many were left out."""
+    """Training samples without repeats of `valid`, and how many were dropped.
+
+    Case and spaces do not count.
+    """
     seen = {_plain(sample.text) for sample in valid}
     before = list(train)
     kept = [sample for sample in before if _plain(sample.text) not in seen]

@@ -1,4 +1,4 @@
-"""Reads the corpora that fusion is studied on: RAVDESS with faces and voices, and CMU-MOSI's utterances.
+"""The corpora of the fusion study: RAVDESS and CMU-MOSI.
 
 Problem: both are files of features whose rows belong to few people, and whose values are on scales of their own. Rule:
 rows come out group by group (an actor, a video), folds never cut a group, and values are brought to zero mean and unit
@@ -38,7 +38,10 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusionCorpus:
-    """rows: of every group. fold: (rows,) which part a row's group is in. words: (rows,) what was said, or None."""
+    """Rows of a corpus with their folds.
+
+    rows: of every group. fold: (rows,) which part a row's group is in. words: (rows,) what was said, or None.
+    """
 
     rows: FusionRows
     fold: NDArray[np.int64]
@@ -47,14 +50,20 @@ class FusionCorpus:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standardisation:
-    """Mean and deviation by modality, each (width,), of the steps that there are."""
+    """Mean and deviation of each modality's present steps.
+
+    Each is (width,), by modality.
+    """
 
     mean: Mapping[str, Floats]
     deviation: Mapping[str, Floats]
 
     @classmethod
     def fitted(cls, rows: FusionRows) -> Self:
-        """rows: those trained on, and no others. A modality without a step is left as it is."""
+        """Fits mean and deviation to training rows.
+
+        rows: those trained on, and no others. A modality without a step is left as it is.
+        """
         there = {name: steps[mask] for name, (steps, mask) in rows.inputs.items()}
         some = {name: steps if len(steps) else np.zeros((1, steps.shape[1])) for name, steps in there.items()}
         return cls(
@@ -73,7 +82,10 @@ class Standardisation:
 
 
 def by_group(rows: FusionRows) -> FusionRows:
-    """Every modality brought to zero mean and unit deviation within each group, labels unseen."""
+    """Scales every modality to zero mean and unit deviation within each group.
+
+    Labels take no part.
+    """
     inputs: dict[str, Steps] = {}
     for name, (steps, mask) in rows.inputs.items():
         scaled = steps.copy()
@@ -87,10 +99,11 @@ def by_group(rows: FusionRows) -> FusionRows:
 
 
 def read_ravdess_au(data: Path) -> FusionCorpus:
-    """All 1440 clips, actor by actor, with the corpus's five folds; `video` is 8 outputs and 35 action units, `audio` 8
-    outputs. An actor's clips are in a drawn order: the table lists them emotion by emotion, which would tell what a
-    clip is to a strategy that reads its neighbours. data: the folder that holds `speech/`. Raises ValueError or
-    OSError, naming the file.
+    """All 1440 clips of RAVDESS, with the corpus's five folds.
+
+    `video` is 8 outputs and 35 action units, `audio` 8 outputs. Clips come actor by actor, an actor's in a drawn order:
+    the table lists them emotion by emotion, which would tell what a clip is to a strategy that reads its neighbours.
+    data: the folder that holds `speech/`. Raises ValueError or OSError, naming the file.
     """
     table = data / "speech" / "ravdess.csv"
     with table.open(newline="", encoding="utf-8") as lines:
@@ -124,7 +137,9 @@ def read_ravdess_au(data: Path) -> FusionCorpus:
 
 
 def read_mosi(data: Path, split: str) -> FusionCorpus:
-    """A split's utterances, video by video in order, with ten folds of whole videos.
+    """A split's utterances of CMU-MOSI, with ten folds of whole videos.
+
+    They come video by video, in order.
 
     data: the folder that holds `fusion/`. Raises ValueError or OSError, naming the file and what is missing.
     """
@@ -145,7 +160,10 @@ def read_mosi(data: Path, split: str) -> FusionCorpus:
 
 
 def group_folds(rows: FusionRows, folds: int, seed: int = 0) -> NDArray[np.int64]:
-    """(rows,) a fold from 0 for each row, whole groups at random and as many in each as can be."""
+    """A fold from 0 for each row, whole groups at random.
+
+    Folds are as equal as can be.
+    """
     groups = int(rows.session[-1]) + 1 if len(rows) else 0
     drawn = np.random.default_rng(seed).permutation(groups)
     fold_of = np.empty(groups, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Rows that a way of fusing is trained on and measured on: the steps of every modality, and what is known of each row.
+"""Rows for fusion: steps of every modality, targets, groups.
 
 The rows of one group (a video's utterances, an actor's clips) are side by side and in order of time, since some
 strategies read a group's past; a group is also what must never be cut in two by a split. A label that is not known is
@@ -23,7 +23,9 @@ Targets = NDArray[np.int64] | NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FusionRows:
-    """inputs: by modality. targets: by task. group, ids: (rows,) str. Raises ValueError where lengths or the order of
+    """Steps, targets and groups of rows.
+
+    inputs: by modality. targets: by task. group, ids: (rows,) str. Raises ValueError where lengths or the order of
     groups do not hold.
     """
 
@@ -59,7 +61,7 @@ class FusionRows:
 
     @property
     def session(self) -> NDArray[np.int64]:
-        """(rows,) the number of each row's group, counted from 0 in the order of the rows."""
+        """The number of each row's group, (rows,), from 0 in order."""
         return np.cumsum(self._starts()) - 1
 
     def rows(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> Self:

@@ -28,7 +28,10 @@ _WORDS_WIDTH = 1152
 
 @dataclass(frozen=True, slots=True)
 class StudyCorpus:
-    """labels: of the task. inputs: by modality as people name them, which inputs of the rows belong to it."""
+    """Task, labels and inputs of a studied corpus.
+
+    labels: of the task. inputs: by modality as people name them, which inputs of the rows belong to it.
+    """
 
     task: str
     labels: tuple[str, ...]
@@ -56,7 +59,9 @@ STUDIED = {
 
 
 def read_studied(corpus: str, data: Path, split: str) -> FusionCorpus:
-    """corpus: of `STUDIED`. split: `all` or `fold0` to `fold4` of ravdess-au, `train` or `test` of mosi.
+    """Reads a studied corpus.
+
+    corpus: of `STUDIED`. split: `all` or `fold0` to `fold4` of ravdess-au, `train` or `test` of mosi.
 
     Raises ValueError or OSError, naming the file or what there is.
     """
@@ -74,7 +79,10 @@ def read_studied(corpus: str, data: Path, split: str) -> FusionCorpus:
 
 
 def with_words(corpus: FusionCorpus) -> FusionCorpus:
-    """The corpus with the input `words`, (rows, 1, 1152), absent where there are no transcripts."""
+    """The corpus with sentence vectors as the input `words`.
+
+    It is (rows, 1, 1152), absent where there are no transcripts.
+    """
     there = corpus.words is not None
     shape = (len(corpus.rows), _WORDS_WIDTH)
     vectors = np.zeros(shape, np.float32) if corpus.words is None else sentence_vectors(corpus.words.tolist())

@@ -1,1 +1,1 @@
-"""A user's own data: the manifest, and faces, voices and texts of its rows."""
+"""A user's manifest, and the faces, voices and texts of its rows."""

@@ -1,4 +1,6 @@
-"""What of a data set is left out before training, and why: broken files, silence, wrong sizes, copies across splits.
+"""Data cleaning before training, with a reason for every sample dropped.
+
+Broken files, silence, wrong sizes, copies across splits.
 
 The rule: nothing goes without a line in the report. Of two copies in different splits the one for training goes, and
 otherwise the later one; what is measured is never chosen by what is trained on.
@@ -26,7 +28,10 @@ _SPLIT_ORDER = ("test", "valid", "train")  # whose copy stays
 
 
 class UnusableError(ValueError):
-    """One sample cannot be used; the message says why, in the same words for all samples with that fault."""
+    """One sample cannot be used; the message says why.
+
+    Samples with the same fault have the same message.
+    """
 
 
 @dataclass(slots=True)
@@ -58,7 +63,10 @@ class LeftOut:
 def usable(
     samples: Iterable[Sample], modality: str, read: Callable[[Sample], Sequence[Item]], left_out: LeftOut
 ) -> list[tuple[Sample, Item]]:
-    """Each sample with each of the items that `read` finds in it; samples for which it raises UnusableError go."""
+    """Each sample with the items that `read` finds in it.
+
+    Samples for which it raises UnusableError are left out.
+    """
     found = []
     for sample in samples:
         try:
@@ -71,7 +79,10 @@ def usable(
 def without_copies(
     found: Sequence[tuple[Sample, Item]], content: Callable[[Item], bytes], modality: str, left_out: LeftOut
 ) -> list[tuple[Sample, Item]]:
-    """`found` less every item whose content came before, with test and validation data first. Order is kept."""
+    """`found` without copies, test and validation data first.
+
+    A copy has the content of an item before it.
+    """
     kept: dict[bytes, tuple[Sample, int]] = {}
     order = sorted(range(len(found)), key=lambda index: (_SPLIT_ORDER.index(found[index][0].split), index))
     for index in order:
@@ -90,7 +101,10 @@ def without_copies(
 
 
 def checked_sound(pcm: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
-    """pcm: (samples,) in -1..1. Returns it; raises UnusableError for what is too short, too long, silent or broken."""
+    """Returns sound that can be used.
+
+    pcm: (samples,) in -1..1. Raises UnusableError for what is too short, too long, silent or broken.
+    """
     seconds = len(pcm) / rate_hz
     if seconds < LEAST_SOUND_S:
         raise UnusableError(f"shorter than {LEAST_SOUND_S:g} s")
@@ -104,7 +118,10 @@ def checked_sound(pcm: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]
 
 
 def checked_text(text: str | None) -> str:
-    """The text with white space joined; raises UnusableError for one without a letter or digit."""
+    """The text with white space joined.
+
+    Raises UnusableError for one without a letter or digit.
+    """
     joined = " ".join((text or "").split())
     if not any(character.isalnum() for character in joined):
         raise UnusableError("no words")

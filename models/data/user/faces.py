@@ -1,4 +1,4 @@
-"""The faces of a user's own manifest, as the expression network is trained on them.
+"""Faces of a user's manifest, to train the expression network on.
 
 Every face of a row has the row's emotion. Copies of a face are used once, and never on both sides of a split. FER+'s
 contempt is none of a manifest's labels.

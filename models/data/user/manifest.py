@@ -1,4 +1,6 @@
-"""A data set of the user's own: a folder with `manifest.csv`, one row a sample, any of its cells left blank.
+"""A user's data set: a folder with `manifest.csv`, one row a sample.
+
+Any cell may be blank.
 
 Columns: `id, split, group, video, audio, text`, and the labels `emotion, valence, arousal, distress, self_harm, abuse`;
 only `id` has to be there. `video` and `audio` are paths in the folder, `text` is the text itself or the path of a .txt
@@ -56,7 +58,10 @@ _SYNONYMS = {
 
 
 class TooFewRowsError(ManifestError):
-    """A part of the model cannot be trained on the rows there are; the message names the file and what is missing."""
+    """A part of the model cannot be trained on so few rows.
+
+    The message names the file and what is missing.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Sample:
 
 
 def has_manifest(folder: Path) -> bool:
-    """Whether the folder is a data set of the user's own, rather than one of known corpora."""
+    """Whether the folder holds a manifest, rather than public corpora."""
     return (folder / _FILE).is_file()
 
 
@@ -113,7 +118,7 @@ def read_manifest(folder: Path) -> list[Sample]:
 
 
 def no_manifest(folder: Path) -> str:
-    """Says that a folder has no manifest, and what may have been meant for one."""
+    """A message that a folder has no manifest, with likely names."""
     if not folder.is_dir():
         return f"{folder}: no such folder"
     like = names_like(folder, _FILE)
@@ -126,7 +131,9 @@ def _warn_once(sentence: str) -> None:
 
 
 def check_enough(folder: Path, what: str, train: Collection[str], valid: Collection[str]) -> None:
-    """train, valid: emotions of the splits' usable rows. what: one of the things that show them.
+    """Checks that both splits have rows, and training two emotions.
+
+    train, valid: emotions of the splits' usable rows. what: one of the things that show them.
 
     Raises TooFewRowsError where a split has none, or there is nothing to tell an emotion from.
     """
@@ -142,7 +149,10 @@ def check_enough(folder: Path, what: str, train: Collection[str], valid: Collect
 
 
 def split_of_group(group: str) -> Split:
-    """Eight in ten groups are for training, by a hash of the name."""
+    """The split of a group, by a hash of its name.
+
+    Eight in ten groups are for training.
+    """
     place = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8]) % 10
     return ("test", "valid")[place] if place < 2 else "train"
 

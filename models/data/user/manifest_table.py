@@ -1,4 +1,6 @@
-"""Reads the table of a manifest as spreadsheets write it: delimiter, byte order mark and capitals as they come.
+"""Reads the table of a manifest as spreadsheets write it.
+
+Delimiter, byte order mark and capitals may be any.
 
 The rule: whatever has one meaning is read; columns that mean nothing here are named and ignored; anything else is an
 error that names the line.
@@ -15,12 +17,18 @@ _SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".json", ".jsonl")
 
 
 class ManifestError(ValueError):
-    """A manifest cannot be used; the message names the file, and every line that is wrong."""
+    """A manifest cannot be used.
+
+    The message names the file, and every line that is wrong.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """rows: line of the file and cells by column, blank where there is none. wrong, ignored: a sentence each."""
+    """The rows of a manifest, and what is wrong with it.
+
+    rows: line of the file and cells by column, blank where there is none. wrong, ignored: a sentence each.
+    """
 
     rows: Sequence[tuple[int, dict[str, str]]]
     wrong: Sequence[str]
@@ -64,7 +72,10 @@ def read_table(path: Path, columns: Collection[str]) -> Table:
 
 
 def names_like(folder: Path, name: str) -> list[str]:
-    """Files of the folder that may have been meant by a name: in other capitals, or with another ending."""
+    """Files of the folder that may have been meant by a name.
+
+    Their names are in other capitals, or have another ending.
+    """
     stem = Path(name).stem.lower()
     there = sorted(folder.iterdir()) if folder.is_dir() else []
     return [file.name for file in there if file.stem.lower() == stem and file.suffix.lower() in _SUFFIXES]

@@ -1,4 +1,6 @@
-"""Faces and sound of a user's own files, as training and measurement take them.
+"""Faces and sound of a user's files.
+
+Training and measurement read them alike.
 
 A picture of exactly 48x48 pixels is a face already cut out; in any other picture, the face that the daemon's own
 detector is surest of is cut out. A film gives such a face for every second, up to eight. Sound is brought to 16 kHz

@@ -1,4 +1,4 @@
-"""The lines of a user's own manifest, as the text networks are trained on them.
+"""Lines of a user's manifest, to train the text networks on.
 
 A row's text may have an emotion, risks, or both; what it has no label for is masked. Copies of a line are used once,
 and never on both sides of a split. Left out: the lines said before it, which a manifest does not tell.
@@ -49,7 +49,10 @@ def read_user_texts(folder: Path) -> tuple[list[TextSample], list[TextSample], L
 
 
 def learnable(train: Sequence[TextSample], valid: Sequence[TextSample]) -> bool:
-    """Whether there is an emotion or a risk that lines for training teach and lines for validation measure."""
+    """Whether training and validation lines share an emotion or risk to learn.
+
+    Training lines must teach it and validation lines measure it.
+    """
     emotion = len(_emotions(train)) > 1 and len(_emotions(valid)) > 0
     return emotion or any(_both(train, head) and _both(valid, head) for head in range(len(RISKS)))
 

@@ -1,4 +1,4 @@
-"""The voices of a user's own manifest, as the speech network is trained on them.
+"""Voices of a user's manifest, to train the speech network on.
 
 A row's sound has the row's emotion, and its group is its speaker. Copies of a recording are used once, and never on
 both sides of a split. Calm and boredom are none of a manifest's labels.

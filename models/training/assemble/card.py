@@ -1,4 +1,4 @@
-"""The model card: a page for people, written from the manifest alone, so that no figure in it is typed by hand."""
+"""The model card: a page for people, written from the manifest alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Assembles a model folder of trained parts: calibrates, fuses, measures, writes manifest and card.
+"""Assembles a model folder of trained parts.
 
 Parts are read from their folders (`models.training.part.folder`). Of text, fusion is fitted to GoEmotions: its lines
 are short, many, and of all labels. DATA holds the corpora, of which only label frequencies and lines are read.
@@ -54,7 +54,9 @@ _ORDINARY = ("goemotions", "meld", "smp2020")
 
 
 def assemble(runs: Path, data: Path, out: Path) -> Manifest:
-    """Writes the folder `out`.
+    """Calibrates and fuses the trained parts, and writes the model folder `out`.
+
+    runs: holds a `PartFolder` for each part.
 
     Raises FileNotFoundError, ValueError or ModelError naming what is missing or wrong.
 

@@ -1,4 +1,4 @@
-"""Where the training data, and the networks that training starts from, come from and on what terms.
+"""Provenance and licences of training data and pretrained networks.
 
 It goes into every model that is trained on them.
 A licence that was not confirmed from a licence file says so. Left out: what data of a user's own adds.

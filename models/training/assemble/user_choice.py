@@ -1,4 +1,4 @@
-"""Chooses, part by part, between the shipped model and what training on a user's own rows made of it.
+"""Chooses, part by part, between the shipped model and the user's.
 
 Problem: a few dozen rows can make a part worse, and nothing in its training tells. Rule: both are asked about the rows
 held out; a part is taken where its UAR, over the tasks that these rows label, is higher in nine of ten draws of their
@@ -46,7 +46,9 @@ class _Asked:
 
 
 def better_model(data: Path, runs: Path, parts: Sequence[str], progress: OnRows = no_progress) -> ModelFolder:
-    """The model of the parts that are better, calibrated; `metrics["own"]` has how they compare. Not written yet.
+    """The model of the better parts, calibrated; not written yet.
+
+    `metrics["own"]` has how the parts compare.
 
     runs: holds a folder for each part that was trained. Raises ManifestError, and FileNotFoundError for a run that is
     not whole.
@@ -155,7 +157,7 @@ def _is_better(compared: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def calibrated_if_better(model: AffectModel, data: Path, progress: OnRows = no_progress) -> tuple[Manifest, list[str]]:
-    """The manifest, calibrated where that is better, and what is to be said about it."""
+    """The manifest, calibrated where that is better, and notes on it."""
     try:
         manifest, figures = calibrated(model, data, progress)
     except EvaluationError as few:

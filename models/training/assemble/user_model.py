@@ -1,4 +1,4 @@
-"""A model folder with parts trained on a user's own data, and everything else as the shipped model has it.
+"""A model with parts trained on a user's data, otherwise as shipped.
 
 A part is calibrated on the answers that it gave to the user's validation rows, as `affectd calibrate` would, and a risk
 head where there are enough labelled lines. The fusion's weights, the levels of risk and the other parts stay, so the
@@ -39,7 +39,9 @@ _MODALITY = {part.name: modality for modality, part in COMPONENTS.items()}
 
 
 def with_user_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name: str = "own") -> ModelFolder:
-    """The shipped model's folder with the parts that training on a manifest left in `runs`/PART; not written yet.
+    """The shipped model's folder with the user's parts; not written yet.
+
+    runs: holds a `PartFolder` for each part.
 
     Raises FileNotFoundError for a run that is not whole.
     """

@@ -1,4 +1,4 @@
-"""`affectd calibrate`: a model folder with the same weights, calibrated on the validation rows of a user's manifest.
+"""`affectd calibrate`: calibrates a model on the validation rows of a manifest.
 
 `models.training.calibration.user_calibration` fits; the least confidence for an answer is fitted here. Figures after
 are cross-validated: each row is answered by what rows of other groups fitted; those of the rows by themselves would
@@ -54,7 +54,9 @@ _OUTDATED = ("calibration", "corpora")  # metrics that bring answers of the cali
 
 
 def calibrate(model: str, data: Path, out: Path, progress: OnRows = no_progress) -> dict[str, Any]:
-    """Writes the model folder `out`, and returns figures before and after, ready for JSON.
+    """Writes a calibrated model folder; returns figures before and after.
+
+    The figures are ready for JSON.
 
     model: a folder, or "default". Raises EvaluationError for too few rows, models.data.user.manifest.ManifestError,
     ModelError, models.out_folder.OutFolderError, or models.device.DeviceUnavailableError.
@@ -72,7 +74,10 @@ def calibrate(model: str, data: Path, out: Path, progress: OnRows = no_progress)
 
 
 def calibrated(loaded: AffectModel, data: Path, progress: OnRows = no_progress) -> tuple[Manifest, dict[str, Any]]:
-    """The manifest of the model as calibrated, and the figures before and after. Raises as `calibrate`."""
+    """The manifest of the calibrated model, and figures before and after.
+
+    Raises as `calibrate`.
+    """
     asked, notes = _ask(loaded, data, progress)
     before = FusionCalibration(loaded.manifest.calibration, loaded.manifest.fusion)
     after = fit_user_calibration(before, asked)
@@ -160,31 +165,34 @@ def _scaling(fitted: TemperatureScaling) -> dict[str, Any]:
     return {"temperature": round(fitted.temperature, 4), "bias": bias}
 
 
-def _manifest(own: Manifest, after: FusionCalibration, least: float, figures: Mapping[str, Any]) -> Manifest:
+def _manifest(before: Manifest, after: FusionCalibration, least: float, figures: Mapping[str, Any]) -> Manifest:
     used = Provenance(USER_CORPUS, "calibration", f"{SPLIT}, {figures['n']} rows", USER_LICENCE, "")
-    metrics = {name: found for name, found in own.metrics.items() if name not in _OUTDATED}
-    return own.model_copy(
+    metrics = {name: found for name, found in before.metrics.items() if name not in _OUTDATED}
+    return before.model_copy(
         update={
-            "version": own.version.removesuffix(_LOCAL) + _LOCAL,
+            "version": before.version.removesuffix(_LOCAL) + _LOCAL,
             "calibration": after.calibration,
             "fusion": after.pool,
             "least_confidence": least,
             "conformal": None,
             "metrics": {**metrics, "calibrated": dict(figures)},
-            "data": (*(entry for entry in own.data if entry.get("part") != "calibration"), asdict(used)),
+            "data": (*(entry for entry in before.data if entry.get("part") != "calibration"), asdict(used)),
         }
     )
 
 
-def calibrated_card(own: Manifest, manifest: Manifest, card: str) -> str:
-    """What was calibrated, and then the card of the model that it was. own: of that model."""
+def calibrated_card(before: Manifest, manifest: Manifest, card: str) -> str:
+    """The card of a calibrated model: what changed, then the former card.
+
+    before: manifest of the model as it was. card: its card.
+    """
     figures = manifest.metrics["calibrated"]
     head = ("figure", "before", "after")
     rows = [head, ("---",) * 3, *((name, *(f"{figures[when][name]:.3f}" for when in head[1:])) for name in _FIGURES)]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     said = "\n".join(f"- {sentence}" for sentence in (*figures["kept"], *figures["notes"]))
     return (
-        f"# {manifest.name} {manifest.version}\n\nThe weights of {own.name} {own.version}, "
+        f"# {manifest.name} {manifest.version}\n\nThe weights of {before.name} {before.version}, "
         f"calibrated on {figures['n']} rows of a user's own ({SPLIT} split). After is of {figures['after_is_of']}; "
         "figures that begin with label_ are of labels that weigh the same, which is what probabilities are for. A "
         f"window whose best label is less probable than {manifest.least_confidence} gets no label.\n\n{table}\n\n{said}"

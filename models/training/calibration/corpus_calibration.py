@@ -1,4 +1,4 @@
-"""Calibrates a model's answers on each corpus by itself, so that it can be measured there as its literature measures.
+"""Fits the calibration of a model on one corpus.
 
 Problem: the service has one calibration for whatever it meets, but each corpus has label frequencies of its own, and
 its own idea of what deserves a label. Rule: one temperature, and where the corpus's frequencies count one bias per
@@ -72,7 +72,10 @@ def fit_corpus(held: CorpusPosteriors) -> CorpusCalibration:
 
 
 def cross_validated_figures(held: CorpusPosteriors) -> dict[str, Any]:
-    """Figures over all rows, each answered under what four other folds fitted, and their deviation over the folds."""
+    """Cross-validated figures over all rows, with deviations over the folds.
+
+    Each row is calibrated by what the four other folds fitted.
+    """
     probabilities = np.empty_like(held.posterior)
     of_folds = []
     for train, asked in group_folds(held.truth, held.group, _FOLDS):

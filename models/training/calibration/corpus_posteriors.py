@@ -1,4 +1,4 @@
-"""The service's posteriors on each corpus, from the held-out logits of the parts.
+"""The service's posteriors on each corpus, from held-out logits.
 
 Logits are those on the corpus's own terms, as `models.evaluation.predictions` asks for them. Speech has clean clips
 alone here, and labels stay equally likely: acted emotions tell nothing of how often an emotion occurs. Faces and lines

@@ -1,4 +1,6 @@
-"""Fits and measures prediction sets on synthetic windows that no calibration had seen.
+"""Fits and measures prediction sets on synthetic windows.
+
+The windows are of rows that no calibration had seen.
 
 Of five folds, each fifth's windows are answered under what the other four fitted; thresholds are fitted to all of them,
 for each set of modalities present. How well that keeps its promise is measured by doing all of it, folds and all, on
@@ -51,7 +53,7 @@ BySubset = Mapping[str, Answered]
 
 
 def fit_sets(held_out: ByModality, seed: int = 0) -> tuple[ConformalSets, dict[str, Any]]:
-    """Thresholds from the windows of every fold, and the figures of the same done on four fifths of the answers.
+    """Fits thresholds on every fold, and measures sets by nested folds.
 
     The figures, by coverage and modalities present, with their deviation over the folds: how often the set held the
     right label, its mean size, and how often it would have under one threshold for all windows.
@@ -74,7 +76,7 @@ def fit_sets(held_out: ByModality, seed: int = 0) -> tuple[ConformalSets, dict[s
 
 
 def answered(windows: FoldWindows) -> dict[str, Answered]:
-    """The windows held out, every one of them answered from each set of modalities."""
+    """The held-out windows, each answered from every set of modalities."""
     held_out, found = windows.held_out, {}
     for subset in SUBSETS:
         kept = torch.tensor([name in subset.split("+") for name in MODALITIES])
@@ -95,7 +97,10 @@ def thresholds(folds: Sequence[BySubset]) -> ConformalSets:
 
 
 def coverage_figures(sets: ConformalSets, subset: str, asked: Answered, coverage: float) -> dict[str, float]:
-    """How often the sets hold the right label ("coverage"), and how many labels they hold in the mean ("size")."""
+    """Coverage and mean size of the sets.
+
+    "coverage": how often the set holds the right label. "size": how many labels it holds in the mean.
+    """
     there = torch.tensor([name in subset.split("+") for name in MODALITIES])
     present = there[:, None].expand(-1, len(asked.labels))
     found = sets.labels(torch.from_numpy(asked.posterior), present, coverage)

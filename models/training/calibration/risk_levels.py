@@ -1,4 +1,4 @@
-"""Fits the risk rule: a calibrated curve per head, and levels by how often ordinary chat reaches them.
+"""Fits the risk rule: a calibrated curve per head, and levels.
 
 A level's threshold is the score that a given share of ordinary lines reaches, because what a level costs is the false
 alarms that a person has to look at. Some ordinary lines are distressed or abusive in earnest, so the true rate of false

@@ -1,4 +1,4 @@
-"""Fits calibration on held-out answers, every label weighing the same however many rows it has.
+"""Fits temperature and Platt scaling to held-out logits, labels weighing the same.
 
 Weighing labels equally makes the fitted posterior that of equally likely labels, whatever the corpus's own frequencies.
 A ridge keeps the biases of labels with few rows near nothing.
@@ -21,7 +21,10 @@ _STEPS = 100
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64], weight: Floats) -> TemperatureScaling:
-    """logits: (rows, 7); labels: (rows,); weight: (rows,), summing to 1. Every label needs a row."""
+    """Fits one temperature and a bias for each emotion.
+
+    logits: (rows, 7); labels: (rows,); weight: (rows,), summing to 1. Every label needs a row.
+    """
     x, y, w = torch.from_numpy(logits).double(), torch.from_numpy(labels), torch.from_numpy(weight)
     parameters = torch.zeros(1 + len(EMOTIONS), dtype=torch.float64, requires_grad=True)
 
@@ -39,7 +42,10 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64], weig
 
 
 def fit_platt(logits: NDArray[np.float32], labels: NDArray[np.bool_], weight: Floats) -> PlattScaling:
-    """logits, labels, weight: (rows,); risk and no risk should weigh the same. Raises ValueError for one label only."""
+    """Fits a logistic curve for one risk head.
+
+    logits, labels, weight: (rows,); risk and no risk should weigh the same. Raises ValueError for one label only.
+    """
     if labels.all() or not labels.any():
         raise ValueError("a risk head is calibrated on rows with and without risk")
     x, y, w = torch.from_numpy(logits).double(), torch.from_numpy(labels).double(), torch.from_numpy(weight)
@@ -56,7 +62,10 @@ def fit_platt(logits: NDArray[np.float32], labels: NDArray[np.bool_], weight: Fl
 
 
 def equal_label_weight(labels: NDArray[np.int64], groups: NDArray[np.str_] | None = None) -> Floats:
-    """(rows,) weights summing to 1: labels weigh the same, and within a label the groups (corpora) that have it do."""
+    """Weights (rows,), summing to 1, under which labels weigh the same.
+
+    Within a label, the groups (corpora) that have it weigh the same.
+    """
     keys = labels.astype(str) if groups is None else np.char.add(np.char.add(labels.astype(str), "/"), groups)
     weight = np.zeros(len(labels), np.float64)
     for label in np.unique(labels):

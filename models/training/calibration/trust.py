@@ -70,13 +70,13 @@ def _unscaled(
 
 
 def fit_trust(held_out: HeldOutLogits) -> TrustCurve:
-    """Fits to every row: each condition weighs the same, and so does each label."""
+    """Fits trust to every row; conditions and labels weigh the same."""
     emotion = held_out.emotion
     return fit_reliability(emotion.logits, emotion.labels, held_out.qualities, held_out.condition)
 
 
 def trusted(held_out: HeldOutLogits, reliability: TrustCurve | None) -> HeldOutLogits:
-    """The same rows, their logits as sure as the qualities beside them let them be."""
+    """The same rows, their logits scaled by the trust in their qualities."""
     if reliability is None:
         return held_out
     qualities = {name: torch.from_numpy(held_out.qualities[name]) for name in reliability.linear}

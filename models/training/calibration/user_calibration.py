@@ -1,4 +1,6 @@
-"""Fits a model's calibration to answers to a user's own rows, and keeps what there are too few rows to fit.
+"""Fits a model's calibration to a user's rows, near the model's own.
+
+Where there are too few rows, the model's own calibration stays.
 
 The rule: each modality's temperature and biases, then the pool's weights, minimise the loss of the rows, every label
 weighing the same, so that probabilities stay those of labels equally likely beforehand. A normal prior around the
@@ -53,7 +55,10 @@ class UserEvidence:
 
 @dataclass(frozen=True, slots=True)
 class FusionCalibration:
-    """What answers are calibrated and fused by; kept: a sentence for each thing that was not fitted."""
+    """Calibration of each modality, and the pool that fuses them.
+
+    kept: a sentence for each thing that was not fitted.
+    """
 
     calibration: Mapping[str, TemperatureScaling]
     pool: LogLinearPool
@@ -97,7 +102,10 @@ def fit_user_calibration(before: FusionCalibration, answers: UserEvidence) -> Fu
 
 
 def cross_validated(before: FusionCalibration, answers: UserEvidence) -> Floats | None:
-    """(rows, 7), each row answered by what rows of other groups fitted; None where there are too few to deal out."""
+    """Posteriors (rows, 7) by five-fold cross-validation over groups.
+
+    None where there are too few rows to deal out.
+    """
     folds = min(_FOLDS, len(np.unique(answers.group)), int(np.bincount(answers.truth).max()))
     if folds < 2:
         return None

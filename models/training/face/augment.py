@@ -1,4 +1,6 @@
-"""Face crops as the live pipeline would have cut, lit and blurred them, for training only.
+"""Augmentation of face crops: pose, light, blur, compression and occlusion.
+
+Crops become such as the live pipeline cuts.
 
 The spread of scale (standard deviation 0.13) and place (0.045 of the side) is that of CenterFace's boxes against
 FER's own framing, measured on FER+ valid; the rest widens FER's conditions to a webcam's: tilt, light, motion blur,
@@ -24,7 +26,10 @@ _CUTOUT_SIDE = (0.15, 0.4)  # of the crop's side
 
 
 def augment_faces(crops: Tensor, generator: torch.Generator) -> Tensor:
-    """crops: (batch, 48, 48) uint8 or float32 in 0..255 -> float32 of the same shape and range."""
+    """Augments a batch of crops.
+
+    crops: (batch, 48, 48) uint8 or float32 in 0..255 -> float32 of the same shape and range.
+    """
     pictures = crops.to(torch.float32).unsqueeze(1)
     pictures = _moved(pictures, generator)
     pictures = _blurred(pictures, generator)
@@ -98,7 +103,9 @@ def _covered(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def mix_faces(crops: Tensor, votes: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mixup (Zhang et al., 2018): each crop blended with another of the batch, and their votes alike.
+    """Mixup of crops and their votes (Zhang et al., 2018).
+
+    Each crop is blended with another of the batch.
 
     crops: (batch, 48, 48) float32. votes: (batch, 8). alpha: of the beta distribution that shares are drawn from,
     above 0. Returns both in the same shapes.

@@ -1,4 +1,4 @@
-"""Logits of faces as they came and corrupted, to which trust in faces is fitted.
+"""Logits of clean and corrupted faces, to which trust is fitted.
 
 Problem: a network is as sure of a blurred face as of a clear one. Rule: faces of a validation split are blurred,
 darkened and made noisy, each by a random amount; trust is fitted to their logits. Beside these stand logits under the

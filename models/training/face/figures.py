@@ -1,4 +1,4 @@
-"""How well expressions are read: from FER+'s own crops, and through the detector from pictures of a room.
+"""Figures of expression recognition, on crops and through the face detector.
 
 The network's logits are for labels equally likely beforehand. Figures are given for that, each label weighing the same
 being what UAR measures, and under FER+'s own frequencies, as its literature reports them. Probabilities are the plain
@@ -28,13 +28,16 @@ _CHUNK = 256
 
 
 def expression_logits(network: nn.Module, images: NDArray[np.uint8]) -> torch.Tensor:
-    """images: (n, 48, 48) uint8. Returns (n, 8) float32, without the mirror image that `FaceEncoder` adds."""
+    """Logits of the network, without the mirror image of `FaceEncoder`.
+
+    images: (n, 48, 48) uint8. Returns (n, 8) float32.
+    """
     with torch.no_grad():
         return torch.cat([network(chunk).float() for chunk in torch.split(torch.from_numpy(images), _CHUNK)])
 
 
 def emotion_logits(encoder: FaceEncoder, faces: Sequence[Face]) -> torch.Tensor:
-    """(faces, 7) float32: each face encoded, and pooled as a window of its own."""
+    """Logits (faces, 7) float32, each face pooled as a window."""
     rows = []
     for start in range(0, len(faces), _CHUNK):
         encoded = encoder.encode(faces[start : start + _CHUNK])
@@ -43,7 +46,9 @@ def emotion_logits(encoder: FaceEncoder, faces: Sequence[Face]) -> torch.Tensor:
 
 
 def expression_figures(logits: torch.Tensor, labels: NDArray[np.int64], log_prior: torch.Tensor) -> dict[str, Any]:
-    """logits: (n, 8). "fer8": all eight under FER+'s frequencies; "ekman7", "ekman7_equal": without contempt.
+    """Figures of eight expressions, and of the seven emotions without contempt.
+
+    logits: (n, 8). "fer8": all eight under FER+'s frequencies; "ekman7", "ekman7_equal": without contempt.
 
     log_prior: (8,) logarithms of the eight expressions' frequencies.
     """
@@ -63,7 +68,9 @@ def _figures(logits: torch.Tensor, labels: NDArray[np.int64], names: Sequence[st
 def detector_figures(
     encoder: FaceEncoder, detector: FaceDetector, faces: Faces, rows: NDArray[np.int64]
 ) -> dict[str, float]:
-    """The chosen rows of `faces` shown at 210 pixels in a room of 640x480, against the same rows shown directly.
+    """Figures of faces through the detector, beside the same faces given directly.
+
+    Each chosen row of `faces` is shown at 210 pixels in a room of 640x480.
 
     Accuracy and UAR are over the seven emotions, equally likely beforehand; a face that is not found is wrong.
     """
@@ -94,7 +101,10 @@ def rows_of_each_label(labels: NDArray[np.int64], most: int) -> NDArray[np.int64
 
 
 def in_a_room(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A (48, 48) face enlarged on a blurred background: (480, 640, 3) uint8 BGR."""
+    """A face of (48, 48) enlarged on a blurred background.
+
+    Returns (480, 640, 3) uint8 BGR.
+    """
     room = cv2.GaussianBlur(rng.integers(0, 255, (*_ROOM_PX, 3), dtype=np.uint8), (0, 0), 25)
     top, left = (int(rng.integers(0, side - _FACE_PX)) for side in _ROOM_PX)
     large = cv2.resize(image, (_FACE_PX, _FACE_PX), interpolation=cv2.INTER_CUBIC)

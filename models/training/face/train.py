@@ -1,4 +1,4 @@
-"""Trains the expression networks on FER+ (Barsoum et al., 2016): soft votes, balanced classes, an honest validation.
+"""Trains the expression networks on FER+ (Barsoum et al., 2016).
 
 Members of a committee are trained one after the other, each from its own random start. Balance: pictures are drawn
 with weight 1/sqrt(frequency of their class), and the loss adds the log of the drawn prior to the logits (Menon et al.,
@@ -81,7 +81,7 @@ class FaceTraining:
 
 
 class DrawnFaces:
-    """An epoch's batches: drawn by class, augmented; the same for the same epoch.
+    """Batches of an epoch, drawn by class, augmented, the same every time.
 
     prior: (8,) share of the votes that each expression has among the faces drawn. steps: batches in an epoch.
     """
@@ -168,7 +168,10 @@ def write_face_part(
     log_prior: Tensor,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Writes the network, its figures and its logits on `valid`; returns the figures, `facts` among them."""
+    """Writes the network, its figures and its logits on `valid`.
+
+    Returns the figures, `facts` among them.
+    """
     folder.path.mkdir(parents=True, exist_ok=True)
     save_network(folder.weights, network)
     encoder = FaceEncoder(load_network(folder.weights))
@@ -189,7 +192,10 @@ def write_face_part(
 
 
 def held_out_logits(logits: Tensor, valid: Faces, corpus: str) -> HeldOutLogits:
-    """logits: (n, 8) on `valid`. Rows of contempt are left out: it is none of the seven emotions."""
+    """Logits of validation faces that show one of the seven emotions.
+
+    logits: (n, 8) on `valid`. Contempt is left out.
+    """
     rows = np.flatnonzero(valid.labels < len(EMOTIONS))
     qualities = face_qualities([given_face(image) for image in valid.images[rows]])
     emotion = EmotionLogits(

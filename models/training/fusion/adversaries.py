@@ -1,4 +1,4 @@
-"""Losses that a second network plays against: alignment of modalities, and imputation of the one that is missing.
+"""Adversarial losses: alignment of modalities, and imputation of missing ones.
 
 Gradient reversal (Ganin and Lempitsky, 2015) lets both sides train in one backward pass: the second network learns to
 tell, and what comes before the reversal learns that it cannot. Alignment: a network guesses which modality a summary is
@@ -34,7 +34,7 @@ def reversed_gradient(values: Tensor) -> Tensor:
 
 
 class ModalityAdversary(nn.Module):
-    """Guesses which modality a summary is of, while these learn to give it nothing to go by."""
+    """Guesses the modality of a summary; summaries learn to hide it."""
 
     def __init__(self, modalities: int, hidden: int) -> None:
         super().__init__()
@@ -50,15 +50,17 @@ class ModalityAdversary(nn.Module):
 
 
 class ImputationAdversary(nn.Module):
-    """Tells generated summaries from real ones, while the generators learn to make these."""
+    """Tells generated summaries from real ones; generators learn to fool it."""
 
     def __init__(self, modalities: tuple[str, ...], hidden: int) -> None:
         super().__init__()
         self.judges = nn.ModuleDict({name: _judge(hidden, 1) for name in modalities})
 
     def forward(self, stand_ins: Imputation, summaries: Mapping[str, Tensor], present: Tensor) -> Tensor:
-        """summaries: by modality, (rows, hidden), zero where absent; they are not changed by it. present: (rows,
-        modalities) bool. Returns a scalar: the mean over modalities, of rows that have it and another.
+        """The loss: mean over modalities, of rows with that modality and another.
+
+        summaries: by modality, (rows, hidden), zero where absent; they are not changed by it. present: (rows,
+        modalities) bool. Returns a scalar.
         """
         real = {name: summary.detach() for name, summary in summaries.items()}
         losses = []

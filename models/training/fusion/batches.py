@@ -54,7 +54,9 @@ class FusionBatch:
 
 
 def whole_batch(rows: FusionRows, modalities: Mapping[str, int], tasks: Mapping[str, int], device: str) -> FusionBatch:
-    """All rows, of the modalities (by name, a step's width) and tasks that a strategy is for.
+    """All rows as one batch, of a strategy's modalities and tasks.
+
+    modalities: the width of a step by name.
 
     Raises ValueError where there are no rows, or for one that they do not have, or have in another width.
     """
@@ -79,7 +81,10 @@ def whole_batch(rows: FusionRows, modalities: Mapping[str, int], tasks: Mapping[
 def batches(
     whole: FusionBatch, size: int, whole_sessions: bool, rng: np.random.Generator | None = None
 ) -> Iterator[FusionBatch]:
-    """Every row once, about `size` at a time; in order without `rng`, shuffled with it."""
+    """Every row once, about `size` rows at a time.
+
+    In order without `rng`, shuffled with it.
+    """
     starts, lengths = _units(whole, whole_sessions)
     order = np.arange(len(starts)) if rng is None else rng.permutation(len(starts))
     starts, lengths = starts[order], lengths[order]

@@ -1,4 +1,4 @@
-"""Bringing modalities of one window together before any label is looked at (InfoNCE: van den Oord et al., 2018).
+"""Contrastive pretraining across modalities (InfoNCE: van den Oord et al., 2018).
 
 Problem: labels are few, windows many. Rule: the summaries of two modalities of a window, each projected into a shared
 space, should be nearer than those of different windows of the batch, in both directions (as in CLIP: Radford et al.,
@@ -19,7 +19,7 @@ _TEMPERATURE = 0.1
 
 
 class ContrastLoss(nn.Module):
-    """The loss, with the projections that are trained beside the branches and then thrown away."""
+    """Contrastive loss, with projections that are thrown away after training."""
 
     def __init__(self, modalities: tuple[str, ...], hidden: int) -> None:
         super().__init__()
@@ -43,7 +43,10 @@ class ContrastLoss(nn.Module):
 
 
 def info_nce(first: Tensor, second: Tensor) -> Tensor:
-    """first, second: (rows, width) of length one; row i of one belongs to row i of the other. Returns a scalar."""
+    """InfoNCE between two batches of unit vectors.
+
+    first, second: (rows, width) of length one; row i of one belongs to row i of the other. Returns a scalar.
+    """
     likeness = first @ second.T / _TEMPERATURE
     which = torch.arange(len(first), device=first.device)
     return (functional.cross_entropy(likeness, which) + functional.cross_entropy(likeness.T, which)) / 2

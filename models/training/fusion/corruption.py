@@ -1,4 +1,4 @@
-"""Measures fusion when one modality is corrupted, with and without trust in its quality.
+"""Measures fusion with one modality corrupted, with and without trust.
 
 The same folds and synthetic windows as in `models.training.fusion.pool`, but that the logits of one modality are those
 for corrupted events. Calibration and weights are those of clean events, as in the service. Names of what is measured
@@ -34,7 +34,9 @@ _FIGURES = ("uar", "nll", "ece")
 def measure_corruption(
     held_out: ByModality, corrupted: Mapping[str, EmotionLogits], seed: int = 0
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures by name and subset, the mean over the folds; UNCORRUPTED is measured too.
+    """Figures by name and subset, means over the folds.
+
+    UNCORRUPTED is measured too.
 
     held_out: by modality, trusted by their quality. corrupted: by name ("video, as sure as ever"), logits of the
     modality that the name begins with.
@@ -85,7 +87,7 @@ def _mean(folds: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def corrupted_faces(corrupted: HeldOutLogits, reliability: TrustCurve) -> dict[str, EmotionLogits]:
-    """Faces under each corruption that is measured, trusted by their quality and as sure as ever."""
+    """Faces under each measured corruption, with and without trust."""
     measured = {}
     for condition in np.unique(corrupted.condition[np.isin(corrupted.condition, MEASURED)]):
         rows = corrupted.rows(corrupted.condition == condition)

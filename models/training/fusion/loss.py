@@ -1,4 +1,4 @@
-"""What a way of fusing is trained on: all tasks together, and beside them whatever `FusionTraining` turns on.
+"""The loss of fusion: all tasks, and what `FusionTraining` turns on.
 
 A task's loss is cross-entropy, or the mean square error where it asks for numbers, over what is known of the batch, and
 nothing where nothing is. Tasks count by fixed weights or by learned ones (`models.training.loop.losses.JointLoss`). The
@@ -40,7 +40,7 @@ class _Task:
 
 
 class FusionLoss(nn.Module):
-    """The loss, with the networks that are trained beside the strategy and then thrown away."""
+    """The loss, with networks that are thrown away after training."""
 
     def __init__(self, net: BranchedFusion, training: FusionTraining, train: FusionBatch) -> None:
         """train: all rows, of which labels are counted. Raises ValueError where an option does not fit the strategy."""
@@ -96,7 +96,9 @@ class FusionLoss(nn.Module):
 def task_loss(
     answers: Tensor, target: Tensor, class_weights: Tensor | None = None, rows: Tensor | None = None
 ) -> Tensor:
-    """answers: (rows, outputs). target: (rows,) labels, -1 where not known, or (rows, outputs) numbers, NaN where not
+    """Cross-entropy of labels, or squared error of numbers.
+
+    answers: (rows, outputs). target: (rows,) labels, -1 where not known, or (rows, outputs) numbers, NaN where not
     known. rows: (rows,) bool, which to look at. Returns a scalar, 0 where nothing is known.
     """
     if target.is_floating_point():

@@ -1,11 +1,16 @@
-"""Dropping modalities while training, so that a model learns to do with what is there (Neverova et al., 2016)."""
+"""Modality dropout (Neverova et al., 2016).
+
+A model learns to do with the modalities that are present.
+"""
 
 import torch
 from torch import Tensor
 
 
 def surviving(present: Tensor, share: float) -> Tensor:
-    """Which modalities are kept: each is dropped with probability `share`, but never the last that a row has.
+    """Which modalities survive dropout; a row's last one always does.
+
+    share: probability of each to be dropped.
 
     present: (rows, modalities) bool; returns as large.
     """

@@ -1,4 +1,6 @@
-"""Slowing down the modality that is ahead, so that the others are learned too (OGM-GE: Peng et al., 2022).
+"""Gradient modulation of the modality ahead (OGM-GE: Peng et al., 2022).
+
+The others are learned too.
 
 Problem: the modality that is easiest to learn from explains the labels soon, and the branches of the others are left
 without a gradient. Rule: in every batch each modality is scored by the probability that it alone gives to the right
@@ -33,7 +35,10 @@ class GradientModulation:
     def measure(
         self, alone: Mapping[str, Mapping[str, Tensor]], targets: Mapping[str, Tensor], present: Tensor
     ) -> None:
-        """Takes a batch's answers by modality and task, its targets by task, and (rows, modalities) bool."""
+        """Measures how far each modality is ahead, by a batch.
+
+        Takes a batch's answers by modality and task, its targets by task, and (rows, modalities) bool.
+        """
         scores = {}
         for i, (name, answers) in enumerate(alone.items()):
             right = _probability_of_the_right_labels(answers, targets, present[:, i])

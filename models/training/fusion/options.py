@@ -1,4 +1,4 @@
-"""How to train a way of fusing; what is optional is off unless it is given a weight."""
+"""Options of fusion training; optional losses are off without a weight."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

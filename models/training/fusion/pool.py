@@ -107,7 +107,10 @@ def fold_windows(held_out: ByModality, number: int, seed: int = 0) -> FoldWindow
 
 
 def every_fold(held_out: ByModality, seed: int = 0) -> Iterator[FoldWindows]:
-    """The windows of each fold; the rows are dealt out once, which takes longest."""
+    """The windows of each fold.
+
+    Rows are dealt out once, which takes longest.
+    """
     for number, fold in enumerate(folds_of(held_out, seed)):
         yield _fold_windows(fold, number, seed)
 
@@ -146,7 +149,10 @@ def _measure_fold(windows: FoldWindows) -> _FoldFigures:
 def fit_calibration_and_pool(
     held_out: ByModality, seed: int
 ) -> tuple[dict[str, TemperatureScaling], LogLinearPool, SyntheticWindows]:
-    """Calibration by modality, the pool's weights, and the synthetic windows that these were fitted to."""
+    """Fits calibration by modality, then the pool's weights.
+
+    Returns also the synthetic windows that the weights were fitted to.
+    """
     calibration = {
         name: fit_temperature(rows.logits, rows.labels, equal_label_weight(rows.labels, rows.corpus))
         for name, rows in held_out.items()

@@ -32,7 +32,10 @@ _FIGURES = ("accuracy", "weighted_f1", "nll", "ece")
 
 
 def compare_strategies(held_out: ByModality, seed: int = 0) -> dict[str, Any]:
-    """By strategy, its parameters, and the mean over the folds of each figure; the shipped pool is one of them."""
+    """Parameters and figures by strategy, the shipped pool among them.
+
+    Figures are means over the folds.
+    """
     names = [_POOL, *(name for name, strategy in STRATEGIES.items() if not strategy.reads_session)]
     of_folds: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for fold in _FOLDS:

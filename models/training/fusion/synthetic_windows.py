@@ -39,7 +39,7 @@ class SyntheticWindows:
 def synthetic_windows(
     held_out: Mapping[str, EmotionLogits], calibration: Mapping[str, TemperatureScaling], rng: np.random.Generator
 ) -> SyntheticWindows:
-    """Draws labels, a row of each modality for each, and which modalities are present."""
+    """Draws labels, a row of each modality, and which are present."""
     labels = rng.integers(len(EMOTIONS), size=WINDOWS)
     drawn = [calibration[m].log_posterior(torch.from_numpy(_draw(held_out[m], labels, rng))) for m in MODALITIES]
     subset = rng.integers(len(SUBSETS), size=WINDOWS)

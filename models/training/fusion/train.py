@@ -1,4 +1,4 @@
-"""Trains any way of fusing on any rows, by the loop that trains everything else.
+"""Trains any fusion strategy on any rows.
 
 An epoch is judged by `models.training.fusion.validation` on the rows held out, or, without these, by the loss on the
 rows trained on. Contrastive training, where it is asked for, comes first and leaves nothing but the branches' weights.
@@ -37,7 +37,9 @@ def train_fusion(
     seed: int,
     progress: Callable[[int, Metrics], None] | None = None,
 ) -> FusionStrategy:
-    """Returns the strategy with the weights of its best epoch, in evaluation mode, on the training's device.
+    """Trains a strategy, and returns it with its best epoch's weights.
+
+    It is in evaluation mode, on the training's device.
 
     Tasks whose targets are floating-point are taken for regressions, whatever the configuration says. progress: told
     every epoch's metrics. Raises ValueError for an unknown strategy, rows that do not fit the configuration, and

@@ -1,4 +1,4 @@
-"""One figure by which an epoch is judged: the mean over tasks of what each is best judged by.
+"""The figure that an epoch is chosen by: a mean over tasks.
 
 Labels are judged by the mean recall, which counts rare ones as much as frequent ones; numbers by the concordance
 correlation coefficient (Lin, 1989), the mean over columns, as is usual for valence and arousal. Both are at most 1, and
@@ -16,7 +16,9 @@ from models.training.fusion.batches import FusionBatch
 
 @torch.no_grad()
 def score(net: nn.Module, batches: Iterable[FusionBatch]) -> dict[str, float]:
-    """`score`, and each task's by its name.
+    """The mean over tasks, `score`, and each task's figure by name.
+
+    A task of which nothing is known is left out; of all, the score is 0.
 
     A task of which nothing is known is left out; of all, the score is 0.
     """
@@ -37,7 +39,10 @@ def score(net: nn.Module, batches: Iterable[FusionBatch]) -> dict[str, float]:
 
 
 def mean_recall(logits: Tensor, target: Tensor) -> float | None:
-    """logits: (rows, labels). target: (rows,), -1 where not known. The mean over labels that occur; None if none do."""
+    """Mean recall over the labels that occur; None if none do.
+
+    logits: (rows, labels). target: (rows,), -1 where not known.
+    """
     recalls = [
         (logits[target == label].argmax(dim=1) == label).double().mean() for label in torch.unique(target) if label >= 0
     ]
@@ -45,8 +50,9 @@ def mean_recall(logits: Tensor, target: Tensor) -> float | None:
 
 
 def concordance(values: Tensor, target: Tensor) -> float | None:
-    """values, target: (rows, columns), NaN where not known. The mean over columns of which two rows or more are known;
-    None if there is none.
+    """Mean concordance correlation over columns; None if there is none.
+
+    values, target: (rows, columns), NaN where not known. A column counts of which two rows or more are known.
     """
     found = []
     for value, truth in zip(values.double().T, target.double().T, strict=True):

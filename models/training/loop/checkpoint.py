@@ -1,4 +1,4 @@
-"""A training run on disk: one safetensors file whose header carries the JSON.
+"""Checkpoints of training runs, as safetensors with JSON in the header.
 
 One file, renamed into place, so that a kill leaves the old checkpoint or the new one, never half of either.
 """
@@ -16,7 +16,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Groups of named tensors, with the settings they were trained under and the results so far (both JSON)."""
+    """Groups of named tensors, with settings and results so far.
+
+    Settings and results are JSON.
+    """
 
     settings: dict[str, Any]
     result: dict[str, Any]
@@ -42,7 +45,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Reads what `save_checkpoint` wrote; raises ValueError naming `path` when its header is not a checkpoint's."""
+    """Reads what `save_checkpoint` wrote.
+
+    Raises ValueError naming `path` when its header is not a checkpoint's.
+    """
     tensors: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
     with safe_open(path, framework="pt") as file:
         header = file.metadata() or {}

@@ -1,4 +1,4 @@
-"""Training in several processes, as `torchrun` starts them: every process takes its share of every batch.
+"""Training in several processes of `torchrun`, each with its share of batches.
 
 The rule: all processes draw the same batches, each keeps its own rows, gradients are averaged (DistributedDataParallel;
 NCCL on GPUs, gloo on CPUs), so the loss curve is that of one process with the whole batch. That holds for losses that
@@ -15,7 +15,10 @@ from torch import Tensor, distributed
 
 @contextmanager
 def joined_processes() -> Iterator[None]:
-    """Joins the processes that `torchrun` started, until the block ends; does nothing in a process of its own."""
+    """Joins the processes of `torchrun` until the block ends.
+
+    Does nothing in a process of its own.
+    """
     if "WORLD_SIZE" not in os.environ:
         yield
         return
@@ -32,12 +35,12 @@ def processes() -> int:
 
 
 def rank() -> int:
-    """Which of them this is, from 0; the first one writes files and tells of progress."""
+    """Rank of this process, from 0; the first one writes files."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def split_rows(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The rows that this process takes of a batch of tensors with the rows first.
+    """The share of a batch that this process takes, rows first.
 
     Raises ValueError when the rows cannot be shared evenly, since the mean of the shares' losses would be another.
     """

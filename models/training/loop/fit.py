@@ -1,4 +1,6 @@
-"""One training loop for every task: epochs of batches, a schedule, weight averaging, early stopping, resuming.
+"""The training loop that every task shares.
+
+Epochs of batches, a schedule, weight averaging, early stopping, resuming.
 
 The rule: everything random in an epoch follows from `(seed, epoch)`, so a run that was killed and goes on from its
 checkpoint ends with the weights of a run that was not. The weights judged and kept are the exponential moving average
@@ -64,7 +66,10 @@ class FitConfig:
 
 @dataclass(slots=True)
 class FitResult:
-    """The best epoch (from 0) and every epoch's metrics, `loss` (the mean training loss) among them."""
+    """The best epoch, from 0, and every epoch's metrics.
+
+    `loss`, the mean training loss, is one of these.
+    """
 
     best_epoch: int = -1
     best: Metrics = field(default_factory=dict)
@@ -80,7 +85,9 @@ def fit(
     progress: Callable[[int, Metrics], None] | None = None,
     split: Callable[[Batch], Batch] | None = None,
 ) -> FitResult:
-    """Trains `net` in place and leaves it in evaluation mode with the best weights.
+    """Trains `net` in place; it ends with the best weights.
+
+    It is left in evaluation mode.
 
     batches: an epoch's batches, on the network's device. loss: scalar; the parameters of one that is a module are
     trained too. validate: called with the averaged network in evaluation mode, without gradients. progress: told every

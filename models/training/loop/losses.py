@@ -1,4 +1,6 @@
-"""Losses that any task may train with: weighted classes, hard rows, distributions of labels, several tasks at once.
+"""Losses that any task may train with.
+
+Weighted classes, hard rows, distributions of labels, several tasks at once.
 
 All are means over rows, and all but the joint ones take logits (rows, labels). Left out: what a corpus does not label,
 which the task masks, because only it knows how its corpora are mixed.
@@ -15,7 +17,9 @@ from torch.nn import functional
 
 
 def balanced_class_weights(labels: NDArray[np.int64], classes: int, power: float = 1.0) -> Tensor:
-    """(classes,) weights in proportion to 1/frequency**power, whose mean over the rows is 1; 0 for unseen classes.
+    """Class weights (classes,) in proportion to 1/frequency**power.
+
+    Their mean over the rows is 1; 0 for unseen classes.
 
     power: 0 weighs rows the same, and unseen classes too; 1 weighs classes the same.
     """
@@ -27,7 +31,10 @@ def balanced_class_weights(labels: NDArray[np.int64], classes: int, power: float
 
 
 def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0, class_weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy in which a row counts (1 - its probability)**gamma (Lin et al., 2017). labels: (rows,) int."""
+    """Focal loss: cross-entropy weighted by (1 - probability)**gamma (Lin et al., 2017).
+
+    labels: (rows,) int. labels: (rows,) int.
+    """
     log_probability = functional.log_softmax(logits, dim=1).gather(1, labels[:, None]).squeeze(1)
     losses = -((1 - log_probability.exp()) ** gamma) * log_probability
     return (losses if class_weights is None else losses * class_weights[labels]).mean()
@@ -45,7 +52,9 @@ def distribution_loss(logits: Tensor, shares: Tensor, class_weights: Tensor | No
 
 
 class JointLoss(nn.Module):
-    """Several tasks' losses as one, weighted by fixed shares or by what each task's noise turns out to be.
+    """Losses of several tasks as one, by fixed or learned weights.
+
+    Learned weights follow each task's noise.
 
     Without `alpha` the weights are learned (Kendall et al., 2018): each task has a log variance s, and counts
     exp(-s) * loss + s / 2. Given to `models.training.loop.fit` as its loss, these are trained beside the network.

@@ -1,4 +1,4 @@
-"""Telling how training goes: a bar with the time left on a terminal, log lines elsewhere, a picture of the curves.
+"""Progress of a training: bar, log lines, TensorBoard, learning curves.
 
 Each is given to `models.training.loop.fit` as its `progress`. TensorBoard's events need its package, which is optional.
 """
@@ -23,7 +23,7 @@ Report = Callable[[int, Metrics], None]
 
 @contextmanager
 def shown(task: str, epochs: int, console: Console | None = None) -> Iterator[Report]:
-    """A bar of epochs with the time left, and the last epoch's metrics beneath it in as many lines as they need.
+    """A progress bar of epochs, with the last epoch's metrics below.
 
     On stderr; log lines where that is no terminal.
     """
@@ -83,7 +83,10 @@ def tensorboard_events(folder: Path) -> Report:
 
 
 def save_learning_curves(path: Path, history: Sequence[Metrics], best_epoch: int | None = None) -> None:
-    """Draws the loss of every epoch, and beneath it the other metrics, as a PNG; the best epoch is marked."""
+    """Draws learning curves as a PNG, the best epoch marked.
+
+    The loss stands above, the other metrics below.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 6), layout="constrained")

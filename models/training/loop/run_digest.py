@@ -1,4 +1,4 @@
-"""A name for a training run, made of everything that its result depends on.
+"""A digest of everything that a training's result depends on.
 
 Problem: a checkpoint that is found belongs to the run that wrote it, and an experiment whose options or rows were
 changed must not go on from it, nor take it for its own result. Rule: runs are told apart by a digest of their settings

@@ -1,4 +1,4 @@
-"""How the learning rate goes over a run: a linear warm-up, then a cosine, steps, or a cut at every plateau.
+"""Learning rate schedules: a linear warm-up, then cosine, steps or plateaus.
 
 The rate follows from the step and from the metrics of the epochs done, never from a state of its own, so that a run
 that goes on from a checkpoint goes on with the same rate.
@@ -12,7 +12,9 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """kind: `cosine` falls along half a cosine to zero (Loshchilov and Hutter, 2017); `step` is multiplied by `factor`
+    """Kind and parameters of a learning rate schedule.
+
+    kind: `cosine` falls along half a cosine to zero (Loshchilov and Hutter, 2017); `step` is multiplied by `factor`
     every `every_epochs`; `plateau` is multiplied by `factor` after every `every_epochs` without a better metric.
     """
 
@@ -33,7 +35,9 @@ class Schedule:
 def share_of_rate(
     schedule: Schedule, step: int, warmup_steps: float, steps: int, epoch_metrics: Sequence[float]
 ) -> float:
-    """What the full learning rate is multiplied with at `step`, counted from 0 over the run's `steps`.
+    """Factor of the full learning rate at a step.
+
+    step: from 0, of the run's `steps`.
 
     epoch_metrics: what is maximised, of every epoch done.
     """

@@ -1,4 +1,4 @@
-"""Files of named arrays: written whole or not at all, and checked when they are read.
+"""Files of named arrays, written whole and checked when read.
 
 A missing, misshapen or non-finite array raises ValueError naming file and array, before anything is computed with it.
 Left out: what arrays mean, which the class that owns the file says.
@@ -69,7 +69,9 @@ def load_record(kind: type[Record], path: Path) -> Record:
 
 
 def check_array(name: str, array: NDArray[Any], shape: tuple[int, ...], dtype: DTypeLike, finite: bool = True) -> None:
-    """Raises ValueError naming the array where its shape, type or values are wrong.
+    """Raises ValueError where an array's shape, type or values are wrong.
+
+    The message names the array.
 
     dtype: as numpy names it; `str` is text of any length. finite: whether NaN and infinity are wrong.
     """

@@ -1,4 +1,4 @@
-"""The folder of one part's training: which files its training writes and assembly reads.
+"""The folder of one part's training, and the names of its files.
 
     OUT/PART/  training.json           what is trained, and whether it is finished
                PART.safetensors        weights, with the network's sizes in the header
@@ -44,7 +44,7 @@ class PartFolder:
 
     @property
     def metrics(self) -> Path:
-        """JSON of the part's figures; it is written last but for the logits."""
+        """JSON of the part's figures."""
         return self.path / "metrics.json"
 
     @property
@@ -109,7 +109,10 @@ class PartFolder:
         return metrics
 
     def read_weights(self) -> tuple[Tensors, Mapping[str, Any]]:
-        """Tensors, and the sizes in the header (none for a part of fixed sizes). Raises FileNotFoundError."""
+        """Tensors, and the network's sizes in the header.
+
+        Sizes are empty for a part of fixed sizes. Raises FileNotFoundError.
+        """
         with safe_open(self.weights, framework="pt") as file:
             sizes = json.loads((file.metadata() or {}).get(self.part, "{}"))
             return {key: file.get_tensor(key) for key in file.keys()}, sizes  # noqa: SIM118 (not a mapping)

@@ -1,4 +1,4 @@
-"""Held-out logits: what a trained part hands over to calibration, fusion and studies.
+"""Held-out logits: what a part hands over to calibration and fusion.
 
 Problem: training takes hours and assembly reads its logits afterwards; a wrong name or shape must not be noticed then.
 Rule: the logits are one typed value, checked when it is made and again when it is read. Every row is a recording, face
@@ -124,7 +124,10 @@ class HeldOutLogits:
         )
 
     def by_condition(self) -> EmotionLogits:
-        """Emotion logits with each condition of a corpus as a corpus of its own, so that conditions weigh alike."""
+        """Emotion logits, each condition of a corpus as its own corpus.
+
+        Conditions then weigh alike.
+        """
         corpus = np.char.add(np.char.add(self.emotion.corpus, "/"), self.condition)
         return EmotionLogits(self.emotion.logits, self.emotion.labels, corpus, self.emotion.group)
 

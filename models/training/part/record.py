@@ -1,4 +1,4 @@
-"""The record of a part's training: with which data and settings it began, and whether it is finished.
+"""The record of a part's training: data, settings, and whether it finished.
 
 Rule: a run that was killed goes on only with the data and settings that it began with, and a finished one is not
 trained again. A manifest that cannot be used begins nothing, so that it can be mended.
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class RecordError(ValueError):
-    """The folder was begun with other data or settings; the message names it."""
+    """The folder was begun with other data or settings."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Changes the waveform of training speech the way rooms, voices, lines and codecs do.
+"""Augmentation of speech: voice, room, noise, line, level and codec.
 
 Problem: two studio corpora with thirty speakers; the daemon hears other voices through other microphones, telephone
 lines and codecs. Rule: each change is drawn independently, in the order in which sound travels: voice (speed and
@@ -23,7 +23,7 @@ _AAC_FRAME = 1024
 
 @dataclass(frozen=True, slots=True)
 class SpeechAugmentation:
-    """How likely each change is (0..1) and how far it goes (lowest, highest)."""
+    """Probability (0..1) and range (lowest, highest) of each change."""
 
     speed: float = 0.7
     speed_factor: tuple[float, float] = (0.88, 1.14)
@@ -38,7 +38,10 @@ class SpeechAugmentation:
 
 
 def augment(pcm: Pcm, change: SpeechAugmentation, rng: np.random.Generator) -> Pcm:
-    """Returns the changed sound, (samples,) float32 in -1..1 at 16 kHz; speed changes its length."""
+    """Augments sound, (samples,) float32 in -1..1 at 16 kHz.
+
+    Speed changes its length.
+    """
     if rng.random() < change.speed:
         pcm = soxr.resample(pcm, SAMPLE_RATE_HZ * rng.uniform(*change.speed_factor), SAMPLE_RATE_HZ)
     if rng.random() < change.reverberation:
@@ -54,7 +57,10 @@ def augment(pcm: Pcm, change: SpeechAugmentation, rng: np.random.Generator) -> P
 
 
 def noisy(pcm: Pcm, snr_db: float, rng: np.random.Generator) -> Pcm:
-    """Adds noise whose spectrum falls by a random slope between white (0) and brown (power over squared frequency)."""
+    """Adds noise of a random colour, from white to brown.
+
+    Its power falls by a random slope between none and squared frequency.
+    """
     spectrum = np.fft.rfft(rng.normal(size=pcm.size))
     frequency = np.maximum(np.fft.rfftfreq(pcm.size), 50 / SAMPLE_RATE_HZ)
     noise = np.fft.irfft(spectrum * frequency ** -rng.uniform(0, 1), pcm.size)
@@ -64,7 +70,10 @@ def noisy(pcm: Pcm, snr_db: float, rng: np.random.Generator) -> Pcm:
 
 
 def reverberated(pcm: Pcm, decay_s: float, rng: np.random.Generator) -> Pcm:
-    """Convolves with a room: the direct sound and noise that decays by 60 dB in `decay_s`, half as strong."""
+    """Convolves with a synthetic room.
+
+    The direct sound, and noise that decays by 60 dB in `decay_s`, half as strong.
+    """
     time_s = np.arange(int(decay_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     tail = rng.normal(size=time_s.size) * 10 ** (-3 * time_s / decay_s)
     room = tail * np.sqrt(0.5 / np.sum(np.square(tail)))
@@ -74,14 +83,17 @@ def reverberated(pcm: Pcm, decay_s: float, rng: np.random.Generator) -> Pcm:
 
 
 def band_limited(pcm: Pcm, low_hz: float, high_hz: float) -> Pcm:
-    """Keeps the band of a telephone line or another; what lies outside falls by 48 dB an octave."""
+    """Limits sound to a band, such as that of a telephone.
+
+    What lies outside falls by 48 dB an octave.
+    """
     frequency_hz = np.maximum(np.fft.rfftfreq(pcm.size, 1 / SAMPLE_RATE_HZ), 1.0)
     response = 1 / np.sqrt((1 + (low_hz / frequency_hz) ** 16) * (1 + (frequency_hz / high_hz) ** 16))
     return np.fft.irfft(np.fft.rfft(pcm) * response, pcm.size).astype(np.float32)
 
 
 def aac_coded(pcm: Pcm, bits_per_s: int) -> Pcm:
-    """Returns what is left after AAC; the coder's delay is cut, so that the sound stays where it was."""
+    """Encodes and decodes AAC; the coder's delay is cut."""
     coder = av.CodecContext.create("aac", "w")
     coder.sample_rate, coder.layout, coder.format, coder.bit_rate = SAMPLE_RATE_HZ, "mono", "fltp", bits_per_s
     decoder = av.CodecContext.create("aac", "r")
@@ -100,7 +112,9 @@ def aac_coded(pcm: Pcm, bits_per_s: int) -> Pcm:
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """How much of the log-mel frames is hidden: so many bands and stretches, each of any width up to the widest.
+    """How much of the log-mel frames is masked.
+
+    So many bands and stretches, each of any width up to the widest.
 
     longest_stretch: share of the frames, 0..1.
     """
@@ -112,7 +126,9 @@ class Masks:
 
 
 def masked(mel: Pcm, masks: Masks, rng: np.random.Generator) -> Pcm:
-    """Hides bands of mel bins and stretches of time behind the mean (SpecAugment; Park et al., 2019), warping nothing.
+    """Masks mel bins and stretches of time (SpecAugment: Park et al., 2019).
+
+    Masked values are the mean; nothing is warped.
 
     mel: (bins, time) float32. Returns a changed copy.
     """

@@ -1,4 +1,4 @@
-"""Cross-validates the speech network over speakers: RAVDESS's five folds of actors, EMO-DB's speakers one by one.
+"""Cross-validates the speech network over speakers of RAVDESS and EMO-DB.
 
 Problem: a figure over the speakers trained on tells nothing about the next caller. Rule: fold k holds out RAVDESS's
 k-th group of actors and EMO-DB's k-th speaker. One network is trained on all others, and its logits for the held-out
@@ -35,7 +35,7 @@ METRIC_NAMES = {CLEAN: "clips", AUGMENTED: AUGMENTED}
 
 
 def held_out_speakers(clips: Sequence[Clip]) -> list[set[str]]:
-    """Returns the speakers that each fold holds out; no speaker is in two, and every speaker is in one."""
+    """Speakers that each fold holds out, every speaker once."""
     by_fold = {clip.fold: set[str]() for clip in clips if clip.fold is not None}
     for clip in clips:
         if clip.fold is not None:
@@ -55,7 +55,7 @@ def cross_validated(
     training: SpeechTraining,
     seed: int = 0,
 ) -> dict[str, StateLogits]:
-    """Logits of networks trained on the passes, one network a fold, for the speakers that the fold holds out.
+    """Held-out logits of one network a fold, by condition.
 
     folds: the speakers each holds out. measured: by condition, the windows to give logits for. Returns by condition.
     """
@@ -76,7 +76,7 @@ def state_logits(network: WindowNetwork, windows: Windows) -> StateLogits:
 
 
 def scores(states: StateLogits) -> dict[str, float]:
-    """Accuracy and UAR (mean recall) over one corpus's own states and over its emotions.
+    """Accuracy and UAR (mean recall) over one corpus's states and emotions.
 
     Only labels that occur in the corpus can be predicted: all of a corpus's windows belong in one call.
     """
@@ -99,7 +99,7 @@ def _mean_recall(predicted: npt.NDArray[np.int64], truth: npt.NDArray[np.int64])
 
 
 def figures(by_condition: Mapping[str, StateLogits], folds: Sequence[set[str]]) -> dict[str, Any]:
-    """By "condition/corpus" and score: its value over all speakers, and mean and deviation over the folds."""
+    """Figures by "condition/corpus" and score, with deviations over the folds."""
     results: dict[str, Any] = {}
     for condition, states in by_condition.items():
         for corpus in CORPORA:
@@ -119,7 +119,10 @@ def figures(by_condition: Mapping[str, StateLogits], folds: Sequence[set[str]]) 
 
 
 def conditions_of(passes: Sequence[Pass]) -> dict[str, Pass]:
-    """By condition, the pass that is measured: the clean one and, if there is one, the first augmented one."""
+    """The passes that are measured, by condition.
+
+    The clean one and, if there is one, the first augmented one.
+    """
     return dict(zip((CLEAN, AUGMENTED), passes, strict=False))
 
 
@@ -129,7 +132,9 @@ def clips_without_voice(clips: Sequence[Clip], clean: StateLogits) -> dict[str, 
 
 
 def measure_speech(data: Path, out: Path, training: SpeechTraining | None = None, seed: int = 0) -> dict[str, Any]:
-    """Cross-validates; writes the figures and the held-out logits into the part's folder `out`; returns the figures.
+    """Cross-validates, and writes figures and held-out logits.
+
+    Returns the figures.
 
     data, out: as in `models.training.speech.train.train_speech`, whose passes are read if they are there.
     """

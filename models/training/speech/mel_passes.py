@@ -1,4 +1,4 @@
-"""Reads the voiced seconds of the speech corpora as log-mel frames, once, for a network that learns from them to draw.
+"""Passes of log-mel frames over the speech corpora, made once.
 
 Problem: finding the voice and changing the sound take longer than learning from the frames. Rule: in a *pass* every
 clip, changed on its own, starts at a random phase of the grid of seconds, as the daemon would cut it, and its seconds
@@ -41,7 +41,10 @@ class Voices:
     state: npt.NDArray[np.int64]
 
     def each(self) -> list[tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]]:
-        """Returns every clip's frames (80, its length) and which of them are voiced (half its length,)."""
+        """Every clip's frames (80, its length) and which are voiced.
+
+        The latter is (half its length,).
+        """
         ends = self.length.cumsum()
         return [
             (self.mel[:, end - length : end], self.voiced[(end - length) // 2 : end // 2])
@@ -50,7 +53,10 @@ class Voices:
 
 
 def voice_passes(clips: Sequence[Clip], folder: Path, changed: int) -> Iterator[Voices]:
-    """Yields a pass over the clips as they are, then `changed` augmented ones; made once, then read from the folder."""
+    """Yields a clean pass over the clips, then `changed` augmented ones.
+
+    A pass is made once, then read from the folder.
+    """
     for number in range(changed + 1):
         path = folder / f"voices-{number}.npz"
         if not path.exists():
@@ -60,7 +66,9 @@ def voice_passes(clips: Sequence[Clip], folder: Path, changed: int) -> Iterator[
 
 
 def read_voices(clips: Sequence[Clip], number: int, change: SpeechAugmentation | None) -> Voices:
-    """Lays the clips, changed or as they are, on the grid and keeps their seconds with a voice.
+    """Log-mel frames of the clips' voiced seconds on the grid.
+
+    change: the augmentation, or None.
 
     number: of the pass, on which, with the clip's name, depends what is drawn. Clips without a voice are left out; at
     least one must have one.
@@ -85,7 +93,10 @@ def read_voices(clips: Sequence[Clip], number: int, change: SpeechAugmentation |
 
 
 def padded(voices: Sequence[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the frames of voices of unlike lengths, (voices, 80, 4 * time) float32, and which are voiced."""
+    """Pads voices to one length.
+
+    Returns frames (voices, 80, 4 * time) float32, and which are voiced.
+    """
     longest = max(len(voiced) for _, voiced in voices)
     mel = np.zeros((len(voices), voices[0][0].shape[0], 2 * longest), np.float32)
     said = np.zeros((len(voices), longest), bool)

@@ -1,4 +1,4 @@
-"""Trains and judges the recurrent speech network, which stands on no pretrained one, as the shipped network is judged.
+"""Trains and cross-validates the recurrent speech network, without pretrained parts.
 
 Problem: what a pretrained encoder brings can be told only by a network without one under the same protocol. Rule:
 speakers are held out as in `models.training.speech.cross_validation`, and their clips, laid on the grid of seconds at a
@@ -66,7 +66,7 @@ class RecurrentSpeechTraining:
 
 
 class DrawnVoices:
-    """The batches of an epoch, which depend on nothing but the seed and the epoch."""
+    """Batches of an epoch, the same for the same seed and epoch."""
 
     def __init__(
         self, passes: Sequence[Voices], held_out: set[str], training: RecurrentSpeechTraining, seed: int
@@ -108,7 +108,10 @@ class DrawnVoices:
 def train_recurrent(
     passes: Sequence[Voices], held_out: set[str], training: RecurrentSpeechTraining, seed: int = 0
 ) -> RecurrentSpeechNetwork:
-    """Returns a network trained on every speaker of the passes that is not held out, in evaluation mode."""
+    """Trains a network on every speaker that is not held out.
+
+    It is in evaluation mode.
+    """
     torch.manual_seed(seed)
     network = RecurrentSpeechNetwork(training.network)
     finished = iter(range(training.epochs))
@@ -154,7 +157,9 @@ def state_logits(network: RecurrentSpeechNetwork, voices: Voices, speakers: set[
 def measure_recurrent(
     data: Path, out: Path, training: RecurrentSpeechTraining | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Cross-validates, then trains on all speakers; writes figures and weights; returns the figures.
+    """Cross-validates, trains on all speakers, and writes figures and weights.
+
+    Returns the figures.
 
     data: holds `speech/`. out: a folder, which also keeps the passes; they are read again if there.
     """
@@ -186,7 +191,10 @@ def measure_recurrent(
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--seed", default=0, show_default=True)
 def main(data: Path, out: Path, seed: int) -> None:
-    """Cross-validates the recurrent speech network over the speakers in DATA; figures on stdout and in OUT."""
+    """Trains and cross-validates the recurrent speech network.
+
+    Figures go to stdout and into OUT.
+    """
     click.echo(json.dumps(measure_recurrent(data, out, seed=seed)["results"]))
 
 

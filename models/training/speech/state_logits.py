@@ -1,4 +1,4 @@
-"""Logits of the speech corpora's states for windows whose speaker was held out.
+"""Held-out logits of the speech corpora's states.
 
 The corpora label more than the seven emotions: calm and boredom count as neutral among these. What calibration and
 fusion read follows from the states (`held_out_logits`); the fusion study reads the states themselves.
@@ -78,7 +78,10 @@ def joined_states(parts: Sequence[StateLogits]) -> StateLogits:
 
 
 def held_out_logits(by_condition: Mapping[str, StateLogits]) -> HeldOutLogits:
-    """by_condition: logits for sound as it was recorded (CLEAN), and for changed sound. A speaker is a group."""
+    """Held-out emotion logits from those of states.
+
+    by_condition: logits for sound as it was recorded (CLEAN), and for changed sound. A speaker is a group.
+    """
     states = joined_states(list(by_condition.values()))
     emotion = EmotionLogits(
         states.emotion_logits(),

@@ -1,4 +1,4 @@
-"""Trains the speech network on windows of RAVDESS and EMO-DB, as Whisper read them.
+"""Trains the speech network on windows of RAVDESS and EMO-DB.
 
 Problem: thirty acting speakers, unequal states, and a daemon whose windows hold one second of voice or many. Rule:
 windows of all passes are drawn so that the emotions are equally frequent and EMO-DB has its share, and mixed in pairs
@@ -52,7 +52,7 @@ class SpeechTraining:
 
 
 class DrawnWindows:
-    """The batches of an epoch, which depend on nothing but the seed and the epoch."""
+    """Batches of an epoch, the same for the same seed and epoch."""
 
     def __init__(self, windows: Windows, training: SpeechTraining, seed: int) -> None:
         self._windows = windows
@@ -157,7 +157,9 @@ def fit_network(
 
 
 def train_speech(data: Path, out: Path, training: SpeechTraining | None = None, seed: int = 0) -> WindowNetwork:
-    """Trains on every speaker of RAVDESS and EMO-DB and writes the weights; returns the network.
+    """Trains on every speaker of RAVDESS and EMO-DB, and writes the weights.
+
+    Returns the network.
 
     data: holds `speech/`. out: the part's folder. It also keeps the passes (some 30 MB each), which are read if there.
     """

@@ -1,4 +1,4 @@
-"""Trains the speech network on the voices of a user's own manifest, from the shipped network on.
+"""Trains the shipped speech network further on a user's voices.
 
 Problem: a few dozen recordings cannot teach a network from nothing. Rule: the shipped network, with the centre and
 scale that it has, learns from windows of the training recordings as they are and as changed sound, every emotion as
@@ -39,7 +39,9 @@ _FIGURES = ("accuracy", "uar", "macro_f1")
 def train_user_speech(
     data: Path, out: Path, training: SpeechTraining, progress: Callable[[int, Metrics], None] | None = None
 ) -> dict[str, Any]:
-    """Trains on a manifest's recordings and writes the part's folder `out`; returns the figures.
+    """Trains on a manifest's recordings and writes the part's folder.
+
+    Returns the figures.
 
     A run that was killed goes on from the passes and the checkpoint in `out`.
     Raises ManifestError, ModelError for a shipped model that cannot be read, and as `fit` does.

@@ -1,4 +1,4 @@
-"""Reads windows of speech corpora through Whisper the way the daemon will, once, for training to draw from.
+"""Passes of Whisper statistics over the speech corpora, made once.
 
 Problem: Whisper is frozen and is nearly all of the work, but a changed waveform must be read anew. Rule: in a *pass*
 every clip, changed on its own, starts at a random phase of the 1 s grid and is cut into the segments that the daemon
@@ -63,7 +63,9 @@ def window_passes(
     changed: int,
     sound: Callable[[Clip], Pcm] = read_pcm,
 ) -> Iterator[Windows]:
-    """Yields a pass over the clips as they are, then `changed` augmented ones; made once, then read from the folder.
+    """Yields a clean pass over the clips, then `changed` augmented ones.
+
+    A pass is made once, then read from the folder.
 
     sound: reads a clip's, (samples,) float32 in -1..1 at 16 kHz.
     """
@@ -85,7 +87,10 @@ def read_windows(
     parts: bool,
     sound: Callable[[Clip], Pcm] = read_pcm,
 ) -> Windows:
-    """Lays the clips on the grid, cuts them into windows and reads these; at least one clip must have a voice."""
+    """Statistics of the clips' windows on the grid.
+
+    At least one clip must have a voice.
+    """
     voice_activity = VoiceActivity()
     windows: list[tuple[int, bool, list[SpeechSegment]]] = []
     for index, clip in enumerate(clips):
@@ -108,8 +113,9 @@ def read_windows(
 
 
 def on_grid(clip: Pcm, rng: np.random.Generator) -> Pcm:
-    """Returns (segments, 32000): the clip from a random phase of the 1 s grid on, silence before and after it, in pairs
-    of seconds, each second in both its pairs.
+    """The clip as pairs of seconds from a random phase on.
+
+    Returns (segments, 32000), with silence before and after the clip; each second is in both its pairs.
     """
     before = HOP_SAMPLES + int(rng.integers(HOP_SAMPLES))
     sound = np.pad(clip, (before, HOP_SAMPLES + -(before + clip.size) % HOP_SAMPLES)).reshape(-1, HOP_SAMPLES)

@@ -1,4 +1,4 @@
-"""Augmentation of lines, for training only: tokens and context left out, spans of long posts, on demand typos.
+"""Augmentation of lines: dropped tokens and context, spans, typos.
 
 The encoders average over tokens, so a line without one of its words is the cheapest way to stop a label from hanging on
 that word. Long posts are cut to spans because the posts that speak of risk are long and chat is short: without it,
@@ -22,7 +22,7 @@ _TYPO_RATE = 0.05  # of the letters of a misspelt line
 
 
 def augment(ids: Sequence[int], context: Sequence[int], rng: np.random.Generator) -> list[int]:
-    """One line as it is seen once in training: its own tokens thinned, then perhaps those of the lines before it."""
+    """One augmented line: its tokens thinned, then perhaps its context."""
     long = len(ids) > _LONG_LINE
     cropped = crop_span(ids, rng) if long and rng.random() < _CROP_SHARE else ids
     kept = context if context and rng.random() < _CONTEXT_SHARE else ()
@@ -30,7 +30,10 @@ def augment(ids: Sequence[int], context: Sequence[int], rng: np.random.Generator
 
 
 def drop_tokens(ids: Sequence[int], rate: float, rng: np.random.Generator) -> list[int]:
-    """Leaves each token between the sentence marks out with probability `rate`, but never all of them."""
+    """Drops each token with probability `rate`, but never all.
+
+    The sentence marks stay.
+    """
     inner = np.asarray(ids[1:-1])
     kept = inner[rng.random(len(inner)) >= rate]
     if not len(kept) and len(inner):
@@ -39,7 +42,10 @@ def drop_tokens(ids: Sequence[int], rate: float, rng: np.random.Generator) -> li
 
 
 def crop_span(ids: Sequence[int], rng: np.random.Generator) -> list[int]:
-    """A contiguous span of 16 tokens or more between the sentence marks; shorter lines stay whole."""
+    """A contiguous span of 16 tokens or more between the sentence marks.
+
+    Shorter lines stay whole.
+    """
     inner = ids[1:-1]
     if len(inner) <= _SHORTEST_SPAN:
         return list(ids)
@@ -50,7 +56,10 @@ def crop_span(ids: Sequence[int], rng: np.random.Generator) -> list[int]:
 
 
 def misspelt(samples: Sequence[TextSample], share: float, seed: int = 0) -> list[TextSample]:
-    """The same samples, a random `share` (0..1) of them with typos, and half of those shouted or all in lower case."""
+    """The same samples, a random `share` (0..1) of them with typos.
+
+    Half of those are all in capitals or all in lower case.
+    """
     rng = np.random.default_rng((seed, len(samples)))
     changed = []
     for sample in samples:
@@ -62,7 +71,7 @@ def misspelt(samples: Sequence[TextSample], share: float, seed: int = 0) -> list
 
 
 def with_typos(text: str, rate: float, rng: np.random.Generator) -> str:
-    """Each letter, with probability `rate`, left out, doubled or changed places with the next letter of its word."""
+    """Typos: letters left out, doubled or swapped with probability `rate`."""
     letters = list(text)
     written, i = [], 0
     while i < len(letters):

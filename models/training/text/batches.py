@@ -37,7 +37,10 @@ class LineTokenizer(Protocol):
         ...
 
     def context(self, before: Sequence[str]) -> list[int]:
-        """Of the lines before it, to put after the line's own; empty for a tokenizer of single lines."""
+        """Token ids of the lines before, for after the line's own.
+
+        Empty for a tokenizer of single lines.
+        """
         ...
 
 
@@ -64,7 +67,9 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class TextBatch:
-    """sentences: token ids. corpus: (rows,) int64, in the order of the mix. The rest (rows, 7) or (rows, 3) float32,
+    """A training batch of lines from several corpora.
+
+    sentences: token ids. corpus: (rows,) int64, in the order of the mix. The rest (rows, 7) or (rows, 3) float32,
     weights 0 where a head is not taught.
     """
 
@@ -120,7 +125,7 @@ class TextMix:
         self.steps_per_epoch = sum(draws.values()) // batch_rows
 
     def batches(self, epoch: int) -> Iterator[TextBatch]:
-        """One epoch's batches of augmented rows, the same ones for the same epoch."""
+        """One epoch's batches of augmented rows, the same every time."""
         rng = np.random.default_rng((self._seed, epoch))
         drawn = [(name, row) for name, count in self._draws.items() for row in self._rows(name, count, epoch)]
         order = rng.permutation(len(drawn))

@@ -1,4 +1,4 @@
-"""Makes the text part of a model: trains both networks, packs them, and measures the encoder that they are together.
+"""Trains, packs and measures the text part of a model.
 
 Everything is measured on validation lines as the daemon would read them: from packed weights, English lines by both
 networks, lines of a dialogue with those before them; and once more on each corpus's own terms, where the networks have
@@ -54,7 +54,10 @@ def write_part(
     folder: PartFolder,
     facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Writes a packed part, its figures and its held-out logits; returns the figures, `facts` among them."""
+    """Writes a packed part, its figures and its held-out logits.
+
+    Returns the figures, `facts` among them.
+    """
     folder.path.mkdir(parents=True, exist_ok=True)
     save_file(dict(tensors), folder.weights)
     measured, held_out = measure_text(build_text_encoder(tensors, torch.device("cpu")), train, valid)
@@ -65,7 +68,7 @@ def write_part(
 
 
 def measure_text(encoder: TextEncoder, train: Corpora, valid: Corpora) -> tuple[dict[str, Any], HeldOutLogits]:
-    """Figures by corpus, and the logits of validation lines, to which calibration and fusion are fitted.
+    """Figures by corpus, and held-out logits of validation lines.
 
     Lines of several emotions are not among those logits, nor are those written for this project.
     """
@@ -121,7 +124,7 @@ def _risk_logits(lines: Sequence[_Line], head: int) -> RiskLogits:
 
 
 def encoded_lines(encoder: TextEncoder, samples: Sequence[TextSample], corpus: str) -> tuple[Floats, Floats]:
-    """(samples, 10) logits, in their order, as the service answers and on the corpus's terms."""
+    """Logits (samples, 10), as the service asks and for the corpus."""
     lines = [encoder.prepare(ChatLine(sample.text, sample.before)) for sample in samples]
     order = np.argsort([len(line) for line in lines], kind="stable")
     logits = np.empty((2, len(lines), encoder.width), np.float32)

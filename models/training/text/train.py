@@ -1,4 +1,6 @@
-"""Training of the text networks: joint runs over corpora that each label only some of the heads.
+"""Joint training of the text networks on partly labelled corpora.
+
+Each corpus labels only some of the heads.
 
 The networks share heads, losses and data: the multilingual one learns from every corpus, the English one from those in
 English, and so does the recurrent one, which starts from nothing to show what the others' encoders bring. Emotion is a
@@ -158,7 +160,10 @@ class TextTraining:
 
 
 def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[str, list[TextSample]], dict[str, int]]:
-    """Training and validation samples of every corpus, and how many training rows repeat a validation text."""
+    """Training and validation samples of every corpus.
+
+    Last, by corpus, how many training rows repeat a validation text.
+    """
     valid = {name: read_corpus(name, data, "valid") for name in CORPORA}
     everything = [sample for samples in valid.values() for sample in samples]
     train, repeats = {}, {}
@@ -169,8 +174,9 @@ def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[st
 
 
 def joint_loss(network: nn.Module, batch: TextBatch) -> torch.Tensor:
-    """Scalar: adjusted cross-entropy of emotion, each label's binary loss, and the masked binary losses of risk; the
-    mean of what the heads answer and, of a network that has such, of what they answer on each corpus's terms.
+    """The loss of all heads, a scalar.
+
+    Of these it is the mean:
     """
     if not isinstance(network, TextNetwork):
         raise TypeError(f"wanted a TextNetwork, got {type(network).__name__}")
@@ -188,7 +194,10 @@ def joint_loss(network: nn.Module, batch: TextBatch) -> torch.Tensor:
 
 
 def emotion_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
-    """logits: (rows, 7). Averaged over the rows that are labelled, 0 when none is."""
+    """Adjusted cross-entropy and binary losses of emotion.
+
+    logits: (rows, 7). Averaged over the rows that are labelled, 0 when none is.
+    """
     labelled = batch.emotion.sum(dim=1) > 0
     if not labelled.any():
         return logits.sum() * 0.0
@@ -213,7 +222,9 @@ def risk_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
 def train_text(
     name: str, data_dir: Path, folder: PartFolder, training: TextTraining, progress: Callable[[int, Metrics], None]
 ) -> TextNetwork:
-    """Trains the network `name` of RECIPES, with new heads, on the corpora under `data_dir`.
+    """Trains a network of RECIPES, with new heads, on public corpora.
+
+    name: of the network. data_dir: holds `text/`.
 
     A killed run goes on from the network's checkpoint in `folder`, and a finished one is read from it.
     Raises CorpusError for missing or malformed corpora, and as `fit` does.
@@ -240,7 +251,10 @@ def fit_text(
     checkpoint: Path,
     progress: Callable[[int, Metrics], None],
 ) -> FitResult:
-    """Trains the network in place on the lines learnt, by corpus; its best epoch is that by the lines judged."""
+    """Trains the network in place on lines by corpus.
+
+    learnt: lines that it learns from. judged: lines that the best epoch is chosen by.
+    """
     taught = {corpus: rows_of(corpus, samples, tokenizer) for corpus, samples in learnt.items()}
     held_out = {corpus: rows_of(corpus, samples, tokenizer) for corpus, samples in judged.items()}
     priors = {corpus: rows.log_prior for corpus, rows in taught.items()}
@@ -271,7 +285,7 @@ def _some(samples: list[TextSample], seed: int) -> list[TextSample]:
 
 @torch.no_grad()
 def score(network: nn.Module, valid: Mapping[str, Rows], priors: Mapping[str, Floats]) -> Metrics:
-    """Validation figures, and their mean `score`, by which the best epoch is chosen.
+    """Validation figures, and `score`, their mean, which chooses the epoch.
 
     Emotion and risk count half each, or whichever of them is labelled does; and a corpus counts twice: by the heads, as
     the service asks, and on its own terms. Raises ValueError for rows that measure nothing.

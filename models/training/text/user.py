@@ -1,4 +1,4 @@
-"""Trains the text networks on the lines of a user's own manifest, from the shipped networks on.
+"""Trains the shipped text networks further on a user's lines.
 
 Rule: both shipped networks go on by the losses that they were trained with, at a share of their rate and for a few
 epochs, since what they know of other lines must last; labels that a line does not have are masked. The English network
@@ -35,7 +35,9 @@ _BATCH_ROWS = 32
 
 
 def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapping[str, Report]) -> dict[str, Any]:
-    """Trains on a manifest's lines and writes the part's folder `out`; returns the figures.
+    """Trains on a manifest's lines and writes the part's folder.
+
+    Returns the figures.
 
     progress: by network, called after every epoch. A run that was killed goes on from the networks' checkpoints.
     Raises ManifestError, ModelError for a shipped model that cannot be read, and as `fit` does.
@@ -80,7 +82,10 @@ def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapp
 
 
 def user_recipe(name: str, training: TextTraining, rows: int) -> Recipe:
-    """A shipped network's recipe, for so many lines of a user's own: a batch an epoch at least."""
+    """A shipped network's recipe for a user's lines.
+
+    An epoch has a batch at least.
+    """
     usual = training.recipe(name)
     return replace(
         usual,
