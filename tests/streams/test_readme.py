@@ -11,7 +11,7 @@ from models.speech.segment import SegmentEncoder
 from models.text.encoder import TextEncoder
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.sources.state import SourceState
-from streams.telemetry import CommitOutcome, OffsetReset, SequenceFault, SoundFault
+from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
 from tests.documents import text
 
 pytestmark = pytest.mark.unit
@@ -39,7 +39,7 @@ def table(heading: str) -> list[str]:
         ("sound fault", SoundFault),
         ("sequence fault", SequenceFault),
         ("commit outcome", CommitOutcome),
-        ("offset reset", OffsetReset),
+        ("offset reset", OffsetResetReason),
     ],
 )
 def test_a_table_has_one_row_for_each_value_of_its_closed_set(heading: str, closed_set: type[StrEnum]) -> None:
