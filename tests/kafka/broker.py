@@ -1,4 +1,6 @@
-"""One real Apache Kafka node (broker and controller in one, KRaft) for tests, kept in a folder.
+"""Runs one real Apache Kafka node for tests, in a folder.
+
+It is broker and controller in one (KRaft).
 
 It is run by the distribution's own tools, so any unpacked Kafka of version 4 serves; `start` returns once clients are
 answered. Ports, data and certificates stay in the folder: a broker that was stopped or killed comes back as it was. A
@@ -66,7 +68,7 @@ listener.name.secure.oauthbearer.sasl.jaas.config={_LOGIN_MODULES}.oauthbearer.O
 
 
 class BrokerProblem(Exception):
-    """A broker that does not start, or a tool it needs that is not there."""
+    """The broker does not start, or a tool is missing."""
 
 
 class Cluster:
@@ -76,7 +78,10 @@ class Cluster:
         self.bootstrap = bootstrap
 
     def create_topics(self, names: Iterable[str], partitions: int = 3, config: Mapping[str, str] | None = None) -> None:
-        """Creates topics with the settings of `config`; returns when every partition has a leader."""
+        """Creates topics; returns when every partition has a leader.
+
+        config: settings of the topics.
+        """
         wanted = {"num_partitions": partitions, "replication_factor": 1, "configs": dict(config or {})}
         with self.admin() as admin:
             admin.create_topics(dict.fromkeys(names, wanted), wait_for_metadata=True)
@@ -86,7 +91,7 @@ class Cluster:
             admin.delete_topics(list(names))
 
     def delete_records(self, topic: str, partition: int, before: int) -> None:
-        """Removes the records of a partition below the offset `before`, as retention does."""
+        """Deletes the records below the offset `before`, as retention does."""
         with self.admin() as admin:
             admin.delete_records({TopicPartition(topic, partition): before})
 
@@ -95,7 +100,7 @@ class Cluster:
 
 
 class Broker(Cluster):
-    """A Kafka node of one's own. Owned by the test that made it.
+    """A Kafka node. Owned by the test that made it.
 
     Listeners: `bootstrap` (plain) and, when `secure`, `secure_bootstrap` (SASL over TLS: SCRAM-SHA-512 or PLAIN with
     USER and PASSWORD, OAUTHBEARER with unsigned tokens; a client certificate is optional) and `tls_bootstrap` (TLS that
@@ -113,7 +118,7 @@ class Broker(Cluster):
         host: str = "127.0.0.1",
         command: tuple[str, ...] = (),
     ) -> None:
-        """Makes the folder ready; raises BrokerProblem if KAFKA_HOME or a tool is missing or formatting fails."""
+        """Formats the folder; BrokerProblem without KAFKA_HOME or a tool."""
         ports = _free_ports(4)
         super().__init__(f"{host}:{ports[0]}")
         self.secure_bootstrap = f"{host}:{ports[2]}"
@@ -139,7 +144,7 @@ class Broker(Cluster):
         self._format()
 
     def start(self) -> "Broker":
-        """Starts the node and waits until it answers clients; raises BrokerProblem with its log if it does not."""
+        """Starts the node and waits for answers; BrokerProblem with its log."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, _tool("kafka-server-start.sh"), str(self._properties)],
@@ -155,7 +160,7 @@ class Broker(Cluster):
         return self
 
     def stop(self) -> None:
-        """Ends the node in an orderly way; nothing if it does not run."""
+        """Shuts the node down; does nothing if it does not run."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -163,7 +168,7 @@ class Broker(Cluster):
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Stops every thread of the node (SIGSTOP): connections stay open, and nothing answers."""
+        """Stops the node's threads (SIGSTOP): connections stay open, nothing answers."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:

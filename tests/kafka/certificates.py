@@ -1,4 +1,7 @@
-"""A certificate authority, a server's key and a client's key for a test, made by the openssl command; all PEM."""
+"""Makes a certificate authority, a server's and a client's key.
+
+All are PEM files, made by the openssl command.
+"""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +10,9 @@ _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 def make_certificates(folder: Path, host: str) -> None:
-    """Writes ca.pem, server-keystore.pem (key and certificate, for localhost and `host`), client.pem and client.key.
+    """Writes ca.pem, server-keystore.pem, client.pem and client.key.
+
+    The keystore holds key and certificate, for localhost and `host`.
 
     Also stranger.pem and stranger.key: a client whom another authority vouches for.
     """

@@ -1,4 +1,4 @@
-"""Groups of instances that are disturbed while they read, many at a time."""
+"""Disturbs groups of instances while they read, many at a time."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,12 +24,14 @@ _DRAIN_S = 20.0
 
 
 class Group:
-    """Instances of one consumer group, with results of their own. Owned by one thread."""
+    """Instances of one consumer group and their results. Owned by one thread."""
 
     def __init__(
         self, case: str, guarantee: Guarantee, feed: Feed, folder: Path, smoothing_s: float = 0.0, **kafka: Any
     ) -> None:
-        """Creates the topics of the results. smoothing_s: how far windows look back. kafka: settings of the source
+        """Creates the topics of the results.
+
+        smoothing_s: how far windows look back. kafka: settings of the source
         beside the usual.
         """
         self.case = case
@@ -79,7 +81,7 @@ class Group:
         }
 
     def join(self, *, network: Network | None = None, slowness: Slowness = PROMPT, name: str = "") -> Instance:
-        """Starts one more instance; one with the `name` of another that has ended takes its place."""
+        """Starts one more instance, or one that replaces `name`."""
         self._count += 1
         name = name or f"instance-{self._count}"
         log = self._folder / f"{self.case}-{self.guarantee}-{self._count}.log"
@@ -96,7 +98,7 @@ class Group:
         self.disturbed(numbers)
 
     def leave(self, instance: Instance) -> None:
-        """Lets an instance drain, and remembers which sessions that disturbs and how it ended."""
+        """Drains an instance; remembers its sessions and its exit."""
         numbers = instance.state.numbers
         self.instances.remove(instance)
         instance.terminate()
@@ -104,13 +106,13 @@ class Group:
         self.exit_statuses.append(instance.join(_DRAIN_S + 10))
 
     def disturbed(self, numbers: Iterable[int] = range(PARTITIONS)) -> None:
-        """Something has happened, or is over now, to the sessions of these numbers."""
+        """Something begins or ends now for sessions of these partition groups."""
         sessions = frozenset(f"room {session}" for session in range(SESSIONS) if session % PARTITIONS in set(numbers))
         if sessions:
             self._disturbances.append((time.monotonic(), sessions))
 
     def begin(self, instances: int = 1, **how: Any) -> None:
-        """Starts instances, and waits until all partitions are read and predictions come as fast as they can."""
+        """Starts instances; waits until all partitions are read at full speed."""
         for _ in range(instances):
             self.join(**how)
         self.settle()
@@ -122,16 +124,16 @@ class Group:
         self._disturbances.clear()
 
     def settle(self) -> None:
-        """Waits until every instance reads something, and every partition number is read by one."""
+        """Waits until every instance reads, and every partition group is read."""
         wait(self._settled, f"{self.case}, {self.guarantee}: all partitions to be read")
 
     def recover(self) -> None:
-        """Waits until the sessions that were disturbed last have predictions of what came after that."""
+        """Waits for predictions of the disturbed sessions after the disturbance."""
         if self._disturbances:
             wait(self._recovered, f"{self.case}, {self.guarantee}: new predictions")
 
     def finish(self) -> Outcome:
-        """Waits until all is published or no more comes, stops the instances and reads everything there is."""
+        """Waits until all is published, stops the instances, reads everything."""
         self.feed.finish()
         wanted = expected(self.feed.records, Config.model_validate(self.settings("reference")))
         seen, changed_s = -1, time.monotonic()
@@ -186,7 +188,7 @@ Outcomes = Mapping[tuple[str, Guarantee], Future[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A disturbance, and the groups that it is done to; their input goes on until all runs are over."""
+    """A disturbance and its groups; input continues until all runs end."""
 
     groups: Sequence[Group]
     disturb: Callable[[Sequence[Group]], None]
@@ -194,7 +196,7 @@ class Run:
 
 @contextmanager
 def together(runs: Sequence[Run]) -> Iterator[Outcomes]:
-    """Runs disturbances at the same time, since most of each is waiting: what came of it by case and guarantee."""
+    """Runs disturbances concurrently; returns outcomes by case and guarantee."""
     groups = [group for run in runs for group in run.groups]
     with ThreadPoolExecutor(len(runs) + len(groups)) as threads:
         disturbed = [threads.submit(_disturb, run) for run in runs]

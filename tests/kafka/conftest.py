@@ -19,7 +19,7 @@ from tests.kafka.network import Network, missing, network
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Names that no other test uses: the topics of one daemon, its consumer group and its transactional id."""
+    """Unique names for one daemon: topics, consumer group, transactional id."""
 
     cluster: Cluster
     prefix: str
@@ -61,7 +61,10 @@ class Topics:
         return self.predictions, self.alerts, self.dead_letters
 
     def create(self, partitions: int = 3, **config: str) -> "Topics":
-        """Creates all six topics; `config` holds topic settings, with _ for the dots of their names."""
+        """Creates all six topics.
+
+        config: settings of the topics, with _ for the dots of their names.
+        """
         settings = {name.replace("_", "."): value for name, value in config.items()}
         self.cluster.create_topics((*self.inputs, *self.outputs), partitions, settings)
         return self
@@ -73,7 +76,7 @@ class Topics:
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A plain broker that all tests share: leave it running, and use topics of your own."""
+    """A plain broker that all tests share, to be left running."""
     served = os.environ.get("AFFECTD_TEST_KAFKA")
     if served:
         yield Cluster(served)
@@ -94,7 +97,10 @@ def topics(broker: Cluster) -> Topics:
 
 @pytest.fixture
 def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Broker]]:
-    """`own_broker(**options of Broker)` starts a broker that the test may harm; all are killed when the test ends."""
+    """Starts brokers that the test may harm, killed when it ends.
+
+    The options are those of Broker.
+    """
     _need_kafka_home("KAFKA_HOME")
     brokers: list[Broker] = []
 
@@ -109,7 +115,7 @@ def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 @pytest.fixture
 def cut_off() -> Iterator[Callable[[], Network]]:
-    """`cut_off()` makes a network whose link the test may cut; all are removed when the test ends."""
+    """Makes networks whose link may be cut, removed when the test ends."""
     lack = missing()
     if lack:
         pytest.skip(lack)

@@ -1,4 +1,4 @@
-"""The input of disturbed instances: eight sessions of three modalities, written at the pace at which they happen.
+"""Writes the input of disturbed instances, in real time.
 
 Records reach the broker out of order, within the bound that instances are told, and stamped with the time at which they
 were sent, however late that is: the producer does not give up. So there is one truth about what must be published of
@@ -41,7 +41,10 @@ class Sending:
 
 
 def sendings(start_ns: int, for_s: float, seed: int = 0, picture_bytes: int = 0) -> list[Sending]:
-    """Eight sessions of pictures, sound and lines, in the order of sending; pictures have `picture_bytes` at least."""
+    """Eight sessions of three modalities, in the order of sending.
+
+    picture_bytes: the least size of a picture.
+    """
     chance = random.Random(seed)
     planned: list[Sending] = []
     for session in range(SESSIONS):
@@ -73,7 +76,7 @@ _PAYLOADS = {Modality.VIDEO: _picture, Modality.AUDIO: _sound, Modality.TEXT: _l
 
 
 class Feed:
-    """Writes the input in real time until it is told to stop; or all at once, as if it had been written before."""
+    """Writes the input in real time until stopped, or all at once."""
 
     def __init__(
         self, topics: Topics, most_s: float = 240.0, *, beforehand: bool = False, picture_bytes: int = 0

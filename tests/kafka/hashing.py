@@ -1,4 +1,6 @@
-"""In the place of the model: a unit becomes the hash of its content, and a window's scores come from all of its units.
+"""Replaces the model by hashes of units and of windows.
+
+A unit becomes the hash of its content, and a window's scores come from all of its units.
 
 So a window that holds, or looks back on, anything else than it should gives another prediction, at no cost. What every
 window of some records must give is computed here without Kafka, threads or time: `expected`.
@@ -118,7 +120,7 @@ def hashed(unit: EncodingUnit) -> UnitFeatures:
 
 
 def scores(window: ClosedWindow) -> Scores:
-    """Scores that are the same for the same units, and the same before, only."""
+    """Scores that only the same units and the same history give."""
     content = hashlib.sha256(f"{window.session} {window.start_ns}".encode())
     for modality, units in (*window.units.items(), *window.lookback.items()):
         content.update(f"{modality} {[int(unit.result.embedding[0, 0]) for unit in units]}".encode())

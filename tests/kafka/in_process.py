@@ -1,4 +1,6 @@
-"""A daemon in the test's own process, for tests that look at its metrics. All of it is real but the model.
+"""Runs a daemon in the test's process, for its metrics.
+
+All of it is real but the model.
 
 Its engine decodes pictures, as the real one does before it looks for faces, so that damaged ones are found.
 """

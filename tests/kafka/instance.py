@@ -1,4 +1,6 @@
-"""The daemon in a process of its own, to be killed, stopped and cut off. All of it is real but the model.
+"""Runs a daemon in another process, to be killed or cut off.
+
+All of it is real but the model.
 
 Processes are forked from one that has loaded everything, so an instance is there in a fraction of a second, and what
 they have loaded lies in memory once. Ten times a second an instance tells how it stands.
@@ -38,7 +40,10 @@ _TELL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How an instance stands. waiting_bytes: read and not taken by the timeline; paused: partitions."""
+    """The state of an instance.
+
+    waiting_bytes: read and not taken by the timeline. paused: partitions.
+    """
 
     numbers: tuple[int, ...] = ()
     waiting_bytes: int = 0
@@ -48,7 +53,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Slowness:
-    """How long a unit is in the engine, and a group of predictions in a sink of its own beside the others."""
+    """Delays of the engine per unit, of a sink per group."""
 
     engine_s: float = 0.0
     sink_s: float = 0.0
@@ -58,7 +63,7 @@ PROMPT = Slowness()
 
 
 class Instance:
-    """One running daemon. Owned by the test's thread that made it, which stops it in the end.
+    """One running daemon. Owned by the thread that made it.
 
     history: what it has told, the oldest first; read whenever `state` is asked for.
     """
@@ -71,7 +76,10 @@ class Instance:
         network: Network | None = None,
         slowness: Slowness = PROMPT,
     ) -> None:
-        """Starts it. settings: a whole configuration; log: a file for what it writes."""
+        """Starts the daemon.
+
+        settings: a whole configuration. log: a file for what it writes.
+        """
         self.name = name
         self._told, tells = _CONTEXT.Pipe(duplex=False)
         namespace = network.name if network else None

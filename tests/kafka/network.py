@@ -1,4 +1,4 @@
-"""A network of its own for one side of a connection, on a link that can be cut and mended.
+"""Makes a network namespace on a link that can be cut.
 
 A network namespace holds one end of a veth pair; this side holds the other. What is started with `command` put before
 its own lives inside, at the address `inside`; it reaches this side at `outside`. A cut is either noticed (the link is
@@ -24,7 +24,10 @@ class NetworkProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One namespace and its link. outside, inside: the addresses of this side and of the namespace, in `subnet`."""
+    """One namespace and its link.
+
+    outside, inside: the addresses of this side and of the namespace, in `subnet`.
+    """
 
     name: str
     subnet: str

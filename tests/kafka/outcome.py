@@ -1,4 +1,4 @@
-"""What is published while things happen: when each prediction could be read, and whether it is what it must be."""
+"""Records what is published during disturbances, and checks it."""
 
 import json
 import statistics
@@ -28,7 +28,7 @@ _CLOCK = SystemClock()
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A prediction as a reader saw it: when (monotonic), and of which window."""
+    """A prediction as a consumer read it: when (monotonic), which window."""
 
     at_s: float
     session: str
@@ -56,7 +56,7 @@ class Reader:
         return {arrival.id for arrival in list(self.arrivals)}
 
     def fresh_after_s(self, since_s: float, sessions: Iterable[str]) -> float | None:
-        """How long after `since_s` the last of `sessions` had a prediction of a window that ended after it.
+        """Seconds from `since_s` until each session has a later window's prediction.
 
         None if one of them never had.
         """
@@ -94,7 +94,7 @@ class Reader:
 
 @dataclass
 class Outcome:
-    """What came of a group, to be held against what must be published."""
+    """What a group published, to be compared with the expected."""
 
     case: str
     guarantee: Guarantee
@@ -118,11 +118,11 @@ class Outcome:
 
     @property
     def growth_bytes(self) -> int:
-        """By how much the memory of an instance grew after its start, at most."""
+        """The largest growth of an instance's memory after its start."""
         return max(max(state.rss_bytes for state in history) - history[0].rss_bytes for history in self.histories)
 
     def check(self) -> None:
-        """Nothing is missing, nothing differs, and nothing comes twice where that is promised."""
+        """Asserts that nothing is missing, different or, where promised, repeated."""
         found = Counter(each["id"] for each in self.contents)
         missing = [each["session"] + each["window"]["start"] for id_, each in self.expected.items() if id_ not in found]
         assert not missing, f"{len(missing)} of {len(self.expected)} were not published: {sorted(missing)[:8]}"

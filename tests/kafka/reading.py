@@ -5,7 +5,10 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 
 def everything(bootstrap: str, topic: str, *, committed: bool = False) -> list[ConsumerRecord]:
-    """All messages there are now, in order within each partition; `committed`: not those of aborted transactions."""
+    """Reads all messages of a topic, in order within each partition.
+
+    committed: without those of aborted transactions.
+    """
     options = {"isolation_level": "read_committed" if committed else "read_uncommitted"}
     with KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", **options) as consumer:
         partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]

@@ -1,4 +1,4 @@
-"""The brokers that the other tests rely on do what those tests take for granted."""
+"""The brokers do what the other tests take for granted."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A broker that stops, dies or hangs: instances wait for it, go on where they were, and hold no more than they may.
+"""A broker stops, dies or hangs: instances wait, within their memory.
 
 Each broker is disturbed at the same time as the others, and read by groups of its own.
 """

@@ -1,4 +1,4 @@
-"""Instances that die, come, go and are stopped: others take their sessions over, and a reader notices only a pause.
+"""Instances die, join and leave: others take their sessions over.
 
 All of it is done at the same time, to groups of their own that read the same input. Windows look back some seconds, so
 that those who take over must rebuild more than what is missing.
@@ -29,7 +29,7 @@ _BUSY = Slowness(engine_s=0.5)  # so that there are always windows under way
 
 
 def killed(groups: Sequence[Group]) -> None:
-    """kill -9 of one of three, twenty times; another starts in its place."""
+    """Kills one of three instances twenty times; another replaces it."""
     for group in groups:
         group.begin(instances=3)
         chance = random.Random(f"killed {group.guarantee}")
@@ -41,7 +41,7 @@ def killed(groups: Sequence[Group]) -> None:
 
 
 def rebalanced(groups: Sequence[Group]) -> None:
-    """For two minutes an instance joins or leaves every few seconds; there are one to three."""
+    """For two minutes instances join and leave; there are one to three."""
     for group in groups:
         group.begin()
         chance = random.Random(f"rebalanced {group.guarantee}")
@@ -56,7 +56,7 @@ def rebalanced(groups: Sequence[Group]) -> None:
 
 
 def stopped(groups: Sequence[Group]) -> None:
-    """SIGTERM while windows are being scored, six times; the next instance goes on."""
+    """Stops an instance while it scores, six times; the next continues."""
     for group in groups:
         group.begin(slowness=_BUSY)
         chance = random.Random(f"stopped {group.guarantee}")

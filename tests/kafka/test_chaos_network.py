@@ -1,4 +1,4 @@
-"""A network that is cut for a minute between the broker and one instance, which alone reads or has another beside it.
+"""The network between broker and instance is cut for a minute.
 
 The cut is noticed at once (no route) or by nothing but silence; it is done to all groups at the same time.
 """

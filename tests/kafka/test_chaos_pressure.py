@@ -1,4 +1,4 @@
-"""A sink that is slower than the input: reading is held back, memory stays bounded, and nothing is lost."""
+"""A slow sink: reading is paused, memory bounded, nothing lost."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ _SLOW = Slowness(sink_s=2.0)
 
 
 def slow_sink(groups: Sequence[Group]) -> None:
-    """A minute of input is there already, and every group of predictions takes its time."""
+    """A minute of input waits, and every group of predictions is slow."""
     for group in groups:
         group.feed.finish()
         group.join(slowness=_SLOW)

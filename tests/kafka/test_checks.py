@@ -1,4 +1,4 @@
-"""What is found out about a Kafka cluster before it is used, and what is said to be done about it."""
+"""Findings about a Kafka cluster before it is used."""
 
 import os
 import socket

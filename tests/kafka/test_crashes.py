@@ -1,4 +1,4 @@
-"""A record that kills the process that works on it, on a real broker, with processes that really die."""
+"""A record that kills the process decoding it, on a real broker."""
 
 import time
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def settings(topics: Topics, guarantee: Guarantee, state_dir: Path) -> dict[str,
 
 
 def lines(start_ns: int) -> list[Record]:
-    """Two sessions that write in turn; the first of them writes the killer in the middle."""
+    """Two sessions in turn; the first has the killer in the middle."""
     made = []
     for number in range(_LINES):
         text = KILLER if number == _LINES // 2 else f"it is {number}"
@@ -87,7 +87,7 @@ def all_is_committed(topics: Topics) -> bool:
 
 @contextmanager
 def restarted(folder: Path, of: dict[str, Any], topics: Topics) -> Iterator[list[int]]:
-    """Starts an instance again each time it is killed, until all is committed; the exits that it took."""
+    """Restarts a killed instance until all is committed; returns its exits."""
     exits: list[int] = []
     deadline_s = time.monotonic() + _PATIENCE_S
     while True:

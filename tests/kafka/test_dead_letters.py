@@ -1,4 +1,4 @@
-"""`affectd dead-letters` against a real broker: letters are shown, and sent once more, each once."""
+"""`affectd dead-letters` on a real broker: lists and resubmits, each once."""
 
 import json
 from collections.abc import Sequence

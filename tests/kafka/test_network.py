@@ -1,4 +1,4 @@
-"""A link that is cut carries nothing, and carries everything again when it is mended."""
+"""A cut link carries nothing, and a restored one everything."""
 
 import subprocess
 from collections.abc import Callable

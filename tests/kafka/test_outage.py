@@ -1,4 +1,7 @@
-"""A broker that is away is told once when that begins and once when it is over, in the log, metrics and readiness."""
+"""An outage is reported once, and its end once.
+
+Both are in the log, the metrics and readiness.
+"""
 
 import io
 import json

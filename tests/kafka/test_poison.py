@@ -1,4 +1,4 @@
-"""Poison among good records, on a real broker: it is set aside as it came, with its reason, and costs only itself.
+"""Bad records are dead-lettered with a reason, and cost only themselves.
 
 All of it lies in the same partitions as the good records, most of it in the same sessions.
 """
@@ -52,7 +52,10 @@ At = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message as it is sent (what of it is None is not there), what is wrong with it, and the reason to be told."""
+    """A message, what is wrong with it, and the expected reason.
+
+    What is None is left out of the message.
+    """
 
     modality: Modality
     key: bytes | None
@@ -75,7 +78,7 @@ def wav() -> bytes:
 
 
 def poisons(start_ns: int) -> Iterator[Sent]:
-    """One of every kind, in a session of good records where it is refused at sight."""
+    """One bad message of every kind, within a session of good records."""
     picture, sound, noise = jpeg(), wav(), np.random.default_rng(0).bytes(LARGE_BYTES)
     at_ns = start_ns + NS_PER_S
     video, audio, text = Modality
@@ -146,7 +149,7 @@ def good(start_ns: int) -> list[Record]:
 
 
 class Campaign:
-    """Good records with others between them, all sent as they happened, the last a moment ago."""
+    """Good records and bad ones, sent in the order of their times."""
 
     def __init__(self, topics: Topics, running: Daemon, config: Config) -> None:
         self._topics = topics
@@ -155,7 +158,7 @@ class Campaign:
         self._topic_of = dict(zip(Modality, topics.inputs, strict=True))
 
     def run(self, bad: Callable[[int], Iterable[Sent]]) -> dict[At, Sent]:
-        """Sends everything; where each bad message lies. Returns when nothing is waited for any more."""
+        """Sends everything and waits; returns the coordinates of bad messages."""
         start_ns = (SystemClock().wall_ns() // NS_PER_S - LENGTH_S) * NS_PER_S
         records, others = good(start_ns), list(bad(start_ns))
         self.wanted = expected(records, self._config)
@@ -173,7 +176,7 @@ class Campaign:
         return {(told.topic, told.partition, told.offset): sent for sent, told in placed}
 
     def check_predictions(self) -> None:
-        """What was made of the good records is what is made of them alone."""
+        """Asserts that good records give what they give alone."""
         contents = [content(m.value) for m in everything(self._topics.cluster.bootstrap, self._topics.predictions)]
         of_good = {each["id"]: each for each in contents if each["session"] in ("room 0", "room 1")}
         assert of_good == self.wanted
@@ -278,7 +281,7 @@ ANYTHING = st.builds(
 
 
 def anything(count: int) -> list[Sent]:
-    """So many messages as hypothesis thinks of; gathered first, since each of them alone would take seconds."""
+    """Messages from hypothesis, gathered, since each alone would take seconds."""
     made: list[Sent] = []
 
     @settings(max_examples=count, deadline=None, database=None)
@@ -291,7 +294,10 @@ def anything(count: int) -> list[Sent]:
 
 
 def refusal(message: ConsumerRecord, modality: Modality, config: Config) -> str | None:
-    """Why the message cannot be used, if so; what a picture hides behind a good header is found only if it is used."""
+    """The reason why a message cannot be used, if so.
+
+    A picture that is damaged behind a good header is refused only if it is used.
+    """
     item = from_kafka(message, InputTopic(message.topic, modality, CONTENT_TYPES[modality]), SystemClock().wall_ns())
     if isinstance(item, RejectedRecord):
         return item.reason

@@ -1,4 +1,4 @@
-"""`affectd produce` against a real broker: what arrives is what `affectd replay` would play."""
+"""`affectd produce` on a real broker sends what `affectd replay` plays."""
 
 import threading
 from collections import defaultdict
@@ -46,7 +46,7 @@ def configured(topics: Topics, tmp_path: Path) -> str:
 
 
 def messages(topics: Topics, modality: Modality) -> list[ConsumerRecord]:
-    """All there are in a modality's topic, in the order of their partitions."""
+    """All messages of a modality's topic, partition by partition."""
     name = getattr(topics, modality)
     with KafkaConsumer(bootstrap_servers=topics.cluster.bootstrap, auto_offset_reset="earliest") as consumer:
         partitions = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name)]

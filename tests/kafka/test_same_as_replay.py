@@ -1,4 +1,6 @@
-"""A log of sessions gives through Kafka what `affectd replay` makes of their files, however many instances share it.
+"""Sessions give the same through Kafka as by `affectd replay`.
+
+However many instances share them.
 
 Real commands, the shipped model and a real broker: `affectd produce` writes eight sessions of all three modalities,
 one or three `affectd run` read them, from a backlog or as they come.
@@ -41,7 +43,7 @@ Predictions = dict[str, dict[str, Any]]
 
 
 def cut(folder: Path, number: int) -> None:
-    """Session `number`: ten seconds of the sample, each from another place, with the lines that were written there."""
+    """Session `number`: ten seconds of the sample with their lines."""
     start_s, name = number * APART_S, f"room-{number}"
     write_media(folder / f"{name}.mp4", _pictures(start_s), _sound(start_s))
     lines = [json.loads(line) for line in SAMPLE.with_suffix(".chat.jsonl").read_text("utf-8").splitlines()]
@@ -190,7 +192,10 @@ def test_what_is_published_is_what_replay_says(
 
 
 def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Two predictions of one window; when and how it was closed and computed depends on the pace, nothing else does."""
+    """Asserts that two predictions of one window are the same.
+
+    Only when and how it was closed and computed depends on the pace.
+    """
     assert one["emotion"]["probabilities"] == pytest.approx(other["emotion"]["probabilities"], abs=1e-5)
     assert one["risk"]["categories"] == pytest.approx(other["risk"]["categories"], abs=1e-5)
     differing = [path for path, a, b in pairs(content(one), content(other)) if a != pytest.approx(b, abs=1e-4)]
@@ -204,7 +209,7 @@ def content(prediction: dict[str, Any]) -> dict[str, Any]:
 
 
 def pairs(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The values of two JSON objects side by side, by their places; what one alone has stands beside None."""
+    """Pairs the values of two JSON objects, missing ones with None."""
     match one, other:
         case dict(), dict():
             for key in one.keys() | other.keys():

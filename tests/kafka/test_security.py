@@ -1,4 +1,4 @@
-"""How a secured Kafka is entered, and what is said at its door: TLS, mutual TLS, passwords and tokens."""
+"""Logging in to a secured Kafka: TLS, mutual TLS, passwords, tokens."""
 
 import base64
 import json
@@ -87,7 +87,7 @@ def add_misleading_listener(broker: Broker) -> str:
 
 
 def unsigned_token(expires_in_s: int) -> str:
-    """A JSON Web Token that nobody signed, as a broker without an authority behind it takes them."""
+    """An unsigned JSON Web Token, as a broker without an authority accepts."""
     expires_s = int(time.time()) + expires_in_s  # noqa: TID251  # a broker's clock is the world's
     claims = {"sub": USER, "iat": expires_s - 3600, "exp": expires_s, "scope": ""}
     parts = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "none"}, claims))
@@ -95,7 +95,7 @@ def unsigned_token(expires_in_s: int) -> str:
 
 
 def round_trip(connection: Connection, topic: str) -> bytes:
-    """One message written and read by the clients that the daemon is made of."""
+    """Writes and reads one message with the daemon's clients."""
     producer = KafkaProducer(**connection.options(), bootstrap_timeout_ms=10_000)
     try:
         producer.send(topic, b"hello", partition=0).get(10)

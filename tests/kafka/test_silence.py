@@ -1,4 +1,4 @@
-"""Silence in a log, on a real broker: it stalls no window, and what is no silence but an absent broker closes none.
+"""Idle partitions stall no window; an absent broker closes none.
 
 Sessions are written at the pace at which they happen; each loses one or all of its streams, some beside others of the
 same partition that go on.
@@ -42,7 +42,7 @@ STEPS_S = {VIDEO: 0.2, AUDIO: 0.25, TEXT: 0.8}
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A session: where it lies, and until when each of its streams goes on."""
+    """A session: its partition, and the end of each stream."""
 
     name: str
     number: int
@@ -66,7 +66,7 @@ ROOMS = (
 
 
 def records(rooms: tuple[Room, ...], start_ns: int, from_s: float, to_s: float) -> list[tuple[int, Record]]:
-    """Partition and record of what happens from `from_s` to `to_s`, in the order in which it happens."""
+    """Partition and record of what happens in a span, in order."""
     made = []
     for room in rooms:
         for modality, step_s in STEPS_S.items():
@@ -84,14 +84,14 @@ def records(rooms: tuple[Room, ...], start_ns: int, from_s: float, to_s: float) 
 
 
 class Writer:
-    """Writes what happened, as it happens or as if it had been written when it happened."""
+    """Writes records as they happen, or with past timestamps."""
 
     def __init__(self, topics: Topics) -> None:
         self._topic_of = dict(zip(Modality, topics.inputs, strict=True))
         self._producer = KafkaProducer(bootstrap_servers=topics.cluster.bootstrap, acks="all")
 
     def write(self, planned: list[tuple[int, Record]], now_ns: Callable[[], int] | None = None) -> None:
-        """With `now_ns`, waits for the time of each record; returns when all is acknowledged."""
+        """Writes and waits for acknowledgements; with `now_ns`, in real time."""
         for number, record in planned:
             if now_ns is not None:
                 time.sleep(max(0, record.event_time_ns - now_ns()) / NS_PER_S)
@@ -112,7 +112,7 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A prediction: until when its window goes, why that closed, and how long after its end it was published."""
+    """A prediction: its window's end, why that closed, and the delay."""
 
     end_s: float
     closed_by: str

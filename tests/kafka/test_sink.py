@@ -51,7 +51,10 @@ def published(sink: KafkaSink, predictions: Iterable[Prediction]) -> None:
 
 
 def flushed(sink: KafkaSink) -> list[SinkError]:
-    """Flushes until all is settled; what was told on the way. No flush may hold its caller up."""
+    """Flushes until all is settled; returns the errors raised.
+
+    No flush may block its caller.
+    """
     told: list[SinkError] = []
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""The Kafka source on a real broker: nothing is missed, order is kept, and partitions move as they should."""
+"""The Kafka source on a real broker: order, completeness, rebalances."""
 
 import contextlib
 import threading
@@ -65,7 +65,10 @@ class Counting(NullTelemetry):
 
 
 class Instance:
-    """A source with its runner; what it emits is kept, and records count as delivered at once if `takes`."""
+    """A source with its runner, and what it emits.
+
+    takes: whether records count as delivered at once.
+    """
 
     def __init__(self, topics: Topics, *, takes: bool = True, **config: Any) -> None:
         self.telemetry = Counting()
@@ -124,7 +127,7 @@ def producing(cluster: Cluster, **options: Any) -> Iterator[KafkaProducer]:
 
 
 def send(topics: Topics, count: int, *, first: int = 0, number: int | None = None, size_bytes: int = 0) -> list[bytes]:
-    """`count` rounds of one picture, one sound and one line each; returns their payloads."""
+    """Sends `count` rounds of picture, sound and line; returns the payloads."""
     payloads = []
     with producing(topics.cluster) as producer:
         for at in range(first, first + count):
@@ -143,7 +146,7 @@ def wait(until: Callable[[], object], what: str, patience_s: float = PATIENCE_S)
 
 
 def committed(topics: Topics) -> dict[TopicPartition, OffsetAndMetadata]:
-    """What the group has committed; nothing while a broker that has just started has no coordinator yet."""
+    """What the group has committed; nothing while there is no coordinator."""
     with topics.cluster.admin() as admin, contextlib.suppress(CoordinatorNotAvailableError, NotCoordinatorError):
         offsets: dict[TopicPartition, OffsetAndMetadata] = admin.list_group_offsets({topics.group: None})[topics.group]
         return offsets

@@ -1,4 +1,4 @@
-"""Predictions and the positions that make them final, in one transaction of a real Kafka."""
+"""Predictions and positions in one transaction of a real Kafka."""
 
 import os
 import random
@@ -40,10 +40,16 @@ _KILLS = 10
 
 
 class Instance:
-    """One member of the group: it owns number 0, of which session "room" has a record per window and nothing else."""
+    """One member of the group; owns partition group 0 with session "room".
+
+    The session has a record per window and nothing else.
+    """
 
     def __init__(self, topics: Topics, transactional_id: str, *, windows: int = 1000, static: bool = False) -> None:
-        """static: whether its place in the group is kept for it while it is away."""
+        """Joins the group.
+
+        static: whether it keeps its place while it is away.
+        """
         self.topics = topics
         self.partition = Partition(topics.text, 0)
         self.consumer = KafkaConsumer(
@@ -70,7 +76,7 @@ class Instance:
         self.lease = self._lease(windows)
 
     def _lease(self, windows: int) -> SessionLease:
-        """Record n lies at offset n and is needed by window n alone; all windows are handed on."""
+        """A lease whose record n is at offset n, for window n."""
         lease = self.ledger.lease(self.ledger.assigned(0, {self.partition: self.start}, {}), "room")
         self.ledger.read(self.partition, [(offset, 1) for offset in range(self.start, windows)])
         for offset in range(self.start, windows):
@@ -87,7 +93,10 @@ class Instance:
         return Outgoing(made, made.json_line(), self.lease, index)
 
     def commit(self, group: Sequence[Outgoing | RejectedRecord]) -> tuple[Sequence[bool], list[SinkError]]:
-        """What became of the group, and what was told on the way. No call may hold its caller up."""
+        """Commits until settled; returns outcomes and the errors raised.
+
+        No call may block its caller.
+        """
         told: list[SinkError] = []
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
@@ -122,7 +131,7 @@ def instance(topics: Topics) -> Iterator[Callable[..., Instance]]:
 
 
 def committed(topics: Topics) -> int:
-    """The committed position of the group, once no transaction is open on it."""
+    """The committed position of the group, without an open transaction."""
     with KafkaConsumer(
         bootstrap_servers=topics.cluster.bootstrap, group_id=topics.group, isolation_level="read_committed"
     ) as reader:

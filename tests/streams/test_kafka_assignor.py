@@ -65,7 +65,7 @@ NAMES = st.lists(st.text("abcdef", min_size=1, max_size=4), unique=True, min_siz
 
 @st.composite
 def groups(draw: st.DrawFn) -> tuple[list[Member], int]:
-    """Members of one generation, each number claimed by at most one of them."""
+    """Members of one generation; one at most claims each partition group."""
     names, numbers = draw(NAMES), draw(NUMBERS)
     owners = draw(st.lists(st.sampled_from([None, *names]), min_size=numbers, max_size=numbers))
     static = draw(st.sets(st.sampled_from(names)))
@@ -128,7 +128,7 @@ class Cluster:
 
 
 def joined(name: str, assignor: CoPartitionedAssignor, instance: str | None = None) -> SimpleNamespace:
-    """A member as the leader sees it: what it says has been encoded and decoded."""
+    """A member as the leader sees it, encoded and decoded."""
     told = ConsumerProtocolSubscription.decode(assignor.metadata(["text", "video"]).encode())
     return SimpleNamespace(member_id=name, group_instance_id=instance, metadata=told)
 

@@ -1,4 +1,4 @@
-"""Each workaround against the installed kafka-python: the fault is still there, and the workaround cures it.
+"""Workarounds against the installed kafka-python: fault and cure.
 
 A test that fails because the fault is gone means that its workaround can go too.
 """
@@ -76,7 +76,7 @@ def polled(consumer: Any, most: int | None = None) -> dict[TopicPartition, list[
 
 
 def parked(consumer: Any) -> None:
-    """Records of ONE are parked, as it was paused; the last records of TWO were handed out; ONE is resumed."""
+    """Parks records of ONE behind handed-out records of TWO, and resumes ONE."""
     fetched(consumer, ONE, batch(b"a", b"b"))
     assert polled(consumer, 1) == {ONE: [b"a"]}
     consumer.pause(ONE)
@@ -109,7 +109,7 @@ def corrupt(records: bytes) -> bytes:
 
 
 def deferred(consumer: Any) -> None:
-    """A poll has handed out records of ONE, and its error at TWO is left to the next."""
+    """Hands out records of ONE, and defers the error of TWO."""
     fetched(consumer, ONE, batch(b"a"))
     fetched(consumer, TWO, corrupt(batch(b"b")))
     assert polled(consumer) == {ONE: [b"a"]}

@@ -1,4 +1,4 @@
-"""What a connection to Kafka is made of, and what it says about a file that cannot be used."""
+"""Options of a Kafka connection, and errors of its files."""
 
 import logging
 import shutil

@@ -1,4 +1,4 @@
-"""When a source that has lost touch with its cluster is told, in the log and in metrics, and how often."""
+"""Interruptions of a source are reported once, in log and metrics."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -31,7 +31,7 @@ class Bench:
         self.connectivity = Connectivity("kafka", self.clock, self.telemetry)
 
     def looks(self, fault: str | None, seconds: float, silent_s: float = 0.0) -> list[tuple[str, object]]:
-        """What is logged while the source is so: the event, and the reason or how long it was away."""
+        """The logged events, each with its reason or its duration."""
         with capture_logs() as logs:
             for _ in range(round(seconds * 10)):
                 self.connectivity.update(fault, self.clock.monotonic_ns() - round(silent_s * NS_PER_S))

@@ -1,4 +1,4 @@
-"""The contract of the input topics: which message is which record, and which is none."""
+"""The input contract: which message is which record."""
 
 from dataclasses import replace
 from typing import Any

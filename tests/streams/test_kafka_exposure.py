@@ -1,4 +1,4 @@
-"""Which secrets of a Kafka connection others could learn, and what is said about them."""
+"""Notes about secrets of a Kafka connection that others can read."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Records of several partitions are handed on in the order in which they were written."""
+"""Records of several partitions are merged by log time."""
 
 import pytest
 

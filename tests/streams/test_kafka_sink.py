@@ -1,4 +1,4 @@
-"""Predictions into Kafka, at least once: what is sent again, what is given up, and that nothing blocks."""
+"""The Kafka sink: retries, rejected messages, and no blocking."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -36,7 +36,7 @@ Sent = tuple[str, bytes | None, bytes, list[tuple[str, bytes]]]
 
 @dataclass
 class Cluster:
-    """Stands in for Kafka: hands out producers, whose sends are answered by `answer`, and keeps what arrived."""
+    """A stand-in for Kafka: `answer` answers sends; keeps what arrived."""
 
     answer: Callable[[bytes], KafkaError | None] = lambda value: None
     """For each message of a flush, by its value: None acknowledges it."""
@@ -73,7 +73,7 @@ class Answered:
 
 @dataclass
 class Producer:
-    """As kafka-python's: what one record is refused for, every other that is under way is refused for too."""
+    """Like kafka-python's: one rejected record fails all others in flight."""
 
     cluster: Cluster
     options: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What the Kafka source does where a broker will not misbehave on demand: a consumer of our own, in virtual time."""
+"""The Kafka source on a fake consumer, in virtual time."""
 
 import math
 import threading
@@ -40,7 +40,7 @@ BOTH = (VIDEO, TEXT)
 
 
 class Metadata:
-    """What the cluster says of its topics: how many partitions, and an id that a topic made anew gets anew."""
+    """The client's metadata of topics: partition counts and topic ids."""
 
     def __init__(self, **counts: int) -> None:
         self.counts = counts
@@ -55,7 +55,7 @@ class Metadata:
 
 
 class Consumer:
-    """Keeps logs in memory and does what it is told: `faults` are raised by the next polls, one each."""
+    """A consumer of logs in memory; polls raise `faults`, one each."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
@@ -526,7 +526,7 @@ def test_a_log_that_lost_its_tail_is_read_anew(bench: Bench) -> None:
 
 
 def unpacking(error: Exception) -> Exception:
-    """The error as it comes out of kafka-python while it unpacks a batch."""
+    """The error as kafka-python raises it while it unpacks a batch."""
 
     def next_batch() -> None:
         raise error

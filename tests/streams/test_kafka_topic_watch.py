@@ -1,4 +1,4 @@
-"""What is noticed of the input topics while they are read, and when it is told."""
+"""Deleted, recreated and unequal input topics are detected and reported."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A group in one transaction: what is told to the ledger, what is done again, and what an unanswered commit means."""
+"""Transactions on a fake cluster: ledger, retries, commits in doubt."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def raising(error: Exception) -> Step:
 
 @dataclass
 class Cluster:
-    """Stands in for Kafka: what is committed, and what happens at a step of the next transactions."""
+    """A stand-in for Kafka: what is committed, and faults by step."""
 
     before: dict[str, list[Step]] = field(default_factory=dict)
     """By step (init, send, offsets, commit, answer): what the next ones do. `answer` is after a commit is done."""
@@ -79,7 +79,7 @@ class Answered:
 
 @dataclass
 class Producer:
-    """As kafka-python's: nothing is seen before the commit, and one refused record spoils the transaction."""
+    """Like kafka-python's: invisible before the commit; one rejected record fails all."""
 
     cluster: Cluster
     options: dict[str, Any]
@@ -151,7 +151,7 @@ class Counting(NullTelemetry):
 
 
 class Instance:
-    """Owns number 0, whose session "room" has a record per window, at the offset of its index."""
+    """Owns partition group 0 with session "room": a record per window."""
 
     def __init__(self, cluster: Cluster, windows: int = 10) -> None:
         self.cluster = cluster
