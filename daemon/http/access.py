@@ -8,9 +8,7 @@ client sends no `Origin`, so only `Host` and the token concern it. Left out: TLS
 """
 
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -19,28 +17,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from daemon.config.values import is_loopback, is_loopback_host, split_address
+from daemon.http.view import OnRefused, RefusalReason
 from streams.kafka.connection import ConnectionProblem, read_secret
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 """Probes carry no token."""
-
-
-class RefusalReason(StrEnum):
-    """Why a connection or request was not served; the `reason` of a metric."""
-
-    HOST = "host"
-    CROSS_SITE = "cross_site"
-    TOKEN = "token"
-    INVALID_REQUEST = "invalid_request"
-    TIMEOUT = "timeout"
-    DISCONNECTED = "disconnected"
-    TOO_MANY_CONNECTIONS = "too_many_connections"
-    TOO_MANY_LISTENERS = "too_many_listeners"
-    NO_FILE_DESCRIPTOR = "no_file_descriptor"
-
-
-OnRefused = Callable[[RefusalReason], None]
-"""Counts what was not served."""
 
 
 @dataclass(frozen=True, slots=True)

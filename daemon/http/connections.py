@@ -12,8 +12,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from daemon.http.access import OnRefused, RefusalReason
 from daemon.http.feed import MAX_LISTENERS
+from daemon.http.view import OnRefused, RefusalReason
 
 MAX_CONNECTIONS = 4 * MAX_LISTENERS  # a quarter of the 1,024 files that a process may open unless told otherwise
 REQUEST_TIMEOUT_S = 10.0  # a line of chat on a bad mobile link takes two

@@ -66,6 +66,8 @@ class Endpoints:
     ledger: Ledger
     transactions: TransactionalSink | None = None
     """The sink that delivers exactly once, where that was asked for."""
+    warm_up: bool = True
+    """Whether the model runs once before the sources open; where nobody waits for the first window it need not."""
 
 
 _CAMERA_PICTURES = 2  # one being taken and the newest: an older one is never worth scoring
@@ -123,7 +125,7 @@ def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:
 
 def stored_endpoints(config: Config, feed: SourceFeed, sink: Sink) -> Endpoints:
     """One feed of stored sessions, and one sink."""
-    return Endpoints([feed], [sink], Ledger(timeline_config(config).grid))
+    return Endpoints([feed], [sink], Ledger(timeline_config(config).grid), warm_up=False)
 
 
 def stored_feed(

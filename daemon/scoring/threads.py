@@ -43,7 +43,8 @@ class ScoringThreads:
         settings = config.model
         model = self._model = AffectModel.load(settings.path, settings.device, settings.threads)
         promise_sets(model, settings.set_coverage)
-        model.warm_up(settings.batch_rows)
+        if endpoints.warm_up:
+            model.warm_up(settings.batch_rows)
         self.model_ref = ModelRef(name=model.name, version=model.version, digest=model.digest)
         self.device_name = str(model.device)
         _watch_model(model, instruments)

@@ -301,7 +301,7 @@ def test_nothing_that_was_said_shown_or_kept_secret_leaves_the_process(
     exits: list[int] = []
     main = threading.Thread(target=lambda: exits.append(daemon.run()))
     main.start()
-    eventually(lambda: "rtsp://" in str(daemon.status()) and "source tape is failed" in str(daemon.ready()))
+    eventually(lambda: "rtsp://" in str(daemon.view.status()) and "source tape is failed" in str(daemon.view.ready()))
 
     speak(tmp_path, port)
     monkeypatch.setattr(daemon, "refused", lambda reason: int(MARK))

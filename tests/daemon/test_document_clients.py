@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from daemon.http.access import Access
+from daemon.http.app import build_app
 from daemon.http.feed import EventFeed, Listener
-from daemon.http.server import HttpServer, build_app
+from daemon.http.server import HttpServer
 from streams.clock import ManualClock
 from streams.decoding.decode import Limits
 from streams.predictions import Level, Prediction

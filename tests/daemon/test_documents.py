@@ -14,7 +14,7 @@ import pytest
 from daemon.cli.main import cli
 from daemon.config import Config
 from daemon.exit_codes import ExitCode
-from daemon.http.access import RefusalReason
+from daemon.http.view import RefusalReason
 from daemon.runtime.lifecycle import LifecycleState
 from models.labels import EMOTIONS
 from models.scores import Abstention

@@ -9,9 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from daemon.http.access import Access, RefusalReason
+from daemon.http.access import Access
+from daemon.http.app import build_app
 from daemon.http.feed import EventFeed
-from daemon.http.server import CannotBind, Health, HttpServer, PostOutcome, build_app
+from daemon.http.server import CannotBind, HttpServer
+from daemon.http.view import Health, PostOutcome, RefusalReason
 from daemon.telemetry.metrics import Metrics
 from streams.clock import ManualClock
 from streams.decoding.decode import Limits

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from daemon.http import connections
-from daemon.http.access import Access, RefusalReason
+from daemon.http.access import Access
+from daemon.http.app import build_app
 from daemon.http.connections import MAX_CONNECTIONS
 from daemon.http.feed import MAX_LISTENERS, EventFeed
-from daemon.http.server import HttpServer, build_app
+from daemon.http.server import HttpServer
+from daemon.http.view import RefusalReason
 from streams.clock import ManualClock
 from streams.decoding.decode import Limits
 from tests.daemon.making import deadline

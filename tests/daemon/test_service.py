@@ -14,7 +14,7 @@ from daemon.config.sections import HttpSettings, LifecycleSettings, ModelSetting
 from daemon.exit_codes import ExitCode
 from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.service import Service
-from daemon.runtime.wiring import SourceFeed, stored_endpoints
+from daemon.runtime.wiring import Endpoints, SourceFeed, stored_endpoints
 from daemon.telemetry.instruments import Instruments
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
@@ -182,20 +182,20 @@ def test_it_is_ready_only_when_it_is_warm_and_its_sources_are_open() -> None:
     daemon = service(source, sink)
     exits: list[int] = []
     main = threading.Thread(target=lambda: exits.append(daemon.run()))
-    assert not daemon.ready().ok
-    assert any("starting" in reason for reason in daemon.ready().reasons)
+    assert not daemon.view.ready().ok
+    assert any("starting" in reason for reason in daemon.view.ready().reasons)
     main.start()
-    eventually(lambda: daemon.status()["state"] == "opening")
-    assert not daemon.ready().ok
-    assert all("source memory" in reason for reason in daemon.ready().reasons)
+    eventually(lambda: daemon.view.status()["state"] == "opening")
+    assert not daemon.view.ready().ok
+    assert all("source memory" in reason for reason in daemon.view.ready().reasons)
     source.may_open.set()
-    eventually(lambda: daemon.status()["state"] == "running")
-    assert daemon.ready().ok
-    assert daemon.live().ok
+    eventually(lambda: daemon.view.status()["state"] == "running")
+    assert daemon.view.ready().ok
+    assert daemon.view.live().ok
     source.may_end.set()
     main.join(_PATIENCE_S)
-    assert not daemon.ready().ok
-    assert daemon.status()["state"] == "stopped"
+    assert not daemon.view.ready().ok
+    assert daemon.view.status()["state"] == "stopped"
     assert exits == [ExitCode.OK]
 
 
@@ -233,11 +233,11 @@ def test_one_source_that_is_away_holds_up_readyz_if_it_is_required_and_never_the
     )
     main, exits = running(daemon)
     eventually(systemd.has_started)
-    assert daemon.ready().ok is not required
+    assert daemon.view.ready().ok is not required
     eventually(lambda: "STATUS=scoring; source camera is waiting: camera: is not there" in "".join(systemd.heard))
     if required:
-        assert daemon.ready().reasons == ("source camera is waiting: camera: is not there",)
-    assert {source["name"]: source["required"] for source in daemon.status()["sources"]}["camera"] is required
+        assert daemon.view.ready().reasons == ("source camera is waiting: camera: is not there",)
+    assert {source["name"]: source["required"] for source in daemon.view.status()["sources"]}["camera"] is required
     daemon.stop()
     healthy.may_end.set()
     main.join(_PATIENCE_S)
@@ -265,9 +265,9 @@ def test_a_source_that_failed_by_a_bug_is_not_ready_and_told_by_the_exit_and_not
     healthy.may_open.set()
     daemon = service_of(SourceFeed(healthy, OverflowPolicy.BLOCK, 64), SourceFeed(faulty, OverflowPolicy.BLOCK, 64))
     main, exits = running(daemon)
-    eventually(lambda: any("source file is failed: ValueError" in reason for reason in daemon.ready().reasons))
-    eventually(lambda: daemon.status()["state"] == "opening")
-    assert "what was said" not in str((daemon.ready(), daemon.status()))
+    eventually(lambda: any("source file is failed: ValueError" in reason for reason in daemon.view.ready().reasons))
+    eventually(lambda: daemon.view.status()["state"] == "opening")
+    assert "what was said" not in str((daemon.view.ready(), daemon.view.status()))
     daemon.stop()
     healthy.may_end.set()
     main.join(_PATIENCE_S)
@@ -280,9 +280,9 @@ def test_a_live_source_that_breaks_by_a_bug_is_opened_again_and_counted() -> Non
     healthy.may_open.set()
     daemon = service_of(SourceFeed(healthy, OverflowPolicy.BLOCK, 64), SourceFeed(faulty, OverflowPolicy.BLOCK, 64))
     main, _ = running(daemon)
-    eventually(lambda: b'affectd_source_reconnects_total{source="camera"}' in daemon.metrics("")[0])
+    eventually(lambda: b'affectd_source_reconnects_total{source="camera"}' in daemon.view.metrics("")[0])
     faulty.bug = None
-    eventually(lambda: faulty.may_end.is_set() and daemon.ready().ok)
+    eventually(lambda: faulty.may_end.is_set() and daemon.view.ready().ok)
     daemon.stop()
     healthy.may_end.set()
     main.join(_PATIENCE_S)
@@ -295,7 +295,7 @@ def test_asked_to_stop_it_publishes_what_it_has_and_leaves() -> None:
     exits: list[int] = []
     main = threading.Thread(target=lambda: exits.append(daemon.run()))
     main.start()
-    eventually(lambda: daemon.status()["windows_open"] > 0)
+    eventually(lambda: daemon.view.status()["windows_open"] > 0)
     daemon.stop()
     source.may_end.set()
     main.join(_PATIENCE_S)
@@ -320,7 +320,7 @@ def test_predictions_that_were_refused_leave_the_status_of_a_drain_alone() -> No
     exits: list[int] = []
     main = threading.Thread(target=lambda: exits.append(daemon.run()))
     main.start()
-    eventually(lambda: "affectd_publish_errors_total 7.0" in daemon.metrics("")[0].decode())
+    eventually(lambda: "affectd_publish_errors_total 7.0" in daemon.view.metrics("")[0].decode())
     daemon.stop()
     source.may_end.set()
     main.join(_PATIENCE_S)
@@ -378,6 +378,19 @@ def test_input_that_has_ended_waits_for_a_reader_who_pauses(monkeypatch: pytest.
     assert len(sink.predictions) == 7
 
 
+@pytest.mark.parametrize("somebody_waits", [True, False])
+def test_the_model_is_warmed_up_only_where_somebody_waits_for_the_first_window(
+    somebody_waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed_up: list[int] = []
+    monkeypatch.setattr(AffectModel, "warm_up", lambda model, rows: warmed_up.append(rows))
+    config = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu", batch_rows=8))
+    stored = stored_endpoints(config, SourceFeed(at_once(InMemory([])), OverflowPolicy.BLOCK, 64), Kept())
+    endpoints = Endpoints(stored.feeds, stored.sinks, stored.ledger) if somebody_waits else stored
+    assert Service(config, endpoints, Instruments()).run() == ExitCode.OK
+    assert warmed_up == [8] * somebody_waits
+
+
 def test_a_device_that_computes_nothing_any_more_ends_it_and_the_exit_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("the device is gone")
@@ -387,5 +400,5 @@ def test_a_device_that_computes_nothing_any_more_ends_it_and_the_exit_says_so(mo
     sink = Kept()
     daemon = service(at_once(InMemory(chat())), sink, batch_rows=1)  # so that each window is a batch
     assert daemon.run() == ExitCode.DEVICE_FAULT
-    assert not daemon.live().ok
+    assert not daemon.view.live().ok
     assert sink.predictions == []
