@@ -171,8 +171,8 @@ def _object(window: ClosedWindow, found: Attribution, digest: str) -> dict[str, 
         "label": found.scores.label,
         "target": found.target,
         "unit": "probability",
-        "worth": round(found.worth, _DIGITS),
-        "without": round(found.without, _DIGITS),
+        "worth": round(found.value, _DIGITS),
+        "without": round(found.baseline, _DIGITS),
         "modalities": {
             name: {
                 "share": round(each.share, _DIGITS),
@@ -204,7 +204,7 @@ def _sentence(found: Attribution, target: str | None) -> str:
     scores = found.scores
     if target is not None:
         shares = {name: ModalityEvidence(each.share) for name, each in found.modality.items()}
-        return target_sentence(target, found.worth, shares)
+        return target_sentence(target, found.value, shares)
     evidence = {name: ModalityEvidence(each.contribution) for name, each in scores.modality.items() if each.present}
     said = emotion_sentence(scores.label, max(scores.emotion), evidence, scores.abstained)
     risk = risk_sentence(scores.risk.level, [(reason.code, reason.weight) for reason in scores.risk.reasons])

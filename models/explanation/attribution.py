@@ -1,23 +1,22 @@
 """Attribution: how much each event of a window moved its scores.
 
-Problem: a modality's contribution (`models.explanation.shapley`) does not say which of its events it came from. Rule:
-the worth of a set of events is what the model answers from them alone, and an event's share is what it adds to the
-worth, averaged over orders in which the events could have come in; the events of a modality come in one after another,
-and among the modalities each order is as likely (Owen, 1977). So the shares of a modality's events add up to the
-modality's own Shapley value, those of all events to the worth of the window less that of an empty one, and an event
-that changes nothing gets nothing, all to the precision of the model. Up to six events are taken in every order, more by
-`models.explanation.permutation_shapley`; beyond 24, neighbours are taken together and share one share.
+Problem: a modality's contribution (`models.explanation.shapley`) does not show which of its events it came from. Rule:
+the value of a coalition of events is the probability of the target, an emotion or a risk, from these events alone. An
+event's share is its marginal contribution, averaged over orders in which the events could come in: the events of a
+modality come in one after another, and all orders of modalities are equally likely (Owen, 1977). So the shares of a
+modality's events add up to the modality's Shapley value, and those of all events to the value of the window less that
+of an empty one. An event that changes nothing gets nothing. Up to six events are taken in every order, more by
+`models.explanation.permutation_shapley`; beyond 24, neighbours form groups that share one share.
 
-The worth of an emotion or a risk is its probability. Integrated gradients over the events' weights would not do: where
-a mean is pooled, only the very beginning of their path changes anything.
-Which words of a line it was, `models.explanation.word_attribution` says. Left out: earlier windows that an answer is
-smoothed by.
+Integrated gradients over the events' weights would not do: where a mean is pooled, only the very beginning of their
+path changes anything. `models.explanation.word_attribution` attributes a line's logit to its words. Left out: smoothing
+by earlier windows.
 """
 
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,20 +33,23 @@ from models.scores import Scores
 from models.text.encoder import ChatLine
 
 TOLERANCE = 1e-4
-"""Of adding up, in probability: pooling computes in 32 bits, and in batches of other sizes than the daemon's."""
+"""Of adding up, in probability.
 
-_EVERY_ORDER = 6  # events: 64 sets of them; one more doubles it, and a set of voices is a call of Whisper
-_MOST_PLAYERS = 24  # 554 stretches of time, four times each: a second on a CPU
+Pooling computes in 32 bits, and in batches of other sizes than the service's.
+"""
+
+_EVERY_ORDER = 6  # events, so 64 coalitions; one more doubles them
+_MOST_PLAYERS = 24  # 554 cyclic coalitions, four times each: a second on a CPU
 _WINDOWS_PER_CALL = 512
-_POOLED_PER_CALL = 16  # sets of a voice's segments are spectrograms of up to half a minute
+_POOLED_PER_CALL = 16  # coalitions of a voice's segments are spectrograms of up to half a minute
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowEvent:
     """One event of a window: a picture, a segment, or a line.
 
-    start_ns, end_ns: event time. prepared: at least one row, as the encoder's `prepare` returned it. line: as it was
-    prepared from, where it is text and its words are asked for.
+    start_ns, end_ns: event time. prepared: at least one row, as the encoder's `prepare` returned it. line: what it was
+    prepared from, where it is text whose words are to be attributed.
     """
 
     start_ns: int
@@ -86,14 +88,14 @@ class ModalityShare:
 class Attribution:
     """The attribution of one window's score for an emotion or risk.
 
-    worth: of the window; the modalities' shares add up to it less `without`, the worth of a window with nothing in it.
-    modality: by name; those without events are left out.
+    value: the target's probability; the modalities' shares add up to it less `baseline`, the probability in an empty
+    window. modality: by name; those without events are left out.
     """
 
     target: str
     scores: Scores
-    worth: float
-    without: float
+    value: float
+    baseline: float
     modality: Mapping[str, ModalityShare]
 
 
@@ -104,34 +106,34 @@ def attribute(
 
     window: by modality. target: an emotion or a risk by name, by default the window's most probable emotion.
 
-    Needs the device, like `AffectModel.fuse`. ValueError for another target.
+    Runs on the device thread, like `AffectModel.fuse`. Raises ValueError for another target.
     """
     if target is not None and target not in (*EMOTIONS, *RISKS):
         raise ValueError(f"{target!r} is neither of {', '.join(EMOTIONS)} nor of {', '.join(RISKS)}")
     events = {name: sorted(window.get(name, ()), key=lambda event: event.start_ns) for name in MODALITIES}
-    events = {name: found for name, found in events.items() if found and name in model.encoders}
-    question = _Question(model, events)
-    nothing, scores = question.scores([{}, {name: _all(found) for name, found in events.items()}])
-    asked = target or EMOTIONS[max(range(len(EMOTIONS)), key=scores.emotion.__getitem__)]
+    events = {name: present for name, present in events.items() if present and name in model.encoders}
+    coalition_scorer = _CoalitionScorer(model, events)
+    empty, scores = coalition_scorer.scores([{}, {name: range(len(present)) for name, present in events.items()}])
+    target = target or EMOTIONS[max(range(len(EMOTIONS)), key=scores.emotion.__getitem__)]
     modality = {}
     for name in events:
         groups = _groups(len(events[name]))
-        shares = question.shares(name, groups, asked)
-        found = tuple(
+        shares = coalition_scorer.shares(name, groups, target)
+        event_shares = tuple(
             EventShare(
                 events[name][group.start].start_ns,
                 max(event.end_ns for event in events[name][group.start : group.stop]),
                 len(group),
                 share,
-                _words(model.encoders[name], events[name][group.start], asked) if len(group) == 1 else None,
+                _words(model.encoders[name], events[name][group.start], target) if len(group) == 1 else None,
             )
             for group, share in zip(groups, shares, strict=True)
         )
-        modality[name] = ModalityShare(math.fsum(shares), found)
-    return Attribution(asked, scores, _worth(scores, asked), _worth(nothing, asked), modality)
+        modality[name] = ModalityShare(math.fsum(shares), event_shares)
+    return Attribution(target, scores, _value(scores, target), _value(empty, target), modality)
 
 
-def _worth(scores: Scores, target: str) -> float:
+def _value(scores: Scores, target: str) -> float:
     if target in RISKS:
         return scores.risk.categories[target]
     return scores.emotion[EMOTIONS.index(target)]
@@ -146,10 +148,6 @@ def _words(encoder: Encoder, event: WindowEvent, target: str) -> LineAttribution
     return attribute_line(encoder, event.line, target)
 
 
-def _all(events: Sequence[WindowEvent]) -> tuple[int, ...]:
-    return tuple(range(len(events)))
-
-
 def _groups(events: int) -> list[range]:
     """Groups of neighbouring events, at most `_MOST_PLAYERS`.
 
@@ -159,54 +157,59 @@ def _groups(events: int) -> list[range]:
     return [range(i * events // players, (i + 1) * events // players) for i in range(players)]
 
 
-class _Question:
-    """One window of which many sets of events are asked about; whatever is pooled for one is kept for the others."""
+class _CoalitionScorer:
+    """Scores many coalitions of one window's events.
+
+    What is pooled for one coalition is cached for the others.
+    """
 
     def __init__(self, model: AffectModel, events: Mapping[str, Sequence[WindowEvent]]) -> None:
-        self._asked = copy.copy(model)
+        self._model = copy.copy(model)
         poolers: dict[str, Pooler] = {}
-        self._asked.poolers = poolers
+        self._model.poolers = poolers
         self._weight: dict[str, torch.Tensor] = {}
         self._rows: dict[str, list[range]] = {}
-        for name, found in events.items():
+        for name, present in events.items():
             encoder = model.encoders[name]
-            encoded = encoder.encode([row for event in found for row in event.prepared])
+            encoded = encoder.encode([row for event in present for row in event.prepared])
             poolers[name] = _PooledOnce(encoder, encoded)
             self._weight[name] = encoded.weight
-            ends = torch.tensor([len(event.prepared) for event in found]).cumsum(0).tolist()
+            ends = torch.tensor([len(event.prepared) for event in present]).cumsum(0).tolist()
             self._rows[name] = [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
-    def scores(self, sets: Sequence[Mapping[str, Sequence[int]]]) -> list[Scores]:
-        """What the model answers from each set of events, given by their numbers."""
-        windows = [WindowFeatures({name: self._some(name, held) for name, held in each.items()}) for each in sets]
+    def scores(self, coalitions: Sequence[Mapping[str, Sequence[int]]]) -> list[Scores]:
+        """Scores coalitions of events, given by modality as indices."""
+        windows = [
+            WindowFeatures({name: self._features(name, events) for name, events in each.items()}) for each in coalitions
+        ]
         calls = [windows[at : at + _WINDOWS_PER_CALL] for at in range(0, len(windows), _WINDOWS_PER_CALL)]
-        return [scores for call in calls for scores in self._asked.fuse(call)]
+        return [scores for call in calls for scores in self._model.fuse(call)]
 
     def shares(self, name: str, groups: Sequence[range], target: str) -> list[float]:
-        """Of each group of one modality's events: the Owen value, over every set of the other modalities."""
+        """The Owen value of each group of one modality's events."""
         players = len(groups)
-        held = coalitions(players) if players <= _EVERY_ORDER else cyclic_coalitions(players)
-        values: Callable[[torch.Tensor], torch.Tensor] = (
-            shapley_values if players <= _EVERY_ORDER else lambda worth: cyclic_shapley_values(worth, players)
-        )
+        exact = players <= _EVERY_ORDER
+        of_groups = coalitions(players) if exact else cyclic_coalitions(players)
         others = [other for other in self._rows if other != name]
-        beside = coalitions(len(others))
+        of_others = coalitions(len(others))
         sets = [
             {
-                name: [event for group, there in zip(groups, row, strict=True) if there for event in group],
-                **{o: range(len(self._rows[o])) for o, there in zip(others, known, strict=True) if there},
+                name: [event for group, inside in zip(groups, members, strict=True) if inside for event in group],
+                **{o: range(len(self._rows[o])) for o, inside in zip(others, beside, strict=True) if inside},
             }
-            for row in held.tolist()
-            for known in beside.tolist()
+            for members in of_groups.tolist()
+            for beside in of_others.tolist()
         ]
-        worth = torch.tensor([_worth(scores, target) for scores in self.scores(sets)], dtype=torch.float64)
-        before = beside.sum(dim=1).tolist()
+        values = torch.tensor([_value(scores, target) for scores in self.scores(sets)], dtype=torch.float64)
+        values = values.view(len(of_groups), -1)
+        of_players = shapley_values(values) if exact else cyclic_shapley_values(values, players)
+        before = of_others.sum(dim=1).tolist()
         orders = math.factorial(len(others) + 1)
         chance = [math.factorial(k) * math.factorial(len(others) - k) / orders for k in before]
-        shares: list[float] = (values(worth.view(len(held), -1)) @ worth.new_tensor(chance)).tolist()
+        shares: list[float] = (of_players @ values.new_tensor(chance)).tolist()
         return shares
 
-    def _some(self, name: str, events: Sequence[int]) -> Encoded:
+    def _features(self, name: str, events: Sequence[int]) -> Encoded:
         rows = torch.tensor([row for event in events for row in self._rows[name][event]], dtype=torch.long)
         return Encoded(rows[:, None].float(), self._weight[name][rows])
 
@@ -222,16 +225,16 @@ class _PooledOnce:
     def __init__(self, encoder: Encoder, encoded: Encoded) -> None:
         self._encoder = encoder
         self._encoded = encoded
-        self._known: dict[tuple[int, ...], Pooled] = {}
+        self._cache: dict[tuple[int, ...], Pooled] = {}
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
         """Pools as `Pooler.pool`; each set of rows only once."""
         rows = zip(embedding[..., 0].long().tolist(), (weight > 0).tolist(), strict=True)
-        keys = [tuple(row for row, there in zip(*each, strict=True) if there) for each in rows]
-        new = sorted(set(keys) - self._known.keys(), key=len)
+        keys = [tuple(row for row, counts in zip(*each, strict=True) if counts) for each in rows]
+        new = sorted(set(keys) - self._cache.keys(), key=len)
         for at in range(0, len(new), _POOLED_PER_CALL):
             self._pool(new[at : at + _POOLED_PER_CALL])
-        return _stacked([self._known[key] for key in keys])
+        return _stacked([self._cache[key] for key in keys])
 
     def _pool(self, keys: Sequence[tuple[int, ...]]) -> None:
         device = self._encoded.embedding.device
@@ -242,7 +245,7 @@ class _PooledOnce:
             embedding, weight = embedding.new_zeros(len(keys), 1, embedding.shape[2]), weight.new_zeros(len(keys), 1)
         pooled = self._encoder.pool(embedding, weight)
         for i, key in enumerate(keys):
-            self._known[key] = _row(pooled, i)
+            self._cache[key] = _row(pooled, i)
 
 
 def _row(pooled: Pooled, i: int) -> Pooled:

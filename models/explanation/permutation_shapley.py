@@ -1,11 +1,11 @@
 """Permutation Shapley values of many players, by cyclic orders.
 
-Problem: exact Shapley values of twenty pictures need a million sets of them. Rule: a share is what a player adds to the
-worth of those before it, averaged over 2n orders instead of all n!: the order of time begun at each player, and its
-reverse. In them every player takes every place exactly twice, so shares still add up to the worth of all less that of
-none, a player that changes nothing gets nothing, and where worths simply add up the shares are Shapley's. Only
-stretches of time are asked about, n (n - 1) + 2 of them. Where players add to each other's worth, it counts more who
-they are next to than it would over all orders (random-order values: Weber, 1988).
+Problem: exact Shapley values of twenty pictures need a million coalitions. Rule: a player's value is its marginal
+contribution, averaged over 2n orders instead of all n!: every cyclic shift of the order of time, and its reverse. In
+them every player takes every place exactly twice. So values still add up to the value of all players less that of none,
+a player that changes nothing gets nothing, and where contributions simply add up the values are Shapley's. Only
+intervals of time are scored, n (n - 1) + 2 of them. Where players depend on each other, neighbours count more than they
+would over all orders (random-order values: Weber, 1988).
 """
 
 from itertools import pairwise
@@ -26,20 +26,20 @@ def cyclic_coalitions(players: int) -> Tensor:
     return torch.cat([none, *some, ~none])
 
 
-def cyclic_shapley_values(worth: Tensor, players: int) -> Tensor:
+def cyclic_shapley_values(values: Tensor, players: int) -> Tensor:
     """Shapley values estimated over cyclic orders: (players, rows).
 
     values: (coalitions, rows), in the order of `cyclic_coalitions`; the result has the same type. Raises ValueError for
     another number of coalitions.
     """
-    if players < 1 or len(worth) != players * (players - 1) + 2:
-        raise ValueError(f"{players} players have {players * (players - 1) + 2} stretches, not {len(worth)}")
-    none, some, whole = worth[:1], worth[1:-1], worth[-1:]
-    everyone = torch.ones(players, 1, dtype=worth.dtype, device=worth.device)
+    if players < 1 or len(values) != players * (players - 1) + 2:
+        raise ValueError(f"{players} players have {players * (players - 1) + 2} cyclic coalitions, not {len(values)}")
+    none, some, every = values[:1], values[1:-1], values[-1:]
+    everyone = torch.ones(players, 1, dtype=values.dtype, device=values.device)
     by_length = [
         everyone * none,
         *torch.split(some, players),
-        everyone * whole,
+        everyone * every,
     ]  # each (players, rows), by first player
     added = torch.zeros_like(by_length[0])
     for length, (before, after) in enumerate(pairwise(by_length)):

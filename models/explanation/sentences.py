@@ -1,8 +1,8 @@
 """Explanations in a sentence or two, for a person.
 
-Nothing that was said is quoted and nobody is described, so that a sentence may go where predictions go. Contributions
-are said in probability with their sign, since shares of a whole would hide what spoke against the answer. Left out:
-other languages than English.
+No words are quoted and nobody is described, so that a sentence may go where predictions go. Contributions are given in
+probability with their sign, since shares of a whole would hide evidence against the answer. Left out: other languages
+than English.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from models.scores import Abstention
 
 _SURE, _LIKELY = 0.9, 0.6  # probabilities from which words for them are taken
-_LITTLE = 0.1  # of all that moved the answer, what is less is not worth a word
-_SPARSE = 0.34  # of the window, below which evidence is said to be of a part of it
+_LITTLE = 0.1  # share of all contributions below which one is not named
+_SPARSE = 0.34  # coverage of the window below which evidence is called sparse
 _NAMES = {"video": "the face", "audio": "the voice", "text": "the words"}
 _MISSING = {"video": "no face was seen", "audio": "no voice was heard", "text": "nothing was written"}
 _SPARSELY = {"video": "a face was seen in little of it", "audio": "a voice was heard in little of it"}
@@ -69,12 +69,12 @@ def risk_sentence(level: str, reasons: Sequence[tuple[str, float]]) -> str:
 
     Such as "Risk is high, for words of self-harm (0.93).". reasons: code and weight, greatest first.
 
-    Empty at the level `none`. A code that is not known here is said as it is.
+    Empty at the level `none`. An unknown code stands as it is.
     """
     if level == "none":
         return ""
-    said = [f"{_RAISED_BY.get(code, code.replace('_', ' '))} ({weight:.2f})" for code, weight in reasons]
-    return f"Risk is {level}{', for ' + _listed(said) if said else ''}."
+    causes = [f"{_RAISED_BY.get(code, code.replace('_', ' '))} ({weight:.2f})" for code, weight in reasons]
+    return f"Risk is {level}{', for ' + _listed(causes) if causes else ''}."
 
 
 def _moved_by(evidence: Mapping[str, ModalityEvidence], otherwise: str = "only because all else is less so") -> str:
@@ -89,8 +89,8 @@ def _moved_by(evidence: Mapping[str, ModalityEvidence], otherwise: str = "only b
 
 
 def _also(evidence: Mapping[str, ModalityEvidence]) -> str:
-    missing = [said for name, said in _MISSING.items() if name not in evidence]
-    sparse = [said for name, said in _SPARSELY.items() if name in evidence and evidence[name].coverage < _SPARSE]
+    missing = [phrase for name, phrase in _MISSING.items() if name not in evidence]
+    sparse = [phrase for name, phrase in _SPARSELY.items() if name in evidence and evidence[name].coverage < _SPARSE]
     return f"; {_listed([*missing, *sparse])}" if missing or sparse else ""
 
 

@@ -1,10 +1,10 @@
 """Exact Shapley values of the modalities.
 
-Problem: how much a face matters depends on whether the voice has said the same already. Rule: the worth of a set of
-modalities is what is answered from them alone; a modality's value is what it adds to the worth, averaged over all
-orders in which the modalities could have come in. So the values add up to the worth of all less that of none,
-modalities that say the same share alike, and one that changes nothing gets nothing. Of three modalities there are eight
-sets, which are all asked about in one batched call. Left out: which events of a modality it was
+Problem: how much a face matters depends on whether the voice shows the same already. Rule: the value of a coalition is
+the score from its modalities alone; a modality's Shapley value (Shapley, 1953) is its marginal contribution, averaged
+over all orders in which the modalities could come in. So the values add up to the value of all modalities less that of
+none, modalities that show the same share equally, and one that changes nothing gets nothing. Three modalities have
+eight coalitions, which are all fused in one batched call. Left out: which events of a modality it was
 (`models.explanation.attribution`).
 """
 
@@ -23,23 +23,23 @@ def coalitions(modalities: int) -> Tensor:
     return (sets >> torch.arange(modalities)) & 1 == 1
 
 
-def shapley_values(worth: Tensor) -> Tensor:
+def shapley_values(values: Tensor) -> Tensor:
     """Exact Shapley values: (modalities, rows).
 
     values: (2 ** modalities, rows) of the coalitions, in the order of `coalitions`; the result has the same type.
     Raises ValueError for another number of coalitions.
     """
-    modalities = (len(worth) - 1).bit_length()
-    if len(worth) != 2**modalities:
-        raise ValueError(f"there are 2, 4, 8, ... sets of modalities, not {len(worth)}")
-    held = coalitions(modalities)
-    sizes = held.sum(dim=1)
-    orders = torch.tensor([factorial(k) for k in range(modalities + 1)], dtype=worth.dtype, device=worth.device)
-    values = []
+    modalities = (len(values) - 1).bit_length()
+    if len(values) != 2**modalities:
+        raise ValueError(f"there are 2, 4, 8, ... sets of modalities, not {len(values)}")
+    members = coalitions(modalities)
+    sizes = members.sum(dim=1)
+    orders = torch.tensor([factorial(k) for k in range(modalities + 1)], dtype=values.dtype, device=values.device)
+    shares = []
     for modality in range(modalities):
-        without = torch.nonzero(~held[:, modality]).squeeze(1)
+        without = torch.nonzero(~members[:, modality]).squeeze(1)
         before = sizes[without]
         share = orders[before] * orders[modalities - 1 - before] / orders[modalities]
-        added = worth[without + 2**modality] - worth[without]
-        values.append((share[:, None] * added).sum(dim=0))
-    return torch.stack(values)
+        added = values[without + 2**modality] - values[without]
+        shares.append((share[:, None] * added).sum(dim=0))
+    return torch.stack(shares)

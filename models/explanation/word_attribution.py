@@ -1,16 +1,15 @@
 """Word attribution: integrated gradients over a line's token embeddings.
 
-Rule (Sundararajan et al., 2017): a token's evidence is the gradient of the line's logit along the straight path from a
-baseline to the token's embedding, summed up times the way it goes. So the evidence of all tokens adds up to the line's
-logit less the baseline's, but for the error of summing up, which is told. The baseline is the same line with every
-token's embedding the mean of the word table. That is read as neutral and without any risk, as nothing said should be,
-while a line of unknown tokens is read as sad and in distress. What has no characters of the line, its marks and the
-lines before, stays as it is. Where two networks answer together, their tokens' evidence is weighted as their answers
-are.
+Rule (Sundararajan et al., 2017): a token's evidence is the gradient of the line's logit, integrated along the straight
+path from a baseline to the token's embedding. So the evidence of all tokens adds up to the line's logit less the
+baseline's, but for the error of integration, which is returned. The baseline is the same line with every token's
+embedding the mean of the word table. The networks read that as neutral and without risk; a line of unknown tokens they
+read as sad and in distress. Marks and the lines before have no characters of the line, and stay as they are. Where two
+networks answer together, their tokens' evidence is weighted as their logits are.
 
-Tokens are put together to words: whatever is written in one piece between spaces and punctuation, and in scripts
-without spaces the least pieces that no token straddles. Left out: what words say only together, which the path shares
-out among them.
+Tokens are joined to words: whatever is written in one piece between spaces and punctuation, and in scripts without
+spaces the smallest pieces that no token straddles. Left out: interactions of words, which the path shares out among
+them.
 """
 
 import re
@@ -29,7 +28,10 @@ from models.text.encoder import ChatLine, NetworkInput
 from models.text.network import TextNetwork
 
 TOLERANCE = 0.03
-"""Of adding up, in logits, or as a share of the difference where that is above 1; steps are doubled until it is met."""
+"""Of adding up, in logits, or as a share of a difference above 1.
+
+The number of steps is doubled until it is met.
+"""
 
 _STEPS = (32, 64, 128)
 _NO_SPACES = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Thai, Lao, kana, Chinese characters
@@ -103,21 +105,21 @@ def attribute_line(encoder: Encoder, line: str | ChatLine, target: str) -> LineA
 
     target: an emotion or a risk, by name. Raises ValueError for another.
 
-    TypeError where a network of the encoder stands on one that is no `Embedding`.
+    Raises TypeError where a network stands on an encoder that is no `Embedding`.
     """
     text, toward = line.text if isinstance(line, ChatLine) else line, direction(target)
     network_inputs = encoder.network_inputs(line)
-    spans = word_spans(text, [span for reading in network_inputs for span in reading.spans])
+    spans = word_spans(text, [span for network_input in network_inputs for span in network_input.spans])
     words = np.zeros(len(spans))
     evidence = baseline = 0.0
-    for reading in network_inputs:
-        tokens, ends = _token_evidence(reading, toward)
-        evidence, baseline = evidence + reading.share * ends[1], baseline + reading.share * ends[0]
-        for word, said in zip(_words_of(reading.spans, spans), tokens, strict=True):
+    for network_input in network_inputs:
+        tokens, ends = _token_evidence(network_input, toward)
+        evidence, baseline = evidence + network_input.share * ends[1], baseline + network_input.share * ends[0]
+        for word, of_token in zip(_words_of(network_input.spans, spans), tokens, strict=True):
             if word is not None:
-                words[word] += reading.share * said
-    found = tuple(WordAttribution(*span, float(said)) for span, said in zip(spans, words, strict=True))
-    return LineAttribution(found, evidence, baseline, float(words.sum()) - (evidence - baseline))
+                words[word] += network_input.share * of_token
+    attributions = tuple(WordAttribution(*span, float(of_word)) for span, of_word in zip(spans, words, strict=True))
+    return LineAttribution(attributions, evidence, baseline, float(words.sum()) - (evidence - baseline))
 
 
 def word_spans(text: str, tokens: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -125,13 +127,13 @@ def word_spans(text: str, tokens: Sequence[tuple[int, int]]) -> list[tuple[int, 
 
     Each token, a span of characters, lies in one of them.
     """
-    atoms = [found.span() for found in _ATOM.finditer(text)]
+    atoms = [atom.span() for atom in _ATOM.finditer(text)]
     starts = [start for start, _ in atoms]
     joined = [False] * len(atoms)  # with the one before
     for start, end in tokens:
         first = max(0, bisect_right(starts, start) - 1)
-        touched = [i for i in range(first, bisect_right(starts, end - 1)) if atoms[i][1] > start]
-        for i in touched[1:]:
+        touching = [i for i in range(first, bisect_right(starts, end - 1)) if atoms[i][1] > start]
+        for i in touching[1:]:
             joined[i] = True
     words: list[tuple[int, int]] = []
     for (start, end), with_last in zip(atoms, joined, strict=True):
@@ -151,24 +153,24 @@ def _words_of(tokens: Sequence[tuple[int, int]], words: Sequence[tuple[int, int]
     return [min(bisect_right(ends, start), len(words) - 1) if words else None for start, _ in tokens]
 
 
-def _token_evidence(reading: NetworkInput, toward: torch.Tensor) -> tuple[list[float], tuple[float, float]]:
+def _token_evidence(network_input: NetworkInput, toward: torch.Tensor) -> tuple[list[float], tuple[float, float]]:
     """The evidence of a line's own tokens, and two logits.
 
     The logits are of the baseline and of the line.
     """
-    encoder = _embedding(reading.network)
-    line = encoder.embed(torch.tensor(reading.ids, device=reading.network.hidden.weight.device))
+    encoder = _embedding(network_input.network)
+    line = encoder.embed(torch.tensor(network_input.ids, device=network_input.network.hidden.weight.device))
     baseline = line.clone()
-    says = [i for i, (start, end) in enumerate(reading.spans) if end > start]
-    baseline[says] = _mean_embedding(reading.network)
+    own = [i for i, (start, end) in enumerate(network_input.spans) if end > start]
+    baseline[own] = _mean_embedding(network_input.network)
     with torch.no_grad():
-        ends = _logit(reading, torch.stack([baseline, line]), toward).tolist()
-    found = torch.zeros(len(reading.ids), dtype=torch.float64)
+        ends = _logit(network_input, torch.stack([baseline, line]), toward).tolist()
+    evidence = torch.zeros(len(network_input.ids), dtype=torch.float64)
     for steps in _STEPS:
-        found = _path(reading, baseline, line, toward, steps)
-        if abs(float(found.sum()) - (ends[1] - ends[0])) <= TOLERANCE * max(1.0, abs(ends[1] - ends[0])):
+        evidence = _path(network_input, baseline, line, toward, steps)
+        if abs(float(evidence.sum()) - (ends[1] - ends[0])) <= TOLERANCE * max(1.0, abs(ends[1] - ends[0])):
             break
-    return found[: len(reading.spans)].tolist(), (ends[0], ends[1])
+    return evidence[: len(network_input.spans)].tolist(), (ends[0], ends[1])
 
 
 @cache
@@ -178,12 +180,14 @@ def _mean_embedding(network: TextNetwork) -> torch.Tensor:
 
 def _embedding(network: TextNetwork) -> Embedding:
     if not isinstance(network.encoder, Embedding):
-        raise TypeError(f"no words are told apart by a {type(network.encoder).__name__}")
+        raise TypeError(
+            f"a {type(network.encoder).__name__} exposes no token embeddings, so words cannot be attributed"
+        )
     return network.encoder
 
 
 def _path(
-    reading: NetworkInput, baseline: torch.Tensor, line: torch.Tensor, toward: torch.Tensor, steps: int
+    network_input: NetworkInput, baseline: torch.Tensor, line: torch.Tensor, toward: torch.Tensor, steps: int
 ) -> torch.Tensor:
     """Integrates gradients along the path: (tokens,) float64.
 
@@ -192,16 +196,16 @@ def _path(
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     way, weight = (torch.from_numpy(each).to(line)[:, None, None] for each in ((nodes + 1) / 2, weights / 2))
     points = (baseline + way * (line - baseline)).requires_grad_()
-    (gradient,) = torch.autograd.grad(_logit(reading, points, toward).sum(), points)
+    (gradient,) = torch.autograd.grad(_logit(network_input, points, toward).sum(), points)
     mean = (weight * gradient).sum(dim=0)
     return ((line - baseline) * mean).sum(dim=1).detach().double().cpu()
 
 
-def _logit(reading: NetworkInput, points: torch.Tensor, toward: torch.Tensor) -> torch.Tensor:
+def _logit(network_input: NetworkInput, points: torch.Tensor, toward: torch.Tensor) -> torch.Tensor:
     """The logit in a direction, (rows,).
 
     points: (rows, tokens, width) embeddings of the line.
     """
-    vectors = _embedding(reading.network)([reading.ids] * len(points), points.flatten(0, 1))
-    logits = reading.network.heads(vectors)
+    vectors = _embedding(network_input.network)([network_input.ids] * len(points), points.flatten(0, 1))
+    logits = network_input.network.heads(vectors)
     return logits @ toward.to(logits)

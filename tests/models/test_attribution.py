@@ -57,7 +57,7 @@ WINDOW = {
     "video": [event("video", 0, "anger"), event("video", 1, "sadness", 6.0), event("video", 2, "neutral")],
     "audio": [event("audio", 0, "anger", 2.0, weight=0.15), event("audio", 1, "anger", 4.0, weight=0.15)],
 }
-"""The voice is too short to count unless both of its events are there: worths do not add up."""
+"""The voice is too short to count unless both of its events are there: contributions do not add up."""
 
 
 def contributions(window: dict[str, list[WindowEvent]]) -> dict[str, float]:
@@ -79,8 +79,8 @@ def test_shares_of_events_add_up_to_the_modalitys_contribution_and_those_to_the_
         assert each.share == pytest.approx(expected[name], abs=TOLERANCE)
         assert math.fsum(e.share for e in each.events) == pytest.approx(each.share, abs=1e-9)
         assert sum(e.events for e in each.events) == len(window[name])
-    assert whole(found) == pytest.approx(found.worth - found.without, abs=TOLERANCE)
-    assert found.without == pytest.approx(1 / len(EMOTIONS), abs=1e-12)
+    assert whole(found) == pytest.approx(found.value - found.baseline, abs=TOLERANCE)
+    assert found.baseline == pytest.approx(1 / len(EMOTIONS), abs=1e-12)
 
 
 def test_shares_are_averages_over_every_order_in_which_modalities_come_one_after_another() -> None:
@@ -95,11 +95,11 @@ def test_shares_are_averages_over_every_order_in_which_modalities_come_one_after
     ]
     for order in orders:
         for i, player in enumerate(order):
-            expected[player] += (worth_of(order[: i + 1]) - worth_of(order[:i])) / len(orders)
+            expected[player] += (value_of(order[: i + 1]) - value_of(order[:i])) / len(orders)
     assert told == pytest.approx(expected, abs=TOLERANCE)
 
 
-def worth_of(events: Sequence[tuple[str, int]]) -> float:
+def value_of(events: Sequence[tuple[str, int]]) -> float:
     held = {name: [WINDOW[name][i].prepared[0] for n, i in events if n == name] for name in WINDOW}
     encoded = {name: MODEL.encoders[name].encode(rows) for name, rows in held.items() if rows}
     return MODEL.fuse([WindowFeatures(encoded)])[0].emotion[EMOTIONS.index("anger")]
@@ -135,7 +135,7 @@ def test_a_window_of_nothing_has_no_shares() -> None:
     found = attribute(MODEL, {"video": []})
     assert not found.modality
     assert found.scores.abstained == "no_evidence"
-    assert found.worth == pytest.approx(1 / len(EMOTIONS), abs=1e-12)
+    assert found.value == pytest.approx(1 / len(EMOTIONS), abs=1e-12)
 
 
 def test_what_is_no_emotion_and_no_risk_is_refused() -> None:
@@ -145,14 +145,14 @@ def test_what_is_no_emotion_and_no_risk_is_refused() -> None:
         direction("joy")
 
 
-def test_rotations_give_shapley_values_where_worths_add_up_and_share_everything_where_they_do_not() -> None:
+def test_cyclic_orders_give_shapley_values_where_contributions_add_up_and_share_everything_where_they_do_not() -> None:
     alone = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
     added = cyclic_coalitions(4).double() @ alone[:, None] + 7
     torch.testing.assert_close(cyclic_shapley_values(added, 4)[:, 0], alone)
     torch.testing.assert_close(shapley_values(coalitions(4).double() @ alone[:, None])[:, 0], alone)
     tangled = (cyclic_coalitions(4).double() @ alone[:, None]).exp()
     torch.testing.assert_close(cyclic_shapley_values(tangled, 4).sum(dim=0), tangled[-1] - tangled[0])
-    with pytest.raises(ValueError, match="4 players have 14 stretches"):
+    with pytest.raises(ValueError, match="4 players have 14 cyclic coalitions"):
         cyclic_shapley_values(tangled[:5], 4)
 
 
@@ -219,7 +219,7 @@ def test_a_network_without_embeddings_is_refused(tokenizer: Tokenizer) -> None:
             return torch.ones(len(sentences), 2)
 
     encoder = TextEncoder(TextNetwork(Opaque()), tokenizer)
-    with pytest.raises(TypeError, match="no words are told apart by a Opaque"):
+    with pytest.raises(TypeError, match="a Opaque exposes no token embeddings"):
         attribute_line(encoder, "hello", "fear")
     model = AffectModel(plain_manifest(), {"text": encoder}, torch.device("cpu"))
     (share,) = (

@@ -11,7 +11,7 @@ from models.explanation.shapley import coalitions, shapley_values
 
 pytestmark = pytest.mark.property
 
-worths = st.lists(st.floats(-10, 10), min_size=8, max_size=8).map(
+coalition_values = st.lists(st.floats(-10, 10), min_size=8, max_size=8).map(
     lambda values: torch.tensor(values, dtype=torch.float64)[:, None]
 )
 
@@ -28,32 +28,32 @@ def test_every_set_of_the_modalities_is_asked_about_once() -> None:
     assert coalitions(3)[-1].all()
 
 
-@given(worths)
-def test_the_values_add_up_to_the_worth_of_all_less_that_of_none(worth: torch.Tensor) -> None:
-    assert shapley_values(worth).sum().item() == pytest.approx((worth[-1] - worth[0]).item(), abs=1e-9)
+@given(coalition_values)
+def test_the_values_add_up_to_the_value_of_all_less_that_of_none(values: torch.Tensor) -> None:
+    assert shapley_values(values).sum().item() == pytest.approx((values[-1] - values[0]).item(), abs=1e-9)
 
 
-@given(worths)
-def test_a_value_is_what_is_added_on_average_over_all_orders_of_coming_in(worth: torch.Tensor) -> None:
+@given(coalition_values)
+def test_a_value_is_what_is_added_on_average_over_all_orders_of_coming_in(values: torch.Tensor) -> None:
     added = torch.zeros(3, dtype=torch.float64)
     for order in permutations(range(3)):
         for at, modality in enumerate(order):
             before = place(*order[:at])
-            added[modality] += worth[before + place(modality), 0] - worth[before, 0]
-    assert torch.allclose(shapley_values(worth)[:, 0], added / 6)
+            added[modality] += values[before + place(modality), 0] - values[before, 0]
+    assert torch.allclose(shapley_values(values)[:, 0], added / 6)
 
 
-@given(worths)
-def test_a_modality_that_changes_nothing_gets_nothing(worth: torch.Tensor) -> None:
+@given(coalition_values)
+def test_a_modality_that_changes_nothing_gets_nothing(values: torch.Tensor) -> None:
     held = coalitions(3)
-    same = worth.clone()
+    same = values.clone()
     same[held[:, 1]] = same[~held[:, 1]]
     assert shapley_values(same)[1].item() == 0
 
 
-@given(worths)
-def test_modalities_that_add_the_same_to_every_set_get_the_same(worth: torch.Tensor) -> None:
-    alike = worth.clone()
+@given(coalition_values)
+def test_modalities_that_add_the_same_to_every_set_get_the_same(values: torch.Tensor) -> None:
+    alike = values.clone()
     alike[place(0)] = alike[place(1)]
     alike[place(0, 2)] = alike[place(1, 2)]
     values = shapley_values(alike)
