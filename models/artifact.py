@@ -32,7 +32,7 @@ from safetensors.torch import load, save
 from models.calibration.prediction_sets import ConformalSets
 from models.calibration.scaling import CorpusCalibration, TemperatureScaling
 from models.calibration.trust import QUALITIES, TrustCurve
-from models.fusion.pool import FUSIONS, LogLinearPool
+from models.fusion.pool import STRATEGY, LogLinearPool
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import RiskRule
 
@@ -106,8 +106,8 @@ class Manifest(BaseModel):
     @field_validator("fusion", mode="before")
     @classmethod
     def _known_strategy(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and value.get("strategy") not in FUSIONS:
-            raise ValueError(f"strategy {value.get('strategy')!r} is not one of {', '.join(FUSIONS)}")
+        if isinstance(value, Mapping) and value.get("strategy") != STRATEGY:
+            raise ValueError(f"strategy {value.get('strategy')!r} is not {STRATEGY}, the one that is served")
         return value
 
     @model_validator(mode="after")

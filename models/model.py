@@ -1,9 +1,9 @@
 """A loaded model: encoders, and batched fusion inference over windows.
 
-The rule. A window is scored from whatever modalities are present. Absent is not neutral: with nothing present the
-window is abstained from, its probabilities flat and its label None. Where the best label is not probable enough it is
+The rule. A window is scored from whatever modalities are present. Absent is not neutral: a window with nothing present
+is abstained from, its probabilities flat and its label None. A window whose best label is not probable enough is
 abstained from too, but keeps its probabilities. Every probability is for labels equally likely beforehand. Left out:
-preparing events (the encoders' own), windows and sessions (the caller's).
+preparing events (the encoders' work), windows and sessions (the caller's).
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,8 +63,8 @@ class AffectModel:
         chosen = choose_device(device)
         if threads > 0:
             torch.set_num_threads(threads)
-        read = read_model_folder(SHIPPED if str(folder) == "default" else Path(folder))
-        return cls.from_folder(read, chosen)
+        contents = read_model_folder(SHIPPED if str(folder) == "default" else Path(folder))
+        return cls.from_folder(contents, chosen)
 
     @classmethod
     def from_folder(cls, folder: ModelFolder, device: torch.device) -> Self:
@@ -73,7 +73,7 @@ class AffectModel:
 
     @property
     def coverages(self) -> tuple[float, ...]:
-        """What sets can promise; nothing for a model without sets."""
+        """The coverages that prediction sets can have; empty without sets."""
         return () if self.manifest.conformal is None else self.manifest.conformal.coverages
 
     @torch.inference_mode()
@@ -81,12 +81,12 @@ class AffectModel:
         """Scores windows, in their order, each independent of the others."""
         if not windows:
             return []
-        answers = [self._modality(name, windows) for name in MODALITIES]
-        log_posterior = torch.stack([answer.log_posterior for answer in answers])
-        fused, contribution = self._fused(log_posterior, torch.stack([answer.amount for answer in answers]))
-        words = torch.stack([answer.words for answer in answers]).amax(dim=0)
+        modalities = [self._modality(name, windows) for name in MODALITIES]
+        log_posterior = torch.stack([modality.log_posterior for modality in modalities])
+        fused, contribution = self._fused(log_posterior, torch.stack([modality.amount for modality in modalities]))
+        words = torch.stack([modality.words for modality in modalities]).amax(dim=0)
         risks = self.manifest.risk.score(words, fused.posterior, fused.evidence)
-        present = torch.stack([answer.amount > 0 for answer in answers])
+        present = torch.stack([modality.amount > 0 for modality in modalities])
         return self._scores(fused.posterior, contribution, log_posterior.exp(), present, risks)
 
     def warm_up(self, rows: int) -> None:
@@ -108,17 +108,17 @@ class AffectModel:
         log_posterior: (3, windows, 7). amount: (3, windows). The values are (3, windows); all coalitions are fused in
         one call.
         """
-        held = coalitions(len(MODALITIES)).T.to(self.device)  # (3, sets), the last set is all of them
-        sets, windows = held.shape[1], log_posterior.shape[1]
-        asked = self.manifest.fusion.fuse(
-            log_posterior.repeat(1, sets, 1), (held[:, :, None] * amount[:, None]).flatten(1)
+        members = coalitions(len(MODALITIES)).T.to(self.device)  # (3, sets), the last set is all of them
+        sets, windows = members.shape[1], log_posterior.shape[1]
+        fused = self.manifest.fusion.fuse(
+            log_posterior.repeat(1, sets, 1), (members[:, :, None] * amount[:, None]).flatten(1)
         )
-        posterior = asked.posterior.view(sets, windows, -1)
+        posterior = fused.posterior.view(sets, windows, -1)
         best = posterior[-1].argmax(dim=-1)
-        worth = posterior.gather(-1, best.expand(sets, -1)[..., None])[..., 0]
-        return Fused(posterior[-1], asked.evidence[:, -windows:]), shapley_values(worth)
+        values = posterior.gather(-1, best.expand(sets, -1)[..., None])[..., 0]
+        return Fused(posterior[-1], fused.evidence[:, -windows:]), shapley_values(values)
 
-    def _modality(self, name: str, windows: Sequence[WindowFeatures]) -> "_Answers":
+    def _modality(self, name: str, windows: Sequence[WindowFeatures]) -> "_ModalityPosterior":
         """Pools and calibrates one modality of all windows, in one call.
 
         Nothing runs where no window has it.
@@ -126,11 +126,11 @@ class AffectModel:
         pooler = self.poolers.get(name)
         events = [window.events.get(name) for window in windows]
         if pooler is None or not any(event is not None and len(event.weight) for event in events):
-            return _Answers.none(len(windows), self.device)
+            return _ModalityPosterior.none(len(windows), self.device)
         empty = Encoded(torch.zeros(0, pooler.width), torch.zeros(0))
-        found = [event if event is not None else empty for event in events]
-        weight = pad_sequence([event.weight for event in found], batch_first=True)
-        embedding = pad_sequence([event.embedding for event in found], batch_first=True)
+        padded = [event if event is not None else empty for event in events]
+        weight = pad_sequence([event.weight for event in padded], batch_first=True)
+        embedding = pad_sequence([event.embedding for event in padded], batch_first=True)
         pooled = pooler.pool(embedding.to(self.device), weight.to(self.device))
         total = weight.double().sum(dim=1)
         least = self.manifest.presence[name].least_amount
@@ -139,7 +139,7 @@ class AffectModel:
         words = torch.zeros(len(windows), len(RISKS), dtype=torch.float64, device=self.device)
         if pooled.risk is not None:
             words = torch.where(amount[:, None] > 0, self.manifest.risk.categories(pooled.risk), words)
-        return _Answers(amount, log_posterior, words)
+        return _ModalityPosterior(amount, log_posterior, words)
 
     def _scores(
         self,
@@ -149,15 +149,18 @@ class AffectModel:
         present: torch.Tensor,
         risks: Sequence[RiskScores],
     ) -> list[Scores]:
-        """contribution, present: (3, windows). alone: (3, windows, 7) each modality's own probabilities."""
+        """The scores of each window.
+
+        contribution, present: (3, windows). alone: (3, windows, 7), each modality's own probabilities.
+        """
         entropy = torch.special.entr(posterior).sum(dim=-1).tolist()
         affect = valence_arousal(posterior).tolist()
         rows, labels, added = posterior.tolist(), posterior.argmax(dim=-1).tolist(), contribution.tolist()
-        there, own, sets = present.tolist(), alone.tolist(), self._sets(posterior, present)
+        is_present, unimodal, sets = present.tolist(), alone.tolist(), self._sets(posterior, present)
         scores = []
         for i, row in enumerate(rows):
             modality = {
-                name: ModalityScores(there[m][i], added[m][i], tuple(own[m][i]) if there[m][i] else None)
+                name: ModalityScores(is_present[m][i], added[m][i], tuple(unimodal[m][i]) if is_present[m][i] else None)
                 for m, name in enumerate(MODALITIES)
             }
             abstained = self._abstained(any(scored.present for scored in modality.values()), max(row))
@@ -168,11 +171,14 @@ class AffectModel:
         return scores
 
     def _sets(self, posterior: torch.Tensor, present: torch.Tensor) -> list[tuple[str, ...] | None]:
-        """posterior: (windows, 7). present: (3, windows) bool."""
+        """The prediction set of each window.
+
+        posterior: (windows, 7). present: (3, windows) bool.
+        """
         if self.manifest.conformal is None or not self.set_coverage:
             return [None] * len(posterior)
-        found = self.manifest.conformal.labels(posterior, present, self.set_coverage)
-        return [labels if there else None for labels, there in zip(found, present.any(dim=0).tolist(), strict=True)]
+        sets = self.manifest.conformal.labels(posterior, present, self.set_coverage)
+        return [labels if some else None for labels, some in zip(sets, present.any(dim=0).tolist(), strict=True)]
 
     def _abstained(self, any_present: bool, confidence: float) -> Abstention | None:
         if not any_present:
@@ -181,7 +187,7 @@ class AffectModel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Answers:
+class _ModalityPosterior:
     """One modality of all windows.
 
     amount: (windows,), 0 where absent. log_posterior: (windows, 7). words: (windows, 3).

@@ -4,7 +4,7 @@ The rule. The words decide: each category is the text head's calibrated probabil
 beforehand, and the score is the greatest of them. So distress alone can raise the highest level, which is needed: short
 lines of wanting to die are often read as distress and not as self-harm. Without words every category is 0. Negative
 affect (sadness, anger and fear together, in the fused emotion) beyond `affect_from` can lift the score by itself, but
-only to `low`: a face or a voice is no ground for more than a second look. Levels are thresholds on the score, chosen by
+only to `low`: a face or a voice alone justifies no more. Levels are thresholds on the score, chosen by
 how often ordinary chat reaches them (the model card gives the figures). Left out: the course of a session over time,
 which belongs to whoever keeps the session.
 """
@@ -17,10 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.calibration.scaling import PlattScaling
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.scores import Reason, RiskScores
+from models.scores import RiskCode, RiskLevel, RiskReason, RiskScores
 
-LEVELS = ("low", "medium", "high", "critical")
+LEVELS = tuple(level for level in RiskLevel if level is not RiskLevel.NONE)
 """Rising levels above `none`."""
+
+_WORDS = {
+    "distress": RiskCode.WORDS_OF_DISTRESS,
+    "self_harm": RiskCode.WORDS_OF_SELF_HARM,
+    "abuse": RiskCode.WORDS_OF_ABUSE,
+}
 
 _NEGATIVE = [EMOTIONS.index(emotion) for emotion in ("sadness", "anger", "fear")]
 
@@ -49,13 +55,16 @@ class RiskRule(BaseModel):
         return self
 
     def categories(self, logits: torch.Tensor) -> torch.Tensor:
-        """logits: (windows, 3) of the text heads. Returns (windows, 3) float64 probabilities."""
+        """Probabilities of the risks: (windows, 3) float64.
+
+        logits: (windows, 3) of the text heads.
+        """
         columns = [self.heads[name].probability(logits[:, i]) for i, name in enumerate(RISKS)]
         return torch.stack(columns, dim=-1)
 
-    def level(self, score: float) -> str:
+    def level(self, score: float) -> RiskLevel:
         """The highest level that the score reaches."""
-        return next((level for level in reversed(LEVELS) if score >= self.levels[level]), "none")
+        return next((level for level in reversed(LEVELS) if score >= self.levels[level]), RiskLevel.NONE)
 
     def score(self, words: torch.Tensor, posterior: torch.Tensor, evidence: torch.Tensor) -> list[RiskScores]:
         """Scores windows that have evidence.
@@ -68,10 +77,10 @@ class RiskRule(BaseModel):
         return [self._score(row, share, MODALITIES[modality]) for row, share, modality in rows]
 
     def _score(self, words: list[float], negative: float, leading: str) -> RiskScores:
-        said = [Reason(f"words_of_{name}", "text", p) for name, p in zip(RISKS, words, strict=True)]
-        felt = Reason("negative_affect", leading, self._affect(negative))
-        ranked = sorted([*said, felt], key=lambda reason: -reason.weight)
-        reasons = tuple(reason for reason in ranked if reason.weight >= self.levels["low"])
+        of_words = [RiskReason(_WORDS[name], "text", p) for name, p in zip(RISKS, words, strict=True)]
+        of_affect = RiskReason(RiskCode.NEGATIVE_AFFECT, leading, self._affect(negative))
+        ranked = sorted([*of_words, of_affect], key=lambda reason: -reason.weight)
+        reasons = tuple(reason for reason in ranked if reason.weight >= self.levels[RiskLevel.LOW])
         score = ranked[0].weight
         return RiskScores(score, self.level(score), dict(zip(RISKS, words, strict=True)), reasons)
 
@@ -80,5 +89,5 @@ class RiskRule(BaseModel):
 
         It rises in proportion from 0 at `affect_from`.
         """
-        ceiling = (self.levels["low"] + self.levels["medium"]) / 2
+        ceiling = (self.levels[RiskLevel.LOW] + self.levels[RiskLevel.MEDIUM]) / 2
         return ceiling * max(0.0, negative - self.affect_from) / (1 - self.affect_from)

@@ -18,11 +18,33 @@ class Abstention(StrEnum):
     """The best label is not probable enough."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a risk is scored: a code, the modality it comes from, and a weight in 0..1."""
+class RiskLevel(StrEnum):
+    """How much a window asks for a person's attention, rising."""
 
-    code: str
+    NONE = "none"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class RiskCode(StrEnum):
+    """What a risk is scored by: words of one category, or negative affect."""
+
+    WORDS_OF_DISTRESS = "words_of_distress"
+    WORDS_OF_SELF_HARM = "words_of_self_harm"
+    WORDS_OF_ABUSE = "words_of_abuse"
+    NEGATIVE_AFFECT = "negative_affect"
+
+
+@dataclass(frozen=True, slots=True)
+class RiskReason:
+    """Why a risk is scored.
+
+    modality: that the evidence comes from. weight: the score that it gives by itself, in 0..1.
+    """
+
+    code: RiskCode
     modality: str
     weight: float
 
@@ -35,12 +57,12 @@ class RiskScores:
     """
 
     score: float
-    level: str
+    level: RiskLevel
     categories: dict[str, float]
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[RiskReason, ...] = ()
 
 
-NO_RISK = RiskScores(0.0, "none", dict.fromkeys(RISKS, 0.0))
+NO_RISK = RiskScores(0.0, RiskLevel.NONE, dict.fromkeys(RISKS, 0.0))
 """Of a window without evidence."""
 
 
@@ -49,7 +71,7 @@ class ModalityScores:
     """One modality's part in a window's scores.
 
     contribution: its exact Shapley value in the probability of the best label; 0 where absent. All of them add up to
-    that probability less the 1/7 of knowing nothing. probabilities: its own calibrated answer, in the order of
+    that probability less the 1/7 of an empty window. probabilities: its own calibrated answer, in the order of
     EMOTIONS, or None where absent.
     """
 

@@ -8,7 +8,7 @@ than English.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.scores import Abstention
+from models.scores import Abstention, RiskCode, RiskLevel
 
 _SURE, _LIKELY = 0.9, 0.6  # probabilities from which words for them are taken
 _LITTLE = 0.1  # share of all contributions below which one is not named
@@ -16,11 +16,11 @@ _SPARSE = 0.34  # coverage of the window below which evidence is called sparse
 _NAMES = {"video": "the face", "audio": "the voice", "text": "the words"}
 _MISSING = {"video": "no face was seen", "audio": "no voice was heard", "text": "nothing was written"}
 _SPARSELY = {"video": "a face was seen in little of it", "audio": "a voice was heard in little of it"}
-_RAISED_BY = {
-    "words_of_distress": "words of distress",
-    "words_of_self_harm": "words of self-harm",
-    "words_of_abuse": "words of abuse",
-    "negative_affect": "how it feels",
+_RAISED_BY: Mapping[str, str] = {
+    RiskCode.WORDS_OF_DISTRESS: "words of distress",
+    RiskCode.WORDS_OF_SELF_HARM: "words of self-harm",
+    RiskCode.WORDS_OF_ABUSE: "words of abuse",
+    RiskCode.NEGATIVE_AFFECT: "how it feels",
 }
 
 
@@ -71,7 +71,7 @@ def risk_sentence(level: str, reasons: Sequence[tuple[str, float]]) -> str:
 
     Empty at the level `none`. An unknown code stands as it is.
     """
-    if level == "none":
+    if level == RiskLevel.NONE:
         return ""
     causes = [f"{_RAISED_BY.get(code, code.replace('_', ' '))} ({weight:.2f})" for code, weight in reasons]
     return f"Risk is {level}{', for ' + _listed(causes) if causes else ''}."

@@ -2,27 +2,31 @@
 
 Any subset of the modalities gives one emotion posterior.
 
-The strategy shipped is the logarithmic opinion pool (Genest and Zidek, 1986): the fused log posterior is the sum of the
+The pool is logarithmic (Genest and Zidek, 1986): the fused log posterior is the sum of the
 modalities' log posteriors, each times its learned weight, normalised. Where modalities are independent given the
 emotion and the labels equally likely beforehand, weights of 1 make it Bayes' rule (product of experts: Hinton, 2002).
 The weights are not made to sum to 1, so they carry the pool's temperature too. An absent modality adds nothing, which
 is not the same as adding a flat or a neutral answer. A modality with little evidence (half a second of voice) counts in
 proportion.
 
-Contributions are exact: a modality's evidence for a label is its weighted log posterior less its mean over the labels
+Evidence is exact: a modality's evidence for a label is its weighted log posterior less its mean over the labels
 (the centred log-ratio: Aitchison, 1982). The flat answer has none, an absent modality has none, and the modalities'
-evidence adds up to the fused answer's. Left out: what modalities say together beyond what each says alone, and the
-past.
+evidence adds up to the fused answer's. Left out: interactions of modalities, and the
+past (`models.fusion.smoothing`). The strategies that were compared with it are in `models.fusion.strategies`; none of
+them is served.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.labels import MODALITIES
+
+STRATEGY: Literal["log_linear_pool"] = "log_linear_pool"
+"""The name of the pool in `model.json`; no other strategy is served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +41,8 @@ class Fused:
     evidence: torch.Tensor
 
 
-class Fusion(Protocol):
-    """One way of fusing; immutable, so any thread may call it."""
-
-    def fuse(self, log_posterior: torch.Tensor, amount: torch.Tensor) -> Fused:
-        """log_posterior: (3, windows, 7), finite. amount: (3, windows) evidence of each modality, 0 where absent."""
-        ...
-
-
 class LogLinearPool(BaseModel):
-    """The logarithmic opinion pool.
+    """The logarithmic opinion pool. Immutable; any thread may call it.
 
     weights: per modality, 0..100. full_amount: the amount of evidence (seconds of voice, summed face scores, lines)
     from which a modality counts with its whole weight.
@@ -54,7 +50,7 @@ class LogLinearPool(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    strategy: Literal["log_linear_pool"] = "log_linear_pool"
+    strategy: Literal["log_linear_pool"] = STRATEGY
     weights: Mapping[str, Annotated[float, Field(ge=0, le=100)]]
     full_amount: Mapping[str, Annotated[float, Field(ge=0, le=3600)]] = Field(default_factory=dict)
 
@@ -65,7 +61,10 @@ class LogLinearPool(BaseModel):
         return self
 
     def fuse(self, log_posterior: torch.Tensor, amount: torch.Tensor) -> Fused:
-        """As `Fusion.fuse`; a row's answer does not depend on the other rows."""
+        """Fuses windows, each independent of the others.
+
+        log_posterior: (3, windows, 7), finite. amount: (3, windows) evidence of each modality, 0 where absent.
+        """
         weight = torch.stack([self._weight(name, amount[i]) for i, name in enumerate(MODALITIES)])
         centred = log_posterior - log_posterior.mean(dim=-1, keepdim=True)
         evidence = torch.where(weight[..., None] > 0, weight[..., None] * centred, 0.0)
@@ -75,7 +74,3 @@ class LogLinearPool(BaseModel):
         full = self.full_amount.get(modality, 0.0)
         share = (amount / full).clamp(max=1.0) if full > 0 else (amount > 0).double()
         return share.double() * self.weights.get(modality, 0.0)
-
-
-FUSIONS: dict[str, type[LogLinearPool]] = {"log_linear_pool": LogLinearPool}
-"""By the name in `model.json`."""

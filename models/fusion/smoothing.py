@@ -4,14 +4,13 @@ The rule is the forward filter of a hidden Markov model (Rabiner, 1989, "A tutor
 two windows an emotion stays with probability exp(-step / dwell), and otherwise becomes any of the others alike; each
 window's posterior, being for labels equally likely beforehand, is its likelihood. Windows that overlap share evidence,
 so the log-evidence of one of the past counts step / size of its weight: every second of the past counts once. The
-newest counts whole, so that an answer follows at once what is plain. Sticking is the hysteresis, and the label is the
-most probable one: label and probabilities always agree.
+newest counts whole, so that a clear change shows at once. The probability of staying is the hysteresis, and the label
+is the most probable one, so label and probabilities always agree.
 
-There is no state: the filter begins anew, from labels equally likely, with the oldest window it is given. Whoever has
-the same windows has the same answer. Left out: smoothing backwards (it would need windows that have not come), and
-that some changes of emotion are likelier than others. What the
-newest window shares with those before it counts up to twice; were it left out of the past, older answers would come
-back from behind it.
+There is no state: the filter starts from labels equally likely at the oldest window of the lookback. The same windows
+always give the same answer. What the newest window shares with those before it counts up to twice; were it left out of
+the past, older answers would return. Left out: smoothing backwards, which would need later windows, and transition
+probabilities that differ between emotions.
 """
 
 import math

@@ -11,7 +11,7 @@ import pytest
 from daemon.scoring.publication import Publication, build
 from daemon.scoring.results import ScoredWindow
 from models.labels import EMOTIONS
-from models.scores import NO_RISK, Abstention, ModalityScores, Reason, RiskScores, Scores
+from models.scores import NO_RISK, Abstention, ModalityScores, RiskCode, RiskLevel, RiskReason, RiskScores, Scores
 from streams.alignment.timeline_config import SEGMENTS
 from streams.events import EncodingUnit
 from streams.predictions import ModelRef
@@ -25,7 +25,10 @@ ABSENT = ModalityScores(False, 0.0, None)
 PRESENT = ModalityScores(True, 0.25, PEAKED)
 PUBLICATION = Publication(ModelRef(name="test", version="1", digest="sha256:aa"), "call-centre", False, 5.0, SEGMENTS)
 WORDS = RiskScores(
-    0.8, "high", {"distress": 0.8, "self_harm": 0.2, "abuse": 0.0}, (Reason("words_of_distress", "text", 0.8),)
+    0.8,
+    RiskLevel.HIGH,
+    {"distress": 0.8, "self_harm": 0.2, "abuse": 0.0},
+    (RiskReason(RiskCode.WORDS_OF_DISTRESS, "text", 0.8),),
 )
 
 
@@ -77,7 +80,7 @@ def test_what_is_published_is_of_the_published_schema(published_as: dict[str, An
 
 def test_a_window_whose_emotion_is_abstained_from_keeps_its_risk() -> None:
     told = published(
-        answer=scores(Modality.TEXT, abstained=Abstention.LOW_CONFIDENCE, risk=replace(WORDS, level="critical"))
+        answer=scores(Modality.TEXT, abstained=Abstention.LOW_CONFIDENCE, risk=replace(WORDS, level=RiskLevel.CRITICAL))
     )
     assert (told["emotion"]["label"], told["abstained"]) == (None, {"reason": "low_confidence"})
     assert (told["risk"]["level"], told["risk"]["score"]) == ("critical", WORDS.score)

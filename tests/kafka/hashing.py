@@ -22,8 +22,8 @@ from daemon.runtime.wiring import limits, timeline_config
 from daemon.scoring.publication import Publication, build
 from daemon.scoring.results import ScoredWindow, UnitFeatures
 from daemon.telemetry.instruments import Instruments
-from models.labels import EMOTIONS, RISKS
-from models.scores import ModalityScores, RiskScores, Scores
+from models.labels import EMOTIONS
+from models.scores import NO_RISK, ModalityScores, Scores
 from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
@@ -134,7 +134,7 @@ def scores(window: ClosedWindow) -> Scores:
         arousal=int.from_bytes(digest[12:15], "big") / 2**24,
         entropy=1.0,
         modality=modalities,
-        risk=RiskScores(0.0, "none", dict.fromkeys(RISKS, 0.0)),
+        risk=NO_RISK,
         abstained=None,
     )
 

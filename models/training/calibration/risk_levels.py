@@ -65,5 +65,5 @@ def _scores(curves: Mapping[str, PlattScaling], logits: torch.Tensor) -> NDArray
 
 
 def _reached(score: NDArray[np.float64], levels: Mapping[str, float]) -> dict[str, float]:
-    shares = {level: round(float((score >= levels[level]).mean()), 4) for level in LEVELS}
+    shares = {level.value: round(float((score >= levels[level]).mean()), 4) for level in LEVELS}
     return {"lines": len(score), **shares}
