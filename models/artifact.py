@@ -107,7 +107,7 @@ class Manifest(BaseModel):
     @classmethod
     def _known_strategy(cls, value: Any) -> Any:
         if isinstance(value, Mapping) and value.get("strategy") != STRATEGY:
-            raise ValueError(f"strategy {value.get('strategy')!r} is not {STRATEGY}, the one that is served")
+            raise ValueError(f"strategy {value.get('strategy')!r} is not one of {STRATEGY}")
         return value
 
     @model_validator(mode="after")
