@@ -74,6 +74,12 @@ def test_every_command_is_run_by_a_test_or_says_why_not() -> None:
     assert NOT_RUN.keys() - printed == set()
 
 
+def test_the_tests_that_stand_for_a_command_are_there() -> None:
+    named = {path for reason in NOT_RUN.values() for path in re.findall(r"tests/[\w/.]+\w", reason)}
+    assert named
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
 def test_only_blocks_that_tests_read_hold_commands_and_code() -> None:
     languages = {(document, name) for document in DOCUMENTS for name in re.findall(r"^```(.*)$", text(document), re.M)}
     shown = {"", "sh", "text", "json", "toml"}  # "": the end of a block
