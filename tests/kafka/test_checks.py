@@ -52,7 +52,7 @@ def test_a_cluster_as_it_must_be_is_good_throughout(broker: Cluster, topics: Top
     assert good[broker.bootstrap].startswith("Kafka ")
 
 
-def test_every_missing_topic_is_told_with_the_command_that_makes_it(broker: Cluster, topics: Topics) -> None:
+def test_every_missing_topic_is_reported_with_the_command_that_creates_it(broker: Cluster, topics: Topics) -> None:
     broker.create_topics([topics.video], partitions=1)
     with pytest.raises(ChecksFailed) as raised:
         check_cluster(to(broker), wanted(topics))
@@ -76,12 +76,12 @@ def test_a_dead_letter_topic_that_is_created_takes_the_largest_record_and_what_i
     assert topics.dead_letters not in notes
 
 
-def test_a_topic_that_cannot_be_created_is_told_with_the_clusters_reason(broker: Cluster, topics: Topics) -> None:
+def test_a_topic_that_cannot_be_created_is_reported_with_the_clusters_reason(broker: Cluster, topics: Topics) -> None:
     with pytest.raises(ChecksFailed, match=rf"{topics.video}: cannot be created: .*replicat"):
         check_cluster(to(broker), wanted(topics, create=True, replication_factor=99))
 
 
-def test_input_topics_with_unequal_partitions_are_told_with_the_command_that_mends_it(
+def test_input_topics_with_unequal_partitions_are_reported_with_the_command_that_corrects_it(
     broker: Cluster, topics: Topics
 ) -> None:
     broker.create_topics([topics.video], partitions=3)
@@ -101,7 +101,7 @@ def test_limits_that_would_set_records_aside_are_noted(broker: Cluster, topics: 
     assert notes[topics.dead_letters].endswith("set its max.message.bytes to 18384 or more")
 
 
-def test_a_cluster_that_takes_too_little_with_a_commit_is_told(
+def test_a_cluster_that_takes_too_little_with_a_commit_is_reported(
     own_broker: Callable[..., Broker], topics: Topics
 ) -> None:
     small = own_broker(properties={"offset.metadata.max.bytes": "1000"})
@@ -112,7 +112,7 @@ def test_a_cluster_that_takes_too_little_with_a_commit_is_told(
         check_cluster(to(small), wanted(topics, session_timeout_s=10.0))
 
 
-def test_a_session_timeout_that_the_cluster_does_not_allow_is_told(broker: Cluster, topics: Topics) -> None:
+def test_a_session_timeout_that_the_cluster_does_not_allow_is_reported(broker: Cluster, topics: Topics) -> None:
     topics.create()
     with pytest.raises(ChecksFailed, match=r"session_timeout_s is 7200; the cluster allows \S+ to 1800"):
         check_cluster(to(broker), wanted(topics, session_timeout_s=7200.0))
@@ -156,7 +156,7 @@ def test_looking_creates_nothing(broker: Cluster, topics: Topics) -> None:
         check_cluster(to(broker), wanted(topics))
 
 
-def test_a_broker_that_is_away_is_told_without_waiting_for_it() -> None:
+def test_a_broker_that_is_away_is_reported_without_waiting_for_it() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         server = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -164,16 +164,14 @@ def test_a_broker_that_is_away_is_told_without_waiting_for_it() -> None:
     assert found == Finding(Verdict.BAD, "kafka", f"{server} cannot be reached: Connection refused")
 
 
-def test_a_broker_that_hangs_is_told_as_one_that_gives_no_answer(own_broker: Callable[..., Broker]) -> None:
+def test_a_broker_that_hangs_is_reported_as_one_that_gives_no_answer(own_broker: Callable[..., Broker]) -> None:
     broker = own_broker()
     broker.pause()
     with pytest.raises(Unreachable, match=r"takes connections and gives no answer; does it hang\?"):
         check_cluster(to(broker), ClusterRequirements(inputs=("x",)))
 
 
-def test_the_doctor_looks_at_the_cluster_of_source_and_sink_once(
-    broker: Cluster, topics: Topics, tmp_path: Path
-) -> None:
+def test_the_doctor_checks_the_cluster_of_source_and_sink_once(broker: Cluster, topics: Topics, tmp_path: Path) -> None:
     broker.create_topics([*topics.inputs, topics.predictions, topics.dead_letters], partitions=2)  # alerts go nowhere
     file = tmp_path / "kafka.toml"
     file.write_text(

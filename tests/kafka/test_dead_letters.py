@@ -96,9 +96,7 @@ def values(topics: Topics) -> list[bytes]:
     return [message.value for message in sent(topics)]
 
 
-def test_letters_are_listed_without_what_was_said_or_who_said_it(
-    topics: Topics, tmp_path: Path, capsys: Captured
-) -> None:
+def test_letters_are_listed_without_content_and_names(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
     write(topics, [rejected(topics, 5)])
     assert run(topics, tmp_path) == ExitCode.OK
@@ -179,7 +177,7 @@ def test_a_letter_that_comes_back_says_how_often_it_was_sent(topics: Topics, tmp
     ]
 
 
-def test_a_record_that_comes_back_each_time_is_sent_three_times_at_most_unless_all_are_asked_for(
+def test_a_record_that_comes_back_each_time_is_sent_three_times_at_most_unless_all_are_selected(
     topics: Topics, tmp_path: Path, capsys: Captured
 ) -> None:
     topics.create()
@@ -195,7 +193,7 @@ def test_a_record_that_comes_back_each_time_is_sent_three_times_at_most_unless_a
     assert dict(sent(topics)[-1].headers)["x-resubmitted"] == b"4"
 
 
-def test_a_letter_is_sent_once_unless_all_are_asked_for(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
+def test_a_letter_is_sent_once_unless_all_are_selected(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
     write(topics, [rejected(topics, number) for number in range(3)])
     assert run(topics, tmp_path, "replay", "--offset", "0:1") == ExitCode.OK
@@ -270,7 +268,7 @@ def test_a_command_that_fails_goes_on_where_it_was(
     assert values(topics).count(b"hello 0") == 1
 
 
-def test_a_letter_that_cannot_be_addressed_is_told_and_does_not_stop_the_others(
+def test_a_letter_that_cannot_be_addressed_is_reported_and_does_not_stop_the_others(
     topics: Topics, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounded_producer, "_REQUEST_TIMEOUT_MS", 1500)

@@ -1,4 +1,4 @@
-"""The documents' Kafka commands do what they say, as they are printed, with a broker that was just set up."""
+"""The Kafka commands of the documents work as printed, on a real broker."""
 
 import shutil
 import subprocess

@@ -230,7 +230,7 @@ def campaign(topics: Topics) -> Iterator[tuple[Campaign, Daemon]]:
         yield Campaign(topics, running, config), running
 
 
-def test_every_kind_of_poison_is_set_aside_as_it_came_and_good_records_are_scored_as_without_it(
+def test_every_kind_of_poison_is_dead_lettered_as_it_came_and_good_records_are_scored_as_without_it(
     campaign: tuple[Campaign, Daemon],
 ) -> None:
     run, running = campaign

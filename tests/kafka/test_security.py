@@ -149,7 +149,7 @@ def test_a_token_that_has_run_out_is_refused_with_what_to_check(door: Door) -> N
         probe_cluster(Connection((door.broker.secure_bootstrap,), door.token(expires_in_s=-3600)))
 
 
-def test_a_mechanism_that_is_not_offered_is_told_with_those_that_are(door: Door) -> None:
+def test_a_mechanism_that_is_not_offered_is_reported_with_those_that_are(door: Door) -> None:
     with pytest.raises(Refused, match=r"does not take the mechanism SCRAM-SHA-256: it offers SCRAM-SHA-512, PLAIN"):
         probe_cluster(Connection((door.broker.secure_bootstrap,), door.login("SCRAM-SHA-256")))
 
@@ -176,7 +176,7 @@ def test_mutual_tls_wants_a_certificate_that_the_cluster_trusts(door: Door, who:
         probe_cluster(Connection((door.broker.tls_bootstrap,), security))
 
 
-def test_a_protocol_that_the_listener_does_not_speak_is_told_with_a_guess(door: Door) -> None:
+def test_a_protocol_that_the_listener_does_not_speak_is_reported_with_a_guess(door: Door) -> None:
     tls = Security("tls", ca_file=f"{door.broker.tls}/ca.pem")
     cases = (
         (door.broker.bootstrap, tls, r"does not speak TLS .*; is it a listener without TLS\?"),
@@ -194,12 +194,12 @@ def test_a_listener_without_logins_says_so(door: Door) -> None:
         probe_cluster(Connection((door.broker.bootstrap,), security))
 
 
-def test_the_next_server_is_asked_where_one_is_away(door: Door) -> None:
+def test_the_next_server_is_tried_where_one_is_away(door: Door) -> None:
     reached = probe_cluster(Connection(("127.0.0.1:1", door.broker.bootstrap)))
     assert reached.server == door.broker.bootstrap
 
 
-def test_an_address_that_the_cluster_gives_its_clients_and_nobody_can_reach_is_told(door: Door) -> None:
+def test_an_address_that_the_cluster_gives_its_clients_and_nobody_can_reach_is_reported(door: Door) -> None:
     told = rf"{door.misleading} answers, but .*{NOWHERE} cannot be reached: Connection refused; .*advertised\.listeners"
     with pytest.raises(Unreachable, match=told):
         probe_cluster(Connection((door.misleading,)))

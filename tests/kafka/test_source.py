@@ -644,7 +644,7 @@ def test_a_topic_that_is_deleted_is_named_until_it_is_there_again_and_the_others
     assert one.runner.error is None
 
 
-def test_a_topic_that_is_deleted_and_made_anew_at_once_is_read_from_its_beginning(
+def test_a_topic_that_is_deleted_and_recreated_at_once_is_read_from_its_beginning(
     topics: Topics, instance: Callable[..., Instance]
 ) -> None:
     topics.create(partitions=1)
@@ -659,7 +659,7 @@ def test_a_topic_that_is_deleted_and_made_anew_at_once_is_read_from_its_beginnin
     wait(lambda: {b"anew %d" % at for at in range(10)} <= set(one.payloads), "all of the new topic")
 
 
-def test_topics_with_unequal_partitions_are_told_until_they_are_equal(
+def test_topics_with_unequal_partitions_are_reported_until_they_are_equal(
     topics: Topics, instance: Callable[..., Instance]
 ) -> None:
     topics.create(partitions=1)
@@ -676,7 +676,7 @@ def test_topics_with_unequal_partitions_are_told_until_they_are_equal(
     assert one.source.partitions == (0, 1)
 
 
-def test_an_instance_whose_name_another_takes_is_told_so(topics: Topics, instance: Callable[..., Instance]) -> None:
+def test_an_instance_whose_name_another_takes_is_fenced(topics: Topics, instance: Callable[..., Instance]) -> None:
     topics.create(partitions=1)
     one = instance(topics, instance_id="same")
     wait(lambda: one.source.partitions == (0,), "the number")

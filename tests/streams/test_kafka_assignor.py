@@ -1,4 +1,4 @@
-"""Partition numbers go round whole, evenly, and without haste."""
+"""Partition groups are assigned whole, evenly, and with few moves."""
 
 from types import SimpleNamespace
 
@@ -112,7 +112,7 @@ def test_no_more_moves_than_balance_asks_for(group: tuple[list[Member], int]) ->
 
 
 @given(groups(), st.randoms())
-def test_the_order_in_which_members_are_told_changes_nothing(group: tuple[list[Member], int], random: object) -> None:
+def test_the_order_in_which_members_are_given_changes_nothing(group: tuple[list[Member], int], random: object) -> None:
     members, numbers = group
     shuffled = list(members)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -129,8 +129,8 @@ class Cluster:
 
 def joined(name: str, assignor: CoPartitionedAssignor, instance: str | None = None) -> SimpleNamespace:
     """A member as the leader sees it, encoded and decoded."""
-    told = ConsumerProtocolSubscription.decode(assignor.metadata(["text", "video"]).encode())
-    return SimpleNamespace(member_id=name, group_instance_id=instance, metadata=told)
+    subscription = ConsumerProtocolSubscription.decode(assignor.metadata(["text", "video"]).encode())
+    return SimpleNamespace(member_id=name, group_instance_id=instance, metadata=subscription)
 
 
 def applied(assignor: CoPartitionedAssignor, assignment: ConsumerProtocolAssignment, generation: int) -> set[object]:

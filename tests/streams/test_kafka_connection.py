@@ -70,7 +70,7 @@ def test_a_password_shows_in_nothing_that_prints_the_options(write: Write) -> No
     assert options["sasl_plain_password"].encode() == b"hunter2"
 
 
-def test_a_token_is_read_again_whenever_one_is_asked_for(write: Write) -> None:
+def test_a_token_is_read_again_whenever_one_is_needed(write: Write) -> None:
     security = Security("sasl_plaintext", mechanism="OAUTHBEARER", token_file=write("token", "one\n"))
     provider = Connection(("a:1",), security).options()["sasl_oauth_token_provider"]
     assert isinstance(provider, TokenFile)
@@ -86,13 +86,13 @@ def test_a_credential_is_a_file_of_the_folder_that_systemd_names(
     assert with_password("credential:kafka-password").options()["sasl_plain_password"] == "hunter2"
 
 
-def test_a_credential_outside_a_unit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_credential_outside_a_unit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     with pytest.raises(ConnectionProblem, match=r"credential:x cannot be read: there are no credentials here"):
         with_password("credential:x").options()
 
 
-def test_a_secret_that_is_missing_empty_or_no_text_is_told_with_its_file(write: Write, tmp_path: Path) -> None:
+def test_a_secret_that_is_missing_empty_or_no_text_is_refused_by_its_file(write: Write, tmp_path: Path) -> None:
     with pytest.raises(ConnectionProblem, match=r"/absent cannot be read: No such file or directory"):
         with_password(f"{tmp_path}/absent").options()
     with pytest.raises(ConnectionProblem, match=r"/empty is empty"):
@@ -131,7 +131,7 @@ def test_the_key_of_a_certificate_may_lie_beside_it_in_it_or_be_encrypted(certif
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "message"),
     [
         ({"certificate_file": "client.pem", "key_file": "stranger.key"}, r"stranger\.key is not the key of .*client"),
         ({"certificate_file": "client.pem", "key_file": "encrypted.key"}, r"encrypted\.key .* password is .* missing"),
@@ -146,10 +146,10 @@ def test_the_key_of_a_certificate_may_lie_beside_it_in_it_or_be_encrypted(certif
         ({"ca_file": "absent"}, r"absent cannot be read: No such file or directory"),
     ],
 )
-def test_a_file_that_tls_cannot_use_is_told_by_name(certificates: Path, files: dict[str, str], told: str) -> None:
+def test_a_file_that_tls_cannot_use_is_named(certificates: Path, files: dict[str, str], message: str) -> None:
     paths = {key: f"{certificates}/{name}" for key, name in files.items()}
     security = Security("tls", **paths)  # type: ignore[arg-type]  # none of the keys is a mechanism
-    with pytest.raises(ConnectionProblem, match=told) as raised:
+    with pytest.raises(ConnectionProblem, match=message) as raised:
         Connection(("a:1",), security).options()
     assert "hunter" not in str(raised.value)
 

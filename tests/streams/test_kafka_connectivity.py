@@ -30,7 +30,7 @@ class Bench:
         self.telemetry = States()
         self.connectivity = Connectivity("kafka", self.clock, self.telemetry)
 
-    def looks(self, fault: str | None, seconds: float, silent_s: float = 0.0) -> list[tuple[str, object]]:
+    def update(self, fault: str | None, seconds: float, silent_s: float = 0.0) -> list[tuple[str, object]]:
         """The logged events, each with its reason or its duration."""
         with capture_logs() as logs:
             for _ in range(round(seconds * 10)):
@@ -47,30 +47,30 @@ def bench() -> Bench:
 
 
 def test_an_interruption_is_a_line_when_it_begins_and_one_when_it_is_over(bench: Bench) -> None:
-    assert bench.looks(None, 10) == []
-    assert bench.looks(AWAY, 19, silent_s=5) == [("the source is interrupted", AWAY)]
+    assert bench.update(None, 10) == []
+    assert bench.update(AWAY, 19, silent_s=5) == [("the source is interrupted", AWAY)]
     assert bench.telemetry.states == ["waiting"]
-    assert bench.looks(None, 10) == [("the source is back", 24.0)]
+    assert bench.update(None, 10) == [("the source is back", 24.0)]
     assert bench.telemetry.states == ["waiting", "running"]
     assert bench.telemetry.reconnects == 1
 
 
-def test_what_is_over_soon_is_not_told(bench: Bench) -> None:
+def test_what_is_over_soon_is_not_reported(bench: Bench) -> None:
     for _ in range(5):
-        assert bench.looks("it is not in its group yet", 2) == []
-        assert bench.looks(None, 2) == []
+        assert bench.update("it is not in its group yet", 2) == []
+        assert bench.update(None, 2) == []
     assert bench.telemetry.states == []
     assert bench.telemetry.reconnects == 0
 
 
 def test_another_reason_in_the_same_interruption_is_no_other_line(bench: Bench) -> None:
-    assert len(bench.looks(AWAY, 10)) == 1
-    assert bench.looks("it is not in its group yet", 10) == []
-    assert bench.looks(None, 1) == [("the source is back", 20.0)]
+    assert len(bench.update(AWAY, 10)) == 1
+    assert bench.update("it is not in its group yet", 10) == []
+    assert bench.update(None, 1) == [("the source is back", 20.0)]
 
 
-def test_each_interruption_is_told(bench: Bench) -> None:
+def test_each_interruption_is_reported(bench: Bench) -> None:
     for _ in range(3):
-        assert len(bench.looks(AWAY, 10)) == 1
-        assert len(bench.looks(None, 10)) == 1
+        assert len(bench.update(AWAY, 10)) == 1
+        assert len(bench.update(None, 10)) == 1
     assert bench.telemetry.reconnects == 3

@@ -117,7 +117,7 @@ def test_what_is_dropped_is_gone_and_may_come_again() -> None:
     assert popped(both) == [("video", 1)]
 
 
-def test_how_much_waits_is_told() -> None:
+def test_the_waiting_bytes_are_counted() -> None:
     both = merge(VIDEO, TEXT)
     both.push(VIDEO, records(VIDEO, 1, 2))
     assert (both.buffered(VIDEO), both.buffered(TEXT)) == (2, 0)

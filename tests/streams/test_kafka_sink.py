@@ -114,15 +114,15 @@ def sink_into(cluster: Cluster, clock: ManualClock | None = None) -> KafkaSink:
 
 
 def flushed(sink: KafkaSink, most: int = 100) -> list[SinkError]:
-    """Flushes until all is settled; what was told on the way."""
-    told: list[SinkError] = []
+    """Flushes until all is settled; returns the errors raised."""
+    errors: list[SinkError] = []
     for _ in range(most):
         try:
             if sink.flush(_PATIENCE_S):
-                return told
+                return errors
         except SinkError as error:
-            told.append(error)
-    raise AssertionError(f"not settled after {most} flushes: {told}")
+            errors.append(error)
+    raise AssertionError(f"not settled after {most} flushes: {errors}")
 
 
 def published(sink: KafkaSink, values: Iterable[bytes], of: Prediction | None = None) -> None:
@@ -141,17 +141,17 @@ def letter(payload: bytes = b"\xff", offset: int = 7) -> RejectedRecord:
 
 
 def test_a_prediction_is_a_cloud_event_keyed_by_its_session() -> None:
-    cluster, told = Cluster(), prediction()
+    cluster, sent = Cluster(), prediction()
     sink = sink_into(cluster)
-    sink.publish(told, told.json_line())
+    sink.publish(sent, sent.json_line())
     assert flushed(sink) == []
     [(topic, key, value, headers)] = cluster.arrived
-    assert (topic, key, value) == (PREDICTIONS, b"room", told.json_line())
+    assert (topic, key, value) == (PREDICTIONS, b"room", sent.json_line())
     assert dict(headers) == {
         "ce_specversion": b"1.0",
         "ce_type": b"io.affectd.prediction.v1",
         "ce_source": b"urn:affectd:predictions",
-        "ce_id": told.id.encode(),
+        "ce_id": sent.id.encode(),
         "ce_time": b"2000-01-01T00:00:16Z",
         "ce_subject": b"room",
         "ce_dataschema": b"urn:affectd:prediction:1",
@@ -167,8 +167,8 @@ def test_a_dead_letter_keeps_its_key_bytes_and_headers_and_says_where_it_lay() -
     assert flushed(sink) == []
     [(topic, key, value, headers)] = cluster.arrived
     assert (topic, key, value) == (DEAD_LETTERS, b"room", b"\xff")
-    said = {"content-type": b"text/plain", "x-topic": b"affectd.text", "x-partition": b"2", "x-offset": b"7"}
-    assert said.items() <= dict(headers).items()
+    expected = {"content-type": b"text/plain", "x-topic": b"affectd.text", "x-partition": b"2", "x-offset": b"7"}
+    assert expected.items() <= dict(headers).items()
 
 
 def test_nothing_is_sent_before_the_flush_and_then_a_whole_group_at_once() -> None:
@@ -211,12 +211,12 @@ def test_a_cluster_that_cannot_be_reached_is_tried_until_it_can() -> None:
     cluster, clock = Cluster(reachable=False), ManualClock()
     sink = sink_into(cluster, clock)
     published(sink, [b"line"])
-    told = []
+    blocked_errors = []
     while clock.monotonic_ns() < 300 * NS_PER_S:
         with pytest.raises(SinkBlockedError, match="1 of 1 are not acknowledged") as blocked:
             sink.flush(_PATIENCE_S)
-        told.append(blocked)
-    assert len(told) < 250  # on average every 2.5 s once it is clear that this takes long
+        blocked_errors.append(blocked)
+    assert len(blocked_errors) < 250  # on average every 2.5 s once it is clear that this takes long
     cluster.reachable = True
     assert flushed(sink) == []
     assert cluster.values() == [b"line"]
@@ -253,9 +253,9 @@ def test_what_can_be_put_right_is_tried_until_it_is(error: KafkaError) -> None:
     cluster = Cluster(lambda value: next(answers, None))
     sink = sink_into(cluster)
     published(sink, [b"line"])
-    told = flushed(sink)
-    assert len(told) == 20
-    assert all(isinstance(each, SinkBlockedError) for each in told)
+    blocked_errors = flushed(sink)
+    assert len(blocked_errors) == 20
+    assert all(isinstance(each, SinkBlockedError) for each in blocked_errors)
     assert cluster.values() == [b"line"]
 
 
@@ -285,9 +285,9 @@ def test_a_record_that_the_cluster_refuses_costs_itself_only(poison: tuple[bytes
     cluster = Cluster(refusing(*poison))
     sink = sink_into(cluster)
     published(sink, (b"%d" % n for n in range(8)))
-    told = flushed(sink)
-    assert len(told) == len(poison)
-    assert not any(isinstance(each, SinkBlockedError) for each in told)
+    blocked_errors = flushed(sink)
+    assert len(blocked_errors) == len(poison)
+    assert not any(isinstance(each, SinkBlockedError) for each in blocked_errors)
     assert cluster.values() == [b"%d" % n for n in range(8) if b"%d" % n not in poison]
 
 

@@ -67,7 +67,7 @@ class Consumer:
         self.faults: list[Exception] = []
         self.commits: list[dict[Partition, OffsetAndMetadata]] = []
         self.commit_answer: object = None
-        self.ask: Callable[[], None] = lambda: None
+        self.answer: Callable[[], None] = lambda: None
         self._manager = SimpleNamespace(wait_for=self._wait_for)
         self._cluster = Metadata(video=1, text=1)
         self._fetcher = SimpleNamespace(_next_partition_records=None, _next_in_line_exception_metadata=None)
@@ -126,11 +126,11 @@ class Consumer:
         return len(self.logs[partition])
 
     def beginning_offsets(self, partitions: list[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
-        self.ask()
+        self.answer()
         return {partition: self.beginnings.get(partition, 0) for partition in partitions}
 
     def end_offsets(self, partitions: list[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
-        self.ask()
+        self.answer()
         return {partition: len(self.logs[partition]) for partition in partitions}
 
     def committed(self, partition: TopicPartition, metadata: bool, timeout_ms: int) -> OffsetAndMetadata | None:
@@ -232,12 +232,12 @@ def test_partitions_are_paused_until_it_is_known_where_they_begin() -> None:
     bench = Bench()
     bench.consumer.offsets[TEXT] = OffsetAndMetadata(1, "", -1)
     bench.consumer.write(TEXT, b"old", b"new")
-    bench.consumer.ask = failing(errors.KafkaTimeoutError("no answer"))
+    bench.consumer.answer = failing(errors.KafkaTimeoutError("no answer"))
     bench.consumer.assign(*BOTH)
     bench.turns(3)
     assert bench.consumer.paused == set(BOTH)
     assert bench.items == []
-    bench.consumer.ask = lambda: None
+    bench.consumer.answer = lambda: None
     bench.turns(20)
     assert bench.payloads == [b"new"]
     assert bench.consumer.paused == set()
@@ -271,7 +271,7 @@ def test_where_reading_begins(committed: int | None, beginning: int, policy: Any
     assert fetch_start_offsets(consumer, [TEXT], policy) == {TEXT: start}
 
 
-def test_what_was_published_is_gathered_from_all_partitions_of_a_number() -> None:
+def test_what_was_published_is_gathered_from_all_partitions_of_a_group() -> None:
     one, two, three = b"first.", b"second", b"third."
     starts = {
         VIDEO: StartOffset(0, 0, encode([(one, 5), (two, 7)], GRID)),
@@ -285,9 +285,9 @@ def test_silence_is_the_time_since_the_last_record_or_answer(bench: Bench) -> No
     bench.consumer.write(TEXT, b"line")
     bench.turns()
     spoken_ns = bench.clock.monotonic_ns()
-    heard = len(bench.idle_notices)
+    count = len(bench.idle_notices)
     bench.turns(40)
-    since = bench.idle_notices[heard:]
+    since = bench.idle_notices[count:]
     for partition in BOTH:
         told_ns = sum(notice.idle_ns for notice in since if notice.partition == partition)
         assert bench.clock.monotonic_ns() - spoken_ns - 500 * NS_PER_MS <= told_ns
@@ -296,19 +296,19 @@ def test_silence_is_the_time_since_the_last_record_or_answer(bench: Bench) -> No
 
 def test_time_without_answers_is_not_silence(bench: Bench) -> None:
     bench.turns(10)
-    heard = len(bench.idle_notices)
-    bench.consumer.ask = failing(errors.KafkaTimeoutError("no answer"))
+    count = len(bench.idle_notices)
+    bench.consumer.answer = failing(errors.KafkaTimeoutError("no answer"))
     bench.clock.advance(60)
     bench.turns(20)
-    assert len(bench.idle_notices) == heard
-    bench.consumer.ask = lambda: None
+    assert len(bench.idle_notices) == count
+    bench.consumer.answer = lambda: None
     bench.turns(4)
-    assert 0 < sum(notice.idle_ns for notice in bench.idle_notices[heard:]) <= 2 * 2 * 500 * NS_PER_MS
+    assert 0 < sum(notice.idle_ns for notice in bench.idle_notices[count:]) <= 2 * 2 * 500 * NS_PER_MS
 
 
 def test_what_was_known_of_an_end_counts_for_two_seconds(bench: Bench) -> None:
     bench.turns(5)
-    bench.consumer.ask = failing(errors.LeaderNotAvailableError())
+    bench.consumer.answer = failing(errors.LeaderNotAvailableError())
     bench.clock.advance(1)
     bench.consumer.write(TEXT, b"soon after")
     bench.turns()
@@ -318,17 +318,17 @@ def test_what_was_known_of_an_end_counts_for_two_seconds(bench: Bench) -> None:
     bench.consumer.write(TEXT, b"long after")
     bench.turns(3)
     assert bench.payloads == [b"soon after"]
-    bench.consumer.ask = lambda: None
+    bench.consumer.answer = lambda: None
     bench.turns(5)
     assert bench.payloads == [b"soon after", b"long after"]
 
 
-def test_a_partition_without_a_leader_is_asked_for_again(bench: Bench) -> None:
-    bench.consumer.ask = failing(KeyError(TopicPartition("text", 0)))
+def test_a_partition_without_a_leader_is_requested_again(bench: Bench) -> None:
+    bench.consumer.answer = failing(KeyError(TopicPartition("text", 0)))
     bench.turns(5)
-    heard = len(bench.idle_notices)
-    bench.consumer.ask = lambda: None
-    assert len(bench.turns(5).idle_notices) > heard
+    count = len(bench.idle_notices)
+    bench.consumer.answer = lambda: None
+    assert len(bench.turns(5).idle_notices) > count
 
 
 def full(**config: Any) -> Bench:
@@ -359,7 +359,7 @@ def test_reading_stops_at_the_high_mark_and_goes_on_at_the_low_mark() -> None:
 def test_the_partition_that_others_wait_for_is_not_paused() -> None:
     bench = full()
     bench.consumer.write(TEXT, *[b"." * 1000] * 6)
-    bench.consumer.ask = failing(errors.KafkaTimeoutError("no answer"))
+    bench.consumer.answer = failing(errors.KafkaTimeoutError("no answer"))
     bench.clock.advance(3)
     bench.turns(3)
     assert (bench.records, bench.consumer.paused) == ([], {TEXT})
@@ -373,14 +373,14 @@ def test_nothing_is_read_above_the_mark_while_the_timeline_has_enough() -> None:
     bench.consumer.write(VIDEO, *[b"." * 9000])
     bench.consumer.write(TEXT, *[b"." * 1000] * 6)
     bench.turns()
-    bench.consumer.ask = failing(errors.KafkaTimeoutError("no answer"))
+    bench.consumer.answer = failing(errors.KafkaTimeoutError("no answer"))
     bench.consumer.write(VIDEO, b"picture")
     bench.consumer.write(TEXT, b"line")
     bench.turns(60)
     assert bench.consumer.paused == set(BOTH)
 
 
-def test_no_partition_is_paused_before_an_error_that_is_due_was_heard() -> None:
+def test_no_partition_is_paused_before_an_error_that_is_due_was_count() -> None:
     bench = full()
     bench.consumer.write(TEXT, *[b"." * 1000] * 6)
     bench.consumer._fetcher._next_in_line_exception_metadata = "an error of TEXT"
@@ -397,7 +397,7 @@ def test_what_has_had_its_turn_does_not_keep_parked_records_from_theirs(bench: B
     assert bench.consumer._fetcher._next_partition_records is None
 
 
-def test_revoked_partitions_are_committed_and_the_timeline_is_told(bench: Bench) -> None:
+def test_revoked_partitions_are_committed_and_emitted_to_the_timeline(bench: Bench) -> None:
     bench.consumer.write(TEXT, b"one", b"two")
     bench.turns()
     bench.ledger.release(bench.records[0].coordinates)  # type: ignore[arg-type]
@@ -445,14 +445,14 @@ def test_partitions_that_go_before_they_were_placed_leave_no_trace() -> None:
     assert bench.turns(3).items == []
 
 
-def test_a_number_that_gets_another_topic_is_read_anew_with_it(bench: Bench) -> None:
+def test_a_partition_group_that_gets_another_topic_is_read_again_with_it(bench: Bench) -> None:
     bench = Bench()
     bench.consumer.assign(TEXT)
     bench.turns()
     bench.consumer.assign(VIDEO)
     bench.turns(10)
-    told = [item for item in bench.items if isinstance(item, Assigned | Revoked)]
-    assert [type(item) for item in told] == [Assigned, Revoked, Assigned]
+    changes = [item for item in bench.items if isinstance(item, Assigned | Revoked)]
+    assert [type(item) for item in changes] == [Assigned, Revoked, Assigned]
     assert bench.member.owned.positioned == {0: (VIDEO, TEXT)}
     assert bench.ledger.checkpoint().keys() == set(BOTH)
 
@@ -506,7 +506,7 @@ def test_offsets_that_were_deleted_are_passed_over_and_counted(bench: Bench) -> 
     assert bench.ledger.checkpoint()[TEXT].offset == 5
 
 
-def test_a_log_that_ends_before_what_was_read_of_it_is_read_anew(bench: Bench) -> None:
+def test_a_log_that_ends_before_what_was_read_of_it_is_read_again(bench: Bench) -> None:
     bench.consumer.write(TEXT, b"of the log that was deleted")
     bench.turns()
     bench.consumer.offsets[TEXT] = OffsetAndMetadata(2, "", -1)
@@ -519,7 +519,7 @@ def test_a_log_that_ends_before_what_was_read_of_it_is_read_anew(bench: Bench) -
     assert [type(item) for item in bench.items if isinstance(item, Assigned | Revoked)] == [Assigned, Revoked, Assigned]
 
 
-def test_a_log_that_lost_its_tail_is_read_anew(bench: Bench) -> None:
+def test_a_log_that_lost_its_tail_is_read_again(bench: Bench) -> None:
     bench.consumer.faults = [errors.LogTruncationError({TopicPartition(*TEXT): None})]
     bench.turns(10)
     assert [type(item) for item in bench.items if isinstance(item, Assigned | Revoked)] == [Assigned, Revoked, Assigned]
@@ -583,7 +583,7 @@ def test_a_commit_that_failed_is_made_up_for_by_the_next(bench: Bench) -> None:
     assert bench.telemetry.commits["committed"] == 1
 
 
-def test_commits_that_a_rebalance_comes_before_are_told_apart(bench: Bench) -> None:
+def test_commits_during_a_rebalance_are_counted_apart(bench: Bench) -> None:
     bench.consumer.commit_answer = errors.RebalanceInProgressError()
     bench.turns(11)
     assert bench.telemetry.commits == {"rebalancing": 1}
@@ -599,7 +599,7 @@ def test_a_broker_that_takes_no_metadata_gets_offsets_alone(bench: Bench) -> Non
     assert [commit[VIDEO].metadata == "" for commit in bench.consumer.commits] == [False, True]
 
 
-def test_the_lag_is_told_in_records_and_in_seconds() -> None:
+def test_the_lag_is_reported_in_records_and_in_seconds() -> None:
     bench = full()
     start_s = bench.clock.wall_ns() // NS_PER_S
     bench.consumer.write(TEXT, *[b"." * 1000] * 6, written_s=start_s - 30)
@@ -616,14 +616,14 @@ def test_the_lag_is_told_in_records_and_in_seconds() -> None:
 def test_while_no_broker_answers_the_lag_in_records_is_unknown_and_in_seconds_grows(bench: Bench) -> None:
     bench.turns(20)
     assert bench.telemetry.lags == {Modality.VIDEO: (0, 0.0), Modality.TEXT: (0, 0.0)}
-    bench.consumer.ask = failing(errors.KafkaTimeoutError("no answer"))
+    bench.consumer.answer = failing(errors.KafkaTimeoutError("no answer"))
     for away_s in (10, 20):
         bench.clock.advance(10)
         bench.turns(2)
         for records, seconds in bench.telemetry.lags.values():
             assert math.isnan(records)
             assert away_s <= seconds < away_s + 3
-    bench.consumer.ask = lambda: None
+    bench.consumer.answer = lambda: None
     bench.turns(20)
     assert bench.telemetry.lags == {Modality.VIDEO: (0, 0.0), Modality.TEXT: (0, 0.0)}
 
@@ -640,7 +640,7 @@ def test_the_lag_of_what_nobody_reads_is_unknown(bench: Bench) -> None:
     assert all(math.isnan(records) and math.isnan(seconds) for records, seconds in bench.telemetry.lags.values())
 
 
-def test_the_lag_of_a_topic_that_was_deleted_is_unknown_and_that_of_others_is_told(bench: Bench) -> None:
+def test_the_lag_of_a_topic_that_was_deleted_is_unknown_and_that_of_others_is_known(bench: Bench) -> None:
     bench.turns(20)
     del bench.consumer._cluster.counts["text"]
     bench.turns(60)
@@ -649,7 +649,7 @@ def test_the_lag_of_a_topic_that_was_deleted_is_unknown_and_that_of_others_is_to
     assert bench.telemetry.lags[Modality.VIDEO] == (0, 0.0)
 
 
-def test_a_topic_that_was_made_anew_is_read_from_its_beginning_whatever_was_committed(bench: Bench) -> None:
+def test_a_topic_that_was_recreated_is_read_from_its_beginning_whatever_was_committed(bench: Bench) -> None:
     bench.consumer.write(TEXT, b"old 0", b"old 1")
     bench.turns(5)
     bench.consumer.logs[TEXT] = []
@@ -678,14 +678,14 @@ def test_a_topic_that_is_deleted_right_after_its_first_record_is_named() -> None
 
 def test_a_turn_of_draining_takes_nothing(bench: Bench) -> None:
     bench.consumer.write(TEXT, b"line")
-    told = len(bench.items)
+    before = len(bench.items)
     for _ in range(15):
         bench.member.run_draining(bench.items.append, threading.Event())
-    assert len(bench.items) == told
+    assert len(bench.items) == before
     assert bench.consumer.commits
 
 
-def test_the_client_is_told_to_leave_offsets_to_us() -> None:
+def test_the_client_is_configured_to_leave_offsets_to_the_source() -> None:
     topics = (InputTopic("video", Modality.VIDEO, "image/jpeg"),)
     config = KafkaSourceConfig("kafka", Connection(("nowhere:9092",)), "group", topics, high_bytes=2**20)
     options = consumer_options(config, CoPartitionedAssignor())

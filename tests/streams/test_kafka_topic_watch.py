@@ -24,7 +24,7 @@ class Bench:
         self.watch = TopicWatch(("video", "text"), self.metadata, self.clock)
         self.recreated: list[str] = []
 
-    def looks(self, seconds: float) -> list[dict[str, Any]]:
+    def check(self, seconds: float) -> list[dict[str, Any]]:
         """What is logged meanwhile."""
         with capture_logs() as logs:
             for _ in range(round(seconds * 10)):
@@ -36,19 +36,19 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     bench = Bench()
-    assert bench.looks(1) == []
+    assert bench.check(1) == []
     assert bench.watch.fault is None
     return bench
 
 
-def test_a_topic_that_is_deleted_is_told_once_and_once_more_when_it_is_back(bench: Bench) -> None:
+def test_a_topic_that_is_deleted_is_reported_once_and_once_more_when_it_is_back(bench: Bench) -> None:
     del bench.metadata.counts["text"]
-    begun = bench.looks(60)
+    begun = bench.check(60)
     assert begun == [{"event": "an input topic does not exist any more", "topic": "text", "log_level": "error"}]
     assert bench.watch.fault == "text: does not exist any more; create it again (deploy/kafka/topics.sh)"
     bench.metadata.counts["text"] = 2
     bench.metadata.ids["text"] = "another"
-    (back,) = bench.looks(60)
+    (back,) = bench.check(60)
     assert (back["event"], back["topic"], back["away_s"]) == ("an input topic is back", "text", 60.0)
     assert back["offsets_begin_again"]
     assert bench.watch.fault is None
@@ -57,41 +57,41 @@ def test_a_topic_that_is_deleted_is_told_once_and_once_more_when_it_is_back(benc
 
 def test_all_that_are_deleted_are_named(bench: Bench) -> None:
     bench.metadata.counts.clear()
-    assert {line["topic"] for line in bench.looks(3)} == {"text", "video"}
+    assert {line["topic"] for line in bench.check(3)} == {"text", "video"}
     assert str(bench.watch.fault).startswith("text, video: do")
 
 
-def test_what_a_cluster_does_not_know_for_a_moment_is_not_told(bench: Bench) -> None:
+def test_what_a_cluster_does_not_know_for_a_moment_is_not_reported(bench: Bench) -> None:
     del bench.metadata.counts["text"]
-    assert bench.looks(1.5) == []
+    assert bench.check(1.5) == []
     assert bench.watch.fault is None
     bench.metadata.counts["text"] = 2
-    assert bench.looks(10) == []
+    assert bench.check(10) == []
     assert bench.recreated == []
 
 
 def test_a_topic_that_may_not_be_seen_any_more_was_not_deleted(bench: Bench) -> None:
     del bench.metadata.counts["text"]
     bench.metadata.unauthorized_topics = {"text"}
-    assert bench.looks(10) == []
+    assert bench.check(10) == []
     assert bench.watch.fault is None
 
 
-def test_a_topic_that_is_deleted_and_recreated_between_two_looks_is_noticed(bench: Bench) -> None:
+def test_a_topic_that_is_deleted_and_recreated_between_two_checks_is_detected(bench: Bench) -> None:
     bench.metadata.ids["video"] = "another"
-    assert [line["topic"] for line in bench.looks(10)] == ["video"]
+    assert [line["topic"] for line in bench.check(10)] == ["video"]
     assert bench.recreated == ["video"]
 
 
-def test_topics_with_unequal_partitions_are_told_until_they_are_equal(bench: Bench) -> None:
+def test_topics_with_unequal_partitions_are_reported_until_they_are_equal(bench: Bench) -> None:
     bench.metadata.counts["video"] = 4
-    (begun,) = bench.looks(60)
+    (begun,) = bench.check(60)
     assert begun["partitions"] == {"video": 4, "text": 2}
     assert bench.watch.fault == (
         "input topics have unequal partitions (video 4, text 2): sessions are torn apart; make them equal"
     )
     bench.metadata.counts["text"] = 4
-    (ended,) = bench.looks(60)
+    (ended,) = bench.check(60)
     assert ended["event"] == "input topics have equal partitions again"
     assert bench.watch.fault is None
 
@@ -99,5 +99,5 @@ def test_topics_with_unequal_partitions_are_told_until_they_are_equal(bench: Ben
 def test_before_the_metadata_is_there_nothing_is_missing() -> None:
     bench = Bench()
     bench.metadata.counts.clear()
-    assert bench.looks(60) == []
+    assert bench.check(60) == []
     assert bench.watch.fault is None

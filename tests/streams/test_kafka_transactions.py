@@ -123,7 +123,7 @@ class Producer:
 
 
 class Reader:
-    """Stands in for the consumer that looks what is committed."""
+    """A stand-in for the consumer that reads what is committed."""
 
     cluster: Cluster
 
@@ -176,15 +176,15 @@ class Instance:
         return [Outgoing(prediction(), b"%d" % index, self.lease, index) for index in range(first, before)]
 
     def commit(self, group: list[Outgoing | RejectedRecord], most: int = 100) -> tuple[list[bool], list[SinkError]]:
-        told: list[SinkError] = []
+        errors: list[SinkError] = []
         for _ in range(most):
             try:
-                fates = self.sink.commit(group, _PATIENCE_S)
-                if fates is not None:
-                    return list(fates), told
+                delivered = self.sink.commit(group, _PATIENCE_S)
+                if delivered is not None:
+                    return list(delivered), errors
             except SinkError as error:
-                told.append(error)
-        raise AssertionError(f"not settled after {most} calls: {told}")
+                errors.append(error)
+        raise AssertionError(f"not settled after {most} calls: {errors}")
 
     def committed(self) -> int:
         return int(self.cluster.offsets[TopicPartition(*TEXT)].offset)
@@ -244,10 +244,10 @@ def test_a_transaction_that_fails_anywhere_is_done_again_by_a_new_producer(
     one: Instance, step: str, error: KafkaError
 ) -> None:
     one.cluster.before = {step: [raising(error)] * 3}
-    fates, told = one.commit(one.group(0, 1))
-    assert fates == [True]
-    assert len(told) == 3
-    assert all(isinstance(each, SinkBlockedError) for each in told)
+    delivered, errors = one.commit(one.group(0, 1))
+    assert delivered == [True]
+    assert len(errors) == 3
+    assert all(isinstance(each, SinkBlockedError) for each in errors)
     assert one.cluster.values == [b"0"]
     assert one.committed() == 1
     assert [producer.closed for producer in one.cluster.producers] == [True, True, True, False]
@@ -287,8 +287,8 @@ def test_a_dead_letter_of_a_partition_that_went_elsewhere_is_left_to_its_new_own
 
 def test_a_commit_that_was_carried_out_but_not_answered_is_not_done_again(one: Instance) -> None:
     one.cluster.before = {"answer": [raising(KafkaError("unknown reasons"))]}
-    fates, told = one.commit(one.group(0, 3))
-    assert (fates, len(told)) == ([True] * 3, 1)
+    delivered, errors = one.commit(one.group(0, 3))
+    assert (delivered, len(errors)) == ([True] * 3, 1)
     assert one.cluster.values == [b"0", b"1", b"2"]
     assert one.commit(one.group(3, 5)) == ([True] * 2, [])
     assert one.committed() == 5
@@ -297,16 +297,16 @@ def test_a_commit_that_was_carried_out_but_not_answered_is_not_done_again(one: I
 def test_it_may_have_been_carried_out_at_the_second_attempt_too(one: Instance) -> None:
     unknown = raising(KafkaError("unknown reasons"))
     one.cluster.before = {"commit": [unknown], "answer": [unknown]}
-    fates, told = one.commit(one.group(0, 3))
-    assert (fates, len(told)) == ([True] * 3, 2)
+    delivered, errors = one.commit(one.group(0, 3))
+    assert (delivered, len(errors)) == ([True] * 3, 2)
     assert one.cluster.values == [b"0", b"1", b"2"]
 
 
 def test_a_commit_that_was_neither_answered_nor_carried_out_is_done_again(one: Instance) -> None:
     one.commit(one.group(0, 3))
     one.cluster.before = {"commit": [raising(KafkaError("unknown reasons"))] * 2}
-    fates, told = one.commit(one.group(3, 5))
-    assert (fates, len(told)) == ([True] * 2, 2)
+    delivered, errors = one.commit(one.group(3, 5))
+    assert (delivered, len(errors)) == ([True] * 2, 2)
     assert one.cluster.values == [b"%d" % index for index in range(5)]
 
 
@@ -315,8 +315,8 @@ def test_a_commit_that_was_neither_answered_nor_carried_out_is_done_again(one: I
 
 def test_a_record_that_is_refused_costs_itself_only_and_holds_up_no_checkpoint(one: Instance) -> None:
     one.cluster.refuses = frozenset({b"1"})
-    fates, [error] = one.commit(one.group(0, 4))
-    assert fates == [True, False, True, True]
+    delivered, [error] = one.commit(one.group(0, 4))
+    assert delivered == [True, False, True, True]
     assert "is given up: MessageSizeTooLargeError" in str(error)
     assert one.cluster.values == [b"0", b"2", b"3"]
     assert one.committed() == 4
