@@ -28,6 +28,7 @@ from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.origin import STORED
 from streams.alignment.sessions import Sessions
 from streams.clock import ManualClock
+from streams.deadline import Deadline
 from streams.decoding.decode import decode_record
 from streams.delivery.crash_journal import CrashJournal
 from streams.delivery.ledger import Ledger
@@ -82,7 +83,7 @@ class HashingEngine:
     def start(self) -> None:
         """There is nothing to start."""
 
-    def stop(self) -> None:
+    def stop(self, deadline: Deadline) -> None:
         """There is nothing to stop."""
 
     def forget(self, session: str) -> None:

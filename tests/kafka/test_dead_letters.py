@@ -34,7 +34,7 @@ PLAIN = (("content-type", b"text/plain"),)
 @pytest.fixture(autouse=True)
 def _own_group(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was sent once more is remembered for one test alone."""
-    monkeypatch.setattr(dead_letter_topic, "GROUP", topics.group)
+    monkeypatch.setattr(dead_letter_topic, "GROUP_ID", topics.group)
 
 
 def rejected(

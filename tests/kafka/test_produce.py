@@ -197,8 +197,8 @@ def test_a_broker_that_goes_away_ends_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bounded_producer, "_REQUEST_TIMEOUT_MS", 1000)
-    monkeypatch.setattr(bounded_producer, "_DELIVERED_WITHIN_MS", 2000)
-    monkeypatch.setattr(bounded_producer, "_CLOSED_WITHIN_S", 0.5)
+    monkeypatch.setattr(bounded_producer, "_DELIVERY_TIMEOUT_MS", 2000)
+    monkeypatch.setattr(bounded_producer, "_CLOSE_TIMEOUT_S", 0.5)
     broker = own_broker()
     here = topics.on(broker).create()
     leaving = threading.Timer(1.5, broker.kill)
