@@ -20,7 +20,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Signed = Annotated[float, Field(ge=-1, le=1)]
 EmotionName = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear"]
 Level = Literal["none", "low", "medium", "high", "critical"]
-ClosedBy = Literal["watermark", "idle", "end", "drain"]
+ClosedByName = Literal["watermark", "idle", "end", "drain"]
 ModalityName = Literal["video", "audio", "text"]
 ReasonCode = Literal["words_of_distress", "words_of_self_harm", "words_of_abuse", "negative_affect"]
 AbstentionReason = Literal["no_evidence", "low_confidence"]
@@ -37,7 +37,7 @@ class Window(_Part):
 
     start: Time
     end: Time
-    closed_by: ClosedBy
+    closed_by: ClosedByName
 
 
 class EmotionProbabilities(_Part):

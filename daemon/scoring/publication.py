@@ -42,7 +42,7 @@ def build(scored: ScoredWindow, scores: Scores, publication: Publication, proces
         id=wire.prediction_id(window.session, start, end, publication.model.digest),
         revision=window.revision,
         session=window.session,
-        window=wire.Window(start=start, end=end, closed_by=cast(wire.ClosedBy, window.closed_by)),
+        window=wire.Window(start=start, end=end, closed_by=cast(wire.ClosedByName, window.closed_by)),
         emotion=wire.Emotion(
             label=cast(wire.EmotionName | None, scores.label),
             probabilities=_probabilities(scores.emotion),

@@ -8,9 +8,11 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.risk import LEVELS
+from models.labels import EMOTIONS
+from models.scores import Abstention, RiskCode, RiskLevel
 from streams.predictions import Prediction, Window, json_schema, prediction_id
+from streams.reasons import ClosedBy
+from streams.records import Modality
 
 pytestmark = pytest.mark.unit
 
@@ -44,11 +46,11 @@ def test_no_key_leaves_that_the_contract_does_not_declare() -> None:
     ("part", "key", "values"),
     [
         ("Emotion", "label", EMOTIONS),
-        ("Risk", "level", ("none", *LEVELS)),
-        ("Window", "closed_by", ("watermark", "idle", "end", "drain")),
-        ("Reason", "modality", MODALITIES),
-        ("Reason", "code", (*(f"words_of_{risk}" for risk in RISKS), "negative_affect")),
-        ("Abstained", "reason", ("no_evidence", "low_confidence")),
+        ("Risk", "level", tuple(RiskLevel)),
+        ("Window", "closed_by", tuple(ClosedBy)),
+        ("Reason", "modality", tuple(Modality)),
+        ("Reason", "code", tuple(RiskCode)),
+        ("Abstained", "reason", tuple(Abstention)),
     ],
 )
 def test_text_of_a_closed_set_is_an_enumeration(part: str, key: str, values: tuple[str, ...]) -> None:
