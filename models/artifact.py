@@ -140,9 +140,8 @@ class Manifest(BaseModel):
     def digest(self) -> str:
         """Digest, "sha256:...", of all that changes a score.
 
-        That is every field but metrics, data and licence notes.
-
-        A model without sets has the digest that it had before there were any.
+        That is every field but metrics, data and licence notes. A model without prediction sets has the digest that it
+        had before there were any.
         """
         without = _DESCRIPTIVE | ({"conformal"} if self.conformal is None else set())
         content = self.model_dump(mode="json", by_alias=True, exclude=without)
@@ -221,8 +220,8 @@ def read_tensors(path: Path, name: str, digest: str) -> Tensors:
     if not file.is_file():
         raise ModelError(f"{file}: no such file, though {MANIFEST} names it")
     content = file.read_bytes()
-    if (found := hashlib.sha256(content).hexdigest()) != digest:
-        raise ModelError(f"{file}: its SHA-256 is {found}, {MANIFEST} says {digest}: changed or damaged")
+    if (actual := hashlib.sha256(content).hexdigest()) != digest:
+        raise ModelError(f"{file}: its SHA-256 is {actual}, {MANIFEST} says {digest}: changed or damaged")
     try:
         tensors = load(content)
     except SafetensorError as wrong:
@@ -237,8 +236,8 @@ def read_tensors(path: Path, name: str, digest: str) -> Tensors:
 
 def _problems(wrong: ValidationError, inside: str | None = None) -> str:
     """Each with the path of its key, which begins with `inside`."""
-    found = []
+    problems = []
     for error in wrong.errors():
         key = ".".join(map(str, (*([inside] if inside else []), *error["loc"])))
-        found.append(f"{key or 'top level'}: {error['msg'].removeprefix('Value error, ')}")
-    return "; ".join(found)
+        problems.append(f"{key or 'top level'}: {error['msg'].removeprefix('Value error, ')}")
+    return "; ".join(problems)

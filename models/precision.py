@@ -1,9 +1,9 @@
 """Mixed precision: bfloat16 autocast where it is faster.
 
 Problem: some CPUs have no bfloat16 kernel for a layer and refuse it; others emulate it, up to fifty times slower than
-float32. Which do is not told by the name of the CPU, since the libraries can be held to fewer instructions. Rule: one
-small step of training through the kinds of layer used here is timed in both, once a process.
-Left out: float16, and a choice for each layer.
+float32. The name of the CPU does not show which, since the libraries can be limited to fewer instructions. Rule: one
+small training step through the kinds of layer used here is timed in both precisions, once a process; float32 is used
+where bfloat16 fails or is no faster. Left out: float16, and a choice for each layer.
 """
 
 from collections.abc import Callable

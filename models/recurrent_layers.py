@@ -2,11 +2,10 @@
 
 A bidirectional LSTM (Hochreiter and Schmidhuber, 1997; Schuster and Paliwal, 1997), and pooling by attention.
 
-Problem: rows of a batch are padded to the longest, and the direction that reads backwards would begin in the padding.
-Rule: each row is turned round within its own length, so that both directions meet its steps first and its padding last;
-what is read of a step then depends on nothing but the row's own steps. Packed sequences would do the same, but on a CPU
-take four times as long in bfloat16.
-Left out: several layers, and states carried from one call to the next.
+Problem: rows of a batch are padded to the longest, and the backward direction would begin in the padding. Rule: each
+row is reversed within its own length, so that both directions read its steps first and its padding last; a step's
+output then depends only on the row's own steps. Packed sequences would do the same, but on a CPU take four times as
+long in bfloat16. Left out: several layers, and states carried from one call to the next.
 """
 
 import torch

@@ -1,15 +1,15 @@
 """Prediction sets: the emotions that cannot be ruled out.
 
-A set holds the right emotion as often as the operator chose.
+Problem: a label alone does not show its alternatives. Rule (least ambiguous sets: Sadinle, Lei and Wasserman, 2019;
+split conformal prediction: Vovk et al., 2005): a set holds every label at least as probable as a threshold, and the
+most probable one whatever it is. The threshold is chosen on windows that the model was not trained on, so that the
+right label reaches it in the promised share of them, the coverage; later windows reach it as often as far as they are
+like those.
 
-Problem: a label alone does not say what else it may have been. Rule (least ambiguous sets: Sadinle, Lei and Wasserman,
-2019; split conformal prediction: Vovk et al., 2005): a set holds every label at least as probable as a threshold, and
-the most probable one whatever it is. The threshold is such that of windows which the model had not seen, the share
-asked for had their right label at least so probable; windows to come have it as often as far as they are like those.
-Adaptive sets (Romano et al., 2020) promise as much, but draw lots to keep the promise exactly; without lots they are
-larger than they need be, and the same window must always get the same set. Thresholds are fitted apart for each set of
-modalities present (Mondrian conformal prediction): one for all would promise a voice alone too much, and all three
-together too little. Left out: a promise for each emotion by itself, for windows that overlap, and for smoothed answers.
+Adaptive sets (Romano et al., 2020) have the same coverage, but need random numbers for it; without them they are larger
+than necessary, and the same window must always get the same set. Thresholds are fitted for each set of modalities
+present (Mondrian conformal prediction): a common one would promise a voice alone too much, and all three together too
+little. Left out: coverage of each emotion by itself, of windows that overlap, and of smoothed scores.
 """
 
 import math

@@ -1,12 +1,10 @@
 """Calibration: scales logits to probabilities that mean what they say.
 
-Labels are taken as equally likely beforehand.
-
 Emotion: one temperature (Guo et al., 2017) and one bias per label (bias-corrected temperature scaling: Alexandari et
-al., 2020). The bias takes out how common each label was in the training data, because how common it is where the
-service runs is not known. Risk: a logistic curve per head (Platt, 1999), likewise for risk and no risk equally likely.
-To measure on a corpus, whose label frequencies are known, answers are brought to these and to how sure it lets one be.
-Left out: fitting, which is `models.training.calibration.scaling`'s.
+al., 2020). Labels are taken as equally likely beforehand: the bias removes how common each label was in the training
+data, because its frequency where the service runs is not known. Risk: a logistic curve per head (Platt, 1999), likewise
+for risk and no risk equally likely. To measure on a corpus, whose label frequencies are known, probabilities are scaled
+to these and to the confidence that the corpus supports. Left out: fitting (`models.training.calibration.scaling`).
 """
 
 from typing import Annotated
@@ -71,7 +69,7 @@ class CorpusCalibration(BaseModel):
     """Scales the service's probabilities to one corpus.
 
     bias: by label, added after dividing log probabilities by the temperature; None for a label that the corpus does not
-    use, and that cannot be chosen.
+    use, which cannot be predicted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -89,7 +87,7 @@ class CorpusCalibration(BaseModel):
 
     @property
     def unused(self) -> tuple[int, ...]:
-        """Labels that cannot be chosen."""
+        """Labels that cannot be predicted."""
         return tuple(index for index, value in enumerate(self.bias) if value is None)
 
     def equal(self) -> "CorpusCalibration":

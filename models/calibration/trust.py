@@ -1,12 +1,12 @@
 """Trust: how far an event counts as evidence, by its quality.
 
-Problem: fusion takes each modality at its word, and a network is as sure of a face in the dark as of one in the light.
-Rule: an event's qualities (sharpness of a face, signal-to-noise ratio of a voice) give a number from 0 to 1 by a
-logistic curve with a linear and a quadratic term for each, which is fitted to answers to spoilt and to unspoilt events
-(`models.training.calibration.trust`). A window's logits are multiplied by the weighted mean of its events' numbers
-before they are calibrated, which leaves the modality's own answer what it was and makes it less sure. Sound that comes
-in pieces reads as sadness whatever was said, so a voice counts the less, the shorter it is unbroken. Left out:
-qualities of lines of text, which have none that is known to matter.
+Problem: fusion takes each modality's confidence as it is, and a network is as confident of a face in the dark as of one
+in the light. Rule: an event's qualities (sharpness of a face, signal-to-noise ratio of a voice) give its trust, 0 to 1,
+by a logistic curve with a linear and a quadratic term for each. The curve is fitted to logits of clean and of corrupted
+events (`models.training.calibration.trust`). A window's logits are multiplied by the weighted mean trust of its events
+before calibration, which keeps the modality's label and lowers its confidence. Sound in pieces is scored as sadness
+whatever its words, so the shorter a voice is unbroken, the less it counts. Left out: qualities of text, of which none
+is known to matter.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ QUALITIES: Mapping[str, tuple[str, ...]] = {"video": ("log_sharpness", "log_brig
 _Slope = Annotated[float, Field(ge=-1000, le=1000)]
 
 
-# By which answers to broken voices of RAVDESS and EMO-DB predict their labels best: of a fifth to four fifths of a
-# voice, lost in frames of 20 or 100 ms. From a third of a second on a broken voice is told as surely as a whole one.
+# Fitted so that logits of broken voices of RAVDESS and EMO-DB predict their labels best: a fifth to four fifths of a
+# voice, lost in frames of 20 or 100 ms. Pieces of a third of a second and more are recognised as well as a whole voice.
 _LEAST_TRUST, _TRUST_PER_S = 0.2, 2.5
 
 

@@ -62,8 +62,8 @@ class WindowEvent:
 class EventShare:
     """The share of one event, or of neighbouring events together.
 
-    It covers [start_ns, end_ns) and `events` events. words: of a line, in logits of what the text network says of the
-    line alone; not parts of `share`. None for a network whose words cannot be told apart.
+    It covers [start_ns, end_ns) and `events` events. words: of a line, in the text networks' logits of the
+    line alone; not parts of `share`. None for a network without token embeddings.
     """
 
     start_ns: int

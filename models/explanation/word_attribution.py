@@ -75,7 +75,7 @@ class LineAttribution:
     """The attribution of a line's logit to its words, in order.
 
     The words' evidence adds up to `evidence` less `baseline`, but for `error`. evidence, baseline: the logit of the
-    line, and of the same line with nothing said.
+    line, and of its baseline.
     """
 
     words: tuple[WordAttribution, ...]

@@ -1,10 +1,8 @@
 """Face detection: CenterFace, an anchor-free detector, by onnxruntime.
 
-CenterFace (Xu et al., 2020) has 1.8 M parameters.
-
-The network is fully convolutional and takes pictures of any size. The published file fixes its input to 10x3x32x32; the
-shipped one is the same but for that. Pictures are looked at reduced, because the cost grows with the area and a face
-needs about twenty pixels to be found. Left out: recognising who it is.
+CenterFace (Xu et al., 2020) has 1.8 M parameters, is fully convolutional and takes pictures of any size. The published
+file fixes its input to 10x3x32x32; the shipped one is the same but for that. Pictures are reduced first, because the
+cost grows with the area, and a face needs only about twenty pixels to be detected. Left out: identity.
 """
 
 from dataclasses import dataclass
@@ -19,8 +17,8 @@ from models.trusted_files import CENTERFACE
 
 _STRIDE_PX = 4  # of the heat map
 _MULTIPLE_PX = 32  # the deepest feature map's stride
-_MOST_CELLS = 2_000  # compared with each other; a face lights up a dozen
-_MOST_FACES = 64  # of a picture: each is cut out and encoded, and a picture of ten thousand would take half a minute
+_MOST_CELLS = 2_000  # compared with each other; a face has a dozen
+_MOST_FACES = 64  # of a picture: each is encoded, and ten thousand would take half a minute
 _NMS_IOU = 0.3
 
 
@@ -101,8 +99,8 @@ def _strongest(boxes: NDArray[np.float32], scores: NDArray[np.float32], min_scor
     """Non-maximum suppression: rows of the boxes kept, best first."""
     corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     best = np.argsort(-scores, kind="stable")[:_MOST_CELLS]
-    kept = cv2.dnn.NMSBoxes(corner_and_size[best].tolist(), scores[best].tolist(), min_score, _NMS_IOU)
-    return [int(best[row]) for row in kept[:_MOST_FACES]]
+    indices = cv2.dnn.NMSBoxes(corner_and_size[best].tolist(), scores[best].tolist(), min_score, _NMS_IOU)
+    return [int(best[row]) for row in indices[:_MOST_FACES]]
 
 
 def _decode(

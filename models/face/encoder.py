@@ -1,9 +1,9 @@
 """The encoder of faces: crops to embeddings and weights.
 
 Problem: the engine encodes each picture's faces once, in batches of any size, and pools windows of any number of them.
-Rule: a crop and its mirror image are embedded and averaged; a face weighs its detection score; a window's answer is the
-head's on the weighted mean embedding, less sure where faces are hard to see (`models.calibration.trust`). FER+'s
-contempt is left out of the answer, which is as if the face were known not to show it. Left out: detection and following
+Rule: a crop and its mirror image are embedded and averaged; a face weighs its detection score; a window's logits are
+the head's on the weighted mean embedding, less confident where faces are of low quality (`models.calibration.trust`).
+FER+'s contempt is left out of the answer, which is as if it were known to be absent. Left out: detection and tracking
 (`models.face.tracking`), and calibration, which belongs to fusion.
 """
 

@@ -1,13 +1,13 @@
 """The expression networks: small CNNs on 48x48 grey crops.
 
-They are trained on FER+'s vote distributions.
+They are trained on FER+'s vote distributions. There are two kinds, whose mean is a little better than either.
+`residual`: a 5x5 convolution of stride 2, then three stages of three 3x3 convolutions, the last two of each on a
+residual branch (He et al., 2016). `vgg`: plain 3x3 convolutions from the full resolution down, after VGG13 (Barsoum et
+al., 2016), with batch normalisation. Both end in an embedding of 64 numbers and a linear head over FER+'s eight
+expressions.
 
-Two kinds; each sees what the other misses, and their mean is a little better than either. `residual`: a 5x5 convolution
-of stride 2, then three stages of three 3x3 convolutions, the last two of each on a residual branch (He et al., 2016).
-`vgg`: plain 3x3 convolutions from the full resolution down, after VGG13 (Barsoum et al., 2016), with batch
-normalisation. Both end in an embedding of 64 numbers and a linear head over FER+'s eight expressions. Because the head
-is linear, the logits of a mean embedding are the mean of the logits, and a window is pooled without running a network
-again; a committee's embedding is its members', one after the other, and its logits are the mean of theirs.
+Because the head is linear, the logits of a mean embedding are the mean of the logits, and a window is pooled without
+running a network again. A committee's embedding is its members' side by side, and its logits are the mean of theirs.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,10 +1,9 @@
 """Optical flow: moves a box from one picture to the next.
 
-Median flow (Kalal et al., 2010) over pyramidal Lucas-Kanade points.
-
-A grid of points in the box is tracked forward and back again; the half that returns closest to where it started votes
-by its median for shift and scale. Too few points, points that do not return, or a leap of scale: the box is lost, and
-None says so. Left out: rotation, and telling whether it is still a face.
+Median flow (Kalal et al., 2010) over pyramidal Lucas-Kanade points. A grid of points in the box is tracked forward and
+back again; the half that returns closest to where it started votes by its median for shift and scale. The box is lost
+where too few points are tracked, where they do not return, or where the scale jumps. Left out: rotation, and whether
+the box still shows a face.
 """
 
 import cv2
@@ -54,10 +53,10 @@ def _tracked(
     before: NDArray[np.uint8], after: NDArray[np.uint8], points: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Tracked points (n, 2), and whether each was found."""
-    end, found, _ = cv2.calcOpticalFlowPyrLK(
+    end, status, _ = cv2.calcOpticalFlowPyrLK(
         before, after, points, np.empty_like(points), winSize=_WINDOW_PX, maxLevel=_PYRAMID_LEVELS
     )
-    return np.asarray(end, np.float32), np.asarray(found).reshape(-1) == 1
+    return np.asarray(end, np.float32), np.asarray(status).reshape(-1) == 1
 
 
 def _points(box: Box, width: int, height: int) -> NDArray[np.float32]:

@@ -1,12 +1,14 @@
 """Face tracking: detection once per cell, optical flow in between.
 
-A cell begins at every multiple of each of `cells_ns`, counted from the epoch. The first picture of a cell is detected
-on; the others follow its boxes by optical flow, unless the flow is lost, the face no longer looks the same, or there
-is none to follow: then they are detected on too. Where nobody is upright, faces are looked for every way up on the
-first picture of a cell, and on the one where those that were followed are lost. A picture older than one already seen
-of its cell is detected on by itself and changes nothing. Nothing is carried from one cell to another, so the faces of a
-window are the same whoever works on it and whatever was seen before it. No face gives an empty list, never a guess.
-Left out: who is who; under "largest", two people of nearly the same size may take turns from cell to cell.
+A cell begins at every multiple of each of `cells_ns`, counted from the epoch. Faces are detected on the first picture
+of a cell. On the others, optical flow moves its boxes. A face is detected again where the flow is lost, where the crop
+no longer resembles the detected one, and where there is no face to track. Where no face is upright, rotated faces are
+detected on the first picture of a cell, and on the picture where tracked faces are lost. A picture older than the
+newest of its cell is detected on by itself and changes nothing.
+
+Nothing is carried from one cell to the next. So the faces of a window are the same on any instance, whatever came
+before. A picture without a face gives an empty list, never a guess. Left out: identity; under "largest", two people of
+nearly the same size may alternate from cell to cell.
 """
 
 from collections import OrderedDict

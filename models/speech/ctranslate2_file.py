@@ -48,16 +48,16 @@ def read_variables(data: bytes, specification: str, wanted: Callable[[str], bool
     """Returns the wanted variables by name, as float32.
 
     data: the whole of `model.bin`. specification: the name it must carry, such as `WhisperSpec`.
-    wanted: says of a variable's name whether it is kept.
+    wanted: whether a variable is returned, by its name.
     Raises ValueError when the file is of another version or specification, or is cut short.
     """
     cursor = _Cursor(memoryview(data))
     version = cursor.number("I")
     if version != _SUPPORTED_VERSION:
         raise ValueError(f"CTranslate2 model: file version {version}, only {_SUPPORTED_VERSION} can be read")
-    found = cursor.text()
-    if found != specification:
-        raise ValueError(f"CTranslate2 model: holds a {found}, wanted a {specification}")
+    stored = cursor.text()
+    if stored != specification:
+        raise ValueError(f"CTranslate2 model: holds a {stored}, wanted a {specification}")
     cursor.number("I")  # revision of the specification: says which variables there are, not how they are stored
 
     variables: dict[str, FloatArray] = {}

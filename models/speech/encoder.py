@@ -1,12 +1,11 @@
 """The encoder of speech: segments to embeddings and weights.
 
-Problem: the engine encodes each segment once, in batches of any size, and pools windows of any number of segments; and
-how something is said shows over more than a second. Rule: segments are of one second or two, which may overlap. Worker
-threads make a segment's log-mel frames and find its voice; Whisper reads the segment, and what its layers say of the
-voiced frames is summed up by their mean and spread: the segment's embedding. A window's mean and spread follow from its
-segments', and a small network reads those. A segment weighs its voiced fraction, so that silence is no evidence for
-anything, and a voice in noise or in pieces is less sure evidence (`models.calibration.trust`). Left out: the cutting of
-sound into segments, and calibration, which belongs to fusion.
+Problem: the engine encodes each segment once, in batches of any size, and pools windows of any number of segments.
+Rule: Whisper reads a segment, and the mean and spread of its layers over the voiced frames are the segment's embedding.
+A window's mean and spread follow from those of its segments, and a small network reads these. A segment weighs its
+voiced fraction, so that silence is no evidence; a voice in noise or in pieces is less certain evidence
+(`models.calibration.trust`). Left out: log-mel frames and voice activity (`models.speech.segment`), and calibration,
+which belongs to fusion.
 """
 
 import json

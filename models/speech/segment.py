@@ -1,8 +1,8 @@
 """Segments of speech: log-mel frames and voice activity.
 
-Problem: how something is said shows over more than a second, and windows overlap. Rule: a segment is two seconds long,
-and one begins every second; where windows are too small for that, a segment is one second long. Left out: how the
-service cuts a stream into segments, which belongs to alignment.
+Problem: emotion in a voice shows over more than a second, and windows overlap. Rule: a segment is two seconds long, and
+one begins every second; where windows are too small for that, a segment is one second long. Left out: how the service
+cuts a stream into segments, which belongs to alignment.
 """
 
 import math
@@ -62,11 +62,11 @@ def prepare_segment(pcm: npt.NDArray[np.float32], voice_activity: activity.Voice
         raise ValueError(f"speech segment: wanted {wanted}, got {pcm.shape} {pcm.dtype}")
     if not np.isfinite(pcm).all():
         raise ValueError("speech segment: holds samples that are not finite")
-    found = voice_activity(pcm)
+    voice = voice_activity(pcm)
     frames = len(pcm) // HOP_SAMPLES * _FRAMES_PER_HOP
     centres = np.arange(frames) * whisper.SAMPLES_PER_FRAME + whisper.SAMPLES_PER_FRAME // 2
-    voiced = found.voiced[centres // activity.FRAME_SAMPLES]
-    return SpeechSegment(whisper.log_mel(pcm), voiced, found.voiced_fraction, found.level_db, found.snr_db)
+    voiced = voice.voiced[centres // activity.FRAME_SAMPLES]
+    return SpeechSegment(whisper.log_mel(pcm), voiced, voice.voiced_fraction, voice.level_db, voice.snr_db)
 
 
 class SegmentEncoder(Encoder):

@@ -1,12 +1,10 @@
 """Statistics of Whisper's layers over a voice.
 
-Numbers that do not depend on how long the voice is.
-
-Problem: how something is said shows over a whole phrase, but a second belongs to many windows and is to be read once.
-Rule: Whisper reads a segment of sound by itself, and of each residual stream asked for the mean and the spread over its
-voiced frames are taken. Those of a window are put together from its segments' exactly, as if the frames stood in one
-row. Left out: what frames of one segment would have told Whisper about another's, and the order of frames beyond
-Whisper's reading.
+Problem: emotion in a voice shows over a whole phrase, but a second belongs to many windows and is to be read once.
+Rule: Whisper reads a segment by itself, and the mean and the spread of each chosen residual stream are taken over its
+voiced frames. They do not depend on how long the voice is. A window's statistics are combined from its segments'
+exactly, as if all frames stood in one row. Left out: what Whisper would read from frames of another segment, and the
+order of frames beyond Whisper's own reading.
 """
 
 from collections.abc import Sequence

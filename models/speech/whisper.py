@@ -2,10 +2,10 @@
 
 Radford et al., 2022, "Robust Speech Recognition via Large-Scale Weak Supervision".
 
-Problem: how something is said lives in Whisper's middle layers, which CTranslate2 does not hand out. Rule: the encoder
-is rebuilt here in float32 from the weights that the Whisper packages carry, and only the layers asked for are made.
-Sound is encoded at its own length: Whisper's padding to 30 s would cost thirty times the work of a 1 s segment.
-Left out: the decoder (transcription is CTranslate2's), training (the weights are frozen), reduced precision.
+Problem: emotion is in Whisper's middle layers, which CTranslate2 does not expose. Rule: the encoder is rebuilt here in
+float32 from the weights that the Whisper packages carry, and only the layers in use are built. Sound is encoded at its
+own length: Whisper's padding to 30 s would cost thirty times the work of a 1 s segment. Left out: the decoder
+(transcription is CTranslate2's), training (the weights are frozen), reduced precision.
 """
 
 from functools import lru_cache

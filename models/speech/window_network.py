@@ -1,9 +1,9 @@
 """The network from a window's statistics to emotion.
 
-Problem: thirty acting speakers and thousands of numbers each. Rule: the numbers, each brought to zero mean and unit
-deviation over the training speakers, pass one wide hidden layer with much dropped (Srivastava et al., 2014); several
-such networks, trained from different seeds, answer together by the mean of their log-probabilities (Lakshminarayanan
-et al., 2017). Left out: Whisper itself, and what is said (that is the transcript's).
+Problem: thirty acting speakers and thousands of features each. Rule: the features, standardised over the training
+speakers, pass one wide hidden layer with strong dropout (Srivastava et al., 2014). Several such networks, trained from
+different seeds, answer together by the mean of their log-probabilities (Lakshminarayanan et al., 2017). Left out:
+Whisper itself, and the words, which are the transcript's.
 """
 
 from dataclasses import dataclass

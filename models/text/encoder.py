@@ -1,13 +1,12 @@
 """The encoder of text: lines to logits, windows to one answer.
 
-Every line is read by a network of many languages; lines in English are read by one of English too, and a weighted mean
-of the two is their answer: the two err apart from each other, and do better together than either alone.
+A multilingual network reads every line, and an English network reads English lines too; the weighted mean of their
+logits is better than either alone.
 
-The rule of pooling: a window's mood is the mean of its lines; its risk is that of its worst line, because one cry for
-help among ten jokes counts. The worst is taken softly (a Boltzmann mean), so that two alarming lines weigh as one and a
-window never scores above its worst line.
-
-Left out: authors. Lines of all who write in a session are one stream.
+The rule of pooling: a window's emotion is the mean of its lines; its risk is that of its worst line, because one cry
+for help among ten jokes counts. The worst is a soft maximum (a Boltzmann mean), so that two alarming lines weigh as one
+and a window never scores above its worst line. Left out: authors. The lines of all who write in a session are one
+stream.
 """
 
 from collections.abc import Sequence
@@ -110,12 +109,12 @@ class TextEncoder(Encoder):
 
         Any text at all will do, and ends at the tokenizer's budget. Only English lines use context.
         """
-        said = event if isinstance(event, ChatLine) else ChatLine(event)
-        ids = self._tokenizer.ids(said.text)
-        if self._english is None or not self._english.detector.is_english(said.text):
-            return PreparedLine(ids, len(said.text))
+        chat = event if isinstance(event, ChatLine) else ChatLine(event)
+        ids = self._tokenizer.ids(chat.text)
+        if self._english is None or not self._english.detector.is_english(chat.text):
+            return PreparedLine(ids, len(chat.text))
         tokenizer = self._english.tokenizer
-        return PreparedLine(ids, len(said.text), tokenizer.ids(said.text) + tokenizer.context(said.before))
+        return PreparedLine(ids, len(chat.text), tokenizer.ids(chat.text) + tokenizer.context(chat.before))
 
     def example(self) -> PreparedLine:
         """Returns a line of usual length."""
@@ -149,12 +148,12 @@ class TextEncoder(Encoder):
 
     def network_inputs(self, line: str | ChatLine) -> list[NetworkInput]:
         """Each network's input from a line, and its share."""
-        said, prepared = line if isinstance(line, ChatLine) else ChatLine(line), self.prepare(line)
-        every = NetworkInput(self._network, prepared.ids, self._tokenizer.spans(said.text), 1.0)
+        chat, prepared = line if isinstance(line, ChatLine) else ChatLine(line), self.prepare(line)
+        every = NetworkInput(self._network, prepared.ids, self._tokenizer.spans(chat.text), 1.0)
         if self._english is None or prepared.english_ids is None:
             return [every]
         network, pieces = self._english.network, self._english.tokenizer
-        english = NetworkInput(network, prepared.english_ids, pieces.spans(said.text), _ENGLISH_SHARE)
+        english = NetworkInput(network, prepared.english_ids, pieces.spans(chat.text), _ENGLISH_SHARE)
         return [replace(every, share=1 - _ENGLISH_SHARE), english]
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:

@@ -1,8 +1,8 @@
 """Detection of English lines, which the English network reads too.
 
-The rule: a naive Bayes classifier over byte n-grams (Lui and Baldwin, 2011) chooses among the languages that the
-multilingual network knows; a line that is English with at least one chance in ten is read by the English network too.
-That is bold, because short lines of chat look like no language much. Left out: lines in two languages.
+A naive Bayes classifier over byte n-grams (Lui and Baldwin, 2011) chooses among the languages that the multilingual
+network knows. A line counts as English from a probability of one tenth on; the threshold is low because short lines of
+chat resemble no language much. Left out: lines in two languages.
 """
 
 from py3langid.langid import LanguageIdentifier

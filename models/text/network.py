@@ -1,11 +1,10 @@
 """A text network: emotion and risk heads on a sentence encoder.
 
-Encoder and heads are fine-tuned together.
-
-One hidden layer is shared by both heads, because each corpus teaches only one of them. What is hateful or a surprise
-differs from corpus to corpus all the same: beside the heads, which learn from all, each corpus may have what its own
-answers add to theirs, so that a corpus's habits stay out of the heads, and it can be measured on its own terms. The
-encoder may be either of the two that are used here: the multilingual one or the English one.
+Encoder and heads are fine-tuned together. One hidden layer is shared by both heads, because each corpus labels only one
+of them. What is hateful or a surprise differs from corpus to corpus all the same. So beside the heads, which learn from
+all corpora, each corpus may have a head of its own, whose logits are added to theirs. A corpus's habits then stay out
+of the shared heads, and the corpus can be measured on its own terms. The encoder is the multilingual or the English
+one, or the recurrent baseline's.
 """
 
 import math

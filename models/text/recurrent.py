@@ -2,16 +2,15 @@
 
 It is trained on the text corpora alone. A model folder may hold it; the shipped one does not.
 
-Problem: the shipped networks stand on sentence encoders that were trained on far more text than there is here; how
-much that brings shows only beside a network that does without. Rule: the training lines' frequent words are pieces, and
-so are frequent character n-grams of the others (after Bojanowski et al., 2017), so that words never met are read by
-their parts; the pieces' vectors are learnt with everything else; a bidirectional LSTM reads them, and attention over
-its steps, beside the greatest value of each, sums the line up (Felbo et al., 2017, of tweets). It takes the place of
-the sentence encoder in `models.text.network.TextNetwork`. Padding has no effect; a row does not depend on its batch.
+Problem: the shipped networks stand on sentence encoders that were trained on far more text; what that brings shows only
+against a network without them. Rule: the training lines' frequent words are pieces, and so are frequent character
+n-grams of the others (after Bojanowski et al., 2017), so that unknown words are read by their parts. The pieces'
+vectors are learned with everything else. A bidirectional LSTM reads them; attention pooling over its steps, beside the
+maximum of each value, gives the line's vector (Felbo et al., 2017, of tweets). It takes the place of the sentence
+encoder in `models.text.network.TextNetwork`. Padding has no effect; a row does not depend on its batch.
 
 Cost: 2.0 million parameters with the heads, 1.6 of them word vectors; on one CPU core a line of 20 pieces takes 2 ms by
-itself and 0.4 ms among 16.
-Left out: the lines said before, and languages that the training lines are not in.
+itself and 0.4 ms among 16. Left out: the lines before, and languages that the training lines are not in.
 """
 
 from collections import Counter
@@ -104,7 +103,7 @@ class RecurrentEncoder(nn.Module):
 
 
 class SingleLineTokenizer(WordPieceTokenizer):
-    """Word pieces of a line, whatever was said before it."""
+    """Word pieces of a line, without the lines before it."""
 
     def context(self, before: Sequence[str]) -> list[int]:
         """Nothing: the encoder reads single lines."""

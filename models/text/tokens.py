@@ -3,8 +3,8 @@
 The sentence encoder's own unigram tokenizer (Kudo, 2018), one for 16 languages.
 
 Chat is hostile input: a line may be a megabyte, hold control characters, emoji, lone surrogates from escaped JSON, or
-nothing. The rule: never fail on a `str`, and never spend more than a bounded time. A line is cut at `MAX_CHARACTERS`
-before it is tokenized and at `MAX_TOKENS` after, keeping its beginning; an empty line becomes one unknown token between
+nothing. The rule: never fail on a `str`, and never take more than a bounded time. A line is cut at `MAX_CHARACTERS`
+before it is tokenized and at `MAX_TOKENS` after; its beginning stays. An empty line becomes one unknown token between
 the sentence marks. What is cut is not scored: long documents are not chat.
 """
 
@@ -69,15 +69,15 @@ class Tokenizer:
         """
         raw, prefix = text.encode("utf-8"), self._model._normalizer.normalize_prefix
         place = [i for i, character in enumerate(text) for _ in character.encode("utf-8")] + [len(text)]
-        found, at, after_space = [(0, 0)], 0, True
+        origins, at, after_space = [(0, 0)], 0, True
         while at < len(raw):
             piece, taken = prefix(raw, at)
             span = (place[at], place[at + taken])
             at += taken
             normal = piece.decode("utf-8").lstrip(" ") if after_space else piece.decode("utf-8")
-            found += [span] * len(normal)
+            origins += [span] * len(normal)
             after_space = normal.endswith(" ") if normal else after_space
-        return found
+        return origins
 
     def context(self, before: Sequence[str]) -> list[int]:
         """Nothing: the multilingual encoder reads single lines."""

@@ -145,8 +145,8 @@ class Transformer(nn.Module):
             x = layer(x, groups)
         own = [sentences[i].index(self.separator) + 1 for i in order]
         starts = np.cumsum(sizes) - sizes
-        kept = np.concatenate([np.arange(start, start + n) for start, n in zip(starts, own, strict=True)])
-        states = x.float()[torch.from_numpy(kept).to(device)]
+        rows = np.concatenate([np.arange(start, start + n) for start, n in zip(starts, own, strict=True)])
+        states = x.float()[torch.from_numpy(rows).to(device)]
         mean = torch.segment_reduce(states, "mean", lengths=torch.tensor(own, device=device), axis=0)
         return mean[torch.from_numpy(np.argsort(order)).to(device)]
 

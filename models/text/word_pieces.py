@@ -1,9 +1,8 @@
 """The English tokenizer: lines to word pieces.
 
-Word pieces (Schuster and Nakajima, 2012) of BERT's uncased vocabulary.
-
-Chat is hostile input: any `str` is taken, and the time it costs is bounded, as in `models.text.tokens`. A line may come
-with the lines said before it; their tokens go behind its own, nearest first, so that what is cut is what is furthest.
+Word pieces (Schuster and Nakajima, 2012) of BERT's uncased vocabulary. Chat is hostile input: any `str` is taken, and
+the time it costs is bounded, as in `models.text.tokens`. A line may come with the lines before it. Their tokens follow
+its own, nearest first, so that the furthest are cut.
 """
 
 from collections.abc import Sequence
@@ -47,8 +46,8 @@ class WordPieceTokenizer:
         Marks cover no characters.
         """
         valid = text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
-        found: list[tuple[int, int]] = self._model.encode(valid, add_special_tokens=False).offsets
-        return [(0, 0), *found[: MAX_TOKENS - 2], (len(valid), len(valid))]
+        offsets: list[tuple[int, int]] = self._model.encode(valid, add_special_tokens=False).offsets
+        return [(0, 0), *offsets[: MAX_TOKENS - 2], (len(valid), len(valid))]
 
     def context(self, before: Sequence[str]) -> list[int]:
         """Token ids of the lines before, to follow a line's own.

@@ -2,11 +2,10 @@
 
 After bc-LSTM (Poria et al., 2017).
 
-Problem: what is said means what it means after what was said before. Rule: for each modality a recurrent network reads
-the summaries of the session's windows in order, and another reads what these say together. The causal form sees the
-past only and also runs window by window, with a state of fixed size; the bidirectional one, as in the paper, is for
-stored sessions. Recurrence is by gated units (Cho et al., 2014). Left out: who speaks; a session is one stream of
-windows.
+Problem: what a window shows depends on the windows before it. Rule: for each modality a recurrent network reads the
+summaries of the session's windows in order, and another reads their outputs together. The causal form reads only the
+past and also runs window by window, with a state of fixed size; the bidirectional one, as in the paper, is for stored
+sessions. Recurrence is by gated units (Cho et al., 2014). Left out: speakers; a session is one stream of windows.
 """
 
 from typing import ClassVar

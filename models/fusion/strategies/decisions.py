@@ -15,7 +15,7 @@ from models.fusion.strategies.attention import masked_softmax
 from models.fusion.strategies.branches import BranchedFusion
 from models.fusion.strategies.interface import FusionConfig, FusionOutput, Inputs
 
-_LEAST = 1e-30  # posterior that is told from none
+_LEAST = 1e-30  # posterior; avoids the logarithm of 0
 
 
 class DecisionFusion(BranchedFusion):

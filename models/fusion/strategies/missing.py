@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.fusion.strategies.interface import FusionConfig
 
-_SLOWEST_SHARE = 0.01  # of a batch in the running mean, once a hundred batches were seen
+_SLOWEST_SHARE = 0.01  # of a batch in the running mean, after a hundred batches
 
 
 class Imputation(nn.Module):
