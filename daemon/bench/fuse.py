@@ -7,22 +7,18 @@ whole costs little more, since fusion is cheap.
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-import torch
-
 from daemon.bench.align import SIZE_NS, timeline_config
 from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
-from daemon.scoring.engine import window_features
+from daemon.scoring.inline import InlineScorer
 from daemon.scoring.preparer import build_preparer
-from daemon.scoring.results import UnitFeatures
 from models.model import AffectModel, WindowFeatures
-from streams.alignment.origin import STORED
+from streams.alignment.driver import AlignmentDriver
 from streams.alignment.sessions import Sessions
 from streams.clock import NS_PER_S, ManualClock
-from streams.decoding.decode import Limits, decode_record
+from streams.decoding.decode import Limits
 from streams.delivery.ledger import Ledger
-from streams.events import EncodingUnit
 from streams.records import Record
 from streams.telemetry import NullTelemetry
 
@@ -78,28 +74,11 @@ class _Room:
 
     def score(self, taken: Sequence[Record], step_ns: int) -> tuple[int, int]:
         """Returns how many units were encoded and how many windows were scored."""
-        config = timeline_config(step_ns)
-        sessions = Sessions(config, 60 * NS_PER_S, ManualClock(START_NS), NullTelemetry(), Ledger(config.grid))
-        units = windows = 0
-        for record in taken:
-            new = sessions.add(decode_record(record, Limits(), live=False), record.modality, STORED)
-            units += self._encode(new)
-            windows += self._fuse(sessions)
-        units += self._encode(sessions.drain())
-        windows += self._fuse(sessions)
+        config, clock = timeline_config(step_ns), ManualClock(START_NS)
+        sessions = Sessions(config, 60 * NS_PER_S, clock, NullTelemetry(), Ledger(config.grid))
+        driver = AlignmentDriver(sessions, Limits(), clock, NullTelemetry())
+        scorer = InlineScorer(driver, self._preparer, self._model)
+        windows = sum(len(scorer.scores(scorer.take(record, record.modality))) for record in taken)
+        windows += len(scorer.scores(scorer.drain()))
         self._preparer.forget(taken[0].session)
-        return units, windows
-
-    def _encode(self, units: Sequence[EncodingUnit]) -> int:
-        for unit in units:
-            rows = self._preparer.prepare(unit).rows
-            if rows:
-                encoded = self._model.encoders[unit.modality].encode(rows)
-                unit.result = UnitFeatures(encoded.embedding, encoded.weight, {}, 0.0)
-            else:
-                unit.result = UnitFeatures(torch.zeros(0, 0), torch.zeros(0), {}, 0.0)
-            unit.finish()
-        return len(units)
-
-    def _fuse(self, sessions: Sessions) -> int:
-        return len(self._model.fuse([window_features(window) for window in sessions.ready_windows()]))
+        return driver.counts.encoded, windows

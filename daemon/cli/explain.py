@@ -32,19 +32,18 @@ def explain(
     """
     config = load_configured(file, settings)
     from daemon.cli.progress import shown
-    from daemon.commands.explain import Asked, explain
+    from daemon.commands.explain import Question, explain
+    from daemon.commands.refusals import refusals
 
-    explained = 0
-
-    def told(explanation: dict[str, Any], sentence: str) -> None:
-        nonlocal explained
-        explained += 1
+    def write(explanation: dict[str, Any], sentence: str) -> None:
         click.echo(json.dumps(explanation, ensure_ascii=False))
         click.echo(f"{explanation['window']['start']}  {sentence}", err=True)
 
     with shown("loading the model", where=not sys.stdout.isatty()) as progress:
-        explain(config, paths, Asked(at_s, target), told, progress)
-    if not explained:
+        outcome = explain(config, paths, Question(at_s, target), write, progress)
+    if outcome.refused:
+        click.echo(refusals(outcome.refused, outcome.counts), err=True)
+    if not outcome.windows:
         click.echo("no window was found to explain", err=True)
         return ExitCode.BAD_DATA
-    return ExitCode.OK
+    return ExitCode.BAD_DATA if outcome.refused and not outcome.counts.encoded else ExitCode.OK

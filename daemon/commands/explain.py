@@ -1,14 +1,14 @@
-"""`affectd explain`: for each window of stored sessions, which pictures, seconds and words moved the answer.
+"""`affectd explain`: which pictures, seconds and words moved the answer, for each window.
 
-Each line of JSON is of one window; its `id` is that of the prediction which `affectd replay` gives with the same
-configuration, so that the two can be laid side by side. Times are seconds from the start of the window, words are
-character offsets of the line: no text, sound or picture is written. Sessions go through the daemon's own timeline and
-preparation, in one thread; only asked for windows are prepared. Left out: smoothing over earlier windows, since what
-is told is what lies in this one.
+Each line of JSON is of one window. Its `id` is that of the prediction which `affectd replay` gives with the same
+configuration, so that the two can be compared. Times are seconds from the start of the window, words are character
+offsets of the line: no text, sound or picture is written. Sessions are scored in one thread; only what belongs to
+windows that are asked for is encoded. A record that cannot be used is logged and counted, as in a replay. Left out:
+smoothing over earlier windows, since a window is explained by what lies in it.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,23 @@ from typing import Any
 from daemon.cli.progress import OnProgress, counted
 from daemon.config import Config
 from daemon.runtime.wiring import limits, timeline_config
+from daemon.scoring.inline import InlineScorer
 from daemon.scoring.preparer import build_preparer
-from daemon.scoring.results import UnitRows
+from daemon.scoring.results import UnitFeatures, units_with_evidence
 from daemon.telemetry.instruments import Instruments
+from models.encoder import Encoded
 from models.explanation.attribution import Attribution, EventShare, WindowEvent, attribute
 from models.explanation.sentences import ModalityEvidence, emotion_sentence, risk_sentence, target_sentence
 from models.model import AffectModel
 from streams.alignment.closed_window import ClosedWindow
-from streams.alignment.origin import STORED
+from streams.alignment.driver import AlignmentDriver, RecordCounts
 from streams.alignment.sessions import Sessions
 from streams.clock import NS_PER_S
-from streams.decoding.decode import decode_record
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Line
 from streams.formats.rfc3339 import format_ns
 from streams.predictions import prediction_id
-from streams.reasons import BadRecord
-from streams.records import EndOfSession, OfSession, Progress, Record
+from streams.records import OfSession, Record
 from streams.sources.stored.discovery import StoredOptions, stored_sessions
 from streams.sources.stored.playback import Playback
 
@@ -42,8 +42,8 @@ _DIGITS_S = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Which windows, and towards what.
+class Question:
+    """Which windows to explain, and towards which target.
 
     at_s: those that hold this many seconds after the session's first record; all where it is None. target: an emotion
     or a risk; where it is None, each window's most probable emotion.
@@ -53,112 +53,103 @@ class Asked:
     target: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How many windows were explained, and what became of the records.
+
+    refused: how many records were, by reason.
+    """
+
+    windows: int
+    counts: RecordCounts
+    refused: Mapping[str, int]
+
+
 def explain(
     config: Config,
     paths: Sequence[Path],
-    asked: Asked,
-    told: Callable[[dict[str, Any], str], None],
+    question: Question,
+    on_explanation: Callable[[dict[str, Any], str], None],
     progress: OnProgress = lambda _: None,
-) -> None:
-    """told: called with each window's explanation and a sentence for a person, in the order of windows.
+) -> Outcome:
+    """Explains windows, and calls `on_explanation` with each.
 
-    SourceError where a path names no session, or what is in it cannot be read; the rest is explained first.
+    It is called in the order of windows, with the explanation and a sentence for a person. SourceError where a path
+    names no session, or what is in it cannot be read; the rest is explained first.
     """
     instruments = Instruments()
     sessions = stored_sessions(paths, StoredOptions(sample_hz=config.video.sample_hz, telemetry=instruments.metrics))
     model = AffectModel.load(config.model.path, config.model.device, config.model.threads)
-    room = _Room(config, model, asked, told, instruments)
+    explainer = _Explainer(config, model, question, on_explanation, instruments)
     playback = Playback(sessions, instruments.clock)
     playback.open()
 
     def take(item: OfSession) -> None:
-        progress(f"{playback.played_ns / NS_PER_S:.0f} s read: {counted(room.explained, 'window')} explained")
-        room.take(item)
+        progress(f"{playback.played_ns / NS_PER_S:.0f} s read: {counted(explainer.windows, 'window')} explained")
+        explainer.take(item)
 
     try:
         playback.read(take, threading.Event())
     finally:
         playback.close()
+    return Outcome(explainer.windows, explainer.counts, instruments.metrics.refused())
 
 
-class _Room:
-    """Records in, explanations out, in the caller's thread."""
+class _Explainer:
+    """Takes items, gives explanations, in the caller's thread."""
 
     def __init__(
         self,
         config: Config,
         model: AffectModel,
-        asked: Asked,
-        told: Callable[[dict[str, Any], str], None],
+        question: Question,
+        on_explanation: Callable[[dict[str, Any], str], None],
         instruments: Instruments,
     ) -> None:
         timeline, timeout_ns = timeline_config(config), config.windows.session_timeout_ns
-        ledger = Ledger(timeline.grid)
-        self._sessions = Sessions(timeline, timeout_ns, instruments.clock, instruments.metrics, ledger)
-        self._limits = limits(config)
-        self._preparer = build_preparer(config, model)
-        self._model, self._asked, self._told = model, asked, told
+        clock, metrics = instruments.clock, instruments.metrics
+        sessions = Sessions(timeline, timeout_ns, clock, metrics, Ledger(timeline.grid))
+        driver = AlignmentDriver(sessions, limits(config), clock, metrics)
+        self._scorer = InlineScorer(driver, build_preparer(config, model), model, self._may_explain)
+        self._model, self._question, self._on_explanation = model, question, on_explanation
         self._size_ns = timeline.grid.size_ns
-        self._began_ns: dict[str, int] = {}
-        self.explained = 0
+        self._first_ns: dict[str, int] = {}
+        """By session, the event time of its first record."""
+        self.counts = driver.counts
+        self.windows = 0
 
     def take(self, item: OfSession) -> None:
-        """One item of a playback; windows that close by it are explained at once."""
-        source = "media"
-        match item:
-            case Record():
-                self._began_ns.setdefault(item.session, item.event_time_ns)
-                try:
-                    event = decode_record(item, self._limits, live=False)
-                except BadRecord:
-                    return
-                units = self._sessions.add(event, source, STORED)
-            case Progress(session=session, modality=modality, through_ns=through_ns):
-                units = self._sessions.progress(session, modality, through_ns, source, STORED)
-            case EndOfSession(session=session):
-                units = self._sessions.end(session, source)
-            case _:
-                return
-        for unit in units:
-            self._prepare(unit)
-        for window in self._sessions.ready_windows(item.session):
-            if self._wanted(window.session, window.start_ns, window.end_ns):
+        """Takes one item of a playback; explains the windows that are ready by then."""
+        if isinstance(item, Record):
+            self._first_ns.setdefault(item.session, item.event_time_ns)
+        for window in self._scorer.take(item, "media"):
+            if self._holds_moment(window.session, window.start_ns, window.end_ns):
                 self._explain(window)
-        if isinstance(item, EndOfSession):
-            self._preparer.forget(item.session)
 
-    def _wanted(self, session: str, start_ns: int, end_ns: int) -> bool:
-        if self._asked.at_s is None:
+    def _holds_moment(self, session: str, start_ns: int, end_ns: int) -> bool:
+        """Whether [start_ns, end_ns) of a session holds the moment that is asked about."""
+        if self._question.at_s is None:
             return True
-        at_ns = self._began_ns[session] + round(self._asked.at_s * NS_PER_S)
+        at_ns = self._first_ns[session] + round(self._question.at_s * NS_PER_S)
         return start_ns <= at_ns < end_ns
 
-    def _prepare(self, unit: EncodingUnit) -> None:
-        """Keeps what was prepared of the unit as its result, where some window that is asked for may hold it."""
-        if self._wanted(unit.session, unit.start_ns - self._size_ns, unit.end_ns + self._size_ns):
-            try:
-                unit.result = self._preparer.prepare(unit)
-            except BadRecord:
-                unit.result = None
-        unit.finish()
+    def _may_explain(self, unit: EncodingUnit) -> bool:
+        """Whether some window that is asked for may hold the unit."""
+        return self._holds_moment(unit.session, unit.start_ns - self._size_ns, unit.end_ns + self._size_ns)
 
     def _explain(self, window: ClosedWindow) -> None:
         events = {
-            modality.value: [_event(unit, unit.result) for unit in units if _gave_rows(unit)]
+            modality.value: [_event(unit, features) for unit, features in units_with_evidence(units)]
             for modality, units in window.units.items()
         }
-        found = attribute(self._model, events, self._asked.target)
-        self.explained += 1
-        self._told(_object(window, found, self._model.digest), _sentence(found, self._asked.target))
+        found = attribute(self._model, events, self._question.target)
+        self.windows += 1
+        self._on_explanation(_object(window, found, self._model.digest), _sentence(found, self._question.target))
 
 
-def _gave_rows(unit: EncodingUnit) -> bool:
-    return isinstance(unit.result, UnitRows) and bool(unit.result.rows)
-
-
-def _event(unit: EncodingUnit, prepared: UnitRows) -> WindowEvent:
+def _event(unit: EncodingUnit, features: UnitFeatures) -> WindowEvent:
     line = unit.payload.text if isinstance(unit.payload, Line) else None
-    return WindowEvent(unit.start_ns, unit.end_ns, prepared.rows, line)
+    return WindowEvent(unit.start_ns, unit.end_ns, Encoded(features.embedding, features.weight), line)
 
 
 def _object(window: ClosedWindow, found: Attribution, digest: str) -> dict[str, Any]:
@@ -184,28 +175,28 @@ def _object(window: ClosedWindow, found: Attribution, digest: str) -> dict[str, 
 
 
 def _event_object(event: EventShare, from_ns: int) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "start_s": round((event.start_ns - from_ns) / NS_PER_S, _DIGITS_S),
         "end_s": round((event.end_ns - from_ns) / NS_PER_S, _DIGITS_S),
         "events": event.events,
         "share": round(event.share, _DIGITS),
     }
     if event.words is not None:
-        told["words"] = [
+        shown["words"] = [
             {"start": word.start, "end": word.end, "logit": round(word.evidence, _DIGITS)} for word in event.words.words
         ]
-        told["line_logit"] = round(event.words.evidence, _DIGITS)
-        told["empty_line_logit"] = round(event.words.baseline, _DIGITS)
-    return told
+        shown["line_logit"] = round(event.words.evidence, _DIGITS)
+        shown["empty_line_logit"] = round(event.words.baseline, _DIGITS)
+    return shown
 
 
 def _sentence(found: Attribution, target: str | None) -> str:
-    """About the target that was asked for; else about the emotion that is answered, and the risk."""
+    """Returns a sentence on the target, or without one on the emotion and the risk."""
     scores = found.scores
     if target is not None:
         shares = {name: ModalityEvidence(each.share) for name, each in found.modality.items()}
         return target_sentence(target, found.value, shares)
     evidence = {name: ModalityEvidence(each.contribution) for name, each in scores.modality.items() if each.present}
-    said = emotion_sentence(scores.label, max(scores.emotion), evidence, scores.abstained)
+    emotion = emotion_sentence(scores.label, max(scores.emotion), evidence, scores.abstained)
     risk = risk_sentence(scores.risk.level, [(reason.code, reason.weight) for reason in scores.risk.reasons])
-    return f"{said} {risk}".rstrip()
+    return f"{emotion} {risk}".rstrip()

@@ -3,20 +3,20 @@
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import structlog
 
 from daemon.cli.progress import counted, shown
+from daemon.commands.refusals import refusals
 from daemon.config import Config
 from daemon.config.sections import HttpSettings
 from daemon.exit_codes import ExitCode
 from daemon.runtime.service import Service
 from daemon.runtime.wiring import stored_endpoints, stored_feed
 from daemon.telemetry.instruments import Instruments
-from streams.alignment.driver import RecordCounts
 from streams.clock import NS_PER_S
 from streams.predictions import Prediction
 from streams.sinks.json_lines import JsonLines
@@ -60,7 +60,7 @@ def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path
         raise BrokenPipeError
     click.echo(f"{summary.played}: {summary.scored}", err=True)
     if refused := instruments.metrics.refused():
-        click.echo(_described(refused, service.counts), err=True)
+        click.echo(refusals(refused, service.counts), err=True)
         if code == ExitCode.OK and not service.counts.encoded:
             code = ExitCode.BAD_DATA
     lacking = ", of which some could not be written" if code == ExitCode.UNAVAILABLE else ""
@@ -97,13 +97,6 @@ class _Summary:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(self._abstained.items()))
         abstained = f", no emotion named in {self._abstained.total()} ({reasons})" if reasons else ""
         return f"{counted(self._windows, 'window')} scored{abstained}"
-
-
-def _described(refused: Mapping[str, int], counts: RecordCounts) -> str:
-    """How many records of how many were refused, and why; some are refused before they are taken."""
-    count = sum(refused.values())
-    reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(refused.items()))
-    return f"{count} of {counts.taken + count - counts.refused} records were refused: {reasons}"
 
 
 def _check(paths: Sequence[Path]) -> None:

@@ -10,21 +10,18 @@ answer is remembered, so that any instance answers a window the same.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from functools import partial
 
 from daemon.scoring.batching import BatchLane, DeviceThread, Work
+from daemon.scoring.features import NOT_FINITE, encode_units, window_features
 from daemon.scoring.preparation import PreparationPool, Preparer, worker_count
-from daemon.scoring.results import BadRow, ScoredWindow, units_with_evidence
+from daemon.scoring.results import BadRow, ScoredWindow
 from daemon.telemetry.instruments import Instruments
-from models.encoder import Encoded, Encoder
 from models.fusion.smoothed_scores import smoothed
 from models.fusion.smoothing import Smoothing
-from models.model import AffectModel, WindowFeatures
+from models.model import AffectModel
 from models.scores import Scores
 from streams.alignment.closed_window import ClosedWindow
-from streams.alignment.ordered_units import UnitsByModality
 from streams.clock import NS_PER_MS
 from streams.deadline import Deadline
 from streams.delivery.crash_journal import CrashJournal
@@ -32,7 +29,6 @@ from streams.events import EncodingUnit
 from streams.records import Modality
 
 _FUSE_DELAY_SHARE = 0.25  # of the encoders' delay: fusion is the last step, and windows of a step close together
-_NOT_FINITE = BadRow("not_finite")
 _SERVED_FIRST = (Modality.TEXT, Modality.AUDIO, Modality.VIDEO)
 
 
@@ -76,12 +72,12 @@ class ScoringEngine:
         self._lookback = lookback
         self._scored = scored
         self._clock = instruments.clock
-        fuse = BatchLane("fuse", "fuse", self._fuse, batching.max_rows, batching.max_delay_s * _FUSE_DELAY_SHARE)
+        max_rows, max_delay_s = batching.max_rows, batching.max_delay_s
+        fuse = BatchLane("fuse", "fuse", self._fuse, max_rows, max_delay_s * _FUSE_DELAY_SHARE)
+        encoders = [(modality, model.encoders[modality]) for modality in _SERVED_FIRST]
         lanes = [
-            BatchLane(
-                modality, "encode", _encode_with(model.encoders[modality]), batching.max_rows, batching.max_delay_s
-            )
-            for modality in _SERVED_FIRST
+            BatchLane(modality, "encode", partial(encode_units, encoder), max_rows, max_delay_s)
+            for modality, encoder in encoders
         ]
         self.device = DeviceThread([fuse, *lanes], instruments, self._try_device, crash_journal)
         self._pool = PreparationPool(preparer, worker_count(), self.device, encoded, instruments, crash_journal)
@@ -117,44 +113,17 @@ class ScoringEngine:
             raise ArithmeticError("good rows are answered by what is no number")
 
     def _fuse(self, windows: Sequence[ClosedWindow]) -> list[Scores | BadRow]:
-        return [scores if _is_finite(scores) else _NOT_FINITE for scores in self._scores(windows)]
+        return [scores if _is_finite(scores) else NOT_FINITE for scores in self._scores(windows)]
 
     def _scores(self, windows: Sequence[ClosedWindow]) -> list[Scores]:
         if self._lookback is None:
-            return self._model.fuse([window_features(window) for window in windows])
+            return self._model.fuse([window_features(window.units) for window in windows])
         preceding, step_ns = self._lookback.windows, self._lookback.step_ns
         rows = [(*window.preceding(preceding, step_ns), window.units) for window in windows]
-        scores = self._model.fuse([_features(units) for row in rows for units in row])
+        scores = self._model.fuse([window_features(units) for row in rows for units in row])
         length = preceding + 1
         by_window = [scores[at : at + length] for at in range(0, len(scores), length)]
         return smoothed(by_window, self._lookback.smoothing, self._model.manifest.least_confidence)
-
-
-def window_features(window: ClosedWindow) -> WindowFeatures:
-    """The encoded rows of each modality's units, in event-time order; modalities without rows are left out."""
-    return _features(window.units)
-
-
-def _features(units: UnitsByModality) -> WindowFeatures:
-    events = {}
-    for modality, placed in units.items():
-        evidence = [found for _, found in units_with_evidence(placed)]
-        if evidence:
-            embedding, weight = torch.cat([e.embedding for e in evidence]), torch.cat([e.weight for e in evidence])
-            events[modality.value] = Encoded(embedding, weight)
-    return WindowFeatures(events)
-
-
-def _encode_with(encoder: Encoder) -> Callable[[Sequence[Any]], list[tuple[torch.Tensor, torch.Tensor] | BadRow]]:
-    """One device call over the rows of several units, split again by unit."""
-
-    def encode(units: Sequence[Sequence[Any]]) -> list[tuple[torch.Tensor, torch.Tensor] | BadRow]:
-        encoded = encoder.encode([row for rows in units for row in rows])
-        sizes = [len(rows) for rows in units]
-        each = zip(torch.split(encoded.embedding, sizes), torch.split(encoded.weight, sizes), strict=True)
-        return [found if all(torch.isfinite(part).all() for part in found) else _NOT_FINITE for found in each]
-
-    return encode
 
 
 def _is_finite(scores: Scores) -> bool:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-import torch
-
 from daemon.scoring.batching import DeviceThread, Work
+from daemon.scoring.features import no_features
 from daemon.scoring.results import BadRow, UnitFeatures, UnitRows
 from daemon.telemetry.instruments import Instruments
 from streams.channels.fair_queue import FairQueue
@@ -42,6 +41,22 @@ class Preparer(Protocol):
     def forget(self, session: str) -> None:
         """The session is over: frees what is remembered of it."""
         ...
+
+
+def prepare_unit(preparer: Preparer, unit: EncodingUnit) -> UnitRows | None:
+    """Prepares a unit; None if that fails, which costs this unit only: `unit.damage` says why."""
+    try:
+        return preparer.prepare(unit)
+    except BadRecord as error:
+        unit.damage = error.reason, str(error)
+    except Exception as error:  # a fault of ours, or bytes nobody thought of
+        unit.damage = DeadLetterReason.INTERNAL, f"{type(error).__name__}: {error}"
+    return None
+
+
+def uncomputable(row: BadRow) -> tuple[DeadLetterReason, str]:
+    """Returns the damage of a unit of which a working device cannot compute a row."""
+    return DeadLetterReason.INFERENCE, f"the model cannot compute it: {row.reason}"
 
 
 def worker_count() -> int:
@@ -181,20 +196,15 @@ class _Worker:
 
     def _prepare(self, unit: EncodingUnit) -> None:
         began_ns = self._clock.monotonic_ns()
-        try:
-            with self._crash_journal.working_on(unit.sources):
-                prepared = self._preparer.prepare(unit)
-        except BadRecord as error:
-            self._set_aside(unit, error.reason, str(error))
+        with self._crash_journal.working_on(unit.sources):
+            prepared = prepare_unit(self._preparer, unit)
+        seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
+        self._metrics.inference(unit.modality, "prepare", seconds)
+        if prepared is None:
+            self._finish(unit, None)
             return
-        except Exception as error:  # a fault of ours, or bytes nobody thought of: it costs this unit only
-            self._set_aside(unit, DeadLetterReason.INTERNAL, f"{type(error).__name__}: {error}")
-            return
-        finally:
-            seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
-            self._metrics.inference(unit.modality, "prepare", seconds)
         if not prepared.rows:
-            self._finish(unit, UnitFeatures(torch.zeros(0, 0), torch.zeros(0), prepared.quality, seconds * 1e3))
+            self._finish(unit, no_features(prepared.quality, seconds * 1e3))
             return
         rows, sources = prepared.rows, unit.sources
         done = partial(self._encoded, unit, prepared, began_ns)
@@ -206,16 +216,12 @@ class _Worker:
             self._finish(unit, None)
             return
         if isinstance(result, BadRow):
-            self._set_aside(unit, DeadLetterReason.INFERENCE, f"the model cannot compute it: {result.reason}")
+            unit.damage = uncomputable(result)
+            self._finish(unit, None)
             return
-        embedding, weight = result
         encode_ms = (self._clock.monotonic_ns() - began_ns) / NS_PER_MS
-        self._finish(unit, UnitFeatures(embedding, weight, prepared.quality, encode_ms))
+        self._finish(unit, UnitFeatures(result.embedding, result.weight, prepared.quality, encode_ms))
 
-    def _finish(self, unit: EncodingUnit, evidence: UnitFeatures | None) -> None:
-        unit.result = evidence
+    def _finish(self, unit: EncodingUnit, features: UnitFeatures | None) -> None:
+        unit.result = features
         self._done(unit)
-
-    def _set_aside(self, unit: EncodingUnit, reason: DeadLetterReason, why: str) -> None:
-        unit.damage = reason, why
-        self._finish(unit, None)

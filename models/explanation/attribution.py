@@ -48,13 +48,13 @@ _POOLED_PER_CALL = 16  # coalitions of a voice's segments are spectrograms of up
 class WindowEvent:
     """One event of a window: a picture, a segment, or a line.
 
-    start_ns, end_ns: event time. prepared: at least one row, as the encoder's `prepare` returned it. line: what it was
-    prepared from, where it is text whose words are to be attributed.
+    start_ns, end_ns: event time. encoded: at least one row. line: what it was encoded from, where it is text whose
+    words are to be attributed.
     """
 
     start_ns: int
     end_ns: int
-    prepared: Sequence[Any]
+    encoded: Encoded
     line: str | ChatLine | None = None
 
 
@@ -171,10 +171,11 @@ class _CoalitionScorer:
         self._rows: dict[str, list[range]] = {}
         for name, present in events.items():
             encoder = model.encoders[name]
-            encoded = encoder.encode([row for event in present for row in event.prepared])
+            embedding = torch.cat([event.encoded.embedding for event in present])
+            encoded = Encoded(embedding, torch.cat([event.encoded.weight for event in present]))
             poolers[name] = _PooledOnce(encoder, encoded)
             self._weight[name] = encoded.weight
-            ends = torch.tensor([len(event.prepared) for event in present]).cumsum(0).tolist()
+            ends = torch.tensor([len(event.encoded.weight) for event in present]).cumsum(0).tolist()
             self._rows[name] = [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def scores(self, coalitions: Sequence[Mapping[str, Sequence[int]]]) -> list[Scores]:

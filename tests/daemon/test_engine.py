@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from daemon.scoring.engine import Batching, Lookback, ScoringEngine, _encode_with, window_features
+from daemon.scoring.engine import Batching, Lookback, ScoringEngine
+from daemon.scoring.features import encode_units, window_features
 from daemon.scoring.results import BadRow, ScoredWindow, UnitFeatures, UnitRows
 from models.encoder import Encoded, Encoder, Pooled
 from models.face.crop import Face, given_face
@@ -65,10 +66,8 @@ def _content(row: Any) -> Any:
             return np.asarray(row)
 
 
-def encoded_together(
-    units: Sequence[Sequence[Any]], encoder: FakeEncoder | None = None
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    answers = _encode_with(encoder or FakeEncoder())(units)
+def encoded_together(units: Sequence[Sequence[Any]], encoder: FakeEncoder | None = None) -> list[Encoded]:
+    answers = encode_units(encoder or FakeEncoder(), units)
     return [answer for answer in answers if not isinstance(answer, BadRow)]
 
 
@@ -91,20 +90,21 @@ def test_the_rows_of_a_unit_are_encoded_in_a_batch_as_alone(row: Any) -> None:
     encoder = FakeEncoder()
     together = encoded_together(units, encoder)
     assert encoder.calls == [7]
-    for rows, (embedding, weight) in zip(units, together, strict=True):
-        [(alone_embedding, alone_weight)] = encoded_together([rows])
-        assert embedding.shape == (len(rows), 2)
-        torch.testing.assert_close(embedding, alone_embedding, atol=0, rtol=0)
-        torch.testing.assert_close(weight, alone_weight, atol=0, rtol=0)
+    for rows, encoded in zip(units, together, strict=True):
+        [alone] = encoded_together([rows])
+        assert encoded.embedding.shape == (len(rows), 2)
+        torch.testing.assert_close(encoded.embedding, alone.embedding, atol=0, rtol=0)
+        torch.testing.assert_close(encoded.weight, alone.weight, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("row", [face, segment, tokens])
 def test_a_window_has_the_same_features_whichever_batch_its_units_were_in(row: Any) -> None:
     units = [[row()], [row(), row()], [row()]]
 
-    def features(encoded: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Encoded:
-        made = [unit(at_s=i, result=UnitFeatures(*rows, {}, 0.0)) for i, rows in enumerate(encoded)]
-        return window_features(window(*made)).events["text"]
+    def features(encoded: Sequence[Encoded]) -> Encoded:
+        results = [UnitFeatures(rows.embedding, rows.weight, {}, 0.0) for rows in encoded]
+        made = [unit(at_s=i, result=result) for i, result in enumerate(results)]
+        return window_features(window(*made).units).events["text"]
 
     together = features(encoded_together(units))
     alone = features([encoded_together([rows])[0] for rows in units])
@@ -114,7 +114,7 @@ def test_a_window_has_the_same_features_whichever_batch_its_units_were_in(row: A
 
 def test_the_events_of_a_window_keep_their_order() -> None:
     units = [unit(at_s=at_s, result=evidence(weight)) for at_s, weight in ((0.0, 0.1), (1.0, 0.2), (2.0, 0.3))]
-    assert window_features(window(*units)).events["text"].weight.tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert window_features(window(*units).units).events["text"].weight.tolist() == pytest.approx([0.1, 0.2, 0.3])
 
 
 def test_units_without_rows_or_without_a_result_add_nothing() -> None:
@@ -122,13 +122,13 @@ def test_units_without_rows_or_without_a_result_add_nothing() -> None:
     silent = unit(Modality.AUDIO, 1, 1, result=evidence())
     lost = unit(Modality.AUDIO, 2, 1)
     nobody = unit(Modality.VIDEO, result=evidence())
-    features = window_features(window(heard, silent, lost, nobody))
+    features = window_features(window(heard, silent, lost, nobody).units)
     assert set(features.events) == {"audio"}
     assert features.events["audio"].weight.tolist() == [0.5]
 
 
 def test_a_window_in_which_nothing_was_encoded_has_no_events() -> None:
-    assert window_features(window(unit(Modality.VIDEO))).events == {}
+    assert window_features(window(unit(Modality.VIDEO)).units).events == {}
 
 
 class FakeModel(AffectModel):
@@ -221,7 +221,7 @@ def test_a_window_whose_answer_is_no_number_costs_itself_and_its_neighbours_are_
 
 
 def test_a_row_whose_embedding_is_no_number_costs_its_unit_only() -> None:
-    answers = _encode_with(FakeEncoder())([[[1.0]], [[1.0], [math.inf]], [[2.0]]])
+    answers = encode_units(FakeEncoder(), [[[1.0]], [[1.0], [math.inf]], [[2.0]]])
     assert [isinstance(answer, BadRow) for answer in answers] == [False, True, False]
 
 

@@ -85,3 +85,22 @@ def test_a_moment_outside_of_the_session_is_said_to_hold_nothing(tmp_path: Path,
     file.write_text(json.dumps({"at_s": 1.0, "text": "hello"}) + "\n", encoding="utf-8")
     assert main(["explain", str(file), "--at", "60"]) == ExitCode.BAD_DATA
     assert "no window was found to explain" in capsys.readouterr().err
+
+
+def test_a_record_that_cannot_be_used_is_reported_and_the_rest_is_explained(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "room.chat.jsonl"
+    lines = [{"at_s": 1.0, "text": "hello"}, {"at_s": 2.0, "text": " "}]
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    windows, _, err = explained(capsys, file, "--set", "windows.step_s=4")
+    assert len(windows) == 1
+    (report,) = [json.loads(line) for line in err.splitlines() if "a record is rejected" in line]
+    assert (report["session"], report["modality"], report["reason"]) == ("room", "text", "empty")
+    assert report["why"]
+    assert "1 of 2 records were refused: empty 1" in err
+
+
+def test_sessions_of_which_every_record_is_refused_are_bad_data(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "room.chat.jsonl"
+    file.write_text(json.dumps({"at_s": 2.0, "text": " "}) + "\n", encoding="utf-8")
+    assert main(["explain", str(file)]) == ExitCode.BAD_DATA
+    assert "1 of 1 records were refused: empty 1" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from daemon.scoring.batching import BatchLane, DeviceThread
 from daemon.scoring.preparation import PreparationPool
 from daemon.scoring.results import UnitFeatures, UnitRows
 from daemon.telemetry.instruments import Instruments
+from models.encoder import Encoded
 from streams.events import EncodingUnit, Line
 from streams.reasons import BadRecord, DeadLetterReason
 from tests.daemon.making import Told, counted, deadline, instruments, unit
@@ -42,7 +43,7 @@ class Lines:
 def encode(units: Sequence[Sequence[str]]) -> Sequence[Any]:
     if any("!" in rows for rows in units):
         raise ArithmeticError("cannot be encoded")
-    return [(torch.tensor([[float(ord(row))] for row in rows]), torch.ones(len(rows))) for rows in units]
+    return [Encoded(torch.tensor([[float(ord(row))] for row in rows]), torch.ones(len(rows))) for rows in units]
 
 
 @dataclass

@@ -50,7 +50,7 @@ def event(
 ) -> WindowEvent:
     row = [strength * (name == emotion) for name in EMOTIONS]
     row += [harm if name == "self_harm" else -4.0 for name in RISKS] if modality in SPEAKS_OF_RISK else []
-    return WindowEvent(at, at + 1, [[*row, weight]])
+    return WindowEvent(at, at + 1, MODEL.encoders[modality].encode([[*row, weight]]))
 
 
 WINDOW = {
@@ -60,8 +60,13 @@ WINDOW = {
 """The voice is too short to count unless both of its events are there: contributions do not add up."""
 
 
+def joined(events: Sequence[WindowEvent]) -> Encoded:
+    embedding = torch.cat([event.encoded.embedding for event in events])
+    return Encoded(embedding, torch.cat([event.encoded.weight for event in events]))
+
+
 def contributions(window: dict[str, list[WindowEvent]]) -> dict[str, float]:
-    encoded = {name: MODEL.encoders[name].encode([e.prepared[0] for e in found]) for name, found in window.items()}
+    encoded = {name: joined(found) for name, found in window.items()}
     scores = MODEL.fuse([WindowFeatures(encoded)])[0]
     return {name: scores.modality[name].contribution for name in window}
 
@@ -100,8 +105,8 @@ def test_shares_are_averages_over_every_order_in_which_modalities_come_one_after
 
 
 def value_of(events: Sequence[tuple[str, int]]) -> float:
-    held = {name: [WINDOW[name][i].prepared[0] for n, i in events if n == name] for name in WINDOW}
-    encoded = {name: MODEL.encoders[name].encode(rows) for name, rows in held.items() if rows}
+    held = {name: [WINDOW[name][i] for n, i in events if n == name] for name in WINDOW}
+    encoded = {name: joined(found) for name, found in held.items() if found}
     return MODEL.fuse([WindowFeatures(encoded)])[0].emotion[EMOTIONS.index("anger")]
 
 
@@ -222,9 +227,8 @@ def test_a_network_without_embeddings_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(TypeError, match="a Opaque exposes no token embeddings"):
         attribute_line(encoder, "hello", "fear")
     model = AffectModel(plain_manifest(), {"text": encoder}, torch.device("cpu"))
-    (share,) = (
-        attribute(model, {"text": [WindowEvent(0, 0, [encoder.prepare("hello")], "hello")]}).modality["text"].events
-    )
+    hello = WindowEvent(0, 0, encoder.encode([encoder.prepare("hello")]), "hello")
+    (share,) = attribute(model, {"text": [hello]}).modality["text"].events
     assert share.words is None
 
 

@@ -1,0 +1,46 @@
+"""Features of units and of windows: rows are encoded, and a window's are put together.
+
+Encoded once, a unit's features serve every window that holds it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from daemon.scoring.results import BadRow, UnitFeatures, units_with_evidence
+from models.encoder import Encoded, Encoder
+from models.model import WindowFeatures
+from streams.alignment.ordered_units import UnitsByModality
+
+NOT_FINITE = BadRow("not_finite")
+
+
+def encode_units(encoder: Encoder, units: Sequence[Sequence[Any]]) -> list[Encoded | BadRow]:
+    """Encodes the rows of several units in one device call.
+
+    Returns one result for each unit: a `BadRow` where one of its rows is not finite.
+    """
+    encoded = encoder.encode([row for rows in units for row in rows])
+    sizes = [len(rows) for rows in units]
+    each = zip(torch.split(encoded.embedding, sizes), torch.split(encoded.weight, sizes), strict=True)
+    return [Encoded(*found) if all(torch.isfinite(part).all() for part in found) else NOT_FINITE for found in each]
+
+
+def no_features(quality: Mapping[str, float], encode_ms: float) -> UnitFeatures:
+    """Returns the features of a unit without rows."""
+    return UnitFeatures(torch.zeros(0, 0), torch.zeros(0), quality, encode_ms)
+
+
+def window_features(units: UnitsByModality) -> WindowFeatures:
+    """Joins the features of each modality's units, in event-time order.
+
+    Modalities without rows are left out.
+    """
+    events = {}
+    for modality, placed in units.items():
+        features = [features for _, features in units_with_evidence(placed)]
+        if features:
+            embedding = torch.cat([each.embedding for each in features])
+            events[modality.value] = Encoded(embedding, torch.cat([each.weight for each in features]))
+    return WindowFeatures(events)

@@ -1,0 +1,73 @@
+"""Scores sessions in the caller's thread, one item after another.
+
+The steps are those of the daemon, in the same order: an item is aligned, the units that it makes final are prepared and
+encoded, the windows that are ready by then are scored. Left out: batches of several units, smoothing, and publishing.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from daemon.scoring.features import encode_units, no_features, window_features
+from daemon.scoring.preparation import Preparer, prepare_unit, uncomputable
+from daemon.scoring.results import BadRow, UnitFeatures
+from models.model import AffectModel
+from models.scores import Scores
+from streams.alignment.closed_window import ClosedWindow
+from streams.alignment.driver import AlignmentDriver
+from streams.events import EncodingUnit
+from streams.records import EndOfSession, OfSession
+
+
+def _every(_: EncodingUnit) -> bool:
+    return True
+
+
+class InlineScorer:
+    """Takes the items of stored sessions; returns windows, and their scores."""
+
+    def __init__(
+        self,
+        driver: AlignmentDriver,
+        preparer: Preparer,
+        model: AffectModel,
+        wanted: Callable[[EncodingUnit], bool] = _every,
+    ) -> None:
+        """wanted: whether a unit is encoded; one that is not has no result."""
+        self._driver = driver
+        self._preparer = preparer
+        self._model = model
+        self._wanted = wanted
+
+    def take(self, item: OfSession, source: str) -> list[ClosedWindow]:
+        """Takes one item; returns the windows that are ready by then, in closing order."""
+        self._encode(self._driver.take(item, source, live=False))
+        windows = list(self._driver.ready_windows(item.session))
+        if isinstance(item, EndOfSession):
+            self._preparer.forget(item.session)
+        return windows
+
+    def drain(self) -> list[ClosedWindow]:
+        """Closes every window; returns those that were not returned before."""
+        self._encode(self._driver.drain())
+        return list(self._driver.ready_windows())
+
+    def scores(self, windows: Sequence[ClosedWindow]) -> list[Scores]:
+        """Returns the scores of windows, each by itself."""
+        return self._model.fuse([window_features(window.units) for window in windows])
+
+    def _encode(self, units: Iterable[EncodingUnit]) -> None:
+        for unit in units:
+            if self._wanted(unit):
+                unit.result = self._features(unit)
+            self._driver.finish(unit)
+
+    def _features(self, unit: EncodingUnit) -> UnitFeatures | None:
+        prepared = prepare_unit(self._preparer, unit)
+        if prepared is None:
+            return None
+        if not prepared.rows:
+            return no_features(prepared.quality, 0.0)
+        (encoded,) = encode_units(self._model.encoders[unit.modality], [prepared.rows])
+        if isinstance(encoded, BadRow):
+            unit.damage = uncomputable(encoded)
+            return None
+        return UnitFeatures(encoded.embedding, encoded.weight, prepared.quality, 0.0)
