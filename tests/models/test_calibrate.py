@@ -67,10 +67,10 @@ def test_a_modality_without_enough_rows_keeps_what_the_model_had_and_is_named() 
     after = fit_user_calibration(BEFORE, answers(210))
     assert (after.calibration["video"], after.calibration["audio"]) == (PLAIN, PLAIN)
     assert after.pool == BEFORE.pool
-    assert after.kept[0] == "video: temperature and biases are kept; no row shows it"
-    few = fit_user_calibration(BEFORE, answers(9)).kept
+    assert after.unfitted[0] == "video: temperature and biases are kept; no row shows it"
+    few = fit_user_calibration(BEFORE, answers(9)).unfitted
     assert any(sentence.startswith("text: ") and "(there are 9 rows; 14 are missing)" in sentence for sentence in few)
-    assert [sentence.partition(":")[0] for sentence in after.kept] == ["video", "audio", "fusion"]
+    assert [sentence.partition(":")[0] for sentence in after.unfitted] == ["video", "audio", "fusion"]
 
 
 def test_a_label_with_few_rows_keeps_its_bias_and_is_as_likely_as_it_was() -> None:
@@ -81,7 +81,7 @@ def test_a_label_with_few_rows_keeps_its_bias_and_is_as_likely_as_it_was() -> No
     assert fitted.bias[5:] == own.bias[5:]
     assert fitted.bias[:5] != own.bias[:5]
     assert sum(fitted.bias) == pytest.approx(sum(own.bias))
-    assert f"text: the bias of disgust, fear is kept, with fewer than {LEAST_OF_LABEL} rows each" in after.kept
+    assert f"text: the bias of disgust, fear is kept, with fewer than {LEAST_OF_LABEL} rows each" in after.unfitted
 
 
 def test_few_rows_change_less_than_many() -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.face.expressions import EXPRESSIONS
 
-_ANSWERS = len(EXPRESSIONS) + 2  # and unknown, not a face
+_CHOICES = len(EXPRESSIONS) + 2  # and unknown, not a face
 _SIDE_PX = 48
 
 
@@ -51,13 +51,17 @@ def read_ferplus(data_dir: Path, split: str) -> Faces:
     with np.load(path, allow_pickle=False) as file:
         if missing := {"images", "votes", "names"} - set(file.files):
             raise ValueError(f"{path}: lacks the arrays {sorted(missing)}")
-        images, answers, names = file["images"], file["votes"], file["names"]
-    if images.shape[1:] != (_SIDE_PX, _SIDE_PX) or answers.shape != (len(images), _ANSWERS) or images.dtype != np.uint8:
+        images, all_votes, names = file["images"], file["votes"], file["names"]
+    if (
+        images.shape[1:] != (_SIDE_PX, _SIDE_PX)
+        or all_votes.shape != (len(images), _CHOICES)
+        or images.dtype != np.uint8
+    ):
         raise ValueError(
-            f"{path}: images {images.shape} {images.dtype} and votes {answers.shape} are not those of FER+"
+            f"{path}: images {images.shape} {images.dtype} and votes {all_votes.shape} are not those of FER+"
         )
-    usable = answers.argmax(1) < len(EXPRESSIONS)
-    counts = answers[usable, : len(EXPRESSIONS)].astype(np.float32)
+    usable = all_votes.argmax(1) < len(EXPRESSIONS)
+    counts = all_votes[usable, : len(EXPRESSIONS)].astype(np.float32)
     votes = counts / counts.sum(1, keepdims=True)
     dropped = {"majority unknown or not a face": int((~usable).sum())}
     return Faces(images[usable], votes, votes.argmax(1), names[usable], dropped)

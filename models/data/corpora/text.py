@@ -138,8 +138,8 @@ def without_repeats(train: Iterable[TextSample], valid: Iterable[TextSample]) ->
     """
     seen = {_plain(sample.text) for sample in valid}
     before = list(train)
-    kept = [sample for sample in before if _plain(sample.text) not in seen]
-    return kept, len(before) - len(kept)
+    unique = [sample for sample in before if _plain(sample.text) not in seen]
+    return unique, len(before) - len(unique)
 
 
 def _plain(text: str) -> str:
@@ -164,12 +164,12 @@ def _samples(path: Path, corpus: Corpus) -> Iterator[TextSample]:
 
 
 def _with_lines_before(samples: Iterable[TextSample]) -> Iterator[TextSample]:
-    said: tuple[str, ...] = ()
+    lines_before: tuple[str, ...] = ()
     group = None
     for sample in samples:
-        said = said if sample.group == group else ()
-        yield replace(sample, before=said)
-        group, said = sample.group, (*said, sample.text)[-_LINES_BEFORE:]
+        lines_before = lines_before if sample.group == group else ()
+        yield replace(sample, before=lines_before)
+        group, lines_before = sample.group, (*lines_before, sample.text)[-_LINES_BEFORE:]
 
 
 def _sample(row: Mapping[str, Any], corpus: Corpus) -> TextSample:

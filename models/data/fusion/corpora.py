@@ -211,5 +211,5 @@ def _index(labels: Sequence[str], label: str, where: Path) -> int:
 
 def _whole_groups(rows: FusionRows, fold: NDArray[np.int64], where: Path) -> None:
     for group in np.unique(rows.group):
-        if len(found := np.unique(fold[rows.group == group])) > 1:
-            raise ValueError(f"{where}: actor {group} is in the folds {', '.join(map(str, found))}")
+        if len(folds := np.unique(fold[rows.group == group])) > 1:
+            raise ValueError(f"{where}: actor {group} is in the folds {', '.join(map(str, folds))}")

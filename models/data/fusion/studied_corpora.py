@@ -67,15 +67,15 @@ def read_studied(corpus: str, data: Path, split: str) -> FusionCorpus:
     """
     if corpus == "mosi":
         return with_words(read_mosi(data, split))
-    found = read_ravdess_au(data)
-    found = FusionCorpus(by_group(found.rows), found.fold)
+    whole = read_ravdess_au(data)
+    whole = FusionCorpus(by_group(whole.rows), whole.fold)
     if split == "all":
-        return found
-    folds = {f"fold{fold}": fold for fold in np.unique(found.fold)}
+        return whole
+    folds = {f"fold{fold}": fold for fold in np.unique(whole.fold)}
     if split not in folds:
         raise ValueError(f"{corpus} has no split {split!r}; it has all, {', '.join(folds)}")
-    chosen = found.fold == folds[split]
-    return FusionCorpus(found.rows.rows(chosen), found.fold[chosen])
+    chosen = whole.fold == folds[split]
+    return FusionCorpus(whole.rows.rows(chosen), whole.fold[chosen])
 
 
 def with_words(corpus: FusionCorpus) -> FusionCorpus:

@@ -67,29 +67,29 @@ def usable(
 
     Samples for which it raises UnusableError are left out.
     """
-    found = []
+    items = []
     for sample in samples:
         try:
-            found += [(sample, item) for item in read(sample)]
+            items += [(sample, item) for item in read(sample)]
         except UnusableError as reason:
             left_out.add(sample, modality, str(reason))
-    return found
+    return items
 
 
 def without_copies(
-    found: Sequence[tuple[Sample, Item]], content: Callable[[Item], bytes], modality: str, left_out: LeftOut
+    items: Sequence[tuple[Sample, Item]], content: Callable[[Item], bytes], modality: str, left_out: LeftOut
 ) -> list[tuple[Sample, Item]]:
     """`found` without copies, test and validation data first.
 
     A copy has the content of an item before it.
     """
-    kept: dict[bytes, tuple[Sample, int]] = {}
-    order = sorted(range(len(found)), key=lambda index: (_SPLIT_ORDER.index(found[index][0].split), index))
+    first_copies: dict[bytes, tuple[Sample, int]] = {}
+    order = sorted(range(len(items)), key=lambda index: (_SPLIT_ORDER.index(items[index][0].split), index))
     for index in order:
-        sample = found[index][0]
-        digest = hashlib.sha256(content(found[index][1])).digest()
-        first, _ = kept.setdefault(digest, (sample, index))
-        if kept[digest][1] != index:
+        sample = items[index][0]
+        digest = hashlib.sha256(content(items[index][1])).digest()
+        first, _ = first_copies.setdefault(digest, (sample, index))
+        if first_copies[digest][1] != index:
             left_out.add(
                 sample,
                 modality,
@@ -97,7 +97,7 @@ def without_copies(
                 if first.split == sample.split
                 else f"copy of a sample in the {first.split} split",
             )
-    return [found[index] for index in sorted(index for _, index in kept.values())]
+    return [items[index] for index in sorted(index for _, index in first_copies.values())]
 
 
 def checked_sound(pcm: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:

@@ -35,10 +35,10 @@ def read_user_faces(folder: Path) -> tuple[Faces, Faces, LeftOut]:
         return [] if sample.video is None else faces_in(sample.video, detector)
 
     shown = [sample for sample in read_manifest(folder) if sample.video is not None]
-    found = without_copies(
+    unique = without_copies(
         usable(shown, _MODALITY, faces, left_out), lambda face: face.crop.tobytes(), _MODALITY, left_out
     )
-    train, valid = ([(s, face) for s, face in found if s.split == split] for split in ("train", "valid"))
+    train, valid = ([(s, face) for s, face in unique if s.split == split] for split in ("train", "valid"))
     check_enough(folder, "face", *([sample.emotion or "" for sample, _ in part] for part in (train, valid)))
     return _faces(train), _faces(valid), left_out
 

@@ -33,7 +33,7 @@ USER_CORPUS = "manifest"
 """What such a data set is called among the corpora."""
 
 _FILE = "manifest.csv"
-_MOST_TOLD = 50  # lines that are wrong; more say nothing new
+_MOST_PROBLEMS = 50  # lines that are wrong; more say nothing new
 _UNUSED = ("valence", "arousal")
 
 PICTURES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -107,8 +107,8 @@ def read_manifest(folder: Path) -> list[Sample]:
     if not samples and not wrong:
         wrong.append(f"{path}: holds no row")
     if wrong:
-        more = [f"{path}: {len(wrong) - _MOST_TOLD} lines more are wrong"] if len(wrong) > _MOST_TOLD else []
-        raise ManifestError("\n".join([*wrong[:_MOST_TOLD], *more]))
+        more = [f"{path}: {len(wrong) - _MOST_PROBLEMS} lines more are wrong"] if len(wrong) > _MOST_PROBLEMS else []
+        raise ManifestError("\n".join([*wrong[:_MOST_PROBLEMS], *more]))
     for sentence in table.ignored:
         _warn_once(sentence)
     for column in _UNUSED:
@@ -180,11 +180,11 @@ def _sample(folder: Path, row: Mapping[str, str]) -> Sample:
 def _split(cell: str) -> Split | None:
     if not cell:
         return None
-    found = next((split for split in SPLITS if split == cell.lower()), None)
-    if found is None:
+    split = next((known for known in SPLITS if known == cell.lower()), None)
+    if split is None:
         meant = "valid" if cell.lower() in ("val", "dev", "validation") else suggestion(cell, SPLITS)
         raise ValueError(f"split is {cell!r}, not one of {', '.join(SPLITS)}{_perhaps(meant)}")
-    return found
+    return split
 
 
 def _path(folder: Path, cell: str, column: str) -> Path | None:
@@ -263,15 +263,15 @@ def _perhaps(meant: str | None, cell: str = "") -> str:
 
 def _contradictions(samples: Sequence[tuple[int, Sample]]) -> list[tuple[int, str]]:
     """With the line that contradicts one before it."""
-    found: list[tuple[int, str]] = []
+    problems: list[tuple[int, str]] = []
     lines: dict[str, int] = {}
     split: dict[str, Split] = {}
-    told = set()
+    named = set()
     for line, sample in samples:
         if (first := lines.setdefault(sample.id, line)) != line:
-            found.append((line, f"id {sample.id!r} is given twice (line {first} has it too)"))
+            problems.append((line, f"id {sample.id!r} is given twice (line {first} has it too)"))
         known = split.setdefault(sample.group, sample.split)
-        if known != sample.split and sample.group not in told:
-            told.add(sample.group)
-            found.append((line, f"group {sample.group!r} is in the splits {known} and {sample.split}"))
-    return found
+        if known != sample.split and sample.group not in named:
+            named.add(sample.group)
+            problems.append((line, f"group {sample.group!r} is in the splits {known} and {sample.split}"))
+    return problems

@@ -82,5 +82,5 @@ def _face(picture: Picture, detector: FaceDetector) -> Face | None:
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
     if grey.shape == (CROP_PX, CROP_PX):
         return given_face(grey)
-    found = detector.detect(picture)
-    return cut_face(grey, found[0]) if found else None
+    detections = detector.detect(picture)
+    return cut_face(grey, detections[0]) if detections else None

@@ -35,10 +35,10 @@ def read_user_texts(folder: Path) -> tuple[list[TextSample], list[TextSample], L
         return [_line(sample, text, ENGLISH if detector.is_english(text) else OTHER)]
 
     written = [sample for sample in read_manifest(folder) if sample.text is not None]
-    found = without_copies(
+    unique = without_copies(
         usable(written, _MODALITY, lines, left_out), lambda line: line.text.casefold().encode(), _MODALITY, left_out
     )
-    train, valid = ([line for sample, line in found if sample.split == split] for split in ("train", "valid"))
+    train, valid = ([line for sample, line in unique if sample.split == split] for split in ("train", "valid"))
     if not learnable(train, valid):
         raise TooFewRowsError(
             f"{folder / 'manifest.csv'}: lines with two emotions in the split train and one in the split valid are "

@@ -42,9 +42,9 @@ def read_user_voices(folder: Path) -> tuple[list[Clip], list[Clip], LeftOut]:
         clip = Clip(sample.audio, USER_CORPUS, f"{USER_CORPUS}-{sample.group}", sample.emotion)
         return [(clip, hashlib.sha256(pcm.tobytes()).digest())]
 
-    heard = [sample for sample in read_manifest(folder) if sample.audio is not None]
-    found = usable(heard, _MODALITY, recordings, left_out)
-    kept = without_copies(found, lambda recording: recording[1], _MODALITY, left_out)
-    train, valid = ([clip for s, (clip, _) in kept if s.split == split] for split in ("train", "valid"))
+    with_sound = [sample for sample in read_manifest(folder) if sample.audio is not None]
+    usable_recordings = usable(with_sound, _MODALITY, recordings, left_out)
+    unique = without_copies(usable_recordings, lambda recording: recording[1], _MODALITY, left_out)
+    train, valid = ([clip for s, (clip, _) in unique if s.split == split] for split in ("train", "valid"))
     check_enough(folder, "voice", *([clip.emotion for clip in part] for part in (train, valid)))
     return train, valid, left_out

@@ -7,6 +7,7 @@ from models.artifact import Manifest
 from models.data.user.manifest import USER_CORPUS
 from models.labels import RISKS
 from models.risk import LEVELS
+from models.training.fusion.corruption import UNCORRUPTED
 
 _USER_VALID = "the user's own valid"
 
@@ -69,7 +70,7 @@ def _own(manifest: Manifest) -> list[str]:
     rows = [
         (part, *(str(manifest.metrics[part]["rows"][split]) for split in ("train", "valid"))) for part in own["parts"]
     ]
-    said = "\n".join(f"- {sentence}" for sentence in (*own["kept"], *own.get("calibration", ())))
+    notes = "\n".join(f"- {sentence}" for sentence in (*own["kept"], *own.get("calibration", ())))
     trained = (
         "These parts were trained on the user's rows and calibrated on the validation rows, by which their epoch was "
         "chosen too; everything else but what is said below is the model's as it was shipped.\n\n"
@@ -79,16 +80,21 @@ def _own(manifest: Manifest) -> list[str]:
         "## Trained on the user's own\n"
         + (trained if rows else "No part that was trained on the user's rows was better: all are as they were shipped.")
         + _user_compared(own)
-        + (f"\n\n{said}" if said else "")
+        + (f"\n\n{notes}" if notes else "")
     ]
 
 
 def _user_compared(own: Mapping[str, Any]) -> str:
     """The shipped and the trained parts on the rows held out; nothing where that was not asked."""
     rows = [
-        (part, task, str(found["rows"]), *map(_interval, (found["before"], found["after"], found["change"])))
+        (
+            part,
+            task,
+            str(measured["rows"]),
+            *map(_interval, (measured["before"], measured["after"], measured["change"])),
+        )
         for part, tasks in own.get("compared", {}).items()
-        for task, found in tasks.items()
+        for task, measured in tasks.items()
     ]
     if not rows:
         return ""
@@ -136,14 +142,14 @@ def _unheard(speech: Mapping[str, Any]) -> str:
 def _speech_rows(speech: Mapping[str, Any]) -> list[tuple[str, ...]]:
     if speech.get("data") == USER_CORPUS:
         return [("speech", _USER_VALID, _share(speech["valid"]["uar"]), "")]
-    asked = [(question, corpus) for corpus in ("ravdess", "emodb") for question in speech["questions"]]
-    return [_speech_row(speech, *row) for row in asked if "/".join(row) in speech["results"]]
+    named = [(question, corpus) for corpus in ("ravdess", "emodb") for question in speech["questions"]]
+    return [_speech_row(speech, *row) for row in named if "/".join(row) in speech["results"]]
 
 
 def _speech_row(speech: Mapping[str, Any], question: str, corpus: str) -> tuple[str, ...]:
     figure = speech["results"][f"{question}/{corpus}"]["uar"]
-    asked = speech["questions"][question]
-    return "speech", f"{corpus}: {asked}", _share(figure["mean"]), _share(figure["fold_sd"])
+    named = speech["questions"][question]
+    return "speech", f"{corpus}: {named}", _share(figure["mean"]), _share(figure["fold_sd"])
 
 
 def _corpora(manifest: Manifest) -> list[str]:
@@ -199,10 +205,14 @@ def _compared(manifest: Manifest) -> list[str]:
         (name, str(int(figures["parameters"])), *(_share(figures[figure]) for figure in names))
         for name, figures in fusion["strategies"].items()
     ]
-    subsets = list(fusion["noise"]["nothing spoilt"])
+    subsets = list(fusion["noise"][UNCORRUPTED])
     noise = [
-        (name, *(_share(found[subset]["uar"]) if subset in found else "" for subset in subsets), _most_ece(found))
-        for name, found in fusion["noise"].items()
+        (
+            name,
+            *(_share(measured[subset]["uar"]) if subset in measured else "" for subset in subsets),
+            _most_ece(measured),
+        )
+        for name, measured in fusion["noise"].items()
     ]
     return [
         "## Strategies\nEvery way of fusing that needs no past, trained on such windows of two folds and measured on "
@@ -210,16 +220,16 @@ def _compared(manifest: Manifest) -> list[str]:
         "modalities put together by label nothing can be better than Bayes' rule, which it is but for three weights; "
         "real windows would show what the others can do beyond it.\n\n"
         + _table(("strategy", "parameters", "accuracy", "weighted F1", "NLL", "ECE"), strategies),
-        "## When one modality is spoilt\nUAR by what is present, and the greatest ECE of the row. Calibration and "
-        "weights are those of unspoilt data. Faces in blur, noise and the dark are trusted by how good they are; "
+        "## When one modality is corrupted\nUAR by what is present, and the greatest ECE of the row. Calibration and "
+        "weights are those of clean data. Faces in blur, noise and the dark are trusted by how good they are; "
         "beside each stands what fusion would be worth if it took them at their word, which is little less. How much "
         "noise is in a voice, as it is estimated, hardly tells how right its answer is. Changed sound is noise, a "
-        "room, a telephone, another speed or a codec.\n\n" + _table(("spoilt", *subsets, "ECE"), noise),
+        "room, a telephone, another speed or a codec.\n\n" + _table(("corrupted", *subsets, "ECE"), noise),
     ]
 
 
-def _most_ece(found: Mapping[str, Mapping[str, float]]) -> str:
-    return _share(max(figures["ece"] for figures in found.values()))
+def _most_ece(measured: Mapping[str, Mapping[str, float]]) -> str:
+    return _share(max(figures["ece"] for figures in measured.values()))
 
 
 def _abstention(manifest: Manifest) -> str:
@@ -236,13 +246,13 @@ def _abstention(manifest: Manifest) -> str:
 
 def _sets(manifest: Manifest) -> list[str]:
     """What prediction sets promise and keep; nothing of a model without any."""
-    found = manifest.metrics.get("fusion", {}).get("conformal")
-    if found is None:
+    measured = manifest.metrics.get("fusion", {}).get("conformal")
+    if measured is None:
         return []
-    coverages = list(found["coverages"])
+    coverages = list(measured["coverages"])
     rows = [
-        (subset, *(_set_figures(found["coverages"][coverage][subset]) for coverage in coverages))
-        for subset in found["coverages"][coverages[0]]
+        (subset, *(_set_figures(measured["coverages"][coverage][subset]) for coverage in coverages))
+        for subset in measured["coverages"][coverages[0]]
     ]
     return [
         "## Sets\nWith `model.set_coverage`, a window has the set of emotions that cannot be ruled out. How often the "
@@ -275,14 +285,14 @@ def _risk(manifest: Manifest) -> str:
 
 def _user_risk(text: Mapping[str, Any]) -> str:
     """How well the user's own lines are told, where they are labelled."""
-    found = [(risk, figures) for risk, figures in text.get(USER_CORPUS, {}).items() if risk in RISKS]
-    said = "How often lines reach them has not been measured of this text part."
-    if not found:
-        return said
+    measured = [(risk, figures) for risk, figures in text.get(USER_CORPUS, {}).items() if risk in RISKS]
+    notes = "How often lines reach them has not been measured of this text part."
+    if not measured:
+        return notes
     rows = [
-        (risk, str(int(figures["rows"])), _share(figures["auroc"]), _share(figures["f1"])) for risk, figures in found
+        (risk, str(int(figures["rows"])), _share(figures["auroc"]), _share(figures["f1"])) for risk, figures in measured
     ]
-    return f"{said} On the user's own validation lines, before calibration:\n\n" + _table(
+    return f"{notes} On the user's own validation lines, before calibration:\n\n" + _table(
         ("risk", "n", "AUROC", "F1"), rows
     )
 

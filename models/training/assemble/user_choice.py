@@ -37,7 +37,7 @@ _MODALITY = {part.name: modality for modality, part in COMPONENTS.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Asked:
+class _TaskRows:
     """One task's rows held out, and their events as either model encodes them."""
 
     rows: LabelledRows
@@ -57,8 +57,8 @@ def better_model(data: Path, runs: Path, parts: Sequence[str], progress: OnRows 
     shipped = AffectModel.from_folder(folder, device)
     trained = AffectModel.from_folder(with_user_parts(folder, runs, parts), device)
     held, splits = _held_out(read_manifest(data), parts)
-    asked = _ask(held, parts, shipped, trained, progress)
-    compared = {part: _compare_part(part, asked, shipped, trained) for part in parts}
+    task_rows = _encode_tasks(held, parts, shipped, trained, progress)
+    compared = {part: _compare_part(part, task_rows, shipped, trained) for part in parts}
     taken = [part for part in parts if _is_better(compared[part])]
     chosen = with_user_parts(folder, runs, taken) if taken else folder
     encoders = {
@@ -66,8 +66,8 @@ def better_model(data: Path, runs: Path, parts: Sequence[str], progress: OnRows 
         for modality in COMPONENTS
     }
     manifest, calibration = calibrated_if_better(AffectModel(chosen.manifest, encoders, device), data, progress)
-    if "emotion" in asked:
-        fused = _fused(asked["emotion"], taken, shipped, AffectModel(manifest, encoders, device))
+    if "emotion" in task_rows:
+        fused = _fused(task_rows["emotion"], taken, shipped, AffectModel(manifest, encoders, device))
         compared["fused"] = {"emotion": asdict(compare([fused]))}
     own = {
         "parts": taken,
@@ -95,12 +95,12 @@ def _shows(sample: Sample, part: str) -> bool:
     return there and (has_label(sample, "emotion") or (part == "text" and bool(sample.risk)))
 
 
-def _ask(
+def _encode_tasks(
     held: Sequence[Sample], parts: Sequence[str], shipped: AffectModel, trained: AffectModel, progress: OnRows
-) -> dict[str, _Asked]:
+) -> dict[str, _TaskRows]:
     """By task; risks are asked of lines alone, and only where both answers occur."""
     modalities = {"emotion": MODALITIES} | (dict.fromkeys(RISKS, ("text",)) if "text" in parts else {})
-    asked = {}
+    task_rows = {}
     for task, read in modalities.items():
         rows = user_rows(held, task, progress, read)
         if not len(rows.truth) or (task != "emotion" and len(np.unique(rows.truth)) < 2):
@@ -108,46 +108,46 @@ def _ask(
         of_parts = {name: units for name, units in rows.units.items() if COMPONENTS[name].name in parts}
         before, _ = encoded_rows(shipped, USER_CORPUS, rows, progress)
         after, _ = encoded_rows(trained, USER_CORPUS, replace(rows, units=of_parts), progress)
-        asked[task] = _Asked(rows, before, after)
-    return asked
+        task_rows[task] = _TaskRows(rows, before, after)
+    return task_rows
 
 
 def _compare_part(
-    part: str, asked: Mapping[str, _Asked], shipped: AffectModel, trained: AffectModel
+    part: str, task_rows: Mapping[str, _TaskRows], shipped: AffectModel, trained: AffectModel
 ) -> dict[str, dict[str, Any]]:
     """By task, and over "all tasks" where there are several; empty where no row held out shows the part's modality."""
     paired = {}
-    for task, of_task in asked.items():
+    for task, of_task in task_rows.items():
         if (alone := _alone(_MODALITY[part], task, of_task, shipped, trained)) is not None:
             paired[task] = alone
     compared = {task: asdict(compare([alone])) for task, alone in paired.items()}
     return compared if len(paired) < 2 else compared | {"all tasks": asdict(compare([*paired.values()]))}
 
 
-def _alone(modality: str, task: str, asked: _Asked, shipped: AffectModel, trained: AffectModel) -> Paired | None:
+def _alone(modality: str, task: str, task_rows: _TaskRows, shipped: AffectModel, trained: AffectModel) -> Paired | None:
     """Answers of one modality by itself."""
-    if modality not in asked.trained:
+    if modality not in task_rows.trained:
         return None
-    kept = [row for row, events in enumerate(asked.shipped[modality]) if events is not None]
+    present = [row for row, events in enumerate(task_rows.shipped[modality]) if events is not None]
     before, after = (
-        posteriors(model, task, {modality: [encoded[modality][row] for row in kept]})
-        for model, encoded in ((shipped, asked.shipped), (trained, asked.trained))
+        posteriors(model, task, {modality: [encoded[modality][row] for row in present]})
+        for model, encoded in ((shipped, task_rows.shipped), (trained, task_rows.trained))
     )
-    return _paired(asked.rows, kept, before, after)
+    return _paired(task_rows.rows, present, before, after)
 
 
-def _fused(asked: _Asked, taken: Sequence[str], shipped: AffectModel, final: AffectModel) -> Paired:
+def _fused(task_rows: _TaskRows, taken: Sequence[str], shipped: AffectModel, final: AffectModel) -> Paired:
     """Answers of all modalities together."""
     chosen = {
-        modality: asked.trained[modality] if COMPONENTS[modality].name in taken else events
-        for modality, events in asked.shipped.items()
+        modality: task_rows.trained[modality] if COMPONENTS[modality].name in taken else events
+        for modality, events in task_rows.shipped.items()
     }
-    before, after = posteriors(shipped, "emotion", asked.shipped), posteriors(final, "emotion", chosen)
-    return _paired(asked.rows, range(len(asked.rows.truth)), before, after)
+    before, after = posteriors(shipped, "emotion", task_rows.shipped), posteriors(final, "emotion", chosen)
+    return _paired(task_rows.rows, range(len(task_rows.rows.truth)), before, after)
 
 
-def _paired(rows: LabelledRows, kept: Sequence[int], before: Floats, after: Floats) -> Paired:
-    chosen = np.array(kept, np.int64)
+def _paired(rows: LabelledRows, present: Sequence[int], before: Floats, after: Floats) -> Paired:
+    chosen = np.array(present, np.int64)
     groups = np.arange(len(rows.truth)).astype(str) if rows.groups is None else rows.groups
     return Paired(rows.truth[chosen], before.argmax(axis=1), after.argmax(axis=1), groups[chosen], len(rows.labels))
 
@@ -168,5 +168,5 @@ def calibrated_if_better(model: AffectModel, data: Path, progress: OnRows = no_p
             f"calibration: kept as it was; fitted to {figures['n']} validation rows it predicts others no better "
             f"(negative log-likelihood {before:.3f} before, {after:.3f} after)"
         ]
-    said = f"calibration: fitted to {figures['n']} validation rows; negative log-likelihood {before:.3f} to {after:.3f}"
-    return manifest, [said, *figures["kept"]]
+    note = f"calibration: fitted to {figures['n']} validation rows; negative log-likelihood {before:.3f} to {after:.3f}"
+    return manifest, [note, *figures["kept"]]

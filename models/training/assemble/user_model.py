@@ -53,9 +53,9 @@ def with_user_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name:
     sure = {each.modality: trusted(each, shipped.reliability.get(each.modality)) for each in held_out.values()}
     evidence = _user_evidence({modality: each.emotion for modality, each in sure.items()})
     fitted = fit_user_calibration(FusionCalibration(shipped.calibration, shipped.fusion), evidence)
-    risk, kept = _risk(shipped.risk, held_out["text"].risks) if "text" in parts else (shipped.risk, [])
-    kept += [sentence for sentence in fitted.kept if sentence.partition(":")[0] in sure]
-    for sentence in kept:
+    risk, unfitted = _risk(shipped.risk, held_out["text"].risks) if "text" in parts else (shipped.risk, [])
+    unfitted += [sentence for sentence in fitted.unfitted if sentence.partition(":")[0] in sure]
+    for sentence in unfitted:
         log.info("calibration: %s", sentence)
     manifest = shipped.model_copy(
         update={
@@ -64,7 +64,7 @@ def with_user_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name:
             "calibration": fitted.calibration,
             "risk": risk,
             "conformal": None,
-            "metrics": {**_metrics(shipped, parts), **figures, "own": {"parts": list(parts), "kept": kept}},
+            "metrics": {**_metrics(shipped, parts), **figures, "own": {"parts": list(parts), "kept": unfitted}},
             "data": _data(shipped, figures),
         }
     )
@@ -106,8 +106,10 @@ def _metrics(shipped: Manifest, parts: Collection[str]) -> dict[str, Any]:
     gone = {str(entry["corpus"]) for entry in shipped.data if entry["part"] in parts}
     metrics = dict(shipped.metrics)
     for name in _OF_CORPORA:
-        found = metrics.get(name, {})
-        metrics[name] = {corpus: figures for corpus, figures in found.items() if corpus.partition("/")[0] not in gone}
+        by_corpus = metrics.get(name, {})
+        metrics[name] = {
+            corpus: figures for corpus, figures in by_corpus.items() if corpus.partition("/")[0] not in gone
+        }
     replaced = {_MODALITY[part] for part in parts}
     fusion = metrics.pop("fusion", {})
     subsets = {
@@ -125,7 +127,7 @@ def _metrics(shipped: Manifest, parts: Collection[str]) -> dict[str, Any]:
 def _data(shipped: Manifest, figures: Mapping[str, Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
     """What the parts were trained on, and what the shipped model was, but for corpora of a part begun anew."""
     own = [asdict(Provenance(USER_CORPUS, part, "train", USER_LICENCE, "")) for part in figures]
-    anew = {part for part, found in figures.items() if not found.get("from_shipped", True)}
+    restarted = {part for part, of_part in figures.items() if not of_part.get("from_shipped", True)}
     measured = {name.partition("/")[0] for name in shipped.metrics.get("corpora", {})}
-    others = [entry for entry in shipped.data if not (entry["part"] in anew and entry["corpus"] in measured)]
+    others = [entry for entry in shipped.data if not (entry["part"] in restarted and entry["corpus"] in measured)]
     return (*own, *others)

@@ -78,34 +78,34 @@ def calibrated(loaded: AffectModel, data: Path, progress: OnRows = no_progress) 
 
     Raises as `calibrate`.
     """
-    asked, notes = _ask(loaded, data, progress)
+    evidence, notes = _user_evidence(loaded, data, progress)
     before = FusionCalibration(loaded.manifest.calibration, loaded.manifest.fusion)
-    after = fit_user_calibration(before, asked)
+    after = fit_user_calibration(before, evidence)
     if (after.calibration, after.pool) == (before.calibration, before.pool):
-        raise EvaluationError(f"{data / 'manifest.csv'}: nothing can be calibrated: {'; '.join(after.kept)}")
-    validated = cross_validated(before, asked)
-    least, kept = _least_confidence(loaded.manifest, validated)
+        raise EvaluationError(f"{data / 'manifest.csv'}: nothing can be calibrated: {'; '.join(after.unfitted)}")
+    validated = cross_validated(before, evidence)
+    least, unfitted = _least_confidence(loaded.manifest, validated)
     figures = {
         "split": SPLIT,
-        "n": len(asked.truth),
+        "n": len(evidence.truth),
         "after_is_of": "the rows that were fitted to" if validated is None else CROSS_VALIDATED,
-        "before": _figures(before.posterior(asked), asked),
-        "after": _figures(after.posterior(asked) if validated is None else validated, asked),
+        "before": _figures(before.posterior(evidence), evidence),
+        "after": _figures(after.posterior(evidence) if validated is None else validated, evidence),
         "least_confidence": {"before": loaded.manifest.least_confidence, "after": least},
         "fitted": {name: _scaling(after.calibration[name]) for name in MODALITIES} | {"weights": after.pool.weights},
-        "kept": [*after.kept, *kept],
+        "kept": [*after.unfitted, *unfitted],
         "notes": [*notes, *(["Sets are dropped: they were fitted to other probabilities."] * bool(loaded.coverages))],
     }
     return _manifest(loaded.manifest, after, least, figures), figures
 
 
-def _ask(model: AffectModel, data: Path, progress: OnRows) -> tuple[UserEvidence, list[str]]:
+def _user_evidence(model: AffectModel, data: Path, progress: OnRows) -> tuple[UserEvidence, list[str]]:
     """The model's answers to the labelled rows, and what was left out of them."""
     rows = read_user_rows(data, SPLIT, "emotion", progress)
     encoded, _ = encoded_rows(model, USER_CORPUS, rows, progress)
     plain = TemperatureScaling(temperature=1.0, bias=(0.0,) * len(EMOTIONS))
     uncalibrated = model.manifest.model_copy(update={"calibration": dict.fromkeys(MODALITIES, plain)})
-    asked = AffectModel(uncalibrated, model.encoders, model.device)
+    plain_model = AffectModel(uncalibrated, model.encoders, model.device)
     windows = [
         {name: row for name, events in encoded.items() if (row := events[i]) is not None}
         for i in range(len(rows.truth))
@@ -114,12 +114,14 @@ def _ask(model: AffectModel, data: Path, progress: OnRows) -> tuple[UserEvidence
     amount = torch.zeros(len(MODALITIES), len(windows), dtype=torch.float64)
     for start in range(0, len(windows), _ROWS_PER_CALL):
         chunk = windows[start : start + _ROWS_PER_CALL]
-        for i, scores in enumerate(asked.fuse([WindowFeatures(events) for events in chunk]), start):
+        for i, scores in enumerate(plain_model.fuse([WindowFeatures(events) for events in chunk]), start):
             for m, name in enumerate(MODALITIES):
-                said = scores.modality[name].probabilities
-                if said is not None:
+                probabilities = scores.modality[name].probabilities
+                if probabilities is not None:
                     logits[m, i] = (
-                        torch.tensor(said, dtype=torch.float64).clamp_min(torch.finfo(torch.float64).tiny).log()
+                        torch.tensor(probabilities, dtype=torch.float64)
+                        .clamp_min(torch.finfo(torch.float64).tiny)
+                        .log()
                     )
                     amount[m, i] = _amount(windows[i][name])
     evident = np.flatnonzero((amount > 0).any(dim=0).numpy())
@@ -145,18 +147,18 @@ def _least_confidence(manifest: Manifest, validated: Floats | None) -> tuple[flo
     return min(round(least, 3), 0.999), []
 
 
-def _figures(posterior: Floats, asked: UserEvidence) -> dict[str, Any]:
+def _figures(posterior: Floats, evidence: UserEvidence) -> dict[str, Any]:
     """Of the rows as they are, and ("label_") of labels that weigh the same, which is what probabilities are for."""
-    figures = classification_figures(posterior, asked.truth, EMOTIONS)
-    confidence, correct = posterior.max(axis=1), posterior.argmax(axis=1) == asked.truth
-    weight = equal_label_weight(asked.truth)
-    of_truth = posterior[np.arange(len(asked.truth)), asked.truth].clip(np.finfo(np.float64).tiny)
-    found = {
+    figures = classification_figures(posterior, evidence.truth, EMOTIONS)
+    confidence, correct = posterior.max(axis=1), posterior.argmax(axis=1) == evidence.truth
+    weight = equal_label_weight(evidence.truth)
+    of_truth = posterior[np.arange(len(evidence.truth)), evidence.truth].clip(np.finfo(np.float64).tiny)
+    every = {
         **{name: figures[name] for name in ("accuracy", "uar", "ece", "nll")},
         "label_ece": expected_calibration_error(confidence, correct, weight),
         "label_nll": float(-(weight * np.log(of_truth)).sum()),
     }
-    rounded: dict[str, Any] = {name: round(found[name], 4) for name in _FIGURES}
+    rounded: dict[str, Any] = {name: round(every[name], 4) for name in _FIGURES}
     return rounded | {"coverage_accuracy": coverage_accuracy(confidence, correct)}
 
 
@@ -167,7 +169,7 @@ def _scaling(fitted: TemperatureScaling) -> dict[str, Any]:
 
 def _manifest(before: Manifest, after: FusionCalibration, least: float, figures: Mapping[str, Any]) -> Manifest:
     used = Provenance(USER_CORPUS, "calibration", f"{SPLIT}, {figures['n']} rows", USER_LICENCE, "")
-    metrics = {name: found for name, found in before.metrics.items() if name not in _OUTDATED}
+    metrics = {name: value for name, value in before.metrics.items() if name not in _OUTDATED}
     return before.model_copy(
         update={
             "version": before.version.removesuffix(_LOCAL) + _LOCAL,
@@ -190,11 +192,11 @@ def calibrated_card(before: Manifest, manifest: Manifest, card: str) -> str:
     head = ("figure", "before", "after")
     rows = [head, ("---",) * 3, *((name, *(f"{figures[when][name]:.3f}" for when in head[1:])) for name in _FIGURES)]
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    said = "\n".join(f"- {sentence}" for sentence in (*figures["kept"], *figures["notes"]))
+    notes = "\n".join(f"- {sentence}" for sentence in (*figures["kept"], *figures["notes"]))
     return (
         f"# {manifest.name} {manifest.version}\n\nThe weights of {before.name} {before.version}, "
         f"calibrated on {figures['n']} rows of a user's own ({SPLIT} split). After is of {figures['after_is_of']}; "
-        "figures that begin with label_ are of labels that weigh the same, which is what probabilities are for. A "
-        f"window whose best label is less probable than {manifest.least_confidence} gets no label.\n\n{table}\n\n{said}"
-        f"{_CARD_BEFORE}{card.split(_CARD_BEFORE)[-1]}"
+        "figures that begin with label_ are of labels that weigh the same, which is what probabilities are for. "
+        f"A window whose best label is less probable than {manifest.least_confidence} gets no label.\n\n{table}\n\n"
+        f"{notes}{_CARD_BEFORE}{card.split(_CARD_BEFORE)[-1]}"
     )

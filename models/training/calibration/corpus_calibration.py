@@ -45,8 +45,8 @@ class CorpusPosteriors:
 
     def rows(self, chosen: NDArray[np.int64]) -> "CorpusPosteriors":
         """The chosen rows."""
-        kept = self.posterior[chosen], self.truth[chosen], self.group[chosen]
-        return CorpusPosteriors(self.labels, *kept, self.start, self.fit_bias)
+        rows = self.posterior[chosen], self.truth[chosen], self.group[chosen]
+        return CorpusPosteriors(self.labels, *rows, self.start, self.fit_bias)
 
 
 def fit_corpus(held: CorpusPosteriors) -> CorpusCalibration:
@@ -78,9 +78,9 @@ def cross_validated_figures(held: CorpusPosteriors) -> dict[str, Any]:
     """
     probabilities = np.empty_like(held.posterior)
     of_folds = []
-    for train, asked in group_folds(held.truth, held.group, _FOLDS):
-        probabilities[asked] = fit_corpus(held.rows(train)).probabilities(held.posterior[asked])
-        of_folds.append(classification_figures(probabilities[asked], held.truth[asked], held.labels))
+    for train, held_out in group_folds(held.truth, held.group, _FOLDS):
+        probabilities[held_out] = fit_corpus(held.rows(train)).probabilities(held.posterior[held_out])
+        of_folds.append(classification_figures(probabilities[held_out], held.truth[held_out], held.labels))
     whole = classification_figures(probabilities, held.truth, held.labels)
     before = classification_figures(
         CorpusCalibration(bias=tuple(b if np.isfinite(b) else None for b in held.start)).probabilities(held.posterior),

@@ -25,14 +25,14 @@ def corpus_posteriors(
 ) -> dict[str, CorpusPosteriors]:
     """By "corpus/task". held_out: by modality. priors: logarithms of label frequencies, by "corpus/task"."""
     speech, text = held_out["audio"], held_out["text"]
-    found = {"ferplus/emotion": _emotion(manifest, held_out["video"], priors["ferplus/emotion"])}
+    posteriors = {"ferplus/emotion": _emotion(manifest, held_out["video"], priors["ferplus/emotion"])}
     for corpus in np.unique(speech.emotion.corpus):
         clean = (speech.condition == CLEAN) & (speech.emotion.corpus == corpus)
-        found[f"{corpus}/emotion"] = _emotion(manifest, speech.rows(clean), None)
+        posteriors[f"{corpus}/emotion"] = _emotion(manifest, speech.rows(clean), None)
     for corpus in np.unique(text.emotion.corpus):
         rows = text.rows(text.emotion.corpus == corpus)
-        found[f"{corpus}/emotion"] = _emotion(manifest, rows, priors[f"{corpus}/emotion"])
-    return found | _risks(manifest, text, priors)
+        posteriors[f"{corpus}/emotion"] = _emotion(manifest, rows, priors[f"{corpus}/emotion"])
+    return posteriors | _risks(manifest, text, priors)
 
 
 def _emotion(manifest: Manifest, held_out: HeldOutLogits, prior: Prior | None) -> CorpusPosteriors:
@@ -46,7 +46,7 @@ def _emotion(manifest: Manifest, held_out: HeldOutLogits, prior: Prior | None) -
 
 def _risks(manifest: Manifest, text: HeldOutLogits, priors: Mapping[str, Prior]) -> dict[str, CorpusPosteriors]:
     """Of the corpora that have lines with and without a risk."""
-    found = {}
+    posteriors = {}
     for risk, held_out in text.risks.items():
         for corpus in np.unique(held_out.corpus):
             rows = held_out.corpus == corpus
@@ -58,8 +58,8 @@ def _risks(manifest: Manifest, text: HeldOutLogits, priors: Mapping[str, Prior])
             posterior = np.stack([1 - probability, probability], axis=1)
             each = np.arange(len(truth)).astype(str)
             start = _start(priors[f"{corpus}/{risk}"], np.array([True, True]))
-            found[f"{corpus}/{risk}"] = CorpusPosteriors((f"no {risk}", risk), posterior, truth, each, start)
-    return found
+            posteriors[f"{corpus}/{risk}"] = CorpusPosteriors((f"no {risk}", risk), posterior, truth, each, start)
+    return posteriors
 
 
 def _service_posterior(manifest: Manifest, modality: str, logits: NDArray[np.float32]) -> Floats:

@@ -33,7 +33,7 @@ _PROTOCOL = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answered:
+class SubsetPosteriors:
     """Windows answered from one set of modalities.
 
     posterior: (windows, 7). labels: (windows,) the right ones.
@@ -45,11 +45,11 @@ class Answered:
     @property
     def of_truth(self) -> NDArray[np.float64]:
         """(windows,) how probable the right label was."""
-        found: NDArray[np.float64] = self.posterior[np.arange(len(self.labels)), self.labels]
-        return found
+        probability: NDArray[np.float64] = self.posterior[np.arange(len(self.labels)), self.labels]
+        return probability
 
 
-BySubset = Mapping[str, Answered]
+BySubset = Mapping[str, SubsetPosteriors]
 
 
 def fit_sets(held_out: ByModality, seed: int = 0) -> tuple[ConformalSets, dict[str, Any]]:
@@ -59,30 +59,32 @@ def fit_sets(held_out: ByModality, seed: int = 0) -> tuple[ConformalSets, dict[s
     right label, its mean size, and how often it would have under one threshold for all windows.
     Raises ValueError where there are too few rows for folds.
     """
-    folds = [answered(windows) for windows in every_fold(held_out, seed)]
-    found: dict[str, dict[str, list[dict[str, float]]]] = {
+    folds = [subset_posteriors(windows) for windows in every_fold(held_out, seed)]
+    of_folds: dict[str, dict[str, list[dict[str, float]]]] = {
         str(coverage): {subset: [] for subset in SUBSETS} for coverage in COVERAGES
     }
     for fold, rows in zip(folds, folds_of(held_out, seed), strict=True):
-        fitted = [answered(windows) for windows in every_fold(rows.fitted, seed)]
+        fitted = [subset_posteriors(windows) for windows in every_fold(rows.fitted, seed)]
         sets, common = thresholds(fitted), _common(fitted)
-        for subset, asked in fold.items():
+        for subset, posteriors in fold.items():
             for coverage in COVERAGES:
-                one = coverage_figures(common, subset, asked, coverage)["coverage"]
-                figures = {**coverage_figures(sets, subset, asked, coverage), "one_threshold": one}
-                found[str(coverage)][subset].append(figures)
-    subsets = {coverage: {s: spread(folds) for s, folds in each.items()} for coverage, each in found.items()}
+                one = coverage_figures(common, subset, posteriors, coverage)["coverage"]
+                figures = {**coverage_figures(sets, subset, posteriors, coverage), "one_threshold": one}
+                of_folds[str(coverage)][subset].append(figures)
+    subsets = {coverage: {s: spread(folds) for s, folds in each.items()} for coverage, each in of_folds.items()}
     return thresholds(folds), {"protocol": _PROTOCOL, "folds": FOLDS, "coverages": subsets}
 
 
-def answered(windows: FoldWindows) -> dict[str, Answered]:
+def subset_posteriors(windows: FoldWindows) -> dict[str, SubsetPosteriors]:
     """The held-out windows, each answered from every set of modalities."""
-    held_out, found = windows.held_out, {}
+    held_out, by_subset = windows.held_out, {}
     for subset in SUBSETS:
-        kept = torch.tensor([name in subset.split("+") for name in MODALITIES])
-        amount = kept[:, None].expand(-1, len(held_out.labels)).double()
-        found[subset] = Answered(windows.pool.fuse(held_out.log_posterior, amount).posterior.numpy(), held_out.labels)
-    return found
+        present = torch.tensor([name in subset.split("+") for name in MODALITIES])
+        amount = present[:, None].expand(-1, len(held_out.labels)).double()
+        by_subset[subset] = SubsetPosteriors(
+            windows.pool.fuse(held_out.log_posterior, amount).posterior.numpy(), held_out.labels
+        )
+    return by_subset
 
 
 def thresholds(folds: Sequence[BySubset]) -> ConformalSets:
@@ -90,26 +92,26 @@ def thresholds(folds: Sequence[BySubset]) -> ConformalSets:
     of_truth = {subset: np.concatenate([fold[subset].of_truth for fold in folds]) for subset in SUBSETS}
     return ConformalSets(
         coverages=COVERAGES,
-        least={
-            s: tuple(conformal_threshold(found, coverage) for coverage in COVERAGES) for s, found in of_truth.items()
-        },
+        least={s: tuple(conformal_threshold(each, coverage) for coverage in COVERAGES) for s, each in of_truth.items()},
     )
 
 
-def coverage_figures(sets: ConformalSets, subset: str, asked: Answered, coverage: float) -> dict[str, float]:
+def coverage_figures(
+    sets: ConformalSets, subset: str, posteriors: SubsetPosteriors, coverage: float
+) -> dict[str, float]:
     """Coverage and mean size of the sets.
 
     "coverage": how often the set holds the right label. "size": how many labels it holds in the mean.
     """
     there = torch.tensor([name in subset.split("+") for name in MODALITIES])
-    present = there[:, None].expand(-1, len(asked.labels))
-    found = sets.labels(torch.from_numpy(asked.posterior), present, coverage)
-    held = [EMOTIONS[label] in labels for label, labels in zip(asked.labels.tolist(), found, strict=True)]
-    return {"coverage": float(np.mean(held)), "size": float(np.mean([len(labels) for labels in found]))}
+    present = there[:, None].expand(-1, len(posteriors.labels))
+    predicted = sets.labels(torch.from_numpy(posteriors.posterior), present, coverage)
+    held = [EMOTIONS[label] in labels for label, labels in zip(posteriors.labels.tolist(), predicted, strict=True)]
+    return {"coverage": float(np.mean(held)), "size": float(np.mean([len(labels) for labels in predicted]))}
 
 
 def _common(folds: Sequence[BySubset]) -> ConformalSets:
     """One threshold for every window, whatever is present."""
-    every = np.concatenate([found.of_truth for fold in folds for found in fold.values()])
+    every = np.concatenate([each.of_truth for fold in folds for each in fold.values()])
     least = tuple(conformal_threshold(every, coverage) for coverage in COVERAGES)
     return ConformalSets(coverages=COVERAGES, least=dict.fromkeys(SUBSETS, least))

@@ -57,73 +57,74 @@ class UserEvidence:
 class FusionCalibration:
     """Calibration of each modality, and the pool that fuses them.
 
-    kept: a sentence for each thing that was not fitted.
+    unfitted: a sentence for each thing that was not fitted.
     """
 
     calibration: Mapping[str, TemperatureScaling]
     pool: LogLinearPool
-    kept: tuple[str, ...] = ()
+    unfitted: tuple[str, ...] = ()
 
-    def posterior(self, answers: UserEvidence) -> Floats:
+    def posterior(self, evidence: UserEvidence) -> Floats:
         """(rows, 7), as the service would answer."""
-        found: Floats = self.pool.fuse(_calibrated(self.calibration, answers), answers.amount).posterior.numpy()
-        return found
+        fused: Floats = self.pool.fuse(_calibrated(self.calibration, evidence), evidence.amount).posterior.numpy()
+        return fused
 
 
-def fit_user_calibration(before: FusionCalibration, answers: UserEvidence) -> FusionCalibration:
+def fit_user_calibration(before: FusionCalibration, evidence: UserEvidence) -> FusionCalibration:
     """Starts from, and keeps to, what the model had before."""
-    calibration, kept = dict(before.calibration), []
+    calibration, unfitted = dict(before.calibration), []
     for index, name in enumerate(MODALITIES):
-        there = (answers.amount[index] > 0).numpy()
-        counts = np.bincount(answers.truth[there], minlength=len(EMOTIONS))
+        there = (evidence.amount[index] > 0).numpy()
+        counts = np.bincount(evidence.truth[there], minlength=len(EMOTIONS))
         enough = np.flatnonzero(counts >= LEAST_OF_LABEL)
         if not counts.any():
-            kept.append(f"{name}: temperature and biases are kept; no row shows it")
+            unfitted.append(f"{name}: temperature and biases are kept; no row shows it")
             continue
         if len(enough) < 2 or counts[enough].sum() < LEAST_ROWS:
-            kept.append(
+            unfitted.append(
                 f"{name}: temperature and biases are kept; {LEAST_ROWS} rows of two labels or more, each with "
                 f"{LEAST_OF_LABEL} or more, are needed (there are {int(counts.sum())} rows; "
                 f"{_missing(counts)} are missing)"
             )
             continue
         if few := [label for i, label in enumerate(EMOTIONS) if i not in enough]:
-            kept.append(f"{name}: the bias of {', '.join(few)} is kept, with fewer than {LEAST_OF_LABEL} rows each")
-        rows = there & np.isin(answers.truth, enough)
-        calibration[name] = _fit_scaling(calibration[name], answers.logits[index, rows], answers.truth[rows], enough)
-    together = int(((answers.amount > 0).sum(dim=0) > 1).sum())
+            unfitted.append(f"{name}: the bias of {', '.join(few)} is kept, with fewer than {LEAST_OF_LABEL} rows each")
+        rows = there & np.isin(evidence.truth, enough)
+        calibration[name] = _fit_scaling(calibration[name], evidence.logits[index, rows], evidence.truth[rows], enough)
+    together = int(((evidence.amount > 0).sum(dim=0) > 1).sum())
     if together < LEAST_ROWS:
-        kept.append(
+        unfitted.append(
             f"fusion: weights are kept; {LEAST_ROWS} rows of several modalities are needed (there are {together}; "
             f"{LEAST_ROWS - together} are missing)"
         )
-        return FusionCalibration(calibration, before.pool, tuple(kept))
-    return FusionCalibration(calibration, _fit_pool(before.pool, calibration, answers), tuple(kept))
+        return FusionCalibration(calibration, before.pool, tuple(unfitted))
+    return FusionCalibration(calibration, _fit_pool(before.pool, calibration, evidence), tuple(unfitted))
 
 
-def cross_validated(before: FusionCalibration, answers: UserEvidence) -> Floats | None:
+def cross_validated(before: FusionCalibration, evidence: UserEvidence) -> Floats | None:
     """Posteriors (rows, 7) by five-fold cross-validation over groups.
 
     None where there are too few rows to deal out.
     """
-    folds = min(_FOLDS, len(np.unique(answers.group)), int(np.bincount(answers.truth).max()))
+    folds = min(_FOLDS, len(np.unique(evidence.group)), int(np.bincount(evidence.truth).max()))
     if folds < 2:
         return None
-    posterior = np.empty((len(answers.truth), len(EMOTIONS)))
+    posterior = np.empty((len(evidence.truth), len(EMOTIONS)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of labels with fewer rows than folds
-        dealt = group_folds(answers.truth, answers.group, folds)
-    for kept, asked in dealt:
-        posterior[asked] = fit_user_calibration(before, answers.rows(kept)).posterior(answers.rows(asked))
+        dealt = group_folds(evidence.truth, evidence.group, folds)
+    for fitted_on, held_out in dealt:
+        fitted = fit_user_calibration(before, evidence.rows(fitted_on))
+        posterior[held_out] = fitted.posterior(evidence.rows(held_out))
     return posterior
 
 
 def _fit_scaling(
-    own: TemperatureScaling, logits: torch.Tensor, truth: NDArray[np.int64], labels: NDArray[np.int64]
+    before: TemperatureScaling, logits: torch.Tensor, truth: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> TemperatureScaling:
     """logits: (rows, 7). truth: (rows,), of `labels` alone, which are fitted."""
     fitted = torch.from_numpy(labels)
-    x, bias = logits[:, fitted] / own.temperature, torch.tensor(own.bias, dtype=torch.float64)
+    x, bias = logits[:, fitted] / before.temperature, torch.tensor(before.bias, dtype=torch.float64)
     y, weight = torch.from_numpy(np.searchsorted(labels, truth)), torch.from_numpy(equal_label_weight(truth))
     changes = torch.zeros(1 + len(labels), dtype=torch.float64, requires_grad=True)
 
@@ -133,38 +134,38 @@ def _fit_scaling(
         return (weight * losses).sum() + _unlikely(changes, len(truth))
 
     minimise(loss, [changes])
-    found = changes.detach()
-    bias[fitted] += found[1:] - found[1:].mean()
-    temperature = bounded_temperature(own.temperature * float(found[0].exp()))
+    best = changes.detach()
+    bias[fitted] += best[1:] - best[1:].mean()
+    temperature = bounded_temperature(before.temperature * float(best[0].exp()))
     return TemperatureScaling(temperature=temperature, bias=tuple(bias.tolist()))
 
 
 def _fit_pool(
-    own: LogLinearPool, calibration: Mapping[str, TemperatureScaling], answers: UserEvidence
+    before: LogLinearPool, calibration: Mapping[str, TemperatureScaling], evidence: UserEvidence
 ) -> LogLinearPool:
     """Of the modalities that are there beside others; one that counts for nothing stays so."""
-    several = (answers.amount > 0).sum(dim=0) > 1
+    several = (evidence.amount > 0).sum(dim=0) > 1
     moved = [
-        own.weights[name] > 0 and bool((answers.amount[i, several] > 0).any()) for i, name in enumerate(MODALITIES)
+        before.weights[name] > 0 and bool((evidence.amount[i, several] > 0).any()) for i, name in enumerate(MODALITIES)
     ]
-    alike = LogLinearPool(weights=dict.fromkeys(MODALITIES, 1.0), full_amount=own.full_amount)
-    evidence = alike.fuse(_calibrated(calibration, answers), answers.amount).evidence
-    start = torch.tensor([own.weights[name] for name in MODALITIES], dtype=torch.float64)
-    truth, weight = torch.from_numpy(answers.truth), torch.from_numpy(equal_label_weight(answers.truth))
+    alike = LogLinearPool(weights=dict.fromkeys(MODALITIES, 1.0), full_amount=before.full_amount)
+    pooled = alike.fuse(_calibrated(calibration, evidence), evidence.amount).evidence
+    start = torch.tensor([before.weights[name] for name in MODALITIES], dtype=torch.float64)
+    truth, weight = torch.from_numpy(evidence.truth), torch.from_numpy(equal_label_weight(evidence.truth))
     changes, may_move = torch.zeros(len(MODALITIES), dtype=torch.float64, requires_grad=True), torch.tensor(moved)
 
     def loss() -> torch.Tensor:
         weights = start * torch.where(may_move, changes, 0.0).exp()
-        losses = functional.cross_entropy((weights[:, None, None] * evidence).sum(dim=0), truth, reduction="none")
+        losses = functional.cross_entropy((weights[:, None, None] * pooled).sum(dim=0), truth, reduction="none")
         return (weight * losses).sum() + _unlikely(changes, len(truth))
 
     minimise(loss, [changes])
-    found = (start * torch.where(may_move, changes.detach(), 0.0).exp()).tolist()
-    return own.model_copy(update={"weights": {name: round(w, 4) for name, w in zip(MODALITIES, found, strict=True)}})
+    best = (start * torch.where(may_move, changes.detach(), 0.0).exp()).tolist()
+    return before.model_copy(update={"weights": {name: round(w, 4) for name, w in zip(MODALITIES, best, strict=True)}})
 
 
-def _calibrated(calibration: Mapping[str, TemperatureScaling], answers: UserEvidence) -> torch.Tensor:
-    return torch.stack([calibration[name].log_posterior(answers.logits[i]) for i, name in enumerate(MODALITIES)])
+def _calibrated(calibration: Mapping[str, TemperatureScaling], evidence: UserEvidence) -> torch.Tensor:
+    return torch.stack([calibration[name].log_posterior(evidence.logits[i]) for i, name in enumerate(MODALITIES)])
 
 
 def _missing(counts: NDArray[np.int64]) -> int:

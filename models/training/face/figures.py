@@ -77,11 +77,11 @@ def detector_figures(
     rows = rows[faces.labels[rows] < len(EMOTIONS)]
     truth = faces.labels[rows]
     rng = np.random.default_rng(0)
-    found = [_seen(detector, in_a_room(faces.images[row], rng)) for row in rows]
+    detected = [_detected(detector, in_a_room(faces.images[row], rng)) for row in rows]
     through = np.full(len(rows), -1)
-    there = np.array([face is not None for face in found])
+    there = np.array([face is not None for face in detected])
     if there.any():
-        through[there] = emotion_logits(encoder, [face for face in found if face is not None]).argmax(1).numpy()
+        through[there] = emotion_logits(encoder, [face for face in detected if face is not None]).argmax(1).numpy()
     direct = emotion_logits(encoder, [given_face(faces.images[row]) for row in rows]).argmax(1).numpy()
     return {
         "n": len(rows),
@@ -112,12 +112,12 @@ def in_a_room(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
     return np.asarray(room, np.uint8)
 
 
-def _seen(detector: FaceDetector, picture: NDArray[np.uint8]) -> Face | None:
+def _detected(detector: FaceDetector, picture: NDArray[np.uint8]) -> Face | None:
     detections = detector.detect(picture)
     if not detections:
         return None
     return cut_face(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8), detections[0])
 
 
-def _uar(said: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
-    return float(np.mean([(said == label)[truth == label].mean() for label in np.unique(truth)]))
+def _uar(predicted: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
+    return float(np.mean([(predicted == label)[truth == label].mean() for label in np.unique(truth)]))

@@ -23,7 +23,7 @@ from models.training.fusion.options import FusionTraining
 from models.training.loop.losses import JointLoss, balanced_class_weights
 
 
-class _Answered(NamedTuple):
+class _ScoredBatch(NamedTuple):
     output: FusionOutput
     batch: FusionBatch
 
@@ -35,8 +35,8 @@ class _Task:
     name: str
     class_weights: Tensor | None
 
-    def __call__(self, net: nn.Module, answered: _Answered) -> Tensor:
-        return task_loss(answered.output.logits[self.name], answered.batch.targets[self.name], self.class_weights)
+    def __call__(self, net: nn.Module, scored: _ScoredBatch) -> Tensor:
+        return task_loss(scored.output.logits[self.name], scored.batch.targets[self.name], self.class_weights)
 
 
 class FusionLoss(nn.Module):
@@ -65,7 +65,7 @@ class FusionLoss(nn.Module):
             batch = batch.kept(surviving(batch.present, options.modality_dropout))
         present = batch.present
         output: FusionOutput = net(batch.inputs, batch.session)
-        total: Tensor = self.joint(net, _Answered(output, batch))
+        total: Tensor = self.joint(net, _ScoredBatch(output, batch))
         if options.alone:
             total = total + options.alone * self._alone(output, batch, present)
         if options.modulation:
@@ -80,21 +80,21 @@ class FusionLoss(nn.Module):
 
     def of_tasks(self, net: nn.Module, batch: FusionBatch) -> Tensor:
         """Scalar: the tasks alone, with nothing dropped and nothing added."""
-        total: Tensor = self.joint(net, _Answered(net(batch.inputs, batch.session), batch))
+        total: Tensor = self.joint(net, _ScoredBatch(net(batch.inputs, batch.session), batch))
         return total
 
     def _alone(self, output: FusionOutput, batch: FusionBatch, present: Tensor) -> Tensor:
         """The mean over modalities of the sum over tasks, over the rows that have the modality."""
         losses = [
-            task_loss(answers[name], batch.targets[name], task.class_weights, present[:, i])
-            for i, answers in enumerate(output.alone.values())
+            task_loss(predictions[name], batch.targets[name], task.class_weights, present[:, i])
+            for i, predictions in enumerate(output.alone.values())
             for name, task in self.tasks.items()
         ]
         return torch.stack(losses).sum() / present.shape[1]
 
 
 def task_loss(
-    answers: Tensor, target: Tensor, class_weights: Tensor | None = None, rows: Tensor | None = None
+    predictions: Tensor, target: Tensor, class_weights: Tensor | None = None, rows: Tensor | None = None
 ) -> Tensor:
     """Cross-entropy of labels, or squared error of numbers.
 
@@ -103,10 +103,10 @@ def task_loss(
     """
     if target.is_floating_point():
         known = ~target.isnan()
-        losses = (answers - torch.where(known, target, 0.0)).square()
+        losses = (predictions - torch.where(known, target, 0.0)).square()
     else:
         known = target >= 0
-        losses = functional.cross_entropy(answers, target.clamp(min=0), class_weights, reduction="none")
+        losses = functional.cross_entropy(predictions, target.clamp(min=0), class_weights, reduction="none")
     if rows is not None:
         known = known & (rows[:, None] if known.ndim == 2 else rows)
     return torch.where(known, losses, 0.0).sum() / known.sum().clamp(min=1)

@@ -14,7 +14,7 @@ def surviving(present: Tensor, share: float) -> Tensor:
 
     present: (rows, modalities) bool; returns as large.
     """
-    kept = present & (torch.rand(present.shape, device=present.device) >= share)
+    survivors = present & (torch.rand(present.shape, device=present.device) >= share)
     spared = torch.where(present, torch.rand(present.shape, device=present.device), -1.0).argmax(dim=1, keepdim=True)
-    lost = ~kept.any(dim=1, keepdim=True)
-    return kept | (torch.zeros_like(present).scatter(1, spared, value=True) & present & lost)
+    lost = ~survivors.any(dim=1, keepdim=True)
+    return survivors | (torch.zeros_like(present).scatter(1, spared, value=True) & present & lost)

@@ -40,8 +40,8 @@ class GradientModulation:
         Takes a batch's answers by modality and task, its targets by task, and (rows, modalities) bool.
         """
         scores = {}
-        for i, (name, answers) in enumerate(alone.items()):
-            right = _probability_of_the_right_labels(answers, targets, present[:, i])
+        for i, (name, predictions) in enumerate(alone.items()):
+            right = _probability_of_the_right_labels(predictions, targets, present[:, i])
             if right is not None:
                 scores[name] = right
         self.factor = {}
@@ -74,15 +74,15 @@ class GradientModulation:
 
 
 def _probability_of_the_right_labels(
-    answers: Mapping[str, Tensor], targets: Mapping[str, Tensor], present: Tensor
+    predictions: Mapping[str, Tensor], targets: Mapping[str, Tensor], present: Tensor
 ) -> float | None:
     """The mean over tasks and rows; None where there is nothing to tell it from."""
-    found = []
-    for task, logits in answers.items():
+    probabilities = []
+    for task, logits in predictions.items():
         target = targets[task]
         if target.is_floating_point():
             continue
         rows = present & (target >= 0)
         if rows.any():
-            found.append(logits[rows].softmax(dim=1).gather(1, target[rows][:, None]).mean().item())
-    return sum(found) / len(found) if found else None
+            probabilities.append(logits[rows].softmax(dim=1).gather(1, target[rows][:, None]).mean().item())
+    return sum(probabilities) / len(probabilities) if probabilities else None

@@ -22,19 +22,19 @@ def score(net: nn.Module, batches: Iterable[FusionBatch]) -> dict[str, float]:
 
     A task of which nothing is known is left out; of all, the score is 0.
     """
-    answers: defaultdict[str, list[Tensor]] = defaultdict(list)
+    predictions: defaultdict[str, list[Tensor]] = defaultdict(list)
     targets: defaultdict[str, list[Tensor]] = defaultdict(list)
     for batch in batches:
         logits = net(batch.inputs, batch.session).logits
         for task, target in batch.targets.items():
-            answers[task].append(logits[task].cpu())
+            predictions[task].append(logits[task].cpu())
             targets[task].append(target.cpu())
     tasks = {}
-    for task, parts in answers.items():
-        answer, target = torch.cat(parts), torch.cat(targets[task])
-        found = concordance(answer, target) if target.is_floating_point() else mean_recall(answer, target)
-        if found is not None:
-            tasks[task] = found
+    for task, parts in predictions.items():
+        prediction, target = torch.cat(parts), torch.cat(targets[task])
+        figure = concordance(prediction, target) if target.is_floating_point() else mean_recall(prediction, target)
+        if figure is not None:
+            tasks[task] = figure
     return {"score": sum(tasks.values()) / max(1, len(tasks)), **tasks}
 
 
@@ -54,7 +54,7 @@ def concordance(values: Tensor, target: Tensor) -> float | None:
 
     values, target: (rows, columns), NaN where not known. A column counts of which two rows or more are known.
     """
-    found = []
+    figure = []
     for value, truth in zip(values.double().T, target.double().T, strict=True):
         known = ~truth.isnan()
         if known.sum() < 2:
@@ -62,5 +62,5 @@ def concordance(values: Tensor, target: Tensor) -> float | None:
         one, other = value[known], truth[known]
         together = ((one - one.mean()) * (other - other.mean())).mean()
         spread = one.var(correction=0) + other.var(correction=0) + (one.mean() - other.mean()).square()
-        found.append(2 * together / spread.clamp(min=1e-12))
-    return torch.stack(found).mean().item() if found else None
+        figure.append(2 * together / spread.clamp(min=1e-12))
+    return torch.stack(figure).mean().item() if figure else None

@@ -206,11 +206,11 @@ def _train_epoch(run: _Run, batches: Iterable[Any], config: FitConfig) -> float:
 def _average(run: _Run, decay: float, step: int) -> None:
     """Moves the averaged weights; the decay rises to its value, so that the first steps are soon forgotten."""
     share = 1 - min(decay, (1 + step) / (10 + step))
-    for kept, trained in zip(run.averaged.state_dict().values(), run.net.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(trained, share)
+    for average, trained in zip(run.averaged.state_dict().values(), run.net.state_dict().values(), strict=True):
+        if average.is_floating_point():
+            average.lerp_(trained, share)
         else:
-            kept.copy_(trained)
+            average.copy_(trained)
 
 
 def _settings(config: FitConfig) -> dict[str, Any]:
@@ -234,17 +234,17 @@ def _checkpoint(run: _Run, config: FitConfig) -> Checkpoint:
 
 
 def _resume(run: _Run, config: FitConfig, path: Path) -> None:
-    kept = load_checkpoint(path)
-    if kept.settings != _settings(config):
+    checkpoint = load_checkpoint(path)
+    if checkpoint.settings != _settings(config):
         raise ValueError(f"{path}: written by a run with other settings; delete it or give another path")
-    run.net.load_state_dict(kept.tensors["net"])
+    run.net.load_state_dict(checkpoint.tensors["net"])
     if isinstance(run.objective.loss, nn.Module):
-        run.objective.loss.load_state_dict(kept.tensors["loss"])
-    run.averaged.load_state_dict(kept.tensors["averaged"])
-    run.best_weights = kept.tensors["best"]
-    run.result = FitResult(**kept.result)
+        run.objective.loss.load_state_dict(checkpoint.tensors["loss"])
+    run.averaged.load_state_dict(checkpoint.tensors["averaged"])
+    run.best_weights = checkpoint.tensors["best"]
+    run.result = FitResult(**checkpoint.result)
     state: defaultdict[int, dict[str, Tensor]] = defaultdict(dict)
-    for name, value in kept.tensors["optimiser"].items():
+    for name, value in checkpoint.tensors["optimiser"].items():
         index, _, key = name.partition("/")
         state[int(index)][key] = value
     run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})

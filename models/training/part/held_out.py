@@ -164,8 +164,8 @@ _ROOT_ARRAYS = ("modality", "corpus_logits", "condition")  # beside those of emo
 
 def _names_under(prefix: str, arrays: Arrays) -> list[str]:
     """NAME of each array called `prefix.NAME` or `prefix.NAME.FIELD`, in the order of the file."""
-    found = (name.split(".")[1] for name in arrays if name.startswith(f"{prefix}."))
-    return list(dict.fromkeys(found))
+    names = (name.split(".")[1] for name in arrays if name.startswith(f"{prefix}."))
+    return list(dict.fromkeys(names))
 
 
 def joined(parts: Sequence[EmotionLogits]) -> EmotionLogits:
@@ -174,9 +174,9 @@ def joined(parts: Sequence[EmotionLogits]) -> EmotionLogits:
     return EmotionLogits(**{name: np.concatenate([each[name] for each in columns]) for name in columns[0]})
 
 
-def _check_names(field_name: str, found: Mapping[str, object], wanted: Sequence[str]) -> None:
+def _check_names(field_name: str, given: Mapping[str, object], wanted: Sequence[str]) -> None:
     """Raises ValueError where names are missing or unknown."""
-    if missing := [name for name in wanted if name not in found]:
+    if missing := [name for name in wanted if name not in given]:
         raise ValueError(f"{field_name}: {', '.join(missing)} missing")
-    if unknown := [name for name in found if name not in wanted]:
+    if unknown := [name for name in given if name not in wanted]:
         raise ValueError(f"{field_name}: {', '.join(unknown)} unknown; known are {', '.join(wanted) or 'none'}")

@@ -74,21 +74,21 @@ def read_voices(clips: Sequence[Clip], number: int, change: SpeechAugmentation |
     least one must have one.
     """
     voice_activity = VoiceActivity()
-    kept = []
+    with_voice = []
     for clip in clips:
         rng = np.random.default_rng([_SEED, number, *clip.path.name.encode()])
-        heard = read_pcm(clip) if change is None else augment(read_pcm(clip), change, rng)
-        apart = on_grid(heard, rng)[::2]  # pairs of seconds that do not overlap
+        sound = read_pcm(clip) if change is None else augment(read_pcm(clip), change, rng)
+        apart = on_grid(sound, rng)[::2]  # pairs of seconds that do not overlap
         pairs = [prepare_segment(pcm, voice_activity) for pcm in apart]
         if spoken := [pair for pair in pairs if pair.voiced.any()]:
-            kept.append((clip, spoken))
-    every = [pair for _, spoken in kept for pair in spoken]
+            with_voice.append((clip, spoken))
+    every = [pair for _, spoken in with_voice for pair in spoken]
     return Voices(
         np.concatenate([pair.mel for pair in every], axis=1).astype(np.float16),
         np.concatenate([pair.voiced for pair in every]),
-        np.array([sum(pair.mel.shape[1] for pair in spoken) for _, spoken in kept]),
-        np.array([clip.speaker for clip, _ in kept]),
-        np.array([STATES.index(clip.state) for clip, _ in kept]),
+        np.array([sum(pair.mel.shape[1] for pair in spoken) for _, spoken in with_voice]),
+        np.array([clip.speaker for clip, _ in with_voice]),
+        np.array([STATES.index(clip.state) for clip, _ in with_voice]),
     )
 
 
@@ -99,8 +99,8 @@ def padded(voices: Sequence[tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]) -> 
     """
     longest = max(len(voiced) for _, voiced in voices)
     mel = np.zeros((len(voices), voices[0][0].shape[0], 2 * longest), np.float32)
-    said = np.zeros((len(voices), longest), bool)
+    mask = np.zeros((len(voices), longest), bool)
     for row, (frames, voiced) in enumerate(voices):
         mel[row, :, : frames.shape[1]] = frames
-        said[row, : len(voiced)] = voiced
-    return torch.from_numpy(mel), torch.from_numpy(said)
+        mask[row, : len(voiced)] = voiced
+    return torch.from_numpy(mel), torch.from_numpy(mask)

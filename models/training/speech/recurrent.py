@@ -77,13 +77,13 @@ class DrawnVoices:
         self._voices = [voice for voices in passes for voice in voices.each()]
         self._state = np.concatenate([voices.state for voices in passes])
         speaker = np.concatenate([voices.speaker for voices in passes])
-        heard = ~np.isin(speaker, sorted(held_out))
+        trained = ~np.isin(speaker, sorted(held_out))
         self._share = np.zeros(len(speaker))
         emotion, emodb = EMOTION_OF_STATE[self._state], of_emodb(speaker)
         for corpus, wanted in ((emodb, training.emodb_share), (~emodb, 1 - training.emodb_share)):
-            shown = np.unique(emotion[corpus & heard])
+            shown = np.unique(emotion[corpus & trained])
             for index in shown:
-                rows = corpus & heard & (emotion == index)
+                rows = corpus & trained & (emotion == index)
                 self._share[rows] = wanted / len(shown) / rows.sum()
         self._share /= self._share.sum()
 

@@ -46,9 +46,9 @@ class Windows:
     state: npt.NDArray[np.int64]
     snr_db: npt.NDArray[np.float32]
 
-    def only(self, kept: npt.NDArray[np.bool_]) -> "Windows":
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "Windows":
         """Returns the windows that `kept`, (n,), marks."""
-        return Windows(*(getattr(self, name)[kept] for name in Windows.__slots__))
+        return Windows(*(getattr(self, name)[chosen] for name in Windows.__slots__))
 
 
 def joined_windows(parts: Sequence[Windows]) -> Windows:
@@ -136,8 +136,8 @@ def _statistics(windows: Sequence[Sequence[SpeechSegment]], streams: Sequence[in
         mel = torch.from_numpy(np.stack([segment.mel for segment in batch]))
         voiced = torch.from_numpy(np.stack([segment.voiced for segment in batch]))
         with torch.inference_mode(), mixed_precision("cpu"):
-            found = segment_statistics(encoder, mel, voiced, streams)
-        read.update(zip(map(id, batch), found, strict=True))
+            statistics = segment_statistics(encoder, mel, voiced, streams)
+        read.update(zip(map(id, batch), statistics, strict=True))
     of_windows = []
     for window in windows:
         weight = torch.tensor([[segment.voiced_fraction for segment in window]])

@@ -25,8 +25,8 @@ def augment(ids: Sequence[int], context: Sequence[int], rng: np.random.Generator
     """One augmented line: its tokens thinned, then perhaps its context."""
     long = len(ids) > _LONG_LINE
     cropped = crop_span(ids, rng) if long and rng.random() < _CROP_SHARE else ids
-    kept = context if context and rng.random() < _CONTEXT_SHARE else ()
-    return [*drop_tokens(cropped, _TOKEN_DROP_RATE, rng), *kept]
+    remaining = context if context and rng.random() < _CONTEXT_SHARE else ()
+    return [*drop_tokens(cropped, _TOKEN_DROP_RATE, rng), *remaining]
 
 
 def drop_tokens(ids: Sequence[int], rate: float, rng: np.random.Generator) -> list[int]:
@@ -35,10 +35,10 @@ def drop_tokens(ids: Sequence[int], rate: float, rng: np.random.Generator) -> li
     The sentence marks stay.
     """
     inner = np.asarray(ids[1:-1])
-    kept = inner[rng.random(len(inner)) >= rate]
-    if not len(kept) and len(inner):
-        kept = rng.choice(inner, 1)
-    return [ids[0], *kept.tolist(), ids[-1]]
+    remaining = inner[rng.random(len(inner)) >= rate]
+    if not len(remaining) and len(inner):
+        remaining = rng.choice(inner, 1)
+    return [ids[0], *remaining.tolist(), ids[-1]]
 
 
 def crop_span(ids: Sequence[int], rng: np.random.Generator) -> list[int]:

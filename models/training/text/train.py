@@ -180,7 +180,7 @@ def joint_loss(network: nn.Module, batch: TextBatch) -> torch.Tensor:
     """
     if not isinstance(network, TextNetwork):
         raise TypeError(f"wanted a TextNetwork, got {type(network).__name__}")
-    answers: Sequence[torch.Tensor] = (
+    of_heads: Sequence[torch.Tensor] = (
         network.training_logits(batch.sentences, batch.corpus)
         if network.corpora
         else [torch.cat(network(batch.sentences), dim=1).float()]
@@ -188,7 +188,7 @@ def joint_loss(network: nn.Module, batch: TextBatch) -> torch.Tensor:
     return torch.stack(
         [
             emotion_loss(logits[:, : len(EMOTIONS)], batch) + risk_loss(logits[:, len(EMOTIONS) :], batch)
-            for logits in answers
+            for logits in of_heads
         ]
     ).mean()
 
