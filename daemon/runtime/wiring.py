@@ -21,7 +21,6 @@ from daemon.config.endpoints import (
     SourceTable,
     StdoutSinkTable,
 )
-from daemon.kafka import wiring as kafka_wiring
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.timeline_config import TimelineConfig
 from streams.alignment.watermark import WatermarkConfig
@@ -117,8 +116,7 @@ def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:
     feeds = [
         replace(_source(source, config, ledger, instruments), required=source.required) for source in config.sources
     ]
-    sources = [feed.source for feed in feeds]
-    transactions = kafka_wiring.transactions(config, sources, ledger, instruments.clock, instruments.metrics)
+    transactions = _transactions(config, feeds, ledger, instruments)
     sinks = [_sink(sink, config, instruments.clock) for sink in config.sinks if not _in_transactions(sink, config)]
     return Endpoints(feeds, sinks, ledger, transactions)
 
@@ -157,7 +155,19 @@ def _source(source: SourceTable, config: Config, ledger: Ledger, instruments: In
             options = StoredOptions(sample_hz=sample_hz, telemetry=telemetry)
             return stored_feed([Path(recorded.path)], recorded.factor, options, clock, name)
         case KafkaSourceTable():
-            return SourceFeed(kafka_wiring.kafka_source(config, ledger, clock, telemetry), OverflowPolicy.BLOCK, None)
+            from daemon.kafka.wiring import kafka_source
+
+            return SourceFeed(kafka_source(config, ledger, clock, telemetry), OverflowPolicy.BLOCK, None)
+
+
+def _transactions(
+    config: Config, feeds: Sequence[SourceFeed], ledger: Ledger, instruments: Instruments
+) -> TransactionalSink | None:
+    if config.delivery.guarantee != "exactly_once":
+        return None
+    from daemon.kafka.wiring import transactions
+
+    return transactions(config, [feed.source for feed in feeds], ledger, instruments.clock, instruments.metrics)
 
 
 def _chat(source: ChatSourceTable, clock: Clock, telemetry: Telemetry) -> Source:
@@ -182,7 +192,9 @@ def _sink(sink: SinkTable, config: Config, clock: Clock) -> Sink:
         case FileSinkTable(file=file):
             return JsonLines.file(Path(file.path))
         case KafkaSinkTable():
-            return kafka_wiring.kafka_sink(config, clock)
+            from daemon.kafka.wiring import kafka_sink
+
+            return kafka_sink(config, clock)
 
 
 def _in_transactions(sink: SinkTable, config: Config) -> bool:

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from kafka.net.sasl.oauth import AbstractTokenProvider
-
 from streams.formats.text_files import FileError, read_text
 from streams.sources.base import SourceError
 
@@ -87,24 +85,13 @@ class Connection:
         if security.protocol in ("sasl_plaintext", "sasl_tls"):
             options["sasl_mechanism"] = security.mechanism
             if security.mechanism == "OAUTHBEARER":
-                options["sasl_oauth_token_provider"] = TokenFile(security.token_file)
+                from streams.kafka.token_file import TokenFile  # brings kafka-python, which no configuration needs
+
+                options["sasl_oauth_token_provider"] = TokenFile(lambda: read_secret(security.token_file))
             else:
                 options["sasl_plain_username"] = security.username
                 options["sasl_plain_password"] = _Secret(read_secret(security.password_file))
         return options
-
-
-class TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
-    """Reads the OAuth 2 bearer token from a file, which others renew."""
-
-    def __init__(self, file: str) -> None:
-        super().__init__()
-        self._file = file
-        self.token()  # so that a missing file is an error at once, and not while reconnecting
-
-    def token(self) -> str:
-        """Reads the token; ConnectionProblem if that fails."""
-        return read_secret(self._file)
 
 
 def tls_context(security: Security) -> ssl.SSLContext:

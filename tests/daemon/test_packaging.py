@@ -148,8 +148,9 @@ def test_help_of_a_command_imports_nothing_that_the_command_works_with(command: 
     assert modules_after(f"from daemon.cli.main import main\nmain(['{command}', '--help'])") & works_with == set()
 
 
-def test_what_serves_no_http_imports_no_web_framework() -> None:
-    assert modules_after("import daemon.commands.replay, daemon.commands.demo") & {"starlette", "uvicorn"} == set()
+def test_what_serves_no_http_and_reads_no_log_imports_no_library_for_them() -> None:
+    loads = "import daemon.commands.replay, daemon.commands.demo, daemon.scoring.threads"
+    assert modules_after(loads) & {"starlette", "uvicorn", "kafka"} == set()
 
 
 def test_the_service_imports_what_scores_and_nothing_that_draws_or_trains() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.kafka.connection import Connection, ConnectionProblem, Security, TokenFile
+from streams.kafka.connection import Connection, ConnectionProblem, Security
+from streams.kafka.token_file import TokenFile
 from tests.kafka.certificates import make_certificates
 
 pytestmark = pytest.mark.unit
