@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from kafka import KafkaProducer
 from kafka.errors import (
     InvalidRecordError,
     InvalidTimestampError,
@@ -26,6 +25,7 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
+from streams.kafka.client_workarounds import ClosingProducer
 from streams.kafka.connection import Connection
 from streams.kafka.contract import Headers, KafkaMessage
 from streams.kafka.dead_letters import dead_letter_message
@@ -74,7 +74,7 @@ class ProducerConfig:
     dead_letters_topic: str
     compression: str = "lz4"
     """none, gzip, snappy, lz4 or zstd."""
-    client: Callable[..., Any] = KafkaProducer
+    client: Callable[..., Any] = ClosingProducer
 
     def open(self, **options: Any) -> Any:
         """Makes an idempotent producer that waits for all replicas.

@@ -298,4 +298,4 @@ def test_a_pick_too_scattered_to_be_remembered_is_refused_before_anything_is_sen
 
 def test_a_topic_that_is_not_there_is_named(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     assert run(topics, tmp_path) == ExitCode.UNAVAILABLE
-    assert f"topic {topics.dead_letters} is not there" in capsys.readouterr().err
+    assert f"topic {topics.dead_letters} does not exist" in capsys.readouterr().err

@@ -18,7 +18,6 @@ from kafka.record import util as record_util
 from kafka.record.memory_records import MemoryRecordsBuilder
 
 from streams.kafka.client_workarounds import (
-    ClosingProducer,
     DeadlineWait,
     DeferredError,
     ParkedRecords,
@@ -28,6 +27,8 @@ from streams.kafka.client_workarounds import (
     has_native_crc32c,
     rejoin_request,
 )
+from streams.kafka.connection import Connection
+from streams.kafka.producer import ProducerConfig, close_at_once
 
 pytestmark = pytest.mark.unit
 
@@ -183,26 +184,29 @@ def test_a_rejoin_is_remembered_until_the_next_poll(consumer: Any) -> None:
     assert consumer._coordinator.rejoin_needed
 
 
-@pytest.mark.parametrize(("kind", "ends"), [(KafkaProducer, False), (ClosingProducer, True)])
-def test_a_producer_with_unsent_messages_ends_its_thread_only_with_the_workaround(
-    kind: Any, ends: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    producer = kind(bootstrap_servers="127.0.0.1:1", api_version=(3, 0))
+def unsent(timeout: float | None = None) -> None:
+    raise KafkaTimeoutError("not everything was sent")
 
-    def unsent(timeout: float | None = None) -> None:
-        raise KafkaTimeoutError("not everything was sent")
 
-    with monkeypatch.context() as patched:
+def test_a_producer_with_unsent_messages_keeps_its_thread_without_the_workaround() -> None:
+    producer = KafkaProducer(bootstrap_servers="127.0.0.1:1", api_version=(3, 0))
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(producer._accumulator, "await_flush_completion", unsent)
-        if ends:
+        with pytest.raises(KafkaTimeoutError):
             producer.close(timeout=0)
-        else:
-            with pytest.raises(KafkaTimeoutError):
-                producer.close(timeout=0)
-    producer._sender.join(10.0 if ends else 0.5)
-    assert producer._sender.is_alive() is not ends
+    producer._sender.join(0.5)
+    assert producer._sender.is_alive()
     producer.close(timeout=0)
     producer._sender.join(10.0)
+
+
+def test_a_sinks_producer_with_unsent_messages_ends_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ProducerConfig(Connection(("127.0.0.1:1",)), "predictions", "dead-letters")
+    producer = config.open(api_version=(3, 0))
+    monkeypatch.setattr(producer._accumulator, "await_flush_completion", unsent)
+    close_at_once(producer)
+    producer._sender.join(10.0)
+    assert not producer._sender.is_alive()
 
 
 def test_checksums_are_computed_in_c_where_the_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
