@@ -88,9 +88,8 @@ class SoundPieces:
 class EncodingUnit:
     """What is encoded once: a picture, a sound segment, or a line.
 
-    It spans [start_ns, end_ns).
-
-    `result` is the engine's, set when `done`; a unit that could not be encoded is done without a result.
+    It spans [start_ns, end_ns). `result` is the engine's, set when `done`; a unit that could not be encoded is done
+    without a result.
     """
 
     session: str
@@ -99,7 +98,7 @@ class EncodingUnit:
     end_ns: int
     received_ns: int
     payload: Picture | SoundPieces | Line | None
-    """What to encode; a picture or a sound is let go when done, since pixels would be most of what a session holds."""
+    """What to encode; a picture or a sound is freed when done, since pixels would be most of a session's memory."""
     order: tuple[int, int, str]
     """Where it stands among units of its modality: by time, then sequence, then content, never by arrival."""
     received_fraction: float = 1.0
@@ -109,9 +108,9 @@ class EncodingUnit:
     result: Any = None
     done: bool = False
     record: Record | None = None
-    """What a picture from a log came as; let go with the payload."""
+    """The record of a picture from a log; freed with the payload."""
     sources: tuple[Coordinates, ...] = ()
-    """Where the records of a log lie that it was made of."""
+    """Places of the log's records that it was made of."""
     damage: tuple[DeadLetterReason, str] | None = None
     """Why the payload could not be used, where it is at fault: a reason for counting, and a sentence."""
 

@@ -2,14 +2,14 @@
 
 The clock of a file may jump; all its streams are corrected together.
 Problem: a broadcast is cut together, a recorder stops and starts, a counter of 33 bits wraps. A stream corrected by
-itself takes a hole of its own (a microphone that was off) for such a jump, and is early ever after.
+itself takes a gap of its own (a microphone that was off) for such a jump, and is early from then on.
 Rule: packets are read in the order they lie in the file, whichever stream they are of. What follows no more than
 `leap_ns` after the newest of all, and not before its own stream's last, is on the clock that its stream had; else on
 the newest clock, if it fits there; else a clock begins, where all that came before has ended. So readers of different
-streams of one file find the same, and streams that jump together stay together.
+streams of one file compute the same, and streams that jump together stay together.
 
     video  0 1 2 3 4 5 6 7 8 | 0 1 2 ...        a clock begins at 9 for both
-    sound  0 1 2     5 6 7 8 |   1 2 ...        the hole from 3 to 4 stays a hole
+    sound  0 1 2     5 6 7 8 |   1 2 ...        the gap from 3 to 4 stays a gap
 """
 
 from dataclasses import dataclass
