@@ -19,7 +19,7 @@ from daemon.runtime.lifecycle import LifecycleState
 from models.labels import EMOTIONS
 from models.scores import Abstention
 from streams.predictions import Prediction, json_schema, prediction_id
-from streams.reasons import ClosedBy, DeadLetterReason, DropReason
+from streams.reasons import ClosedBy, DropReason
 from streams.sources.state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
 from tests.daemon.test_metrics import everything_happened
@@ -231,10 +231,6 @@ def test_every_metric_stands_in_the_table_with_its_labels() -> None:
 )
 def test_the_values_of_a_label_are_those_of_its_enumeration(metric: str, values: Any) -> None:
     assert set(re.findall(r"`([a-z_]+)`", metric_rows()[metric][2])) - {"ce_sequence"} == set(values)
-
-
-def test_every_reason_of_a_dead_letter_stands_in_the_table() -> None:
-    assert {row[0].strip("`") for row in rows(SIGN, "Dead letters")} == set(DeadLetterReason)
 
 
 def test_every_exit_code_stands_in_the_table() -> None:
