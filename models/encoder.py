@@ -66,11 +66,11 @@ class Encoder(Pooler, ABC):
 
     @abstractmethod
     def prepare(self, event: Any) -> Any:
-        """Prepares one event for `encode`: a face, a segment of sound, or a line."""
+        """Prepares a face, a segment of sound or a line for `encode`."""
 
     @abstractmethod
     def example(self) -> Any:
-        """Returns a prepared event of usual size, for warming up and for probes."""
+        """Returns a prepared event of usual size, for warm-up and probes."""
 
     @abstractmethod
     def encode(self, prepared: Sequence[Any]) -> Encoded:
@@ -88,14 +88,14 @@ class Encoder(Pooler, ABC):
         return {}
 
     def has_corpus_head(self, corpus: str) -> bool:
-        """Whether the encoder has learned how the labels of a corpus are meant there."""
+        """Whether the encoder has learned the labels of a corpus."""
         return False
 
     def encode_for_corpus(self, prepared: Sequence[Any], corpus: str) -> tuple[Encoded, Encoded]:
-        """Encodes as `encode` does, and as the labels of a corpus are meant there."""
+        """Encodes as `encode` does, and for the labels of a corpus."""
         encoded = self.encode(prepared)
         return encoded, encoded
 
     def network_inputs(self, event: Any) -> Sequence[Any]:
-        """Returns how each network reads the tokens of an event; empty where an event has none."""
+        """Returns each network's tokens of an event; empty where it has none."""
         return ()

@@ -1,4 +1,6 @@
-"""The benchmarks of `affectd bench`, by name: `align` (time and windows), `encode` and `fuse` (the model), `ingest`.
+"""The benchmarks of `affectd bench`: align, encode, fuse, ingest.
+
+`align` is of time and windows, `encode` and `fuse` are of the model, `ingest` is of Kafka.
 
 The model is the shipped one, on the device it would run on, with one CPU thread, so that figures are per core. Sources,
 sinks and threads are left out, but in `ingest`, which reads from a Kafka and leaves out the model.

@@ -1,5 +1,6 @@
-"""Time and windows alone: every event goes through `Sessions`, and every unit counts as encoded at once.
+"""Benchmark of alignment: time and windows alone.
 
+Every event goes through `Sessions`, and every unit counts as encoded at once. Decoding is left out.
 A step of a tenth of the size makes ten times as many windows; what is shown is that events do not cost more for it.
 """
 
@@ -56,7 +57,7 @@ def timeline_config(step_ns: int) -> TimelineConfig:
 
 
 def pass_through(config: TimelineConfig, events: Sequence[Event]) -> int:
-    """Puts one stored session's events in order; returns how many windows there were."""
+    """Aligns one stored session's events; returns the number of windows."""
     sessions = _sessions(config, ManualClock(START_NS))
     windows = 0
     for event in events:
@@ -68,7 +69,7 @@ def pass_through(config: TimelineConfig, events: Sequence[Event]) -> int:
 
 
 def _memory(count: int) -> Iterator[Figure]:
-    """Of sessions as a camera, a microphone and chat feed them, and of the same ones when they have fallen silent."""
+    """Memory of a session: while all three modalities send, and when idle."""
     clock = ManualClock(START_NS)
     events = [decode_record(record, Limits(), live=False) for record in records(_ACTIVE_S)]
     tracemalloc.start()
@@ -104,7 +105,10 @@ def _add(sessions: Sessions, event: Event, origin: Origin) -> None:
 
 
 def _own(event: Event, session: str) -> Event:
-    """The event of another session, which holds its own sound (its pictures are let go when they are sampled)."""
+    """Copies an event for another session.
+
+    Its sound is copied too; pictures are freed when they are sampled.
+    """
     payload = event.payload
     if isinstance(payload, Sound):
         payload = Sound(payload.samples.copy(), payload.rate_hz)

@@ -1,4 +1,4 @@
-"""The encoders on one core: pictures on demand against every picture, and rows alone against rows in batches.
+"""Benchmark of the encoders on one core, alone and in batches.
 
 On demand, every picture's header is checked, and only the 5 of a second that are sampled are decoded, searched for
 faces and encoded.
@@ -22,7 +22,7 @@ _ROWS = {"video": "face", "audio": "second of speech", "text": "line of chat"}
 
 
 def encode(model: AffectModel, effort: Effort) -> Iterator[Figure]:
-    """Pictures of a camera per second, then each encoder's cost of a row."""
+    """Pictures per second, then each encoder's cost of a row."""
     yield from _pictures(model, effort)
     for modality, row in _ROWS.items():
         encoder = model.encoders[modality]
@@ -72,7 +72,7 @@ class _Camera:
         self._preparer = build_preparer(config, model)
 
     def look_at(self, taken: Sequence[Record], sample_hz: float) -> tuple[int, int]:
-        """Returns how many pictures were looked at, and how many faces were seen."""
+        """Encodes the sampled pictures; returns their number and that of faces."""
         sampler = FrameSampler(sample_hz, NullTelemetry())
         for record in taken:
             sampler.add(decode_record(record, Limits(), live=False))

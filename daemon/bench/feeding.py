@@ -1,4 +1,4 @@
-"""What `affectd bench ingest` reads: records that were written before, or as they happen.
+"""Writes the records that `affectd bench ingest` reads.
 
 Of what is written only headers are ever decoded, so payloads are as large as they should be and otherwise of no
 account: a JPEG that is filled up, samples of noise, a line that goes on.
@@ -33,7 +33,10 @@ _BATCH_BYTES = 2**19
 
 
 def write(connection: Connection, topic: InputTopic, count: int, sessions: int) -> None:
-    """Writes so many records of so many sessions, in event-time order; BrokerUnavailable if they do not arrive."""
+    """Writes `count` records of `sessions` sessions, in event-time order.
+
+    Raises BrokerUnavailable if they do not arrive.
+    """
     now_ns = SystemClock().wall_ns()
     start_ns = now_ns - (count // sessions + 1) * _BULK_STEP_NS
     payload = _picture(FRAME_BYTES) if topic.modality is Modality.VIDEO else _line()
@@ -49,7 +52,7 @@ def write(connection: Connection, topic: InputTopic, count: int, sessions: int) 
 
 
 def live(connection: Connection, topics: Sequence[InputTopic], sessions: int) -> None:
-    """Writes the records of so many sessions as they happen, until the process is ended.
+    """Writes records of sessions in real time until the process ends.
 
     To be run in a process of its own. Nothing waits for what is on its way, so it falls behind before it holds back.
     """

@@ -1,4 +1,4 @@
-"""Fusion alone, and the whole cost of a session from records to scores.
+"""Benchmark of fusion, and of a session from records to scores.
 
 A step of a tenth of the size makes ten times as many windows, but every picture, second and line is encoded once: the
 whole costs little more, since fusion is cheap.
@@ -27,7 +27,7 @@ _WINDOW_ROWS = {"video": 20, "audio": 4, "text": 2}  # of 4 s: 5 pictures and a 
 
 
 def fuse(model: AffectModel, effort: Effort) -> Iterator[Figure]:
-    """Cost of a window's fusion, then of a whole stretch at both steps."""
+    """Cost of a window's fusion, then of a session at both steps."""
     window = WindowFeatures(
         {
             modality: model.encoders[modality].encode([model.encoders[modality].example()] * rows)

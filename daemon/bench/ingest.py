@@ -1,4 +1,4 @@
-"""Kafka's share: how near records come to the speed of a bare poll loop, and what is held as it happens.
+"""Benchmark of reading from Kafka, compared with a bare poll loop.
 
 The loop does nothing but call `poll` of kafka-python with the settings of our source; on the same broker, in turns,
 the same records go all the way into the timeline (`daemon.bench.streaming`). Then many sessions are written at the
@@ -73,7 +73,10 @@ def _topics(connection: Connection, *modalities: Modality) -> Iterator[tuple[Inp
 
 
 def _against_poll_loop(name: str, connection: Connection, topic: InputTopic, count: int, rounds: int) -> Figure:
-    """The least time of each, in turns; a first round is not counted."""
+    """Times both in turns; takes the least of each.
+
+    A first round is not counted.
+    """
     took_s = [(_poll_loop(connection, topic, count), _through(connection, topic, count)) for _ in range(rounds + 1)]
     bare_s, ours_s = (min(each) for each in zip(*took_s[1:], strict=True))
     return figure(
@@ -105,7 +108,7 @@ def _poll_loop(connection: Connection, topic: InputTopic, count: int) -> float:
 
 
 def _through(connection: Connection, topic: InputTopic, count: int) -> float:
-    """Seconds from when the partitions are assigned until all is in the timeline."""
+    """Seconds from the partition assignment until all is in the timeline."""
     half, never = StreamingHalf(connection, (topic,)), threading.Event()
     clock = half.instruments.clock
     half.start()
@@ -124,7 +127,7 @@ def _through(connection: Connection, topic: InputTopic, count: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """How things stand: records behind the ends, records taken, and what the process has used of a core so far."""
+    """One sample: records of lag, records taken, CPU seconds used."""
 
     at_ns: int
     behind: float

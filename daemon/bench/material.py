@@ -1,4 +1,4 @@
-"""What the benchmarks are fed: the sample session as one room's camera, microphone and chat send it.
+"""The input of the benchmarks: the sample session as devices send it.
 
 A second is 30 JPEG pictures of 640x480 (each of the sample's 10 is sent three times), 10 stretches of PCM sound, and a
 line of chat every other second.

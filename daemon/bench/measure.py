@@ -1,4 +1,4 @@
-"""What every benchmark is measured with: how much to measure, how long a call took, and the form of a figure.
+"""Measures calls, and gives figures their form.
 
 Only ratios within one run mean much from machine to machine, so what is compared is timed in turns: a stretch in which
 the machine is slower then slows both.
@@ -36,9 +36,9 @@ class Effort:
 
 
 def timed(calls: Sequence[Callable[[], Answer]], rounds: int) -> list[tuple[Answer, float]]:
-    """What each call returned, and its least time in seconds, since what else the machine does only adds to it.
+    """Returns what each call returned, and its least time in seconds.
 
-    A first call of each is not timed.
+    The least, since what else the machine does only adds to it. A first call of each is not timed.
     """
     clock = SystemClock()
     answers = [call() for call in calls]
@@ -52,7 +52,7 @@ def timed(calls: Sequence[Callable[[], Answer]], rounds: int) -> list[tuple[Answ
 
 
 def figure(bench: str, name: str, value: float, unit: str, **more: object) -> Figure:
-    """A figure; `value` and `ratio` are rounded to what was measured of them."""
+    """Makes a figure, rounded to four digits."""
     shown = {key: _rounded(item) if isinstance(item, float) else item for key, item in more.items()}
     return {"bench": bench, "figure": name, "value": _rounded(value), "unit": unit, **shown}
 

@@ -1,4 +1,4 @@
-"""The streaming half of the daemon without its model: Kafka source, channel, timeline, ledger, and commits.
+"""The daemon without its model, from a Kafka source to commits.
 
 A unit counts as encoded as soon as it is handed on, and a window as published, so that what is measured is the way of
 the records. Everything else is put together as the daemon puts it together.
@@ -64,9 +64,10 @@ class NoModel:
 
 
 class StreamingHalf:
-    """One instance in a group of its own. Owned by the thread that measures.
+    """One instance in a consumer group of its own.
 
-    records: how many were handed to the timeline; began_ns: when partitions were first assigned, by monotonic time.
+    Owned by the thread that measures. records: how many were handed to the timeline; began_ns: when partitions were
+    first assigned, by monotonic time.
     """
 
     def __init__(self, connection: Connection, topics: tuple[InputTopic, ...]) -> None:
@@ -88,7 +89,7 @@ class StreamingHalf:
 
     @property
     def waiting(self) -> bool:
-        """Whether there are records that were read and that the timeline has not taken yet."""
+        """Whether records were read that the timeline has not taken."""
         return self.ledger.waiting_bytes > 0
 
     def start(self) -> None:

@@ -1,10 +1,11 @@
-"""`affectd explain`: which pictures, seconds and words moved the answer, for each window.
+"""`affectd explain`: attributes each window's answer to its events.
 
-Each line of JSON is of one window. Its `id` is that of the prediction which `affectd replay` gives with the same
-configuration, so that the two can be compared. Times are seconds from the start of the window, words are character
-offsets of the line: no text, sound or picture is written. Sessions are scored in one thread; only what belongs to
-windows that are asked for is encoded. A record that cannot be used is logged and counted, as in a replay. Left out:
-smoothing over earlier windows, since a window is explained by what lies in it.
+It says which pictures, seconds of voice and words moved the answer. Each line of JSON is of one window. Its `id` is
+that of the prediction which `affectd replay` gives with the same configuration, so that the two can be compared. Times
+are seconds from the start of the window, words are character offsets of the line: no text, sound or picture is written.
+Sessions are scored in one thread; only what belongs to windows that are asked for is encoded. A record that cannot be
+used is logged and counted, as in a replay. Left out: smoothing over earlier windows, since a window is explained by
+what lies in it.
 """
 
 import threading
@@ -119,7 +120,7 @@ class _Explainer:
         self.windows = 0
 
     def take(self, item: OfSession) -> None:
-        """Takes one item of a playback; explains the windows that are ready by then."""
+        """Takes one item of a playback; explains the windows that are ready."""
         if isinstance(item, Record):
             self._first_ns.setdefault(item.session, item.event_time_ns)
         for window in self._scorer.take(item, "media"):
@@ -127,7 +128,7 @@ class _Explainer:
                 self._explain(window)
 
     def _holds_moment(self, session: str, start_ns: int, end_ns: int) -> bool:
-        """Whether [start_ns, end_ns) of a session holds the moment that is asked about."""
+        """Whether [start_ns, end_ns) of a session holds the wanted moment."""
         if self._question.at_s is None:
             return True
         at_ns = self._first_ns[session] + round(self._question.at_s * NS_PER_S)
@@ -191,7 +192,7 @@ def _event_object(event: EventShare, from_ns: int) -> dict[str, Any]:
 
 
 def _sentence(found: Attribution, target: str | None) -> str:
-    """Returns a sentence on the target, or without one on the emotion and the risk."""
+    """A sentence on the target; without one, on emotion and risk."""
     scores = found.scores
     if target is not None:
         shares = {name: ModalityEvidence(each.share) for name, each in found.modality.items()}

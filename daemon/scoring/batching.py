@@ -1,12 +1,13 @@
-"""Batching: rows of one kind wait in a lane until a batch is full or the oldest has waited long enough.
+"""Dynamic batching of device calls, and the device thread.
 
-The trade-off: a larger batch costs less per row, a longer wait costs every row its delay. So a batch runs as soon as it
-is full, and when it is not, `max_delay` after its oldest row came. One device thread serves all lanes, first the one
-listed first, so that the accelerator is touched by nobody else and work of one kind cannot starve the last step.
+Rows of one kind wait in a lane until a batch is full or the oldest has waited long enough. The trade-off: a larger
+batch costs less per row, a longer wait costs every row its delay. So a batch runs as soon as it is full, and when it is
+not, `max_delay` after its oldest row came. One device thread serves all lanes, first the one listed first, so that the
+accelerator is touched by nobody else and work of one kind cannot starve the last step.
 
 A batch that fails is run again row by row, so that one bad row costs only itself. Where no row of it can be computed,
 the device is asked with rows that are known to be good: if it answers those, the rows were at fault; if not, the batch
-is tried again, and in the end the device is broken: a poisoned accelerator context is cured only by a new process.
+is tried again, and after three times the device is broken: only a new process cures a poisoned accelerator context.
 """
 
 import threading
@@ -32,10 +33,10 @@ _NAP_S = 1.0  # how often an idle device thread shows that it is alive
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One entry of a lane: what to compute, how many rows it counts for, and who is told.
+    """One entry of a lane: a payload to compute, and a callback.
 
-    `done` is called on the device thread with the result (a `BadRow` where the row is at fault, None where the device
-    is broken) and the seconds the device call took.
+    rows: how many the payload counts for. `done` is called on the device thread with the result (a `BadRow` where the
+    row is at fault, None where the device is broken) and the seconds the device call took.
     """
 
     payload: Any
@@ -65,7 +66,7 @@ class BatchLane:
         return self.rows
 
     def due_in_s(self, now_ns: int) -> float | None:
-        """Seconds until a batch should run: 0 when it is due, None when the lane is empty."""
+        """Seconds until a batch is due; None when the lane is empty."""
         if not self.waiting:
             return None
         if self.rows >= self.max_rows:
@@ -93,9 +94,9 @@ class DeviceThread:
         try_device: Callable[[], None],
         crash_journal: CrashJournal | None = None,
     ) -> None:
-        """try_device: computes rows that are known to be good; raises if the device does not.
+        """try_device: computes rows known to be good; raises if it cannot.
 
-        crash_journal: told of the records that are being computed.
+        crash_journal: notes the records that are being computed.
         """
         self._crash_journal = crash_journal or CrashJournal(None, instruments.clock)
         self._lanes = {lane.name: lane for lane in lanes}
@@ -121,14 +122,14 @@ class DeviceThread:
         return self._failed_in_a_row >= _BROKEN_AFTER
 
     def submit(self, lane: str, work: Work) -> None:
-        """Adds one entry to a lane; never blocks, and may be called from any thread."""
+        """Adds one entry to a lane; any thread may call; never blocks."""
         with self._changed:
             self._lanes[lane].waiting.append((self._clock.monotonic_ns(), work))
             self._lanes[lane].rows += work.rows
             self._changed.notify()
 
     def stop(self, deadline: Deadline) -> None:
-        """Ends the thread after the batch under way; what waits in the lanes is not computed."""
+        """Ends the thread after the current batch; the rest is not computed."""
         with self._changed:
             self._stopping = True
             self._changed.notify()

@@ -1,7 +1,7 @@
-"""Which sinks deliver nothing now.
+"""Tracks which sinks are blocked: they deliver nothing now.
 
-It is logged once when it begins, once when the cause is known, and once when it is over. A sink tries again by itself
-and for ever; until it delivers nothing that follows is published, and the service is not ready.
+A blockage is logged once when it begins, once when its cause is known, and once when it is over. A sink retries by
+itself and for ever. Until it delivers, nothing that follows is published, and the service is not ready.
 """
 
 from dataclasses import dataclass

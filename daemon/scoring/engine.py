@@ -1,10 +1,12 @@
-"""The engine: units are prepared and encoded once, windows are fused from what was encoded, all in batches.
+"""The scoring engine: prepares and encodes units, and fuses windows.
+
+A unit is encoded once; windows are fused from the features of their units; both in batches.
 
 Lanes, in the order they are served: `fuse` (a window is due, and cheap), then `text`, `audio` and `video` (encoders).
-Everything here answers by message: the timeline learns that a unit is encoded, the publisher gets the scored window.
+Results leave by callback: the timeline learns that a unit is encoded, the publisher gets the scored window.
 
-Where answers are smoothed, the windows that one looks back on are fused beside it, from the same encoded units: no
-answer is remembered, so that any instance answers a window the same.
+Where answers are smoothed, the windows before a window are fused beside it, from the same units. No answer is kept
+from one window to the next, so that any instance scores a window the same.
 """
 
 import math
@@ -34,7 +36,10 @@ _SERVED_FIRST = (Modality.TEXT, Modality.AUDIO, Modality.VIDEO)
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """Most rows of one device call, and how long a row waits for others."""
+    """The limits of a batch.
+
+    max_rows: of one device call. max_delay_s: how long a row waits for others.
+    """
 
     max_rows: int
     max_delay_s: float
@@ -42,7 +47,10 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class Lookback:
-    """How many windows of the grid before its own a window is smoothed by, how far apart they are, and how."""
+    """The preceding windows of the grid that a window is smoothed by.
+
+    windows: how many. step_ns: between them. smoothing: their weights.
+    """
 
     windows: int
     step_ns: int
@@ -50,7 +58,10 @@ class Lookback:
 
 
 class ScoringEngine:
-    """Implements `daemon.scoring.pipeline.Engine`. Its methods may be called from any thread and never block."""
+    """Implements `daemon.scoring.pipeline.Engine`.
+
+    Its methods may be called from any thread and never block.
+    """
 
     def __init__(
         self,
@@ -88,7 +99,7 @@ class ScoringEngine:
         self._pool.start()
 
     def stop(self, deadline: Deadline) -> None:
-        """Ends them; what is still waiting is not computed."""
+        """Ends the threads; what still waits is not computed."""
         self._pool.stop(deadline)
         self.device.stop(deadline)
 
@@ -108,7 +119,7 @@ class ScoringEngine:
         self.device.submit("fuse", Work(window, 1 + (self._lookback.windows if self._lookback else 0), done))
 
     def _try_device(self) -> None:
-        """Computes rows that are known to be good; raises if the device answers nothing, or no numbers."""
+        """Scores examples; raises if the scores are not finite."""
         if not all(_is_finite(scores) for scores in self._model.score_examples()):
             raise ArithmeticError("good rows are answered by what is no number")
 

@@ -1,6 +1,7 @@
-"""Features of units and of windows: rows are encoded, and a window's are put together.
+"""Features of units and of windows, as fusion reads them.
 
-Encoded once, a unit's features serve every window that holds it.
+The rows of a unit are encoded to features; those of its units are a window's. Encoded once, a unit's features serve
+every window that holds it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Counts what is in flight in the engine, and says what may follow: the back-pressure of scoring.
+"""Back-pressure of scoring: counts what is in flight, and admits items.
 
     item ──► admits? ──► units ──► waiting ──► engine ──► completed
                │ no: it stays in its channel      ▲
@@ -26,7 +26,10 @@ _MOST_DELAY_NS = NS_PER_S  # in the engine: a quarter of the usual window; a bat
 
 
 class InFlight:
-    """Units and windows in the engine. Owned by the timeline thread; others may read `count`."""
+    """The units and windows in the engine.
+
+    Owned by the timeline thread; others may read `count`.
+    """
 
     def __init__(
         self, capacity: int, encode: Callable[[EncodingUnit], None], clock: Clock, crash_journal: CrashJournal
@@ -58,7 +61,10 @@ class InFlight:
         return self._counted >= self._capacity
 
     def admits(self, item: Item) -> bool:
-        """Whether an item may be taken now, by its session's share and delay, and by suspects."""
+        """Whether an item may be taken now.
+
+        Not while its session has its share or a unit for too long, nor while a suspect goes first.
+        """
         if self._waiting or self._suspect is not None:
             return False
         at = item.coordinates if isinstance(item, Record) else None

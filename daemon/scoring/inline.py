@@ -31,14 +31,14 @@ class InlineScorer:
         model: AffectModel,
         wanted: Callable[[EncodingUnit], bool] = _every,
     ) -> None:
-        """wanted: whether a unit is encoded; one that is not has no result."""
+        """wanted: whether to encode a unit; another has no result."""
         self._driver = driver
         self._preparer = preparer
         self._model = model
         self._wanted = wanted
 
     def take(self, item: OfSession, source: str) -> list[ClosedWindow]:
-        """Takes one item; returns the windows that are ready by then, in closing order."""
+        """Takes one item; returns the windows that are ready, in closing order."""
         self._encode(self._driver.take(item, source, live=False))
         windows = list(self._driver.ready_windows(item.session))
         if isinstance(item, EndOfSession):

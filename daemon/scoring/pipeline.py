@@ -1,4 +1,4 @@
-"""The timeline thread: takes items from sources, gives units and windows to the engine.
+"""The timeline thread: items in, units and windows to the engine out.
 
 It waits in one place, the inlet, for messages from the engine (a unit is encoded, a window is published) and for items
 from the sources. While too much is in flight (`daemon.scoring.in_flight`) it takes messages only: channels fill up, and
@@ -79,7 +79,7 @@ class Pipeline:
         instruments: Instruments,
         crash_journal: CrashJournal | None = None,
     ) -> None:
-        """max_in_flight: units and windows in the engine at once, beyond which no more items are taken.
+        """max_in_flight: most units and windows in the engine at once.
 
         crash_journal: which records of a log ended a process before.
         """

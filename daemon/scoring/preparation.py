@@ -1,7 +1,7 @@
-"""From a unit to rows for the device: CPU work in a few threads, each session in one of them at a time.
+"""Worker threads that prepare units for the device.
 
 Sessions are served in turn by whichever worker is free, and none by two at once: so units of a session are prepared in
-order, what is remembered between them (which face is being followed) needs no lock, and a unit that takes long holds up
+order, what is kept between them (the face that is followed) needs no lock, and a unit that takes long holds up
 its own session only, while another worker is free. The pool hands the rows to the lane of their modality; a unit
 without rows (no face, no voice) is done at once.
 """
@@ -29,7 +29,10 @@ _NAP_S = 1.0  # how often an idle worker shows that it is alive
 
 
 class Preparer(Protocol):
-    """Prepares units on the CPU. Shared by all workers; a session is served by one at a time."""
+    """Prepares units on the CPU.
+
+    Shared by all workers; a session is served by one at a time.
+    """
 
     def prepare(self, unit: EncodingUnit) -> UnitRows:
         """Returns the rows of one unit, none where there is no evidence.
@@ -39,12 +42,15 @@ class Preparer(Protocol):
         ...
 
     def forget(self, session: str) -> None:
-        """The session is over: frees what is remembered of it."""
+        """Frees what is held of a session that has ended."""
         ...
 
 
 def prepare_unit(preparer: Preparer, unit: EncodingUnit) -> UnitRows | None:
-    """Prepares a unit; None if that fails, which costs this unit only: `unit.damage` says why."""
+    """Prepares a unit, or returns None and sets `unit.damage`.
+
+    A fault costs this unit only.
+    """
     try:
         return preparer.prepare(unit)
     except BadRecord as error:
@@ -55,17 +61,20 @@ def prepare_unit(preparer: Preparer, unit: EncodingUnit) -> UnitRows | None:
 
 
 def uncomputable(row: BadRow) -> tuple[DeadLetterReason, str]:
-    """Returns the damage of a unit of which a working device cannot compute a row."""
+    """Returns the damage of a unit with a bad row."""
     return DeadLetterReason.INFERENCE, f"the model cannot compute it: {row.reason}"
 
 
 def worker_count() -> int:
-    """Returns how many workers this machine gets: one for each core, within bounds."""
+    """Returns the number of workers: one for each core, within bounds."""
     return max(_LEAST_WORKERS, min(_MOST_WORKERS, os.cpu_count() or 1))
 
 
 class PreparationPool:
-    """Workers that prepare units and hand their rows on. `submit` and `forget` may be called from any thread."""
+    """Workers that prepare units and submit their rows to the device.
+
+    `submit` and `forget` may be called from any thread.
+    """
 
     def __init__(
         self,
@@ -78,7 +87,7 @@ class PreparationPool:
     ) -> None:
         """workers: how many threads.
 
-        done: told of every unit when it is encoded, or given up. crash_journal: notes the records in work.
+        done: called with every unit when it is encoded, or given up. crash_journal: notes the records in work.
         """
         noted = crash_journal or CrashJournal(None, instruments.clock)
         self._inbox = _Inbox()
@@ -98,7 +107,7 @@ class PreparationPool:
         self._inbox.put(unit.session, unit)
 
     def forget(self, session: str) -> None:
-        """Frees what is remembered of a session, after its units."""
+        """Frees what is held of a session, after its units."""
         self._inbox.put(session, None)
 
     def stop(self, deadline: Deadline) -> None:
@@ -109,7 +118,10 @@ class PreparationPool:
 
 
 class _Inbox:
-    """What waits for workers: units, and None where a session is over. Callable from any thread."""
+    """The queue of the workers, callable from any thread.
+
+    It holds units, and None where a session has ended.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -126,7 +138,10 @@ class _Inbox:
             self._changed.notify()
 
     def take(self) -> tuple[str, EncodingUnit | None] | None:
-        """The next entry of a session that nobody serves, which the caller serves from now on; None after a nap."""
+        """Takes the next entry, or returns None after a nap.
+
+        It is of a session that no worker serves now. The caller serves the session from then on.
+        """
         with self._changed:
             taken = self._next()
             if taken is None and not self.ended():

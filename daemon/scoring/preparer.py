@@ -1,5 +1,6 @@
-"""Prepares units for their encoders: media are decoded, the events in them found, and each is made a row.
+"""Prepares units for their encoders, on the CPU.
 
+Media are decoded, the events in them are found, and the encoder makes each a row.
 Which faces a picture shows is followed per session, since a face is looked for on few pictures only. All else that a
 modality needs is its encoder's (`models.encoder.Encoder`). Left out: threads (`daemon.scoring.preparation`).
 """
@@ -46,7 +47,7 @@ class UnitPreparer:
         self._trackers.pop(session, None)
 
     def _events(self, unit: EncodingUnit) -> Sequence[Any]:
-        """The events of a unit: the faces on a picture, a segment of sound, or a line."""
+        """Finds a picture's faces, a segment's sound, or a line."""
         match unit.modality, unit.payload:
             case Modality.VIDEO, Picture() as picture:
                 return self._faces(unit, picture)

@@ -1,7 +1,7 @@
-"""From a scored window to the prediction that is published of it.
+"""Builds the prediction of a scored window.
 
-Nothing here decides anything: it puts together what the timeline, the encoders and the fusion have said, and checks it
-against the schema by building it.
+Nothing is decided here: the results of alignment, encoding and fusion are put together, and checked against the schema
+by building it.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from streams.records import Modality
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What every prediction of this daemon carries alike."""
+    """The fields that are alike in every prediction of this daemon."""
 
     model: wire.ModelRef
     profile: str
@@ -32,7 +32,7 @@ class Publication:
 
 
 def build(scored: ScoredWindow, scores: Scores, publication: Publication, processing_s: float) -> wire.Prediction:
-    """The prediction of one scored window."""
+    """Builds the prediction of one scored window."""
     window, start, end = scored.window, format_ns(scored.window.start_ns), format_ns(scored.window.end_ns)
     reports = {m: _modality(window, m, scores.modality[m], publication) for m in Modality}
     evidence = [
@@ -99,7 +99,10 @@ def _coverage(
     evidence: Sequence[tuple[EncodingUnit, UnitFeatures]],
     publication: Publication,
 ) -> float:
-    """The part of the window with evidence: pictures with a face, seconds of voice; all of it for text."""
+    """The part of the window with evidence, 0..1.
+
+    That is pictures with a face, or seconds of voice; all of it where there is text.
+    """
     match modality:
         case Modality.VIDEO:
             covered = len(evidence) * NS_PER_S / (publication.sample_hz * (window.end_ns - window.start_ns))

@@ -1,11 +1,11 @@
-"""The publish thread: scored windows become predictions and leave through the sinks, a group at a time.
+"""The publish thread: writes predictions to sinks, in groups.
 
 A group is all that is ready. Every sink gets all of it and is then waited for; only when each has settled it are the
-windows told to be done, and the ledger that their records are needed no more. So one round trip serves a whole group,
+windows done, and their records released in the ledger. So one round trip serves a whole group,
 nothing is committed that was not delivered, and a sink that can deliver nothing for now holds back what comes after:
-the timeline has only so many windows under way, and takes no more items.
+the timeline has only so many windows in flight, and takes no more items.
 
-A sink that gives one thing up is counted and the others still get it. Where there are transactions they come last and
+A prediction that a sink refuses is counted and the others still get it. Where there are transactions they come last and
 tell the ledger themselves (`streams.sinks.base.TransactionalSink`).
 """
 
@@ -42,16 +42,17 @@ Answer = TypeVar("Answer")
 
 
 class _Queued(NamedTuple):
-    """What is to leave, and when it was handed over."""
+    """A window or a rejected record, and when it was queued."""
 
     what: ScoredWindow | RejectedRecord
     since_ns: int
 
 
 class Publisher:
-    """Owned by the main thread but for `submit` and `submit_dead_letter`, which any thread may call.
+    """Publishes scored windows and dead letters.
 
-    The sinks belong to the publish thread.
+    Owned by the main thread, but any thread may call `submit` and `submit_dead_letter`. The sinks belong to the publish
+    thread.
     """
 
     def __init__(
@@ -63,8 +64,9 @@ class Publisher:
         ledger: Ledger | None = None,
         transactions: TransactionalSink | None = None,
     ) -> None:
-        """published: told, on the publish thread, of each window that is done, with its prediction if there is one.
+        """published: called on the publish thread with each prediction and its JSON.
 
+        Called with None where a window is done and not published.
         ledger: where windows of a log are accounted for; transactions: for delivery exactly once, beside the `sinks`.
         """
         self._publication = publication
@@ -93,15 +95,24 @@ class Publisher:
         self._thread.start()
 
     def submit(self, scored: ScoredWindow) -> None:
-        """Queues a scored window; never blocks (the timeline bounds what is under way)."""
+        """Queues a scored window; never blocks.
+
+        The timeline bounds how many are in flight.
+        """
         self._queue.put(_Queued(scored, self._clock.monotonic_ns()))
 
     def submit_dead_letter(self, letter: RejectedRecord) -> None:
-        """Queues a record of a log that cannot be used; never blocks (the ledger counts its bytes as waiting)."""
+        """Queues a record of a log that is rejected; never blocks.
+
+        The ledger counts its bytes as waiting.
+        """
         self._queue.put(_Queued(letter, self._clock.monotonic_ns()))
 
     def stop(self, deadline: Deadline) -> None:
-        """Publishes what is queued and closes the sinks; gives up what is not acknowledged by then."""
+        """Publishes what is queued, and closes the sinks.
+
+        What is not acknowledged at the deadline is given up.
+        """
         self._deadline = deadline.earlier_by(2 * _WAIT_S)  # the wait it may be in, and closing
         self._queue.put(None)
         self._thread.join(deadline.remaining_s)
@@ -128,7 +139,7 @@ class Publisher:
                 self._refused(error, sink=sink.name if sink else "")
 
     def _take(self) -> list[_Queued]:
-        """All that is ready, or nothing after a nap."""
+        """Takes all that is queued, or nothing after a nap."""
         group: list[_Queued] = []
         size_bytes = 0
         while len(group) < _MOST_IN_GROUP and size_bytes < _MOST_GROUP_BYTES:
@@ -144,7 +155,7 @@ class Publisher:
         return group
 
     def _publish(self, group: Sequence[_Queued]) -> bool:
-        """Whether the group is settled; if not, the deadline has passed."""
+        """Publishes a group; False if the deadline has passed before."""
         built = [each.what if isinstance(each.what, RejectedRecord) else self._built(each.what) for each in group]
         delivered = self._deliver([each for each in built if each is not None])
         if delivered is None:
@@ -157,7 +168,10 @@ class Publisher:
         return True
 
     def _built(self, scored: ScoredWindow) -> Outgoing | None:
-        """What is to be published of a window; None if it cannot be, or is another instance's now."""
+        """Builds a window's prediction; None where there is none to publish.
+
+        So where it cannot be scored, or is another instance's now.
+        """
         window, outgoing = scored.window, None
         if scored.scores is None:  # the device is broken: of a log, another process will score the window
             return None
@@ -177,13 +191,13 @@ class Publisher:
         return outgoing
 
     def _never_published(self, windows: Sequence[ClosedWindow]) -> None:
-        """Tells the ledger of windows that will never be published."""
+        """Releases the records of windows that will never be published."""
         for window in windows:
             if window.lease is not None and self._ledger is not None:
                 self._ledger.delivered(window.lease, window.index)
 
     def _deliver(self, leaving: Sequence[Outgoing | RejectedRecord]) -> Sequence[bool] | None:
-        """Which have left, once all are settled; None if the deadline passed before."""
+        """Which were delivered; None if the deadline passed before all were."""
         for sink in self._sinks:
             self._hand_over(sink, leaving)
         for sink in self._sinks:
@@ -208,7 +222,7 @@ class Publisher:
                 self._refused(error, sink=sink.name)
 
     def _settled(self, name: str, ask: Callable[[], Answer]) -> Answer | None:
-        """The first answer of a sink that is not False or None; None if the deadline passes before it."""
+        """Retries a sink until it settles; None if the deadline passes before."""
         since_ns = self._clock.monotonic_ns()
         while True:
             self._beat()
@@ -227,7 +241,7 @@ class Publisher:
                 return None
 
     def _account(self, leaving: Sequence[Outgoing | RejectedRecord]) -> None:
-        """Tells the ledger what is delivered."""
+        """Releases the records of what is delivered."""
         if self._ledger is None:
             return
         for each in leaving:
@@ -237,7 +251,7 @@ class Publisher:
                 self._ledger.delivered(each.lease, each.index)
 
     def _done(self, window: ClosedWindow, outgoing: Outgoing | None, since_ns: int) -> None:
-        """A window that was handed over at `since_ns` is settled."""
+        """Counts a window that was queued at `since_ns`, and calls back."""
         if outgoing is None:
             self._published(None, b"")
             return
@@ -256,7 +270,7 @@ class Publisher:
         return max(0.0, (self._clock.wall_ns() - last_received_ns) / NS_PER_S)
 
     def _give_up(self) -> None:
-        """The deadline has passed: what is not settled stays unpublished, and of a log it will be read again."""
+        """Leaves the rest unpublished; of a log it will be read again."""
         self.undelivered = True
         log.error("not acknowledged before the end", waiting=self._in_group + self._queue.qsize())
 
@@ -267,6 +281,9 @@ class Publisher:
 
 
 def _named(window: ClosedWindow) -> dict[str, object]:
-    """Which window it is, for the log; of sessions of a log the partition only, since their names are others'."""
+    """Names a window for the log.
+
+    Of sessions of a log by partition, since session names must not be logged.
+    """
     where = {"session": window.session} if window.lease is None else {"partition": window.lease.assignment.number}
     return {"start": format_ns(window.start_ns), **where}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UnitRows:
-    """The rows of a prepared unit for its encoder, and its quality by name."""
+    """The rows of a prepared unit, and its quality by name."""
 
     rows: Sequence[Any]
     quality: Mapping[str, float]
@@ -48,7 +48,7 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class ScoredWindow:
-    """A window with its scores, and how long it waited and was computed.
+    """A window with its scores, and how long they took.
 
     scores: a `BadRow` where a working device cannot score the window, None where the device is broken.
     """

@@ -1,4 +1,4 @@
-"""From the timeline to the sinks: the model, the threads that score, and how they are drained."""
+"""Builds the scoring threads around a model: timeline, engine, publisher."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,10 @@ _BATCHES_IN_FLIGHT = 4  # one on the device, one filling in each of three encode
 
 
 class ScoringThreads:
-    """The loaded model and the threads around it. Owned by the main thread; what it tells may be read by any."""
+    """The loaded model and the threads around it.
+
+    Owned by the main thread; its properties may be read by any.
+    """
 
     def __init__(
         self,
@@ -35,8 +38,9 @@ class ScoringThreads:
         published: Callable[[Prediction, bytes], None],
         instruments: Instruments,
     ) -> None:
-        """Loads the model and warms it up. published: told of each prediction and its JSON, on the publish thread.
+        """Loads the model and warms it up.
 
+        published: called with each prediction and its JSON, on the publish thread.
         Raises models.artifact.ModelError for a model that cannot be used, DeviceUnavailableError without its device,
         ConfigurationError for sets that the model cannot promise.
         """
@@ -85,21 +89,27 @@ class ScoringThreads:
         self._pipeline = Pipeline(inlet, driver, self._engine, most, instruments, crash_journal)
 
     def start(self) -> None:
-        """Begins to take what comes in, the last step first."""
+        """Starts the threads, the last step first."""
         self._publisher.start()
         self._engine.start()
         self._pipeline.start()
 
     def drain(self) -> None:
-        """Begins to finish: what is queued is scored, and every window closed. The sources must have stopped."""
+        """Begins to score what is queued, and to close every window.
+
+        The sources must have stopped.
+        """
         self._pipeline.drain()
 
     def drained(self, timeout_s: float) -> bool:
-        """Waits until the last window is published; whether it is."""
+        """Waits until the last window is published; False on timeout."""
         return self._pipeline.finished.wait(timeout_s)
 
     def stop(self, deadline: Deadline) -> None:
-        """Ends the threads and closes the sinks; what is not done at the deadline is given up."""
+        """Ends the threads and closes the sinks.
+
+        What is not done at the deadline is given up.
+        """
         self._publisher.stop(deadline)
         self._engine.stop(deadline)
 
@@ -120,7 +130,7 @@ class ScoringThreads:
 
     @property
     def refused(self) -> int:
-        """How many predictions were refused so far, by a sink or by the schema."""
+        """How many predictions a sink or the schema has refused."""
         return self._publisher.refused
 
     @property
@@ -135,7 +145,7 @@ class ScoringThreads:
 
     @property
     def sessions(self) -> SessionsState:
-        """A recent picture of the sessions."""
+        """A recent snapshot of the sessions."""
         return self._pipeline.state
 
 
@@ -148,7 +158,10 @@ def _lookback(config: Config) -> Lookback | None:
 
 
 def promise_sets(model: AffectModel, coverage: float) -> None:
-    """Has the model answer with sets, or not. Raises ConfigurationError for a coverage that it has no sets for."""
+    """Switches the model's label sets to a coverage; 0 is off.
+
+    Raises ConfigurationError for a coverage that the model has no sets for.
+    """
     if coverage and coverage not in model.coverages:
         fitted = f"0 or one of {', '.join(map(str, model.coverages))}" if model.coverages else "0"
         sentence = f"must be {fitted}: {model.name} {model.version} promises no other sets (is {coverage})"
