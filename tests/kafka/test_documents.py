@@ -1,4 +1,4 @@
-"""The Kafka commands of the documents work as printed, on a real broker."""
+"""The documents' Kafka commands work as printed, on a real broker."""
 
 import shutil
 import subprocess

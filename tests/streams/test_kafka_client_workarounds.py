@@ -3,8 +3,10 @@
 A test that fails because the fault is gone means that its workaround can go too.
 """
 
+import ast
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,6 +36,7 @@ pytestmark = pytest.mark.unit
 
 ONE, TWO = TopicPartition("one", 0), TopicPartition("two", 0)
 FETCH_VERSION = 11
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -224,3 +227,12 @@ def test_a_client_without_the_private_part_is_refused_by_name_and_version(workar
 def test_a_part_within_a_part_is_checked_too() -> None:
     with pytest.raises(UnsupportedClient, match=r"has no SimpleNamespace\._coordinator\.request_rejoin"):
         rejoin_request(SimpleNamespace(_coordinator=object()))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "streams" / "kafka").glob("*.py")), ids=lambda path: path.stem)
+def test_private_parts_of_others_are_used_in_one_module(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    own = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id == "self"}
+    private = {node.attr for node in attributes if re.fullmatch("_[a-z].*", node.attr)} - own
+    assert bool(private) is (path.stem == "client_workarounds"), private
