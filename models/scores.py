@@ -1,4 +1,4 @@
-"""The scores of one window: emotion, risk, and each modality's part in them.
+"""The scores of one window: emotion, risk, and each modality's part.
 
 Plain data without torch, so that whoever publishes scores need not import a model.
 """
@@ -29,7 +29,7 @@ class RiskLevel(StrEnum):
 
 
 class RiskCode(StrEnum):
-    """What a risk is scored by: words of one category, or negative affect."""
+    """What a risk is scored by: words, or negative affect."""
 
     WORDS_OF_DISTRESS = "words_of_distress"
     WORDS_OF_SELF_HARM = "words_of_self_harm"

@@ -54,7 +54,7 @@ def batch(rows: int, seed: int = 0, present: Sequence[str] = tuple(WIDTHS)) -> d
 def some_absent(rows: int, seed: int = 0) -> dict[str, ModalitySteps]:
     """Every row lacks what the bits of its number say; row 0 lacks all."""
     bits = torch.arange(rows)
-    return {name: each.kept((bits // 2**i) % 2 == 1) for i, (name, each) in enumerate(batch(rows, seed).items())}
+    return {name: each.masked_by((bits // 2**i) % 2 == 1) for i, (name, each) in enumerate(batch(rows, seed).items())}
 
 
 def rows_of(inputs: dict[str, ModalitySteps], rows: slice) -> dict[str, ModalitySteps]:
@@ -62,7 +62,7 @@ def rows_of(inputs: dict[str, ModalitySteps], rows: slice) -> dict[str, Modality
 
 
 def tensors(output: FusionOutput) -> list[Tensor]:
-    alone = [each for answers in output.alone.values() for each in answers.values()]
+    alone = [each for answers in output.unimodal.values() for each in answers.values()]
     return [output.fused, *output.logits.values(), *output.summaries.values(), *alone]
 
 
@@ -211,7 +211,7 @@ def test_the_mean_of_decisions_is_the_mean_of_posteriors_and_of_numbers() -> Non
     net = fusion("decision_mean")
     assert isinstance(net, DecisionMean)
     output = net(batch(4, present=("video", "text")))
-    two = [output.alone[name] for name in ("video", "text")]
+    two = [output.unimodal[name] for name in ("video", "text")]
     wanted = torch.stack([answers["emotion"].softmax(dim=1) for answers in two]).mean(dim=0)
     torch.testing.assert_close(output.logits["emotion"].softmax(dim=1), wanted)
     torch.testing.assert_close(output.logits["affect"], torch.stack([a["affect"] for a in two]).mean(dim=0))
@@ -221,7 +221,7 @@ def test_a_product_of_experts_is_their_posteriors_product_and_an_absent_one_is_n
     net = fusion("product_of_experts")
     assert isinstance(net, ProductOfExperts)
     output = net(batch(4, present=("video", "text")))
-    product = output.alone["video"]["emotion"].softmax(dim=1) * output.alone["text"]["emotion"].softmax(dim=1)
+    product = output.unimodal["video"]["emotion"].softmax(dim=1) * output.unimodal["text"]["emotion"].softmax(dim=1)
     torch.testing.assert_close(output.logits["emotion"].softmax(dim=1), product / product.sum(dim=1, keepdim=True))
 
 
@@ -337,12 +337,12 @@ def test_what_only_modalities_together_say_is_learned(name: str) -> None:
     for _ in range(80):
         output = net(inputs)
         loss = functional.cross_entropy(output.logits["same"], labels)
-        for answers in output.alone.values():
+        for answers in output.unimodal.values():
             loss = loss + 0.1 * functional.cross_entropy(answers["same"], labels)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
     inputs, labels = xor_rows(256, 1)
     output = net.eval()(inputs)
-    alone = [float((answers["same"].argmax(dim=1) == labels).float().mean()) for answers in output.alone.values()]
+    alone = [float((answers["same"].argmax(dim=1) == labels).float().mean()) for answers in output.unimodal.values()]
     assert (output.logits["same"].argmax(dim=1) == labels).float().mean() > max(*alone, 0.9)

@@ -78,7 +78,7 @@ def test_every_strategy_learns_and_together_modalities_say_more(strategy: str) -
     label = torch.from_numpy(test.targets["emotion"])
     with torch.no_grad():
         output = net(inputs, torch.from_numpy(test.session))
-    alone = [(answers["emotion"].argmax(dim=1) == label).double().mean() for answers in output.alone.values()]
+    alone = [(answers["emotion"].argmax(dim=1) == label).double().mean() for answers in output.unimodal.values()]
     assert accuracy(net, test) > max(float(max(alone)), 0.7)
 
 
@@ -366,7 +366,7 @@ def test_own_answers_count_where_the_modality_is_there_and_penalties_by_their_we
     loss = FusionLoss(net, replace(SHORT, alone=0.6, penalty=0.5), made)(Pinned(output), made.kept(present))
     wanted = functional.cross_entropy(output.logits["emotion"], label) + 1.5
     for name in ("video", "text"):
-        wanted = wanted + 0.2 * functional.cross_entropy(output.alone[name]["emotion"], label)
+        wanted = wanted + 0.2 * functional.cross_entropy(output.unimodal[name]["emotion"], label)
     torch.testing.assert_close(loss, wanted)
 
 

@@ -45,7 +45,7 @@ class ModalitySteps:
         """(rows,) bool."""
         return self.mask.any(dim=1)
 
-    def kept(self, keep: Tensor) -> Self:
+    def masked_by(self, keep: Tensor) -> Self:
         """The same, absent where `keep`, (rows,) bool, is false."""
         return type(self)(self.steps, self.mask & keep[:, None])
 
@@ -78,14 +78,14 @@ class FusionOutput:
     """The output of a strategy for a batch of windows.
 
     fused: (rows, hidden) the joint representation; of a strategy that fuses decisions, these. logits: by task, (rows,
-    outputs). alone: by modality and task, (rows, outputs) what it says by itself; meaningless where it is absent.
+    outputs). unimodal: by modality and task, (rows, outputs) its own logits; meaningless where it is absent.
     summaries: by modality, (rows, hidden), before fusing. penalties: scalars of the strategy's own that training adds
     to its loss, by name.
     """
 
     fused: Tensor
     logits: Mapping[str, Tensor]
-    alone: Mapping[str, Mapping[str, Tensor]]
+    unimodal: Mapping[str, Mapping[str, Tensor]]
     summaries: Mapping[str, Tensor]
     penalties: Mapping[str, Tensor] = field(default_factory=dict)
 

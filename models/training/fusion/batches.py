@@ -41,7 +41,7 @@ class FusionBatch:
 
     def kept(self, keep: Tensor) -> Self:
         """The same without the modalities where `keep`, (rows, modalities) bool, is false."""
-        kept = {name: each.kept(keep[:, i]) for i, (name, each) in enumerate(self.inputs.items())}
+        kept = {name: each.masked_by(keep[:, i]) for i, (name, each) in enumerate(self.inputs.items())}
         return replace(self, inputs=kept)
 
     def rows(self, index: Tensor) -> Self:

@@ -69,7 +69,7 @@ class FusionLoss(nn.Module):
         if options.alone:
             total = total + options.alone * self._alone(output, batch, present)
         if options.modulation:
-            self.modulation.measure(output.alone, batch.targets, present)
+            self.modulation.measure(output.unimodal, batch.targets, present)
         for penalty in output.penalties.values():
             total = total + options.penalty * penalty
         if self.alignment is not None:
@@ -87,7 +87,7 @@ class FusionLoss(nn.Module):
         """The mean over modalities of the sum over tasks, over the rows that have the modality."""
         losses = [
             task_loss(predictions[name], batch.targets[name], task.class_weights, present[:, i])
-            for i, predictions in enumerate(output.alone.values())
+            for i, predictions in enumerate(output.unimodal.values())
             for name, task in self.tasks.items()
         ]
         return torch.stack(losses).sum() / present.shape[1]
