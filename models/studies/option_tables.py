@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from models.fusion.strategies.interface import Missing
+from models.studies.experiment import Experiment, Table
 from models.studies.held_out_folds import FoldLogits, mean_and_sd
-from models.studies.tables import Experiment, Table
 from models.studies.train import StudyTraining
 
 OPTION_STRATEGIES = ("concatenation", "gated")

@@ -18,18 +18,16 @@ from numpy.typing import NDArray
 
 from models.metrics.labelled_rows import EvaluationError
 from models.out_folder import check_out_folder
+from models.studies.experiment import Experiment, mosi_experiment, ravdess_experiment
 from models.studies.held_out_folds import Floats, over_folds
 from models.studies.markdown import markdown
 from models.studies.option_tables import every_option
 from models.studies.shipping import ship_mosi, ship_ravdess
 from models.studies.tables import (
-    Experiment,
     every_strategy,
     mosi_choice,
-    mosi_experiment,
     mosi_seeds,
     project_speech,
-    ravdess_experiment,
     ravdess_missing,
     ravdess_nested,
     ravdess_untouched,

@@ -36,8 +36,8 @@ from models.training.settings import (
 from models.training.speech.cross_validation import measure_speech
 from models.training.speech.train import SpeechTraining, train_speech
 from models.training.speech.user import train_user_speech
+from models.training.text.recipes import SHIPPED, TextTraining
 from models.training.text.text_part import make_text_part
-from models.training.text.train import SHIPPED, TextTraining
 from models.training.text.user import make_user_text
 
 TASKS = ("face", "speech", "text", "fusion", "all")

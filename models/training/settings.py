@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from models.training.face.train import FaceTraining
 from models.training.speech.train import SpeechTraining
-from models.training.text.train import TextTraining
+from models.training.text.recipes import TextTraining
 from models.training.text.user import USER_EPOCHS
 
 Training = TypeVar("Training", FaceTraining, SpeechTraining, TextTraining)

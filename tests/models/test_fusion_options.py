@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 
 from models.fusion.strategies.interface import Missing
+from models.studies.experiment import Experiment, Table, ravdess_experiment
 from models.studies.markdown import RAVDESS_OPTION_VIEWS, option_tables
 from models.studies.option_tables import PLAIN, every_option, options
-from models.studies.tables import Experiment, Table, ravdess_experiment
 from models.studies.train import STUDY_TRAININGS, train_member
 from tests.models.fusion_files import write_ravdess
 

@@ -20,9 +20,10 @@ from models.evaluation.study_model import StudyManifest, StudyMember, StudyModel
 from models.fusion.strategies.registry import STRATEGIES
 from models.metrics.labelled_rows import EvaluationError
 from models.studies import shipping
+from models.studies.experiment import Experiment
 from models.studies.held_out_folds import FoldLogits, FoldTraining, calibrated, over_folds, run_folds
 from models.studies.label_leakage import LeakageNoise
-from models.studies.tables import CANDIDATES, Experiment, ravdess_nested
+from models.studies.tables import CANDIDATES, ravdess_nested
 from models.studies.train import STUDY_TRAININGS, fitted_temperature, leakage_noise, train_member, with_leakage_noise
 from tests.models.fusion_files import write_mosi, write_ravdess
 

@@ -20,7 +20,9 @@ from models.text.sentence_encoder import SentenceEncoder
 from models.training.loop.fit import FitConfig, fit
 from models.training.text.augment import in_another_case, misspelt, with_typos
 from models.training.text.batches import TextMix, rows_of
-from models.training.text.train import RECIPES, SHIPPED, joint_loss, score
+from models.training.text.loss import joint_loss
+from models.training.text.recipes import RECIPES, SHIPPED
+from models.training.text.train import score
 
 pytestmark = pytest.mark.unit
 

@@ -10,7 +10,7 @@ from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.training.text.augment import augment, crop_span, drop_tokens
 from models.training.text.batches import Rows, TextBatch, TextMix, log_prior, rows_of
-from models.training.text.train import emotion_loss, joint_loss, risk_loss
+from models.training.text.loss import emotion_loss, joint_loss, risk_loss
 
 pytestmark = pytest.mark.unit
 

@@ -34,7 +34,7 @@ from models.training.part.held_out import CLEAN, EmotionLogits, HeldOutLogits, R
 from models.training.speech.train import SpeechTraining
 from models.training.speech.user import train_user_speech
 from models.training.speech.window_passes import load_windows
-from models.training.text.train import TextTraining
+from models.training.text.recipes import TextTraining
 from models.training.text.user import make_user_text
 from tests.models.model_folders import plain_manifest
 from tests.models.test_speech_activity import vowel

@@ -6,12 +6,11 @@ with weight 1/sqrt(frequency of their class), and the loss adds the log of the d
 even a copy of one, is trained on.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,32 +19,24 @@ from models.data.corpora.ferplus import Faces, read_ferplus, with_repeats_merged
 from models.data.sampling import draw_weights
 from models.data.user.faces import read_user_faces
 from models.data.user.manifest import USER_CORPUS, has_manifest
-from models.face.crop import given_face
-from models.face.detector import FaceDetector
-from models.face.encoder import FaceEncoder, face_qualities, load_network, save_network
 from models.face.expressions import EXPRESSIONS
 from models.face.network import ExpressionCommittee, ExpressionNet, NetworkConfig, build_network
-from models.labels import EMOTIONS
 from models.precision import mixed_precision
 from models.training.face.augment import augment_faces, mix_faces
-from models.training.face.corrupted_logits import corrupted_logits
+from models.training.face.face_part import write_face_part
 from models.training.face.figures import (
-    detector_figures,
     expression_figures,
     expression_logits,
-    rows_of_each_label,
 )
 from models.training.loop.distributed import rank, split_rows
 from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
 from models.training.loop.losses import balanced_class_weights, distribution_loss, focal_loss
 from models.training.loop.progress import save_learning_curves
 from models.training.part.folder import PartFolder
-from models.training.part.held_out import CLEAN, EmotionLogits, HeldOutLogits
 
 _BATCH = 128
 _BALANCE = 0.5  # half way between drawing pictures alike and drawing classes alike
 _LEAST_PRIOR = 1e-6  # of an expression that nobody voted for
-_DETECTED_ROWS = 70  # of each label, shown to the detector
 
 Batch = tuple[Tensor, Tensor]
 """crops (batch, 48, 48) float32 in 0..255, votes (batch, 8) summing to 1."""
@@ -159,65 +150,6 @@ def _started(training: FaceTraining) -> list[ExpressionNet]:
         torch.manual_seed(training.seed + number)
         members.append(ExpressionNet(config))
     return members
-
-
-def write_face_part(
-    folder: PartFolder,
-    network: ExpressionNet | ExpressionCommittee,
-    valid: Faces,
-    log_prior: Tensor,
-    facts: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Writes the network, its figures and its logits on `valid`.
-
-    Returns the figures, `facts` among them.
-    """
-    folder.path.mkdir(parents=True, exist_ok=True)
-    save_network(folder.weights, network)
-    encoder = FaceEncoder(load_network(folder.weights))
-    logits = valid_logits(encoder, valid)
-    held_out_logits(logits, valid, str(facts["data"])).save(folder.held_out)
-    corrupted_logits(encoder, valid, str(facts["data"])).save(folder.corrupted)
-    metrics = {
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        **facts,
-        "log_prior": log_prior.tolist(),
-        "valid": expression_figures(logits, valid.labels, log_prior),
-        "through_detector_balanced": detector_figures(
-            encoder, FaceDetector(), valid, rows_of_each_label(valid.labels, _DETECTED_ROWS)
-        ),
-    }
-    folder.write_metrics(metrics)
-    return metrics
-
-
-def held_out_logits(logits: Tensor, valid: Faces, corpus: str) -> HeldOutLogits:
-    """Logits of validation faces that show one of the seven emotions.
-
-    logits: (n, 8) on `valid`. Contempt is left out.
-    """
-    rows = np.flatnonzero(valid.labels < len(EMOTIONS))
-    qualities = face_qualities([given_face(image) for image in valid.images[rows]])
-    emotion = EmotionLogits(
-        logits[torch.from_numpy(rows), : len(EMOTIONS)].numpy(),
-        valid.labels[rows],
-        np.full(len(rows), corpus),
-        rows.astype(str),
-    )
-    return HeldOutLogits(
-        "video",
-        emotion,
-        emotion.logits,
-        np.full(len(rows), CLEAN),
-        {name: values.numpy() for name, values in qualities.items()},
-    )
-
-
-def valid_logits(encoder: FaceEncoder, valid: Faces) -> Tensor:
-    """(n, 8) as the encoder that the daemon uses answers."""
-    faces = [given_face(image) for image in valid.images]
-    chunks = [encoder.encode(faces[start : start + _BATCH]).embedding for start in range(0, len(faces), _BATCH)]
-    return encoder.expressions(torch.cat(chunks)).cpu()
 
 
 def _fit(

@@ -14,8 +14,9 @@ import click
 from models.text.component import pack_recurrent
 from models.training.loop.progress import Report, shown
 from models.training.part.folder import PartFolder
+from models.training.text.recipes import TextTraining
 from models.training.text.text_part import write_part
-from models.training.text.train import TextTraining, read_training_data, train_text
+from models.training.text.train import read_training_data, train_text
 
 _NAME = "recurrent"
 

@@ -2,161 +2,36 @@
 
 Each corpus labels only some of the heads.
 
-The networks share heads, losses and data: the multilingual one learns from every corpus, the English one from those in
-English, and so does the recurrent one, which starts from nothing to show what the others' encoders bring. Emotion is a
-cross-entropy under the corpus's own prior, and each label is also taught for itself, for rows that hold several. Risk
-is a masked binary loss a head.
-
+The networks share heads, loss and data: the multilingual one learns from every corpus, the English one from those in
+English, and so does the recurrent one, which starts from nothing to show what the others' encoders bring.
 Left out: the encoders' word tables, which stay as they are.
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from models.data.corpora.text import CORPORA, TextSample, read_corpus, without_repeats
 from models.data.project_lines import project_lines
 from models.labels import EMOTIONS
 from models.metrics.text import emotion_figures, risk_figures, text_logits
 from models.precision import mixed_precision
-from models.text.minilm import load_minilm, minilm_vocabulary
-from models.text.network import LineEncoder, TextNetwork
-from models.text.recurrent import start_recurrent
-from models.text.sentence_encoder import SentenceEncoder
-from models.text.tokens import Tokenizer
-from models.text.word_pieces import WordPieceTokenizer
+from models.text.network import TextNetwork
 from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
 from models.training.part.folder import PartFolder
 from models.training.text.augment import misspelt
-from models.training.text.batches import ABSENT, Floats, LineTokenizer, Rows, TextBatch, TextMix, rows_of
+from models.training.text.batches import Floats, LineTokenizer, Rows, TextMix, rows_of
+from models.training.text.loss import joint_loss
+from models.training.text.recipes import PROJECT_LINES, Recipe, TextTraining
 
 log = logging.getLogger(__name__)
 
-PROJECT_LINES = "own"
-"""The corpus of lines written for this project."""
 
-_BINARY_SHARE = 2.0  # weight of the labels taught for themselves against the cross-entropy
 _VALID_ROWS = 1200  # most rows of a corpus that an epoch is judged by: all of them take half as long as the epoch
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How one of the networks is trained.
-
-    languages: of the lines it learns from. draws: rows of each corpus in one epoch; a corpus that has more takes turns.
-    start: tokenizer and encoder to begin with, given the lines it will learn from. misspelt: share of these lines that
-    are learnt from with typos and in another case.
-    """
-
-    languages: tuple[str, ...]
-    draws: Mapping[str, int]
-    start: Callable[[Sequence[str]], tuple[LineTokenizer, LineEncoder]]
-    epochs: int
-    batch_rows: int
-    learning_rate: float
-    dropout: float
-    misspelt: float = 0.0
-
-
-RECIPES = {
-    "english": Recipe(
-        languages=("en",),
-        draws={
-            "goemotions": 10_800,
-            "meld": 2_250,
-            "tweeteval-emotion": 1_000,
-            "isear": 1_000,
-            "dreaddit": 640,
-            "sdcnl": 350,
-            "davidson": 1_000,
-            "tweeteval-hate": 1_600,
-            "tweeteval-offensive": 3_000,
-            PROJECT_LINES: 500,
-        },
-        start=lambda lines: (WordPieceTokenizer(minilm_vocabulary()), load_minilm()),
-        epochs=12,
-        batch_rows=64,
-        learning_rate=1.5e-4,
-        dropout=0.1,
-    ),
-    "multilingual": Recipe(
-        languages=("en", "zh"),
-        draws={
-            "goemotions": 10_000,
-            "meld": 2_000,
-            "tweeteval-emotion": 1_600,
-            "isear": 2_000,
-            "smp2020": 4_500,
-            "dreaddit": 1_200,
-            "sdcnl": 800,
-            "sos1k": 900,
-            "davidson": 2_000,
-            "tweeteval-hate": 2_500,
-            "tweeteval-offensive": 3_500,
-            "cold": 6_500,
-            PROJECT_LINES: 700,
-        },
-        start=lambda lines: (Tokenizer(), SentenceEncoder.load()),
-        epochs=8,
-        batch_rows=128,
-        learning_rate=4e-4,
-        dropout=0.3,
-    ),
-    "recurrent": Recipe(
-        languages=("en",),
-        draws={
-            "goemotions": 21_600,
-            "meld": 4_500,
-            "tweeteval-emotion": 1_600,
-            "isear": 3_400,
-            "dreaddit": 1_400,
-            "sdcnl": 750,
-            "davidson": 3_000,
-            "tweeteval-hate": 3_500,
-            "tweeteval-offensive": 5_000,
-            PROJECT_LINES: 250,
-        },
-        start=start_recurrent,
-        epochs=6,
-        batch_rows=128,
-        learning_rate=2e-3,
-        dropout=0.3,
-        misspelt=0.1,
-    ),
-}
-"""By the names that the networks have in the model folder."""
-
-SHIPPED = ("english", "multilingual")
-"""Those that the text part of a model is made of."""
-
-
-@dataclass(frozen=True, slots=True)
-class TextTraining:
-    """What of the recipes may be changed.
-
-    epochs: of every network, None for each one's own. draws_share: of the rows of each corpus in an epoch.
-    """
-
-    epochs: int | None = None
-    draws_share: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for a share that leaves nothing."""
-        if not 0 < self.draws_share <= 1:
-            raise ValueError(f"draws_share must be above 0 and at most 1 (is {self.draws_share})")
-
-    def recipe(self, name: str) -> Recipe:
-        """That of a network, as changed."""
-        usual = RECIPES[name]
-        draws = {corpus: max(1, round(rows * self.draws_share)) for corpus, rows in usual.draws.items()}
-        return replace(usual, draws=draws, epochs=self.epochs or usual.epochs)
 
 
 def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[str, list[TextSample]], dict[str, int]]:
@@ -171,52 +46,6 @@ def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[st
         train[name], repeats[name] = without_repeats(read_corpus(name, data, "train"), everything)
     train[PROJECT_LINES], valid[PROJECT_LINES] = project_lines(held_out=False), project_lines(held_out=True)
     return train, valid, repeats
-
-
-def joint_loss(network: nn.Module, batch: TextBatch) -> torch.Tensor:
-    """The loss of all heads, a scalar.
-
-    Of these it is the mean:
-    """
-    if not isinstance(network, TextNetwork):
-        raise TypeError(f"wanted a TextNetwork, got {type(network).__name__}")
-    of_heads: Sequence[torch.Tensor] = (
-        network.training_logits(batch.sentences, batch.corpus)
-        if network.corpora
-        else [torch.cat(network(batch.sentences), dim=1).float()]
-    )
-    return torch.stack(
-        [
-            emotion_loss(logits[:, : len(EMOTIONS)], batch) + risk_loss(logits[:, len(EMOTIONS) :], batch)
-            for logits in of_heads
-        ]
-    ).mean()
-
-
-def emotion_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
-    """Adjusted cross-entropy and binary losses of emotion.
-
-    logits: (rows, 7). Averaged over the rows that are labelled, 0 when none is.
-    """
-    labelled = batch.emotion.sum(dim=1) > 0
-    if not labelled.any():
-        return logits.sum() * 0.0
-    target = batch.emotion[labelled]
-    adjusted = logits[labelled] + batch.log_prior[labelled]
-    exclusive = -(target * functional.log_softmax(adjusted, dim=1)).sum(dim=1).mean()
-    used = (batch.log_prior[labelled] > ABSENT).float()
-    prior = batch.log_prior[labelled].clamp_min(-10.0)
-    log_odds = prior - torch.log1p(-prior.exp().clamp_max(0.99))
-    each = functional.binary_cross_entropy_with_logits(
-        logits[labelled] + log_odds, (target > 0).float(), weight=used, reduction="sum"
-    )
-    return exclusive + each / used.sum() * _BINARY_SHARE
-
-
-def risk_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
-    """logits: (rows, 3). Heads weigh the same, however few rows teach them."""
-    each = functional.binary_cross_entropy_with_logits(logits, batch.risk, reduction="none")
-    return (each * batch.risk_weight).mean()
 
 
 def train_text(

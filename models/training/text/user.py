@@ -23,8 +23,9 @@ from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
 from models.training.loop.progress import Report
 from models.training.part.folder import PartFolder
+from models.training.text.recipes import Recipe, TextTraining
 from models.training.text.text_part import write_part
-from models.training.text.train import Recipe, TextTraining, fit_text
+from models.training.text.train import fit_text
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,133 @@
+"""Recipes of the text networks: corpora, draws, rates.
+
+A network starts from a tokenizer and an encoder. Word tables of the encoders stay as they are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from models.text.minilm import load_minilm, minilm_vocabulary
+from models.text.network import LineEncoder
+from models.text.recurrent import start_recurrent
+from models.text.sentence_encoder import SentenceEncoder
+from models.text.tokens import Tokenizer
+from models.text.word_pieces import WordPieceTokenizer
+from models.training.text.batches import LineTokenizer
+
+PROJECT_LINES = "own"
+"""The corpus of lines written for this project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one of the networks is trained.
+
+    languages: of the lines it learns from. draws: rows of each corpus in one epoch; a corpus that has more takes turns.
+    start: tokenizer and encoder to begin with, given the lines it will learn from. misspelt: share of these lines that
+    are learnt from with typos and in another case.
+    """
+
+    languages: tuple[str, ...]
+    draws: Mapping[str, int]
+    start: Callable[[Sequence[str]], tuple[LineTokenizer, LineEncoder]]
+    epochs: int
+    batch_rows: int
+    learning_rate: float
+    dropout: float
+    misspelt: float = 0.0
+
+
+RECIPES = {
+    "english": Recipe(
+        languages=("en",),
+        draws={
+            "goemotions": 10_800,
+            "meld": 2_250,
+            "tweeteval-emotion": 1_000,
+            "isear": 1_000,
+            "dreaddit": 640,
+            "sdcnl": 350,
+            "davidson": 1_000,
+            "tweeteval-hate": 1_600,
+            "tweeteval-offensive": 3_000,
+            PROJECT_LINES: 500,
+        },
+        start=lambda lines: (WordPieceTokenizer(minilm_vocabulary()), load_minilm()),
+        epochs=12,
+        batch_rows=64,
+        learning_rate=1.5e-4,
+        dropout=0.1,
+    ),
+    "multilingual": Recipe(
+        languages=("en", "zh"),
+        draws={
+            "goemotions": 10_000,
+            "meld": 2_000,
+            "tweeteval-emotion": 1_600,
+            "isear": 2_000,
+            "smp2020": 4_500,
+            "dreaddit": 1_200,
+            "sdcnl": 800,
+            "sos1k": 900,
+            "davidson": 2_000,
+            "tweeteval-hate": 2_500,
+            "tweeteval-offensive": 3_500,
+            "cold": 6_500,
+            PROJECT_LINES: 700,
+        },
+        start=lambda lines: (Tokenizer(), SentenceEncoder.load()),
+        epochs=8,
+        batch_rows=128,
+        learning_rate=4e-4,
+        dropout=0.3,
+    ),
+    "recurrent": Recipe(
+        languages=("en",),
+        draws={
+            "goemotions": 21_600,
+            "meld": 4_500,
+            "tweeteval-emotion": 1_600,
+            "isear": 3_400,
+            "dreaddit": 1_400,
+            "sdcnl": 750,
+            "davidson": 3_000,
+            "tweeteval-hate": 3_500,
+            "tweeteval-offensive": 5_000,
+            PROJECT_LINES: 250,
+        },
+        start=start_recurrent,
+        epochs=6,
+        batch_rows=128,
+        learning_rate=2e-3,
+        dropout=0.3,
+        misspelt=0.1,
+    ),
+}
+"""By the names that the networks have in the model folder."""
+
+
+SHIPPED = ("english", "multilingual")
+"""Those that the text part of a model is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTraining:
+    """What of the recipes may be changed.
+
+    epochs: of every network, None for each one's own. draws_share: of the rows of each corpus in an epoch.
+    """
+
+    epochs: int | None = None
+    draws_share: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a share that leaves nothing."""
+        if not 0 < self.draws_share <= 1:
+            raise ValueError(f"draws_share must be above 0 and at most 1 (is {self.draws_share})")
+
+    def recipe(self, name: str) -> Recipe:
+        """That of a network, as changed."""
+        usual = RECIPES[name]
+        draws = {corpus: max(1, round(rows * self.draws_share)) for corpus, rows in usual.draws.items()}
+        return replace(usual, draws=draws, epochs=self.epochs or usual.epochs)
