@@ -248,7 +248,7 @@ def test_nested_choice_looks_at_no_answer_of_the_fold_it_is_for(data: Path, monk
         return FoldLogits(rows, {"all": logits}, 1, 1.0)
 
     pairs = list(combinations(range(5), 2))
-    monkeypatch.setattr(Experiment, "ask", lambda _experiment, names, **_: [said(names[0], out) for out in pairs])
+    monkeypatch.setattr(Experiment, "run", lambda _experiment, names, **_: [said(names[0], out) for out in pairs])
     results = {name: [said(name, (fold,)) for fold in range(5)] for name in CANDIDATES}
     _, chosen = ravdess_nested(experiment, results)
     assert chosen[0] == CANDIDATES[0]  # both are right about the other folds: the first, though its rival fails on 0
