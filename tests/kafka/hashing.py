@@ -2,8 +2,8 @@
 
 A unit becomes the hash of its content, and a window's scores come from all of its units.
 
-So a window that holds, or looks back on, anything else than it should gives another prediction, at no cost. What every
-window of some records must give is computed here without Kafka, threads or time: `expected`.
+So a window that holds, or has a history of, anything else than it should gives another prediction, at no cost. What
+every window of some records must give is computed here without Kafka, threads or time: `expected`.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ Content = dict[str, Any]
 
 
 class HashingModel:
-    """What `daemon.scoring.threads` asks of a model beside scoring."""
+    """What `daemon.scoring.threads` needs of a model beside scoring."""
 
     name, version, digest, device = MODEL.name, MODEL.version, MODEL.digest, torch.device("cpu")
 
@@ -142,14 +142,14 @@ def scores(window: ClosedWindow) -> Scores:
 
 def content(line: bytes) -> Content:
     """What two predictions of the same window must have in common."""
-    told: Content = json.loads(line)
-    del told["timing"], told["alignment"], told["window"]["closed_by"]
-    return told
+    published: Content = json.loads(line)
+    del published["timing"], published["alignment"], published["window"]["closed_by"]
+    return published
 
 
 def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
     """What must be published of these records, by id."""
-    told: dict[str, Content] = {}
+    published: dict[str, Content] = {}
     clock, of_config, telemetry = ManualClock(), timeline_config(config), NullTelemetry()
     profile, windows = config.privacy.purpose or "default", config.windows
     publication = Publication(MODEL, profile, False, config.video.sample_hz, windows.segments)
@@ -161,11 +161,11 @@ def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
             unit.finish()
         for window in sessions.ready_windows():
             prediction = build(ScoredWindow(window, scores(window), 0.0, 0.0), scores(window), publication, 0.0)
-            told[prediction.id] = content(prediction.json_line())
+            published[prediction.id] = content(prediction.json_line())
 
     ordered = sorted(records, key=lambda record: (record.event_time_ns, list(Modality).index(record.modality)))
     for record in ordered:
         take(sessions.add(decode_record(record, limits(config), live=False), "log", STORED))
     for session in {record.session for record in ordered}:
         take(sessions.end(session, "log"))
-    return told
+    return published

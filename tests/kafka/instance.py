@@ -3,7 +3,7 @@
 All of it is real but the model.
 
 Processes are forked from one that has loaded everything, so an instance is there in a fraction of a second, and what
-they have loaded lies in memory once. Ten times a second an instance tells how it stands.
+they have loaded lies in memory once. Ten times a second an instance reports its state.
 """
 
 import ctypes
@@ -65,7 +65,7 @@ PROMPT = Slowness()
 class Instance:
     """One running daemon. Owned by the thread that made it.
 
-    history: what it has told, the oldest first; read whenever `state` is asked for.
+    history: the states that it reported, the oldest first; read whenever `state` is.
     """
 
     def __init__(
@@ -81,19 +81,19 @@ class Instance:
         settings: a whole configuration. log: a file for what it writes.
         """
         self.name = name
-        self._told, tells = _CONTEXT.Pipe(duplex=False)
+        self._states, reports = _CONTEXT.Pipe(duplex=False)
         namespace = network.name if network else None
-        self._process = _CONTEXT.Process(target=_run, args=(settings, log, namespace, slowness, tells), daemon=True)
+        self._process = _CONTEXT.Process(target=_run, args=(settings, log, namespace, slowness, reports), daemon=True)
         self._process.start()
-        tells.close()
+        reports.close()
         self.history: list[State] = []
 
     @property
     def state(self) -> State:
         """How it stands now, or stood when it ended."""
         try:
-            while self._told.poll():
-                self.history.append(self._told.recv())
+            while self._states.poll():
+                self.history.append(self._states.recv())
         except (EOFError, OSError):  # it was killed
             pass
         return self.history[-1] if self.history else State()
@@ -143,7 +143,9 @@ class _SlowSink:
 # In the instance's own process.
 
 
-def _run(settings: Mapping[str, Any], log: Path, namespace: str | None, slowness: Slowness, tells: Connection) -> None:
+def _run(
+    settings: Mapping[str, Any], log: Path, namespace: str | None, slowness: Slowness, reports: Connection
+) -> None:
     with log.open("ab") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
@@ -160,7 +162,7 @@ def _run(settings: Mapping[str, Any], log: Path, namespace: str | None, slowness
         endpoints = replace(endpoints, sinks=[*endpoints.sinks, _SlowSink(slowness.sink_s)])
     service = Service(config, endpoints, instruments)
     service.handle_signals()
-    threading.Thread(target=_tell, args=(endpoints, instruments, tells), daemon=True).start()
+    threading.Thread(target=_report_states, args=(endpoints, instruments, reports), daemon=True).start()
     sys.exit(service.run())
 
 
@@ -171,13 +173,13 @@ def _enter(namespace: str) -> None:
             raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {namespace}")
 
 
-def _tell(endpoints: Endpoints, instruments: Instruments, tells: Connection) -> None:
+def _report_states(endpoints: Endpoints, instruments: Instruments, reports: Connection) -> None:
     source = next(feed.source for feed in endpoints.feeds if isinstance(feed.source, KafkaSource))
     registry, never = instruments.metrics.registry, threading.Event()
     while not instruments.clock.wait(never, _TELL_S):
         paused = registry.get_sample_value("affectd_partitions_paused") or 0
         rss_bytes = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
         try:
-            tells.send(State(source.partitions, endpoints.ledger.waiting_bytes, int(paused), rss_bytes))
+            reports.send(State(source.partitions, endpoints.ledger.waiting_bytes, int(paused), rss_bytes))
         except OSError:  # the test is over, however it ended
             os._exit(1)

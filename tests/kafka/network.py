@@ -3,7 +3,7 @@
 A network namespace holds one end of a veth pair; this side holds the other. What is started with `command` put before
 its own lives inside, at the address `inside`; it reaches this side at `outside`. A cut is either noticed (the link is
 down: "no route to host" at once) or silent (every packet goes to a link address that nobody has, so nothing arrives
-and nobody is told). Needs root and the `ip` command (Debian: iproute2). Left out: loss and delay of single packets.
+and nobody notices). Needs root and the `ip` command (Debian: iproute2). Left out: loss and delay of single packets.
 """
 
 import os
@@ -47,7 +47,7 @@ class Network:
         else:
             _run("ip", "link", "set", self._end("a"), "down")
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Undoes `cut`; nothing if the link is whole."""
         _run("ip", "link", "set", self._end("a"), "up")
         _run("ip", "neigh", "flush", "nud", "permanent", "dev", self._end("a"))
@@ -93,7 +93,7 @@ def missing() -> str | None:
 def network() -> Iterator[Network]:
     """A network until the end of the block. Raises NetworkProblem."""
     third, fourth = random.randrange(256), random.randrange(0, 256, 4)
-    low, outside, inside = (f"198.18.{third}.{fourth + n}" for n in range(3))  # set aside for such tests (RFC 2544)
+    low, outside, inside = (f"198.18.{third}.{fourth + n}" for n in range(3))  # reserved for such tests (RFC 2544)
     made = Network(f"aff{uuid.uuid4().hex[:8]}", f"{low}/30", outside, inside)
     try:
         made._make()

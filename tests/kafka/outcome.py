@@ -87,9 +87,9 @@ class Reader:
                     continue
                 now_s = time.monotonic()
                 for message in (message for messages in polled.values() for message in messages):
-                    told = dict(message.headers)
-                    end_ns = rfc3339.parse(told["ce_time"].decode())
-                    self.arrivals.append(Arrival(now_s, message.key.decode(), end_ns, told["ce_id"].decode()))
+                    headers = dict(message.headers)
+                    end_ns = rfc3339.parse(headers["ce_time"].decode())
+                    self.arrivals.append(Arrival(now_s, message.key.decode(), end_ns, headers["ce_id"].decode()))
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Outcome:
     """From each disturbance (or its end) until all sessions it concerned had a prediction of what came after it."""
     exit_statuses: list[int | None]
     histories: list[list[State]]
-    """What each instance told."""
+    """The states that each instance reported."""
 
     @cached_property
     def contents(self) -> list[Content]:

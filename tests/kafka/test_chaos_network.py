@@ -36,7 +36,7 @@ def cut(link: Network, *, silently: bool, others: int) -> Disturb:
             for group in groups:
                 group.disturbed(group.instances[0].state.numbers)
         time.sleep(_CUT_S)
-        link.mend()
+        link.restore()
         for group in groups:
             group.disturbed()
 

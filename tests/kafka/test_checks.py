@@ -41,13 +41,13 @@ def to(cluster: Cluster) -> Connection:
     return Connection((cluster.bootstrap,))
 
 
-def told(findings: tuple[Finding, ...] | list[Finding], verdict: Verdict) -> dict[str, str]:
+def sentences(findings: tuple[Finding, ...] | list[Finding], verdict: Verdict) -> dict[str, str]:
     return {finding.subject: finding.sentence for finding in findings if finding.verdict is verdict}
 
 
 def test_a_cluster_as_it_must_be_is_good_throughout(broker: Cluster, topics: Topics) -> None:
     topics.create(partitions=2)
-    good = told(check_cluster(to(broker), wanted(topics, session_timeout_s=10.0)), Verdict.GOOD)
+    good = sentences(check_cluster(to(broker), wanted(topics, session_timeout_s=10.0)), Verdict.GOOD)
     assert all(good[name] == "2 partitions" for name in (*topics.inputs, *topics.outputs))
     assert good[broker.bootstrap].startswith("Kafka ")
 
@@ -65,14 +65,14 @@ def test_every_missing_topic_is_reported_with_the_command_that_creates_it(broker
 
 def test_missing_topics_are_created_where_that_is_wanted(broker: Cluster, topics: Topics) -> None:
     broker.create_topics([topics.video], partitions=5)
-    good = told(check_cluster(to(broker), wanted(topics, create=True, partitions=5)), Verdict.GOOD)
+    good = sentences(check_cluster(to(broker), wanted(topics, create=True, partitions=5)), Verdict.GOOD)
     assert {good[name] for name in (*topics.inputs, *topics.outputs)} == {"5 partitions"}
 
 
 def test_a_dead_letter_topic_that_is_created_takes_the_largest_record_and_what_is_added(
     broker: Cluster, topics: Topics
 ) -> None:
-    notes = told(check_cluster(to(broker), wanted(topics, create=True)), Verdict.NOTE)
+    notes = sentences(check_cluster(to(broker), wanted(topics, create=True)), Verdict.NOTE)
     assert topics.dead_letters not in notes
 
 
@@ -95,7 +95,7 @@ def test_input_topics_with_unequal_partitions_are_reported_with_the_command_that
 
 def test_limits_that_would_set_records_aside_are_noted(broker: Cluster, topics: Topics) -> None:
     topics.create(max_message_bytes="2000")
-    notes = told(check_cluster(to(broker), wanted(topics, largest_record_bytes=1000)), Verdict.NOTE)
+    notes = sentences(check_cluster(to(broker), wanted(topics, largest_record_bytes=1000)), Verdict.NOTE)
     assert notes[topics.text] == "takes records of 2000 bytes; larger ones than 1000 are dead-lettered"
     assert notes[topics.predictions] == "takes at most 2000 bytes; set its max.message.bytes to 100000 or more"
     assert notes[topics.dead_letters].endswith("set its max.message.bytes to 18384 or more")
@@ -138,7 +138,7 @@ def test_what_the_group_has_still_to_read_is_seen(broker: Cluster, topics: Topic
     consumer.assign([first, second])
     consumer.commit({first: OffsetAndMetadata(1, "", -1), second: OffsetAndMetadata(1, "", -1)})
     consumer.close()
-    found = told(list(diagnose_cluster(to(broker), wanted(topics))), Verdict.GOOD)
+    found = sentences(list(diagnose_cluster(to(broker), wanted(topics))), Verdict.GOOD)
     assert found[topics.group] == f"2 records behind the end of {topics.text}"
 
 
@@ -151,7 +151,7 @@ def test_a_group_that_never_read_has_nothing_to_be_behind_of(broker: Cluster, to
 
 def test_looking_creates_nothing(broker: Cluster, topics: Topics) -> None:
     found = list(diagnose_cluster(to(broker), wanted(topics, create=True)))
-    assert told(found, Verdict.NOTE)[topics.video] == "does not exist, and is created at the start"
+    assert sentences(found, Verdict.NOTE)[topics.video] == "does not exist, and is created at the start"
     with pytest.raises(ChecksFailed):
         check_cluster(to(broker), wanted(topics))
 
@@ -196,8 +196,8 @@ def test_the_doctor_checks_the_cluster_of_source_and_sink_once(broker: Cluster, 
     config = load(file, {})
     assert len(list(required_clusters(config))) == 1
     found = [finding for finding in diagnose(config) if finding.subject in (*topics.inputs, *topics.outputs)]
-    assert len(told(found, Verdict.GOOD)) == 5
-    assert told(found, Verdict.BAD) == {}
+    assert len(sentences(found, Verdict.GOOD)) == 5
+    assert sentences(found, Verdict.BAD) == {}
 
 
 def run_topics_sh(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -214,7 +214,7 @@ def test_the_script_creates_topics_that_pass_every_check_and_can_be_run_again(br
     first = run_topics_sh(*arguments, "--replication-factor", "1")
     assert first.returncode == 0, first.stderr
     found = check_cluster(to(broker), wanted(topics))
-    assert told(found, Verdict.NOTE) == {}
+    assert sentences(found, Verdict.NOTE) == {}
     again = run_topics_sh(*arguments)
     assert again.returncode == 0, again.stderr
     assert check_cluster(to(broker), wanted(topics)) == found

@@ -122,5 +122,5 @@ def test_a_record_that_kills_is_a_dead_letter_after_two_deaths_and_costs_only_it
             ("crashed", KILLER, _LINES // 2)
         ]
         good = [record for record in records if record.payload != KILLER.encode()]
-        told = [content(message.value) for message in everything(topics.cluster.bootstrap, topics.predictions)]
-        assert {each["id"]: each for each in told} == expected(good, Config.model_validate(of))
+        published = [content(message.value) for message in everything(topics.cluster.bootstrap, topics.predictions)]
+        assert {each["id"]: each for each in published} == expected(good, Config.model_validate(of))

@@ -100,8 +100,8 @@ def test_letters_are_listed_without_content_and_names(topics: Topics, tmp_path: 
     topics.create()
     write(topics, [rejected(topics, 5)])
     assert run(topics, tmp_path) == ExitCode.OK
-    heard = capsys.readouterr().out
-    assert json.loads(heard) == {
+    output = capsys.readouterr().out
+    assert json.loads(output) == {
         "topic": topics.dead_letters,
         "partition": 0,
         "offset": 0,
@@ -113,8 +113,8 @@ def test_letters_are_listed_without_content_and_names(topics: Topics, tmp_path: 
         "size_bytes": 7,
         "sent_before": False,
     }
-    assert "hello" not in heard
-    assert "room" not in heard
+    assert "hello" not in output
+    assert "room" not in output
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_letters_can_be_picked(
 def test_an_empty_topic_has_no_letters(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
     assert run(topics, tmp_path) == run(topics, tmp_path, "replay") == ExitCode.OK
-    heard = capsys.readouterr()
-    assert (heard.out, heard.err) == ("", "no letter is to be sent\n")
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", "no letter is to be sent\n")
 
 
 def test_a_letter_goes_back_as_it_came_and_keeps_its_event_time(topics: Topics, tmp_path: Path) -> None:
@@ -211,9 +211,9 @@ def test_a_dry_run_shows_what_would_be_sent_and_sends_nothing(topics: Topics, tm
     topics.create()
     write(topics, [rejected(topics, 0), rejected(topics, 1, "empty")])
     assert run(topics, tmp_path, "replay", "--dry-run", "--reason", "empty") == ExitCode.OK
-    heard = capsys.readouterr()
-    assert [json.loads(line)["offset"] for line in heard.out.splitlines()] == [1]
-    assert heard.err == "1 letters would be sent\n"
+    output = capsys.readouterr()
+    assert [json.loads(line)["offset"] for line in output.out.splitlines()] == [1]
+    assert output.err == "1 letters would be sent\n"
     assert values(topics) == []
 
 

@@ -134,10 +134,12 @@ def published(broker: Cluster) -> dict[str, list[Published]]:
     assert contents(topics) == wanted
     by_room = defaultdict(list)
     for message in predictions(topics):
-        told = json.loads(message.value)
-        end_ns = rfc3339.parse(told["window"]["end"])
+        prediction = json.loads(message.value)
+        end_ns = rfc3339.parse(prediction["window"]["end"])
         after_s = message.timestamp / 1000 - end_ns / NS_PER_S
-        by_room[told["session"]].append(Published((end_ns - start_ns) / NS_PER_S, told["window"]["closed_by"], after_s))
+        by_room[prediction["session"]].append(
+            Published((end_ns - start_ns) / NS_PER_S, prediction["window"]["closed_by"], after_s)
+        )
     return by_room
 
 

@@ -40,7 +40,7 @@ def test_clients_outside_go_on_when_the_link_is_mended(
         assert next_value(consumer, within_s=1) is None
         with pytest.raises(KafkaTimeoutError):
             sent.get(timeout=1)
-        link.mend()
+        link.restore()
         assert sent.get(timeout=60).offset == 1
         assert next_value(consumer, within_s=60) == b"after"
 

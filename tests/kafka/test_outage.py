@@ -72,9 +72,9 @@ def test_a_broker_that_is_away_is_two_lines_and_metrics_that_say_so(
         broker.start()
         wait(lambda: state("running") == 1 and lags() == [0, 0, 0], "the source to be back")
         assert running.metric("source_reconnects_total", source="kafka") == 1
-        told: list[dict[str, Any]] = [json.loads(line) for line in out.getvalue().splitlines()[begun:]]
-    ours = Counter(line["event"] for line in told if not line["logger"].startswith("kafka"))
+        lines: list[dict[str, Any]] = [json.loads(line) for line in out.getvalue().splitlines()[begun:]]
+    ours = Counter(line["event"] for line in lines if not line["logger"].startswith("kafka"))
     assert ours["the source is interrupted"] == ours["the source is back"] == 1
-    assert next(line for line in told if line["event"] == "the source is back")["away_s"] >= AWAY_S - 1
+    assert next(line for line in lines if line["event"] == "the source is back")["away_s"] >= AWAY_S - 1
     assert sum(count for event, count in ours.items() if "partitions" not in event and event != "lifecycle") <= 4, ours
-    assert sum(line["logger"].startswith("kafka") for line in told) <= MOST_LINES_OF_THE_CLIENT
+    assert sum(line["logger"].startswith("kafka") for line in lines) <= MOST_LINES_OF_THE_CLIENT

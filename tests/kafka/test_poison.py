@@ -173,7 +173,7 @@ class Campaign:
             producer.flush()
             placed = [(sent, future.get(timeout=PATIENCE_S)) for sent, future in handed]
         self._until(lambda: self._committed() == self._ends(), "all that was read to be committed")
-        return {(told.topic, told.partition, told.offset): sent for sent, told in placed}
+        return {(at.topic, at.partition, at.offset): sent for sent, at in placed}
 
     def check_predictions(self) -> None:
         """Asserts that good records give what they give alone."""
@@ -189,7 +189,7 @@ class Campaign:
             assert letter.origin is not None
             assert letter.origin_offset is not None
             by_place[letter.origin.topic, letter.origin.number, letter.origin_offset] = message
-        assert len(by_place) == len(found), "a record was set aside twice"
+        assert len(by_place) == len(found), "a record was dead-lettered twice"
         return by_place
 
     def _send(self, producer: KafkaProducer, sent: Sent, written_ms: int, number: int = 0) -> Any:
@@ -213,7 +213,7 @@ class Campaign:
     def _ends(self) -> dict[TopicPartition, int]:
         wanted = [TopicPartition(topic, number) for topic in self._topics.inputs for number in range(PARTITIONS)]
         with self._topics.cluster.admin() as admin:
-            return {at: told.offset for at, told in admin.list_partition_offsets(dict.fromkeys(wanted, -1)).items()}
+            return {at: listed.offset for at, listed in admin.list_partition_offsets(dict.fromkeys(wanted, -1)).items()}
 
     def _until(self, holds: Callable[[], bool], what: str) -> None:
         deadline_s = time.monotonic() + PATIENCE_S
@@ -324,5 +324,5 @@ def test_whatever_the_bytes_each_record_is_judged_alone(campaign: tuple[Campaign
                 assert (letter.key, letter.value or b"") == (message.key, message.value or b"")
                 assert letter.headers[: len(message.headers)] == message.headers
             elif reason is not None:
-                assert (modality, reason) == (Modality.VIDEO, "corrupt"), "only what was not looked at may stay"
+                assert (modality, reason) == (Modality.VIDEO, "corrupt"), "only what was not decoded may stay"
     run.check_predictions()

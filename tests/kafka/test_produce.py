@@ -80,7 +80,7 @@ def seen(record: Record) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
 def test_what_arrives_is_what_replay_plays(topics: Topics, tmp_path: Path, capsys: Captured) -> None:
     topics.create()
     assert main(["produce", str(SAMPLE), "--config", configured(topics, tmp_path), "--start", START]) == ExitCode.OK
-    heard = capsys.readouterr()
+    output = capsys.readouterr()
     expected = defaultdict(list)
     for record in played(SAMPLE):
         expected[record.modality].append(record)
@@ -99,10 +99,10 @@ def test_what_arrives_is_what_replay_plays(topics: Topics, tmp_path: Path, capsy
             assert [(each.content_type, each.payload) for each in found] == [
                 (each.content_type, each.payload) for each in wanted
             ]
-        assert f"{getattr(topics, modality)}" in heard.err
-        assert f"{len(found)} records" in heard.err
+        assert f"{getattr(topics, modality)}" in output.err
+        assert f"{len(found)} records" in output.err
     assert len(numbers) == 1  # so that one instance owns all three
-    assert heard.out == ""
+    assert output.out == ""
 
 
 def test_messages_are_cloud_events_whose_timestamp_is_when_they_were_sent(topics: Topics, tmp_path: Path) -> None:

@@ -183,8 +183,8 @@ def test_a_protocol_that_the_listener_does_not_speak_is_reported_with_a_guess(do
         (door.broker.secure_bootstrap, Security(), r"is it a listener with TLS \(protocol\)"),
         (door.broker.secure_bootstrap, tls, r"hung up; does it want a login \(protocol\)\?"),
     )
-    for server, security, told in cases:
-        with pytest.raises(Unreachable, match=told):
+    for server, security, message in cases:
+        with pytest.raises(Unreachable, match=message):
             probe_cluster(Connection((server,), security))
 
 
@@ -200,6 +200,8 @@ def test_the_next_server_is_tried_where_one_is_away(door: Door) -> None:
 
 
 def test_an_address_that_the_cluster_gives_its_clients_and_nobody_can_reach_is_reported(door: Door) -> None:
-    told = rf"{door.misleading} answers, but .*{NOWHERE} cannot be reached: Connection refused; .*advertised\.listeners"
-    with pytest.raises(Unreachable, match=told):
+    message = (
+        rf"{door.misleading} answers, but .*{NOWHERE} cannot be reached: Connection refused; .*advertised\.listeners"
+    )
+    with pytest.raises(Unreachable, match=message):
         probe_cluster(Connection((door.misleading,)))

@@ -55,17 +55,17 @@ def flushed(sink: KafkaSink) -> list[SinkError]:
 
     No flush may block its caller.
     """
-    told: list[SinkError] = []
+    errors: list[SinkError] = []
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         began = time.monotonic()
         try:
             if sink.flush(0.5):
-                return told
+                return errors
         except SinkError as error:
-            told.append(error)
+            errors.append(error)
         assert time.monotonic() - began < 10.0
-    raise AssertionError(f"not settled after {_PATIENCE_S} s: {told}")
+    raise AssertionError(f"not settled after {_PATIENCE_S} s: {errors}")
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])

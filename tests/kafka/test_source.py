@@ -40,7 +40,7 @@ PATIENCE_S = 60.0
 
 @dataclass
 class Counting(NullTelemetry):
-    """Remembers what was told."""
+    """Remembers what was reported."""
 
     commits: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
@@ -226,7 +226,7 @@ def test_a_consumer_that_does_not_take_holds_reading_back_and_loses_nothing(
 def test_a_topic_that_others_wait_for_is_read_above_the_mark(topics: Topics, instance: Callable[..., Instance]) -> None:
     topics.create(partitions=1)
     with producing(topics.cluster) as producer:
-        for at in range(200):  # a megabyte of pictures, then everything that was said meanwhile
+        for at in range(200):  # a megabyte of pictures, then all lines of that time
             producer.send(topics.video, b"v" * 5000, key=b"room", timestamp_ms=1_700_000_000_000 + 10 * at)
         for at in range(200):
             producer.send(topics.text, b"t", key=b"room", timestamp_ms=1_700_000_000_005 + 10 * at)
@@ -329,11 +329,11 @@ def test_a_static_instance_keeps_its_numbers_over_a_restart(topics: Topics, inst
     topics.create(partitions=4)
     one, two = instance(topics, instance_id="one"), instance(topics, instance_id="two")
     wait(lambda: len(one.source.partitions) == len(two.source.partitions) == 2, "two numbers each")
-    before, told = two.source.partitions, len([i for i in one.items if not isinstance(i, PartitionIdle)])
+    before, emitted = two.source.partitions, len([i for i in one.items if not isinstance(i, PartitionIdle)])
     two.stop()
     again = instance(topics, instance_id="two")
     wait(lambda: again.source.partitions == before, "the same numbers")
-    assert len([i for i in one.items if not isinstance(i, PartitionIdle)]) == told
+    assert len([i for i in one.items if not isinstance(i, PartitionIdle)]) == emitted
 
 
 def test_an_instance_that_dies_loses_its_numbers_within_the_session_timeout(
@@ -454,7 +454,9 @@ def test_a_source_is_ready_while_its_brokers_answer(
     wait(lambda: one.source.unready_reason() is None, "both partition numbers to be read")
     assert one.source.partitions == (0, 1)
     broker.pause()
-    wait(lambda: "no answer from its brokers for 5 s" in (one.source.unready_reason() or ""), "the silence to be told")
+    wait(
+        lambda: "no answer from its brokers for 5 s" in (one.source.unready_reason() or ""), "the outage to be reported"
+    )
     broker.resume()
     wait(lambda: one.source.unready_reason() is None, "the brokers to answer again")
 
@@ -638,8 +640,8 @@ def test_a_topic_that_is_deleted_is_named_until_it_is_there_again_and_the_others
         wait(lambda: one.source.unready_reason() is None, "readiness without doing anything")
         more = send(topics, 5, first=5)
         wait(lambda: set(one.payloads) >= set(more), "what came after")
-    told = [line["event"] for line in logs if line["log_level"] in ("warning", "error") or "topic" in line]
-    assert told == ["an input topic does not exist any more", "an input topic is back"]
+    events = [line["event"] for line in logs if line["log_level"] in ("warning", "error") or "topic" in line]
+    assert events == ["an input topic does not exist any more", "an input topic is back"]
     assert one.telemetry.resets == [OffsetResetReason.RECREATED]
     assert one.runner.error is None
 
@@ -655,8 +657,8 @@ def test_a_topic_that_is_deleted_and_recreated_at_once_is_read_from_its_beginnin
     topics.cluster.create_topics([topics.text], partitions=1)
     with producing(topics.cluster) as producer:  # more than was read of the one before: no offset is out of range
         for at in range(10):
-            producer.send(topics.text, b"anew %d" % at, key=b"room")
-    wait(lambda: {b"anew %d" % at for at in range(10)} <= set(one.payloads), "all of the new topic")
+            producer.send(topics.text, b"new %d" % at, key=b"room")
+    wait(lambda: {b"new %d" % at for at in range(10)} <= set(one.payloads), "all of the new topic")
 
 
 def test_topics_with_unequal_partitions_are_reported_until_they_are_equal(
@@ -669,7 +671,7 @@ def test_topics_with_unequal_partitions_are_reported_until_they_are_equal(
         admin.create_partitions({topics.video: 2})
         wait(
             lambda: f"unequal partitions ({topics.video} 2" in (one.source.unready_reason() or ""),
-            "the counts to be told",
+            "the counts to be reported",
         )
         admin.create_partitions(dict.fromkeys((topics.audio, topics.text), 2))
     wait(lambda: one.source.unready_reason() is None, "readiness")

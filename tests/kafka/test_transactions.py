@@ -97,18 +97,18 @@ class Instance:
 
         No call may block its caller.
         """
-        told: list[SinkError] = []
+        errors: list[SinkError] = []
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             began = time.monotonic()
             try:
                 fates = self.sink.commit(group, 0.5)
                 if fates is not None:
-                    return fates, told
+                    return fates, errors
             except SinkError as error:
-                told.append(error)
+                errors.append(error)
             assert time.monotonic() - began < 10.0
-        raise AssertionError(f"not settled after {_PATIENCE_S} s: {told}")
+        raise AssertionError(f"not settled after {_PATIENCE_S} s: {errors}")
 
     def close(self) -> None:
         self.sink.close()
