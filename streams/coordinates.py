@@ -11,7 +11,10 @@ class Partition(NamedTuple):
 
 
 class Coordinates(NamedTuple):
-    """Where a record lies in a log, and what lies there beside its payload: enough to set it aside as it came."""
+    """Place of a record in a log, with its key and headers.
+
+    With the payload this is enough to dead-letter the record as it came.
+    """
 
     partition: Partition
     offset: int
@@ -21,5 +24,8 @@ class Coordinates(NamedTuple):
     headers: tuple[tuple[str, bytes], ...] = ()
 
     def named(self) -> dict[str, str | int]:
-        """The place alone, for the log: a record's session may be the name of a person."""
+        """The place alone, for log messages.
+
+        The key is left out: a session may be the name of a person.
+        """
         return {"topic": self.partition.topic, "partition": self.partition.number, "offset": self.offset}

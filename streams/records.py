@@ -1,4 +1,4 @@
-"""What sources hand on: records as received, and what a source knows about the time it has covered.
+"""Items that sources hand on: records, progress and partition changes.
 
 A record is one picture, one stretch of sound or one line of text, still in the form it arrived in. Nothing here
 decodes.
@@ -54,7 +54,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A source's promise: this stream has nothing (more) before `through_ns`, though it may be silent."""
+    """A source's promise: the stream has nothing more before `through_ns`."""
 
     session: str
     modality: Modality
@@ -70,7 +70,10 @@ class EndOfSession:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """A record of a log that cannot be used, as it came, and why: to be set aside."""
+    """A record of a log that cannot be used: a dead letter to be.
+
+    The payload is as it came.
+    """
 
     modality: Modality
     payload: bytes
@@ -82,7 +85,7 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class PartitionIdle:
-    """A partition was read to its end, and nothing had been written to it for `idle_ns` more."""
+    """A partition was at its end, and stayed so for `idle_ns`."""
 
     partition: Partition
     idle_ns: int
@@ -90,7 +93,10 @@ class PartitionIdle:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The partitions of this number are read from here on; `assignment` is what `Ledger.assigned` gave."""
+    """A group of partitions is read from here on.
+
+    A group is the partitions of one number, of all topics. assignment: from `Ledger.assigned`.
+    """
 
     number: int
     assignment: PartitionAssignment
@@ -98,7 +104,10 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """The partitions of these numbers belong to another instance: their sessions are forgotten, not finished."""
+    """Groups of partitions belong to another instance now.
+
+    Their sessions are dropped, not finished: the other rebuilds them.
+    """
 
     numbers: frozenset[int]
 

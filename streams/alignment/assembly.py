@@ -1,4 +1,4 @@
-"""From events to the units that are encoded once: sampled pictures, segments of sound of one length, single lines.
+"""Assembles events into encoding units: sampled pictures, sound segments, lines.
 
 An assembler holds events back only until the watermark makes its choice final, so that the units are the same whatever
 the order events arrived in. It leaves encoding, windows and lateness to the timeline.
@@ -30,11 +30,14 @@ class Assembler(Protocol):
         ...
 
     def reaches_ns(self, event: Event) -> int:
-        """The latest start of a unit that the event is part of, or has a say in."""
+        """The latest start of a unit that the event can change."""
         ...
 
     def release(self, watermark_ns: int) -> list[EncodingUnit]:
-        """The units that are final at the watermark and were not released before (or were changed by a late event)."""
+        """The units that are final at the watermark.
+
+        Each is released once, and again when a late event changed it.
+        """
         ...
 
     def forget(self, before_ns: int) -> None:
@@ -43,7 +46,10 @@ class Assembler(Protocol):
 
 
 class Lines:
-    """Every line is a unit, released at once: nothing that comes later changes it."""
+    """Makes every line a unit, at once.
+
+    Nothing that comes later changes it.
+    """
 
     def __init__(self) -> None:
         self._new: list[EncodingUnit] = []
@@ -68,9 +74,10 @@ class Lines:
 
 
 class FrameSampler:
-    """Chooses the earliest picture of every cell of 1 / sample_hz seconds; the others are dropped undecoded.
+    """Samples the earliest picture of every 1 / sample_hz seconds.
 
-    A choice is final once the watermark has passed the picture, since an earlier one cannot come any more.
+    The others are dropped undecoded. A choice is final once the watermark has passed the picture, since an earlier one
+    cannot come any more.
     """
 
     def __init__(self, sample_hz: float, telemetry: Telemetry) -> None:
@@ -112,11 +119,12 @@ class FrameSampler:
 
 
 class SoundSegmenter:
-    """Cuts sound into segments on the event-time grid, which may overlap; what is missing in a segment stays missing.
+    """Cuts sound into segments on the event-time grid.
 
-    Frames of one sound are laid end to end (`streams.alignment.continuity`), each segment by itself: what comes before
-    it has no say, so that whoever reads the log from anywhere before a segment makes the same of it. A sound that
-    arrives after its segment was released changes it: the segment is released again, to be encoded anew.
+    Segments may overlap, and what is missing in one stays missing. Jitter is removed (`streams.alignment.continuity`)
+    in each segment by itself: what comes before it has no say, so that whoever reads the log from anywhere before a
+    segment makes the same of it. A sound that arrives after its segment was released changes it: the segment is
+    released again, to be encoded anew.
     """
 
     def __init__(self, grid: SegmentGrid, telemetry: Telemetry | None = None) -> None:
@@ -172,7 +180,10 @@ class SoundSegmenter:
         )
 
     def _count(self, laid: Laid, repeats: list[Event], end_ns: int) -> None:
-        """Counts what does not follow on in the segment's last hop, so that each instant is counted in one segment."""
+        """Counts sound faults in the segment's last hop.
+
+        So each instant is counted in one segment.
+        """
         last_ns = end_ns - self._grid.hop_ns
         for at, fault in laid.faults.items():
             if last_ns <= laid.starts_ns[at] < end_ns:
@@ -184,7 +195,10 @@ class SoundSegmenter:
 
 @dataclass(slots=True, eq=False)
 class _Ordered:
-    """An event in the order of time, sequence, content: never of arrival. Only a tie reads the content, and once."""
+    """Orders events by time, sequence and content, never by arrival.
+
+    Only a tie reads the content, and once.
+    """
 
     event: Event
     _digest: bytes | None = None
@@ -194,7 +208,10 @@ class _Ordered:
         return mine < theirs if mine != theirs else self.digest() < other.digest()
 
     def digest(self) -> bytes:
-        """Stands for the content; frames of one stream, which are not read for it, are all alike."""
+        """A digest of the content, for breaking ties.
+
+        Frames of a media stream have none: they are not read for it, and are all alike.
+        """
         match self.event.payload:
             case Sound() as sound:
                 return sound.digest()

@@ -10,7 +10,7 @@ from streams.records import Modality
 
 @dataclass(frozen=True, slots=True)
 class ClosedWindow:
-    """A closed window of one session; scored when all of its units are done."""
+    """A closed window of one session, scored when its units are done."""
 
     session: str
     start_ns: int
@@ -37,7 +37,7 @@ class ClosedWindow:
         return all(unit.done for part in (self.units, self.lookback) for units in part.values() for unit in units)
 
     def preceding(self, count: int, step_ns: int) -> list[UnitsByModality]:
-        """Units of each of the `count` windows before this one, as known now.
+        """Units of the `count` windows before this one, as known now.
 
         The oldest comes first; at most as many as the lookback holds.
         """

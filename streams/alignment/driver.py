@@ -112,7 +112,10 @@ class AlignmentDriver:
         return []
 
     def finish(self, unit: EncodingUnit) -> None:
-        """Marks a unit as encoded, or as one that cannot be: then its record is dead-lettered."""
+        """Marks a unit as done.
+
+        A unit with damage is counted, and its record of a log is dead-lettered.
+        """
         if unit.damage is None:
             self.counts.encoded += 1
         elif unit.record is not None:
@@ -122,11 +125,14 @@ class AlignmentDriver:
         unit.finish()
 
     def ready_windows(self, session: str | None = None) -> Iterator[ClosedWindow]:
-        """Closed windows whose units are all finished, of one session or of all."""
+        """Closed windows whose units are done, of one session or all."""
         return self.sessions.ready_windows(session)
 
     def tick(self) -> list[EncodingUnit]:
-        """Lets time pass; returns the units that this makes final. Call several times a second."""
+        """Lets time pass; returns the units that this makes final.
+
+        To be called several times a second.
+        """
         return self.sessions.tick()
 
     def drain(self) -> list[EncodingUnit]:

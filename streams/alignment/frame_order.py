@@ -1,6 +1,7 @@
-"""In what order the frames of a sound were recorded.
+"""Restores the order in which the frames of a sound were recorded.
 
-Also which of them were only sent again.
+Frames that were sent twice are told apart.
+
 Rule: as they are stamped, where frames so stamped fit end to end. Else by the numbers that their producer gave them,
 which may wrap or begin anew; without numbers, as they were written to their log. What came neither numbered nor from a
 log stays in the order of its stamps. Never by arrival.
@@ -17,7 +18,10 @@ _WRAP = 2**16  # of RTP and of what is built on it
 
 
 def recorded_order(stamped: Sequence[Event]) -> tuple[list[Event], list[Event]]:
-    """Of events in the order of their stamps, the frames in the order of recording, and those that are repeats."""
+    """Returns the frames in order of recording, and the repeats.
+
+    stamped: events in the order of their time stamps.
+    """
     numbers = [event.sequence for event in stamped]
     if _fit(stamped) and (None in numbers or len(set(numbers)) == len(numbers)):
         return list(stamped), []

@@ -14,7 +14,10 @@ UnitsByModality = dict[Modality, tuple[EncodingUnit, ...]]
 
 
 def insert(units: list[EncodingUnit], unit: EncodingUnit) -> None:
-    """Inserts a unit in order; a segment of sound that changed replaces its former self."""
+    """Inserts a unit in order.
+
+    A segment of sound that changed replaces its former self.
+    """
     at = bisect_left(units, unit.order, key=_order)
     changed_segment = unit.modality is Modality.AUDIO and at < len(units) and units[at].order == unit.order
     if changed_segment:

@@ -1,6 +1,7 @@
-"""Where a stream comes from, as far as it decides how time passes for it: by what silence is measured.
+"""Defines how time passes for a stream: by clock, file or log.
 
-A device is heard as things happen, so silence is measured by the clock. A file has all of its time before it: it is
+A stream is idle after some silence, and its origin says what time that is measured by. A device gives things as they
+happen, so its silence is measured by the clock. A file has all of its time before it: it is
 never silent, however long reading takes. A log lies between: what was written an hour ago is read in a minute, and
 while its broker is away nothing can be said of it at all. Its own time moves on with the records that are read of it,
 and, at its end, by as much as is known to have passed without another.
@@ -13,7 +14,7 @@ from streams.clock import NS_PER_S
 
 
 class Origin(Protocol):
-    """How time passes for a stream; only differences of it mean anything."""
+    """Time of a stream; only differences of it mean anything."""
 
     def now_ns(self, monotonic_ns: int) -> int:
         """The time of the stream at `monotonic_ns` of the clock."""
@@ -43,7 +44,7 @@ NO_LATEST_NS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How an event reached the timeline.
+    """Arrival of an event at the timeline.
 
     now_ns: monotonic. latest_ns: it cannot have happened later: when it was written to its log, or received from a
     device. An event time after that comes from a clock that is ahead, and proves nothing about the present.
@@ -57,7 +58,10 @@ class Arrival:
 
 @dataclass(slots=True)
 class LogTime:
-    """The time of one partition of a log. Owned by the timeline thread; no lock."""
+    """Time of one partition of a log.
+
+    Owned by the timeline thread; no lock.
+    """
 
     time_ns: int = 0
 

@@ -1,9 +1,10 @@
-"""The numbers a producer gives the records of a stream: shows which were lost on the way, and which came twice.
+"""Finds gaps and repeats in the sequence numbers of a stream.
 
-A repeat (the same number at the same event time) is left out, since a producer that is not sure whether its record
-arrived sends it again. A number that skips some counts them as missing, even if they come later. Numbers that fall by
-far begin anew, or wrap: nothing is missing then, and what still comes of the numbers before it is no gap. So do numbers
-that leap: no outage loses a million records, and one wild number would be all that the counter ever showed.
+Producers number their records. A repeat (the same number at the same event time) is left out, since a producer that is
+not sure whether its record arrived sends it again. A number that skips some counts them as missing, even if they come
+later. Numbers that fall by far begin anew, or wrap: nothing is missing then, and what still comes of the numbers before
+it is no gap. So do numbers that leap: no outage loses a million records, and one wild number would be all that the
+counter ever showed.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ _LEAP = 1_000_000  # records: at 50 a second more than five hours
 
 
 class SequenceCheck:
-    """One stream of one session. Owned by the timeline thread; no lock."""
+    """Sequence numbers of one stream. Owned by the timeline thread; no lock."""
 
     def __init__(self) -> None:
         self._last: int | None = None
@@ -26,7 +27,7 @@ class SequenceCheck:
         self._seen: dict[tuple[int, int], None] = {}
 
     def repeats(self, event: Event, telemetry: Telemetry) -> bool:
-        """Whether the event came before; counts that, and what is missing before it."""
+        """Whether the event is a repeat; counts gaps and repeats."""
         number = event.sequence
         if number is None:
             return False
@@ -50,7 +51,10 @@ class SequenceCheck:
         self._last = number if self._last is None else max(self._last, number)
 
     def forget(self, before_ns: int) -> None:
-        """Frees what was seen of event times before `before_ns`; arrival is near enough to their order."""
+        """Frees the numbers of event times before `before_ns`.
+
+        Numbers are kept in order of arrival, which is near enough to that of time.
+        """
         for entry in list(_older(self._seen, before_ns)):
             del self._seen[entry]
 

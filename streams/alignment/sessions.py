@@ -1,4 +1,4 @@
-"""All sessions: routes events to their timelines, notices which are idle or over, and frees them.
+"""Routes events to the timelines of their sessions, and ends sessions.
 
 A session ends when every stream of it has ended, or when it has been idle for `session_timeout`. What remains of it is
 one number, the last window closed, kept for the most recent sessions so that a window is never published twice when
@@ -35,7 +35,7 @@ _SET_BACK_NS = 2 * NS_PER_S  # less is waited for: it makes a few events late an
 
 @dataclass(frozen=True, slots=True)
 class SessionsState:
-    """How the sessions stand: what the gauges show.
+    """State of all sessions, for gauges.
 
     watermark_lag_s: wall clock minus the oldest watermark of sessions that happen now; 0 where there are none.
     """
@@ -50,7 +50,7 @@ class SessionsState:
 class Sessions:
     """Every session's timeline. Owned by the timeline thread; no lock.
 
-    clock: what silence is measured by; where items wait in channels, a `streams.channels.inlet.InletClock`.
+    clock: what silence of devices is measured by; where items wait in channels, a `streams.channels.inlet.InletClock`.
     taken_until_ns: the same for one session, whose items may wait while those of others are taken; None is the clock's.
     """
 
@@ -74,7 +74,7 @@ class Sessions:
         return len(self._live)
 
     def add(self, event: Event, source: str, origin: Origin) -> list[EncodingUnit]:
-        """Takes one event of a device or a file; returns the units it made final."""
+        """Takes an event of a device or file; returns final units."""
         units = self._reset_ahead() if origin is DEVICE and self._is_set_back() else []
         timeline = self._live.get(event.session) or self._open(event.session)
         now_ns = self._now_ns(event.session)
@@ -84,7 +84,10 @@ class Sessions:
         return units + timeline.advance(now_ns)
 
     def add_logged(self, event: Event, source: str, at: Coordinates) -> list[EncodingUnit]:
-        """Takes one event of a log; returns the units it made final. One whose partition has left is not ours."""
+        """Takes an event of a log; returns final units.
+
+        An event of a partition that is not assigned any more is left out.
+        """
         assignment = self._assignments.get(at.partition.number)
         if assignment is None:
             return []
@@ -105,16 +108,16 @@ class Sessions:
         return units
 
     def partition_idle(self, partition: Partition, idle_ns: int) -> None:
-        """A partition of a log is read to its end, and nothing was written to it for so much longer."""
+        """Lets time pass for a partition that is read to its end."""
         if partition.number in self._assignments:
             self._log(partition).idle(idle_ns)
 
     def assigned(self, assignment: PartitionAssignment) -> None:
-        """The partitions of a number are read from here on."""
+        """Takes a partition assignment: its events are accepted from now on."""
         self._assignments[assignment.number] = assignment
 
     def revoked(self, numbers: Collection[int]) -> None:
-        """The partitions of these numbers went elsewhere: their sessions are dropped, for the other to rebuild."""
+        """Drops the sessions of partitions that another instance reads now."""
         for number in numbers:
             self._assignments.pop(number, None)
         gone = [t for t in self._live.values() if t.lease is not None and t.lease.assignment.number in numbers]
@@ -124,7 +127,7 @@ class Sessions:
         self._logs = {at: time for at, time in self._logs.items() if at.number not in numbers}
 
     def leave_logs(self) -> None:
-        """Nothing more is taken from logs, and their sessions are dropped: whoever reads on will rebuild them."""
+        """Drops the sessions of logs: whoever reads on rebuilds them."""
         self.revoked(list(self._assignments))
 
     def progress(
@@ -145,7 +148,7 @@ class Sessions:
         return timeline.advance(now_ns)
 
     def end(self, session: str, source: str) -> list[EncodingUnit]:
-        """Takes a source's word that it has no more for `session`."""
+        """Ends a session's streams of one source."""
         timeline = self._live.get(session)
         if timeline is None:
             return []
@@ -154,7 +157,10 @@ class Sessions:
         return timeline.advance(now_ns, ClosedBy.END if timeline.watermark.ended else None)
 
     def tick(self) -> list[EncodingUnit]:
-        """Lets time pass: closes windows of idle sessions, ends those idle too long. Call several times a second."""
+        """Lets time pass: closes windows, ends sessions that timed out.
+
+        Returns the units to encode. To be called several times a second.
+        """
         # Also at later ticks: records from before the clock was set back may still have been on their way.
         units = self._reset_ahead() if self._is_set_back() or self._set_back else []
         for timeline in list(self._live.values()):
@@ -173,7 +179,10 @@ class Sessions:
         return [unit for timeline in self._live.values() for unit in timeline.advance(now_ns, ClosedBy.DRAIN)]
 
     def ready_windows(self, session: str | None = None) -> Iterator[ClosedWindow]:
-        """Windows ready to be scored, of one session or of all, in closing order within a session."""
+        """Takes windows ready to be scored, of one session or all.
+
+        They come in closing order within a session.
+        """
         timelines = self._live.values() if session is None else filter(None, [self._live.get(session)])
         for timeline in timelines:
             if timeline.closed and timeline.closed[0].ready:
@@ -189,7 +198,7 @@ class Sessions:
         return sum(len(timeline.closed) for timeline in self._live.values())
 
     def state(self) -> "SessionsState":
-        """A picture of all sessions as they are now."""
+        """Counts sessions, idle streams and open windows."""
         now_ns, wall_ns = self.clock.monotonic_ns(), self.clock.wall_ns()
         idle_after_ns = self.config.watermark.idle_after_ns
         timelines = self._live.values()
@@ -203,7 +212,10 @@ class Sessions:
         )
 
     def _is_set_back(self) -> bool:
-        """Whether the wall clock has been set back since it was last looked at; what ended ahead of it is forgotten."""
+        """Whether the wall clock was set back since the last call.
+
+        Sessions that ended ahead of it are forgotten.
+        """
         before_ns, self._wall_ns = self._wall_ns, self.clock.wall_ns()
         if before_ns <= self._wall_ns + _SET_BACK_NS:
             return False
@@ -219,7 +231,7 @@ class Sessions:
         return self.clock.monotonic_ns() if self.taken_until_ns is None else self.taken_until_ns(session)
 
     def _reset_ahead(self) -> list[EncodingUnit]:
-        """Begins sessions of devices that are ahead of the wall clock anew; returns the units to encode."""
+        """Resets sessions of devices that are ahead of the wall clock."""
         until_ns = self._wall_ns + _SET_BACK_NS
         ahead = [t for t in self._live.values() if t.watermark.from_devices and t.watermark.time_ns > until_ns]
         return [unit for timeline in ahead for unit in timeline.reset(self._now_ns(timeline.session))]
@@ -239,7 +251,7 @@ class Sessions:
         self._settle(timeline)
 
     def _settle(self, timeline: SessionTimeline) -> None:
-        """Tells the ledger how far the session has been handed on."""
+        """Advances the session's lease to the windows that were submitted."""
         lease = timeline.lease
         if lease is not None and (until := timeline.submitted_until) > lease.progress.submitted_until:
             self.ledger.advance(lease, until)

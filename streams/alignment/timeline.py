@@ -117,7 +117,10 @@ class SessionTimeline:
 
     @property
     def all_closed(self) -> bool:
-        """Whether every window that events lie in has closed, those ahead of their time too."""
+        """Whether every window with events has closed.
+
+        Those of events ahead of their time too.
+        """
         open_from = self.progress.open_from
         return open_from == BEFORE_ALL or open_from > self.config.grid.last_containing(self.furthest_ns)
 
@@ -152,7 +155,7 @@ class SessionTimeline:
         return 0 if first is None else max(last) - first + 1
 
     def _drop(self, event: Event, last: int) -> None:
-        """Counts an event that no window takes any more; those up to `last`, the last that it is in, are closed."""
+        """Counts an event that no window accepts; `last` is its last window."""
         if last < self.progress.restored_from:
             self.telemetry.dropped(event.modality, DropReason.ALREADY_SCORED)
         else:

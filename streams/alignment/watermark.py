@@ -29,7 +29,7 @@ StreamKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class WatermarkConfig:
-    """Disorder bound of events, and the silence after which a stream is idle."""
+    """Disorder bound, and the silence that makes a stream idle."""
 
     disorder_bound_ns: int
     idle_after_ns: int
@@ -52,7 +52,7 @@ class StreamProgress:
         return self.ended or self.origin.now_ns(now_ns) - self.active_ns >= idle_after_ns
 
     def extrapolated_ns(self, now_ns: int) -> int:
-        """Where its event time would be at monotonic `now_ns`, had it gone on while silent."""
+        """Event time at monotonic `now_ns`, had it gone on while silent."""
         return self.complete_ns + self.origin.now_ns(now_ns) - self.active_ns
 
 
@@ -67,7 +67,7 @@ class Watermark:
     """Whether time, not a record, moved it last."""
 
     def event(self, stream: StreamKey, until_ns: int, now_ns: int, origin: Origin) -> None:
-        """Takes note of an event that proves event time `until_ns`; `now_ns` is monotonic."""
+        """Takes an event that proves event time `until_ns`; `now_ns` is monotonic."""
         state = self._advance_stream(stream, until_ns - self.config.disorder_bound_ns, now_ns, origin)
         state.last_event_ns = state.active_ns
 
@@ -88,11 +88,11 @@ class Watermark:
 
     @property
     def from_devices(self) -> bool:
-        """Whether every stream is a device's, whose event times are those of the wall clock."""
+        """Whether every stream is a device's, with times of the wall clock."""
         return all(stream.origin is DEVICE for stream in self.streams.values())
 
     def advance(self, now_ns: int) -> int:
-        """Moves the watermark as far as the streams allow at monotonic `now_ns`; returns it."""
+        """Returns the watermark, advanced to monotonic `now_ns`."""
         active = [s.complete_ns for s in self.streams.values() if not s.is_idle(now_ns, self.config.idle_after_ns)]
         if active:
             reached_ns = min(active)

@@ -69,14 +69,14 @@ class WindowProgress:
     # The timeline thread.
 
     def resume(self, lookback_windows: int) -> None:
-        """Begins a timeline: at what was closed before, or at the lookback of what is restored."""
+        """Begins a timeline where windows were closed, or at a restored lookback."""
         if self.open_from == BEFORE_ALL and self.restored_from != BEFORE_ALL:
             self.open_from = self.restored_from - lookback_windows
         self.rebuilt_from = self.accepting_from = self.open_from
         self.resumed_from = max(self.open_from, self.restored_from)
 
     def close(self, until: int, grace_until: int) -> None:
-        """Closes windows before `until`; those before `grace_until` take no late unit any more."""
+        """Closes windows before `until`, and ends grace before `grace_until`."""
         if until > self.open_from:
             self.open_from = until
         accepting_from = min(self.open_from, grace_until)
@@ -84,7 +84,7 @@ class WindowProgress:
             self.accepting_from = accepting_from
 
     def submits(self, index: int) -> bool:
-        """Whether a window that closes is submitted: not if it was published before."""
+        """Whether a closing window is submitted: not if published before."""
         return index >= self.resumed_from
 
     # The ledger, with its lock held.
@@ -100,7 +100,10 @@ class WindowProgress:
         return self._deliver_until()
 
     def deliver(self, index: int) -> bool:
-        """Takes a window out of flight; returns whether more are delivered. ValueError if it was not in flight."""
+        """Takes a window out of flight; returns whether more are delivered.
+
+        ValueError if it is not in flight.
+        """
         self.in_flight.remove(index)
         return self._deliver_until()
 

@@ -1,4 +1,4 @@
-"""Sliding windows and segments of sound as arithmetic: which contain a time, and which are complete at a watermark.
+"""Computes which sliding windows and sound segments contain a time.
 
 Window k is the half-open span [k * step, k * step + size) of event time, counted from the Unix epoch, so that every
 instance of the service and every replay cuts the same windows. There is no state here.
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WindowGrid:
-    """Windows of `size_ns` that start every `step_ns`; both above 0, the step at most the size (so that none is
-    missed).
+    """Windows of `size_ns` that start every `step_ns`.
+
+    Both are above 0, and the step is at most the size, so that no event is missed; else ValueError.
     """
 
     size_ns: int
@@ -46,10 +47,11 @@ class WindowGrid:
         return self.first_containing(start_ns, end_ns) <= self.last_containing(start_ns)
 
     def covers_every(self, segments: "SegmentGrid") -> bool:
-        """Whether all sound lies in a segment that lies whole in some window, so that none is missed.
+        """Whether the windows miss no sound.
 
-        A segment is held where it starts at most `size - length` after a window does. Those that start later after
-        every window are missed; sound is missed where that befalls each of the segments it lies in.
+        All of it must lie in a segment that lies whole in some window. A segment is held where it starts at most `size
+        - length` after a window does. Those that start later after every window are missed; sound is missed where that
+        befalls each of the segments it lies in.
         """
         spare_ns, unit_ns = self.size_ns - segments.length_ns, math.gcd(self.step_ns, segments.hop_ns)
         if spare_ns < 0:
@@ -60,14 +62,16 @@ class WindowGrid:
         return not any(all((one - other) % self.step_ns < missed_ns for other in late_ns) for one in late_ns)
 
     def first_open(self, watermark_ns: int) -> int:
-        """The first window that is not complete at the watermark: its end is after it."""
+        """The first window that ends after the watermark."""
         return (watermark_ns - self.size_ns) // self.step_ns + 1
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentGrid:
-    """Segments of sound of `length_ns` that start every `hop_ns`, counted from the Unix epoch; above 0, and the length
-    whole hops, so that every instant lies in as many segments.
+    """Segments of sound of `length_ns` that start every `hop_ns`.
+
+    Counted from the Unix epoch. Both are above 0, and the length is whole hops, so that every instant lies in as many
+    segments; else ValueError.
     """
 
     length_ns: int
@@ -86,7 +90,7 @@ class SegmentGrid:
         return index * self.hop_ns + self.length_ns
 
     def overlapping(self, start_ns: int, end_ns: int) -> range:
-        """The segments that a span has a part in; an instant is taken to last a nanosecond."""
+        """The segments that a span overlaps; an instant lasts a nanosecond."""
         first = (start_ns - self.length_ns) // self.hop_ns + 1
         return range(first, max(start_ns, end_ns - 1) // self.hop_ns + 1)
 

@@ -1,4 +1,4 @@
-"""What is committed for a partition besides its offset: which windows of which sessions were already published.
+"""Encodes which windows were published, as the metadata of a commit.
 
 The offset says where reading begins again; before it lies what no window needs any more, but after it lies what was
 needed by some windows that were published and by some that were not. So the metadata of a commit holds, for each
@@ -34,7 +34,10 @@ def session_digest(session: str) -> bytes:
 
 
 def encode(entries: Iterable[tuple[bytes, int]], grid: WindowGrid) -> str:
-    """Metadata for at most MOST_SESSIONS entries: a session's digest, and its first window that was not published."""
+    """Encodes at most MOST_SESSIONS entries; ValueError for more.
+
+    An entry is a session's digest, and its first window that was not published.
+    """
     packed = b"".join(digest + index.to_bytes(_INDEX_BYTES, "big", signed=True) for digest, index in entries)
     if not packed:
         return ""
@@ -44,7 +47,10 @@ def encode(entries: Iterable[tuple[bytes, int]], grid: WindowGrid) -> str:
 
 
 def decode(metadata: str, grid: WindowGrid) -> Mapping[bytes, int]:
-    """What `encode` wrote; nothing for metadata that is not ours, or was written for windows cut differently."""
+    """Decodes what `encode` wrote.
+
+    Empty for metadata that is not ours, or was written for other windows.
+    """
     if not metadata.startswith(_VERSION):
         return {}
     try:

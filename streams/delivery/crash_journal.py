@@ -1,4 +1,4 @@
-"""Notes which records of a log are being worked on now.
+"""Journals the records in work, to find those that crash the process.
 
 A record may bring the process down: it takes all memory, hits a fault in a library, or takes so long that a watchdog
 kills. It is read again after the restart, and again, for ever, unless the next process knows. So each record is noted
@@ -52,10 +52,16 @@ class Place(NamedTuple):
 
 
 class CrashJournal:
-    """Callable from any thread. Without a folder nothing is noted, and nothing is suspect."""
+    """Journal of the records in work. Callable from any thread.
+
+    Without a folder nothing is noted, and nothing is suspect.
+    """
 
     def __init__(self, folder: Path | None, clock: Clock) -> None:
-        """Takes over what the last process left. CrashJournalError if `folder` cannot be used, or another uses it."""
+        """Reads what the last process left in `folder`.
+
+        CrashJournalError if it cannot be used, or another process uses it.
+        """
         self._clock = clock
         self._folder = folder
         self._lock = threading.Lock()
@@ -85,15 +91,18 @@ class CrashJournal:
             self._erase(self._notes, slots)
 
     def is_suspect(self, records: Iterable[Coordinates]) -> bool:
-        """Whether any of them was in hand when a process ended, and is to be worked on alone."""
+        """Whether any of them was in work when a process ended.
+
+        Such a record is to be worked on alone.
+        """
         return bool(self._suspects) and any(_place(record) in self._suspects for record in records)
 
     def is_poison(self, record: Coordinates) -> bool:
-        """Whether it ended the process too often."""
+        """Whether the record ended the process too often."""
         return bool(self._suspects) and self._suspects.get(_place(record), 0) >= _BLAMES
 
     def clear(self, record: Coordinates) -> None:
-        """A suspect was worked on to the end: it is none any more."""
+        """Clears a suspect that was worked on to the end."""
         if self._folder is not None and self._suspects.pop(_place(record), None) is not None:
             self._save(self._folder)
 

@@ -1,12 +1,13 @@
-"""What of a log is still needed, and so from where it would have to be read again.
+"""Tracks which records of a log are still needed, for checkpoints.
 
-A record is needed from the moment it is read until the last window that it can matter to is delivered, or until it is
-set aside. The lowest offset still needed of each partition is what a checkpoint commits, with the first window of each
-session that was not published (`streams.delivery.checkpoint`): after a crash the tail is read again and nothing is
-published twice. Offsets are read in order, so those needed are kept in that order, and the lowest is the first.
+A record is retained from the moment it is read until the last window that it can matter to is delivered, or until it is
+dead-lettered. Then it is released. The lowest retained offset of each partition is what a checkpoint commits, with the
+first window of each session that was not published (`streams.delivery.checkpoint`): after a crash the tail is read
+again and nothing is published twice. Offsets are read in order, so those retained are kept in that order, and the
+lowest is the first.
 
-A `PartitionAssignment` is what this instance holds while the partitions of one number are assigned to it, and a
-`SessionLease` one session in it. Both end for good when the partitions go elsewhere: what comes back later from the
+A `PartitionAssignment` stands for the partitions of one number while they are assigned to this instance, and a
+`SessionLease` for one session in it. Both end for good when the partitions go elsewhere: what comes back later from the
 engine under an ended lease changes nothing, and is not published.
 """
 
@@ -47,7 +48,10 @@ class _Reading:
 
 @dataclass(slots=True, eq=False)
 class SessionLease:
-    """One session of an assignment. Changed by the ledger only, which holds the lock."""
+    """Lease of one session, valid while its partitions are assigned.
+
+    Changed by the ledger only, which holds the lock.
+    """
 
     session: str
     assignment: "PartitionAssignment"
@@ -66,7 +70,10 @@ class SessionLease:
 
 @dataclass(slots=True, eq=False)
 class PartitionAssignment:
-    """The partitions of one number, while they are assigned. Changed by the ledger only, which holds the lock."""
+    """Assignment of the partitions of one number, until it is revoked.
+
+    Changed by the ledger only, which holds the lock.
+    """
 
     number: int
     readings: dict[Partition, _Reading]
@@ -77,7 +84,10 @@ class PartitionAssignment:
 
 
 class Ledger:
-    """Shared by the source (which reads and commits), the timeline and the publish thread; every method locks."""
+    """Ledger of the records that are read and not released.
+
+    Shared by the source (which reads and commits), the timeline and the publish thread; every method locks.
+    """
 
     def __init__(self, grid: WindowGrid) -> None:
         self.grid = grid
@@ -90,7 +100,9 @@ class Ledger:
     def assigned(
         self, number: int, starts: Mapping[Partition, int], emitted_through: Mapping[bytes, int]
     ) -> PartitionAssignment:
-        """The partitions of `number` are read from `starts` on; what was held of them before has no force any more.
+        """Assigns the partitions of `number`, read from `starts` on.
+
+        An assignment of them before this one ends.
 
         emitted_through: by session digest, the first window that was not published.
         """
@@ -102,13 +114,13 @@ class Ledger:
         return assignment
 
     def revoked(self, numbers: Iterable[int]) -> None:
-        """The partitions of these numbers are not ours any more."""
+        """Ends the assignments of these numbers."""
         with self._lock:
             for number in numbers:
                 self._give_up(number)
 
     def read(self, partition: Partition, offsets_sizes: Iterable[tuple[int, int]]) -> None:
-        """Records were read, in order of their offsets, each with its size in bytes."""
+        """Retains records that were read: offsets in order, with sizes in bytes."""
         with self._lock:
             reading = self._reading(partition)
             if reading is None:
@@ -120,12 +132,12 @@ class Ledger:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of records that were read and not taken by the timeline yet."""
+        """Bytes of records read and not taken by the timeline yet."""
         return self._waiting_bytes
 
     @property
     def uncommitted(self) -> int:
-        """How many records would be read again after a crash."""
+        """Number of records that would be read again after a crash."""
         with self._lock:
             readings = chain.from_iterable(assignment.readings.values() for assignment in self._assignments.values())
             return sum(reading.next_offset - reading.lowest for reading in readings)
@@ -142,7 +154,7 @@ class Ledger:
     # The timeline.
 
     def lease(self, assignment: PartitionAssignment, session: str) -> SessionLease:
-        """The session's place in the ledger: the one it has, or a new one."""
+        """The session's lease: the one it has, or a new one."""
         with self._lock:
             lease = assignment.leases.get(session)
             if lease is None:
@@ -153,7 +165,7 @@ class Ledger:
             return lease
 
     def retain(self, lease: SessionLease, coordinates: Coordinates, last_window: int) -> None:
-        """The timeline has taken a record; it may matter to windows up to `last_window`."""
+        """Retains a record until windows up to `last_window` are delivered."""
         with self._lock:
             reading = lease.assignment.readings[coordinates.partition]
             size_bytes = reading.unreleased.get(coordinates.offset)
@@ -165,17 +177,20 @@ class Ledger:
             heapq.heappush(lease.held, (last_window, coordinates.partition, coordinates.offset))
 
     def advance(self, lease: SessionLease, until: int) -> None:
-        """Windows before `until` have all been submitted, or will never be."""
+        """Windows before `until` are submitted, or never will be."""
         with self._lock:
             self._release_held(lease, lease.progress.submit_until(until))
 
     def submitted(self, lease: SessionLease, index: int) -> None:
-        """A window is submitted to be scored; to be called before `advance` passes it."""
+        """A window is submitted; to be called before `advance` passes it."""
         with self._lock:
             lease.progress.submit(index)
 
     def session_ended(self, lease: SessionLease) -> None:
-        """The session has ended and all its windows are handed on: what it holds is needed by no other."""
+        """The session has ended, and all its windows are submitted.
+
+        Once they are delivered, all its records are released.
+        """
         with self._lock:
             lease.over = True
             self._release_held(lease, moved=False)
@@ -183,12 +198,12 @@ class Ledger:
     # The publish thread.
 
     def delivered(self, lease: SessionLease, index: int) -> None:
-        """A window was acknowledged, or will never be published."""
+        """A window was acknowledged, or never will be published."""
         with self._lock:
             self._release_held(lease, lease.progress.deliver(index))
 
     def release(self, coordinates: Coordinates) -> None:
-        """A record was set aside, and that was acknowledged; or it can matter to no window."""
+        """Releases a record: its dead letter was acknowledged, or no window needs it."""
         with self._lock:
             assignment = self._assignments.get(coordinates.partition.number)
             if assignment is not None:
