@@ -1,4 +1,4 @@
-"""What the command's exit status means (after sysexits.h), and which status an error ends it with.
+"""Exit codes (after sysexits.h), and which error has which.
 
 Errors are told apart by the names of their classes, so that nothing is imported when something has gone wrong: an
 error whose module was never imported cannot have been raised.
@@ -43,7 +43,7 @@ STATUS_BY_ERROR = {
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """The status for an error that ended a command; BUG for one that nobody foresaw."""
+    """The code of an error; BUG for one that nobody foresaw."""
     for kind in type(error).__mro__:
         status = STATUS_BY_ERROR.get(f"{kind.__module__}.{kind.__qualname__}")
         if status is not None:

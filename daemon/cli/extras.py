@@ -8,11 +8,14 @@ EXTRA_BY_MODULE = {"scipy": "train", "sklearn": "train", "tensorboard": "train"}
 
 
 class MissingExtra(Exception):
-    """A package of an extra is not installed; the message says how to install it."""
+    """A package of an extra is not installed.
+
+    The message says how to install it.
+    """
 
 
 def missing_extra(error: BaseException) -> MissingExtra | None:
-    """`error` as a MissingExtra, if it is for want of one of those packages."""
+    """The MissingExtra that `error` amounts to, if it does."""
     module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     extra = EXTRA_BY_MODULE.get(module)
     if extra is None:

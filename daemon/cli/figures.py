@@ -13,7 +13,10 @@ _OTHERS = ("corpus", "split", "task", "labels", "confusion", "per_label", "model
 
 
 def print_figures(figures: Mapping[str, Any], console: Console | None = None) -> None:
-    """figures: as `models.evaluation.evaluate.evaluate` returns them. Written to stderr unless a console is given."""
+    """Prints a model's figures, to stderr unless a console is given.
+
+    figures: as `models.evaluation.evaluate.evaluate` returns them.
+    """
     console = console or Console(stderr=True)
     model = figures["model"]
     console.print(f"{model['name']} {model['version']} on {figures['corpus']} {figures['split']}: {figures['task']}")
@@ -25,7 +28,10 @@ def print_figures(figures: Mapping[str, Any], console: Console | None = None) ->
 
 
 def print_comparison(own: Mapping[str, Any], console: Console | None = None) -> None:
-    """own: `metrics["own"]` of a model trained on a user's rows. Written to stderr unless a console is given."""
+    """Prints trained parts beside shipped ones, to stderr by default.
+
+    own: `metrics["own"]` of a model trained on a user's rows.
+    """
     console = console or Console(stderr=True)
     table = _table("part, task", "rows", "shipped", "trained", "change")
     for part, tasks in own["compared"].items():

@@ -63,7 +63,9 @@ def evaluate(
     help="Folder of what is made; goes on there.",
 )
 def train(task: str, data: Path, config: Path | None, out: Path) -> None:
-    """Trains a part of the model, or all of it, on known corpora or a manifest of your own.
+    """Trains the model, or a part of it, on labelled data.
+
+    On known corpora, or a manifest of your own.
 
     Prints the folder that was made.
 
@@ -124,7 +126,9 @@ def calibrate(model: str, data: Path, out: Path) -> None:
     "--rows", type=click.IntRange(min=1), default=2000, show_default=True, help="Most rows of a corpus, at random."
 )
 def report(model: str, data: Path, out: Path, rows: int) -> None:
-    """Writes a page (HTML, and its pictures as PNG) on a model, from all validation data in DATA.
+    """Writes a report on a model (HTML and PNG).
+
+    From all validation data in DATA.
 
     Of a manifest, every task that it labels. A model of your own stands beside the shipped one. Prints the page's path.
     """

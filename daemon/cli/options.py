@@ -1,4 +1,4 @@
-"""What several commands take: kinds of values, and the ways to configure a command."""
+"""Parameter types and options that several commands share."""
 
 import os
 from collections.abc import Callable, Sequence

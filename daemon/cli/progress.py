@@ -21,7 +21,10 @@ def counted(number: int, noun: str) -> str:
 
 @contextmanager
 def shown(begun: str, *, where: bool = True, console: Console | None = None) -> Iterator[OnProgress]:
-    """begun: shown first. where: False shows nothing. The line stands on stderr, below what is logged meanwhile."""
+    """Shows a changing line on stderr, below the log.
+
+    begun: shown first. where: False shows nothing.
+    """
     console = console or Console(stderr=True)
     if not (where and console.is_terminal):
         yield lambda _: None

@@ -1,4 +1,4 @@
-"""`affectd dead-letters`: looks at what was set aside, and sends it once more where it came from.
+"""`affectd dead-letters`: lists dead letters, and resubmits them to their topics.
 
 What was sent once more is remembered letter by letter (`streams.kafka.resubmissions`) each time a part of it has
 arrived: a command that is killed sends at most that part again the next time, and loses none.
@@ -45,7 +45,7 @@ class LetterFilter:
 
 
 def list_letters(topic: DeadLetterTopic, pick: LetterFilter) -> None:
-    """Prints a JSON object for each letter; BrokerUnavailable if they cannot be read."""
+    """Prints each letter as JSON; BrokerUnavailable if they cannot be read."""
     with DeadLetterReader(topic.connection, topic.name, SystemClock()) as letters:
         for letter in letters.letters(letters.beginnings):
             if pick.takes(letter):
@@ -55,7 +55,7 @@ def list_letters(topic: DeadLetterTopic, pick: LetterFilter) -> None:
 def replay_letters(
     topic: DeadLetterTopic, pick: LetterFilter, dry_run: bool, agreed: Callable[[int], bool]
 ) -> ExitCode:
-    """Sends the letters that are meant once more, and says on stderr what became of them.
+    """Resubmits the chosen letters, and reports on stderr.
 
     dry_run: prints them instead, as `list_letters` does. agreed: is asked, with their number, before any is sent.
     BAD_DATA where some say nothing of where they came from, or of a place that is not there any more.
@@ -157,7 +157,7 @@ class _Sending:
             self.remember()
 
     def remember(self) -> None:
-        """Waits until all that was sent has arrived, and commits that it has."""
+        """Waits until all that was sent is acknowledged, and commits that."""
         self._producer.flush()
         for number, offset in self._under_way:
             self._letters.resubmissions[number].add(offset)

@@ -1,4 +1,4 @@
-"""`affectd demo`: the bundled sample session through the daemon's own pipeline, for a person to watch.
+"""`affectd demo`: plays the bundled sample session through the daemon's pipeline.
 
 Left in `out`: the predictions as they are published, and a picture of them over time. Nothing here scores anything: it
 is `affectd replay` of one session, with a line a window.
@@ -26,7 +26,9 @@ _LEGEND = "each line a window; V video, A audio, T text: how much of the window 
 
 
 def demo(out: Path, speed: float | None) -> int:
-    """Plays the sample and returns the exit status; the environment may configure it, as it does the daemon.
+    """Plays the sample and returns the exit status.
+
+    The environment may configure it, as it does the daemon.
 
     out: the folder of `predictions.jsonl` and `timeline.png`, made if it is not there; older ones are replaced.
     speed: times real time, None for as fast as it is scored. SinkError where `out` cannot be written.

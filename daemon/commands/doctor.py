@@ -1,4 +1,4 @@
-"""Says what works on this machine, and what to do about what does not.
+"""Diagnoses this machine: what works, and what to do otherwise.
 
 Each check looks at one thing and yields findings; a check that breaks is itself a finding, so that one fault never
 hides the next. Nothing is changed: no device is opened for longer than a look, no file is written.
@@ -102,13 +102,16 @@ def _devices(config: Config) -> Iterator[Finding]:
 
 
 def list_cameras() -> Iterator[str]:
-    """One line per camera: kind, what `device` is set to, and what it is, between tabs."""
+    """One line per camera, tab-separated.
+
+    Kind, what `device` is set to, and what it is.
+    """
     for camera in discovery.cameras():
         yield f"camera\t{camera.path}\t{camera.name}{f' ({camera.problem})' if camera.problem else ''}"
 
 
 def list_microphones() -> Iterator[str]:
-    """One line per microphone, as of cameras; SourceError where they cannot be listed."""
+    """One line per microphone; SourceError where they cannot be listed."""
     for microphone in discovery.microphones():
         facts = f"{microphone.system}, {microphone.channels} channels, {microphone.rate_hz} Hz"
         yield f"microphone\t{microphone.index}\t{microphone.name} ({facts}{', default' * microphone.is_default})"

@@ -40,7 +40,10 @@ _QUICK_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """What to send and how: `speed` times real time (None: as fast as it is taken)."""
+    """What to send and how.
+
+    speed: times real time; None for as fast as it is taken.
+    """
 
     paths: Sequence[Path]
     speed: float | None
@@ -76,7 +79,9 @@ class Sent:
 
 
 def produce(config: Config, inputs: InputTopics, production: Production) -> None:
-    """Sends the sessions and says on stderr what was sent; returns when all of it has arrived.
+    """Sends the sessions, and reports on stderr.
+
+    Returns when all of it has arrived.
 
     SourceError where a session cannot be read (what can be read is sent), BrokerUnavailable where messages do not
     arrive, UsageError where one name is given to several sessions.
@@ -155,7 +160,10 @@ def _check_names(sessions: Sequence[StoredSession], session: str | None) -> None
 
 
 def near_now(send: Emit, clock: Clock) -> Emit:
-    """`send`, but a record that is far ahead of now waits first: it would be taken for one of a wrong clock."""
+    """As `send`, but a record far ahead of now waits first.
+
+    It would be taken for one of a wrong clock.
+    """
 
     def wait_and_send(item: Item) -> None:
         if isinstance(item, Record):

@@ -1,4 +1,7 @@
-"""`affectd replay`: stored sessions through the daemon's own pipeline, to the end, without HTTP."""
+"""`affectd replay`: scores stored sessions by the daemon's own pipeline.
+
+To the end, without HTTP.
+"""
 
 import sys
 import threading
@@ -78,7 +81,10 @@ class _Summary:
         self._abstained: Counter[str] = Counter()
 
     def add(self, prediction: Prediction) -> None:
-        """Counts a window once, however often it is revised; by how it was answered first."""
+        """Counts a window once, by its first prediction.
+
+        However often it is revised.
+        """
         if prediction.revision == 0:
             self._sessions.add(prediction.session)
             self._windows += 1

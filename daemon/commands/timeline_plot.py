@@ -1,4 +1,6 @@
-"""Draws the predictions of one session over time: emotions, risk, coverage and contributions, into a PNG.
+"""Plots the predictions of one session over time, as PNG.
+
+Emotions, risk, coverage and contributions.
 
 A column is one window, drawn at its middle and as wide as the step, so nothing is smoothed or joined across what is
 missing. Abstained windows and absent modalities are hatched grey: absent never looks like neutral, nor like zero. The
@@ -38,7 +40,10 @@ Columns = npt.NDArray[np.float64]
 
 
 def draw(predictions: Sequence[Prediction], file: Path) -> None:
-    """Writes the picture. predictions: of one session, at least one; a revision replaces what it revises."""
+    """Writes the plot.
+
+    predictions: of one session, at least one; a revision replaces what it revises.
+    """
     if not predictions:
         raise ValueError("there are no predictions to draw")
     newest = {p.window.start: p for p in sorted(predictions, key=lambda p: p.revision)}

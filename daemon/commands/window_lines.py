@@ -1,4 +1,6 @@
-"""A prediction as one line for a person: when, which emotion, how risky, and which modalities counted.
+"""A prediction as one line for a person.
+
+When, which emotion, how risky, and which modalities counted.
 
 A window without a label says so in the emotion's place, and a modality that is not there is a dash: neither is ever
 shown as neutral or as zero. Colours are for terminals; `click.echo` drops them elsewhere.
@@ -17,7 +19,10 @@ _LEVEL_COLOURS = {"low": "green", "medium": "yellow", "high": "red", "critical":
 
 
 def window_line(prediction: Prediction) -> str:
-    """For example ` 00:12-00:16  sadness   ██████░░░░ 0.61  risk medium    V 0.9  A  -   T 1.0`."""
+    """One line about a prediction.
+
+    For example ` 00:12-00:16  sadness   ██████░░░░ 0.61  risk medium    V 0.9  A  -   T 1.0`.
+    """
     start_s, end_s = window_span_s(prediction)
     modalities = prediction.modalities
     counted = "  ".join(

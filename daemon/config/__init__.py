@@ -1,4 +1,4 @@
-"""The configuration: what can be set, and how it is read, checked and written."""
+"""The configuration: its tables, and how it is read, checked and written."""
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError

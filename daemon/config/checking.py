@@ -21,7 +21,10 @@ NO_SOURCES = "none is configured; give at least one [[sources]] table"
 
 
 class CheckResult(NamedTuple):
-    """The configuration, None where it is not valid; a sentence for each problem, and for each mere warning."""
+    """The configuration, its problems and its warnings.
+
+    config: None where it is not valid. A sentence each for problems and mere warnings.
+    """
 
     config: Config | None
     problems: list[str]
@@ -29,7 +32,10 @@ class CheckResult(NamedTuple):
 
 
 def check(values: Mapping[str, Any], origins: Origins, *, to_run: bool) -> CheckResult:
-    """to_run: as `affectd run` needs it, with sources, and with files and devices that are there."""
+    """Checks what was set.
+
+    to_run: as `affectd run` needs it, with sources, and with files and devices that are there.
+    """
     problems = [at(path, origins, "must not hold a NUL character") for path in _with_nul(values, ())]
     if problems:
         return CheckResult(None, problems, [])

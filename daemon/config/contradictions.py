@@ -1,4 +1,4 @@
-"""What cannot be meant together: keys that are each allowed, and contradict each other.
+"""Keys that are valid by themselves and contradict each other.
 
 Every contradiction is told, with the key that a person would change. Nothing is read from the machine.
 """
@@ -41,7 +41,10 @@ def contradictions(config: Sections) -> Iterator[Contradiction]:
 
 
 def inside(config: Sections) -> Iterator[Contradiction]:
-    """What contradicts itself within one table. Entries of lists that are None are passed over."""
+    """What contradicts itself within one table.
+
+    Entries of lists that are None are passed over.
+    """
     yield from _of_windows(config.windows)
     yield from _of_http(config.http)
     for index, source in enumerate(config.sources):

@@ -1,4 +1,4 @@
-"""Where records enter and predictions leave: the `[[sources]]` and `[[sinks]]` of the configuration.
+"""The `[[sources]]` and `[[sinks]]` of the configuration.
 
 Each has a `kind` and one table of settings of that name, so that every kind is checked by its own rules.
 """
@@ -53,7 +53,10 @@ class ChatSettings(Section):
 
 
 class MediaSettings(Section):
-    """Media files, each a session of its name, with NAME.chat.jsonl beside it where there is chat."""
+    """Media files, each a session of its name.
+
+    With NAME.chat.jsonl beside it where there is chat.
+    """
 
     paths: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
         min_length=1, examples=[["session.mp4"]], description="files to play"

@@ -1,4 +1,4 @@
-"""Says what is wrong with a configuration, all at once, so that a person can act on it.
+"""Errors of a configuration, all at once, each with its place.
 
 One line per problem: where it stands (file:line, the environment variable or the flag), the key path, what it must be,
 and what it is: `camera.toml:14 windows.step_s: must be above 0 (is 0)`.
@@ -44,7 +44,10 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 class ConfigurationError(Exception):
-    """The configuration cannot be used; `problems` holds one sentence each, complete with its place."""
+    """The configuration cannot be used.
+
+    problems: one sentence each, complete with its place.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -62,7 +65,10 @@ def contradicted(error: ValidationError) -> bool:
 
 
 def at(path: KeyPath, origins: Origins, sentence: str) -> str:
-    """`sentence` with the place of `path`, or of the closest table around it that has one, or holds a key that has."""
+    """Puts the place of a key before a sentence about it.
+
+    The place is that of `path`, or of the closest table around it that has one, or holds a key that has.
+    """
     places = (_origin(path[:length], origins) for length in range(len(path), -1, -1))
     place = next(filter(None, places), "")
     return " ".join(filter(None, (redacted_address(place), f"{redacted_address(dotted(path))}: {sentence}")))
@@ -119,7 +125,7 @@ def _bound(number: float) -> str:
 
 
 def shown(path: KeyPath, value: Any) -> str:
-    """The value at `path` as JSON, cut where it is long, without the secrets that it may hold."""
+    """The value at `path` as JSON, shortened and without secrets."""
     if names_a_secret(path):
         return "set, and not shown"
     try:

@@ -1,4 +1,4 @@
-"""Kafka in the configuration: where records are read, where results go, and what each delivery promises.
+"""Kafka in the configuration: topics, security, delivery guarantees.
 
 No secret stands in a configuration, only the file that holds it. What the tables demand of each other is checked in
 `daemon.config.contradictions`, and whether the cluster agrees when it is spoken to (`streams.kafka.checks`).
@@ -27,7 +27,10 @@ ContentTypeName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class KafkaSecurity(Section):
-    """How the cluster is spoken to. A file is a path, or "credential:NAME" (systemd's LoadCredential=)."""
+    """Encryption and log-in of a cluster.
+
+    A file is a path, or "credential:NAME" (systemd's LoadCredential=).
+    """
 
     protocol: Protocol = Field(default="plaintext", description="tls and sasl_tls encrypt and check the cluster's name")
     ca_file: File = Field(default="", description="PEM; empty trusts the authorities that the system trusts")
@@ -45,7 +48,7 @@ class KafkaSecurity(Section):
 
 
 class KafkaSourceSettings(Section):
-    """The topics records are read from, as one member of a consumer group."""
+    """The topics that are read, as a member of a consumer group."""
 
     bootstrap_servers: Servers = Field(
         min_length=1, examples=[["127.0.0.1:9092"]], description="where to ask for the cluster"
@@ -97,7 +100,10 @@ class KafkaSourceSettings(Section):
 
 
 class KafkaSinkSettings(Section):
-    """The topics results are written to; without servers of its own, on the cluster of the Kafka source."""
+    """The topics that results are written to.
+
+    Without servers of its own, they are on the cluster of the Kafka source.
+    """
 
     bootstrap_servers: Servers = Field(default=(), description="empty: servers and security are the Kafka source's")
     predictions_topic: Topic = Field(default="affectd.predictions", description="one prediction per window")
@@ -128,5 +134,8 @@ class DeliverySettings(Section):
     )
 
     def transactional_id_of(self, source: KafkaSourceSettings, process: str) -> str:
-        """The id that transactions are written under; `process` tells this process from every other one."""
+        """The id of this instance's transactions.
+
+        process: tells this process from every other one.
+        """
         return self.transactional_id or f"{source.group_id}.{source.instance_id or process}"

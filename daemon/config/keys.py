@@ -13,7 +13,10 @@ ENDPOINTS: dict[str, dict[str, type[Section]]] = {"sources": SOURCES_BY_KIND, "s
 
 
 def field_at(path: KeyPath) -> FieldInfo | None:
-    """The key at `path`, as a person writes it: the table inside an entry of a list tells its kind."""
+    """The field of the key at `path`, as a person writes it.
+
+    The table inside an entry of a list tells its kind.
+    """
     table: Any = Config
     if path and path[0] in ENDPOINTS and len(path) > 2:
         kinds = ENDPOINTS[str(path[0])]
@@ -30,6 +33,9 @@ def is_section(annotation: Any) -> bool:
 
 
 def names_a_secret(path: KeyPath) -> bool:
-    """Whether the key names the file of a secret, in whose place the secret itself may have been written."""
+    """Whether the key names the file of a secret.
+
+    The secret itself may have been written in its place.
+    """
     field = field_at(path)
     return field is not None and FileUse.SECRET in field.metadata

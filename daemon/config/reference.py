@@ -1,4 +1,4 @@
-"""Writes configurations as TOML: the effective one, and the reference with every key, its default and a sentence.
+"""Writes the effective and the reference configuration as TOML.
 
 `python -m daemon.config.reference > deploy/config/reference.toml` makes the reference. What has no default there
 (sources, other sinks) is written as comments, so that the file as it stands is the default configuration.
@@ -31,7 +31,10 @@ def reference() -> str:
 
 
 def effective(config: Config) -> str:
-    """`config` as TOML that `load` reads back, but for what is masked: the passwords and queries of addresses."""
+    """The configuration as TOML that `load` reads back.
+
+    But for what is masked: the passwords and queries of addresses.
+    """
     values = without_secrets(config.model_dump(mode="json"))
     empty = [f"{name} = []\n" for name, value in values.items() if value == []]
     return "\n".join((*empty, *(table for name, value in values.items() for table in _written(name, value))))
@@ -62,7 +65,7 @@ def _tables() -> Iterator[str]:
             yield from _kinds(name, field, SINKS_BY_KIND, default="stdout")
         else:
             section: type[Section] = field.annotation  # type: ignore[assignment]
-            yield "\n".join((f"# {section.__doc__}", f"[{name}]", *_keys(section), ""))
+            yield "\n".join((f"# {_about(section)}", f"[{name}]", *_keys(section), ""))
 
 
 def _kinds(name: str, field: FieldInfo, kinds: dict[str, type[Section]], default: str) -> Iterator[str]:
@@ -76,9 +79,14 @@ def _inner(name: str, section: type[Section]) -> Iterator[str]:
     """The tables inside a table, each under its dotted name."""
     for key, field in section.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield f"[{name}.{key}]  # {field.annotation.__doc__}"
+            yield f"[{name}.{key}]  # {_about(field.annotation)}"
             yield from _keys(field.annotation)
             yield from _inner(f"{name}.{key}", field.annotation)
+
+
+def _about(section: type[Section]) -> str:
+    """Its docstring on one line, as a comment has to be."""
+    return " ".join((section.__doc__ or "").split())
 
 
 def _keys(section: type[Section]) -> Iterator[str]:

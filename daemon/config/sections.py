@@ -1,4 +1,4 @@
-"""What can be configured: every key, its default, its bounds and a sentence about it.
+"""The tables of the configuration: keys, defaults, bounds, descriptions.
 
 The models are frozen and strict (a number in quotes is an error, an unknown key too), and their descriptions are the
 documentation: `deploy/config/reference.toml` is generated from them. Files, environment and flags are read in
@@ -18,7 +18,7 @@ from streams.kafka.connection import Connection
 
 
 class WindowSettings(Section):
-    """Event time: how sessions are cut into windows, and how long to wait for what is still under way."""
+    """Event time: windows, disorder, grace, idleness and session timeout."""
 
     size_s: float = Field(default=4.0, ge=0.01, le=600, description="length of a window")
     step_s: float = Field(
@@ -59,8 +59,10 @@ class WindowSettings(Section):
 
     @property
     def segments(self) -> SegmentGrid:
-        """How sound is cut: in pairs of seconds, each second in both its pairs, or in seconds where windows could miss
-        a pair. Voices are told better by pairs, and hardly worse than if every window were read anew.
+        """The segments that sound is cut into.
+
+        Pairs of seconds, each second in both its pairs, or single seconds where windows could miss a pair.
+        Pairs recognise voices better, and hardly worse than if every window were encoded by itself.
         """
         pairs = SegmentGrid(2 * NS_PER_S, NS_PER_S)
         return pairs if self.grid.covers_every(pairs) else SegmentGrid(NS_PER_S, NS_PER_S)
@@ -145,7 +147,9 @@ class PrivacySettings(Section):
     """What the operator has stated and allowed."""
 
     purpose: str = Field(default="", max_length=128, description="what people are scored for")
-    jurisdiction: str = Field(default="", max_length=64, description="whose law applies")
+    jurisdiction: str = Field(
+        default="", max_length=64, description="whose law applies; noted only, nothing acts on it yet"
+    )
     transcript: bool = Field(default=False, description="publish what was said and written, with the prediction")
 
 
@@ -181,7 +185,7 @@ class LifecycleSettings(Section):
 
 
 class LogSettings(Section):
-    """Logs go to stderr, and never hold what was said, written or seen."""
+    """Logs go to stderr, and never hold content."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is logged")
     format: Literal["auto", "json", "human"] = Field(
@@ -207,17 +211,20 @@ class Sections(Section):
 
     @property
     def kafka_source(self) -> KafkaSourceTable | None:
-        """The source that reads from Kafka, if there is one; there are never two."""
+        """The one source that reads from Kafka, if configured."""
         return next((source for source in self.sources if isinstance(source, KafkaSourceTable)), None)
 
     @property
     def kafka_sink(self) -> KafkaSinkTable | None:
-        """The sink that writes to Kafka, if there is one; there are never two."""
+        """The one sink that writes to Kafka, if configured."""
         return next((sink for sink in self.sinks if isinstance(sink, KafkaSinkTable)), None)
 
     @property
     def kafka_sink_connection(self) -> Connection | None:
-        """The cluster that the Kafka sink writes to: its own, or the Kafka source's where it names none."""
+        """The cluster that the Kafka sink writes to.
+
+        Its own, or the Kafka source's where it names none.
+        """
         if self.kafka_sink is None:
             return None
         if self.kafka_source is not None and not self.kafka_sink.kafka.bootstrap_servers:

@@ -1,4 +1,6 @@
-"""Reads the configuration: flags over environment over file over defaults, remembering where each key was set.
+"""Reads the configuration: flags over environment over file over defaults.
+
+Where each key was set is remembered, for errors.
 
 The file is TOML. `AFFECTD__SECTION__KEY` sets a key, `AFFECTD__SOURCES__0__NAME` one of an entry of a list, counted
 from 0 (the number after the last makes a new entry), and `AFFECTD__SOURCES` a whole list; a flag does the same as
@@ -49,7 +51,10 @@ def load(file: Path | None, environ: Mapping[str, str], settings: Sequence[str] 
 def load_to_run(
     file: Path | None, environ: Mapping[str, str], settings: Sequence[str] = ()
 ) -> tuple[Config, list[str]]:
-    """As `load`, for `affectd run` on this machine: what is named must be there. The second value holds warnings."""
+    """As `load`, for `affectd run` on this machine.
+
+    What is named must be there. The second value holds warnings.
+    """
     return _load(file, environ, settings, to_run=True)
 
 
@@ -128,7 +133,10 @@ def _first_line_too_large(text: str) -> int:
 
 
 def line_numbers(text: str) -> dict[KeyPath, int]:
-    """The line (from 1) of every table and key of valid TOML; what is inside an inline value stands where it begins."""
+    """The line (from 1) of every table and key of valid TOML.
+
+    What is inside an inline value stands where it begins.
+    """
     lines: dict[KeyPath, int] = {}
     table: KeyPath = ()
     arrays: dict[KeyPath, int] = {}

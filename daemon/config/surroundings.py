@@ -24,7 +24,10 @@ _OTHERS = stat.S_IRWXO | stat.S_IWGRP  # a group may read what it is given
 
 
 class Remark(NamedTuple):
-    """One thing that is not as configured: key path, sentence, value, and whether it can work all the same."""
+    """One thing on the machine that is not as configured.
+
+    is_warning: whether it can work all the same.
+    """
 
     path: KeyPath
     sentence: str
@@ -33,7 +36,10 @@ class Remark(NamedTuple):
 
 
 def remarks(config: Config) -> Iterator[Remark]:
-    """Everything that is missing or unfit. Entries of `sources` and `sinks` that are None are passed over."""
+    """Everything that is missing or unfit.
+
+    Entries of `sources` and `sinks` that are None are passed over.
+    """
     for name in type(config).model_fields:
         part = getattr(config, name)
         for index, entry in enumerate(part) if isinstance(part, tuple) else ((None, part),):

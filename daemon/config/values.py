@@ -1,4 +1,4 @@
-"""The kinds of value a configuration holds, and the strictness every table of it has."""
+"""Value types of the configuration, and the base of its tables."""
 
 import ipaddress
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def dotted(path: KeyPath) -> str:
 
 
 def without_secrets(value: Any) -> Any:
-    """A value of JSON with every address in it as it may be shown."""
+    """A value of JSON with secrets in addresses masked."""
     match value:
         case str():
             return redacted_address(value)
@@ -35,14 +35,14 @@ def without_secrets(value: Any) -> Any:
 
 
 class FileUse(Enum):
-    """What a file that is named in the configuration must be, on the machine that it is used on."""
+    """What a file that the configuration names is for."""
 
     READ = "read"
     SECRET = "secret"
 
 
 def as_tuple(value: Any) -> Any:
-    """What TOML calls an array is a tuple here, so that the configuration cannot change."""
+    """Makes an array of TOML an immutable tuple."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -87,7 +87,10 @@ def _session(value: str) -> str:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Host and port of "host:port" (or "[::1]:port"); ValueError if it is not one."""
+    """Host and port of "host:port" or "[::1]:port".
+
+    ValueError if it is not one.
+    """
     host, colon, port = address.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
         raise ValueError('must be "host:port", such as "127.0.0.1:9109"')
@@ -95,7 +98,10 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches "host:port"; a host name other than localhost may be anything."""
+    """Whether "host:port" is a loopback address.
+
+    A host name other than localhost may be anything.
+    """
     return is_loopback_host(split_address(address)[0])
 
 

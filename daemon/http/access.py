@@ -26,7 +26,7 @@ OPEN_PATHS = frozenset({"/livez", "/readyz"})
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the server is bound, the further names that it is asked by, and the file that holds its token."""
+    """The bound address, further host names, and the token's file."""
 
     bind: str = "127.0.0.1:9109"
     allowed_hosts: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Access:
     """A path or "credential:NAME", read for every request, so that a renewed token counts at once; "" asks for none."""
 
     def answers_to(self, host: str) -> bool:
-        """Whether `host`, the value of a `Host` header, is a name of this server, on whatever port.
+        """Whether the value of a `Host` header names this server.
 
         Where not only this machine is served, any IP address is: a rebound name is never one.
         """

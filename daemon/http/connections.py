@@ -34,7 +34,10 @@ class BoundedConnection(H11Protocol):
 
     @property
     def can_be_cut(self) -> bool:
-        """Whether the next move is the client's: a request to end, or an answer to read."""
+        """Whether the connection waits for its client.
+
+        For the end of a request, or until an answer is read.
+        """
         answered = self.cycle is None or self.cycle.response_complete
         return answered or self.conn.their_state in _CLIENTS_TURN or self.flow.write_paused
 

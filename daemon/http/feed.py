@@ -1,4 +1,4 @@
-"""Hands every published object to whoever is listening on `/events`, without ever waiting for a listener.
+"""Broadcasts published objects to the listeners of `/events` (server-sent events).
 
 Each listener has a bounded queue. One that reads too slowly loses the oldest and is told how many it missed; the others
 and the publisher notice nothing. What is left out: replay of what was published before a listener came.
@@ -16,7 +16,10 @@ MAX_LISTENERS = 64
 
 
 class Listener:
-    """One reader. `offer` may be called from any thread; the rest belongs to the HTTP thread's event loop."""
+    """One reader, with a bounded queue.
+
+    `offer` may be called from any thread; the rest belongs to the HTTP thread's event loop.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._lock = threading.Lock()
@@ -28,7 +31,7 @@ class Listener:
         self._woken = asyncio.Event()
 
     def offer(self, chunk: str) -> None:
-        """Queues one chunk of the event stream; drops the oldest if the queue is full."""
+        """Queues one chunk; drops the oldest if the queue is full."""
         with self._lock:
             if len(self._queue) == self._capacity:
                 self._queue.popleft()
@@ -43,7 +46,7 @@ class Listener:
         self._wake()
 
     async def chunks(self) -> AsyncIterator[str]:
-        """The event stream (text/event-stream), with a comment whenever it has been silent for long."""
+        """The event stream (text/event-stream), with keep-alive comments."""
         yield ": affectd\n\n"
         while True:
             chunk = self._take()
@@ -88,7 +91,10 @@ class EventFeed:
             listener.offer(chunk)
 
     def listen(self) -> Listener | None:
-        """A new listener, called in the event loop that will read it; None when there are too many or it is over."""
+        """Adds a listener; None when there are too many, or after `close`.
+
+        Called in the event loop that will read it.
+        """
         with self._lock:
             if self._closed or len(self._listeners) >= MAX_LISTENERS:
                 return None

@@ -1,4 +1,4 @@
-"""The HTTP server: one thread with an event loop, from listening to its end."""
+"""The HTTP server: one thread with an event loop."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ _HEADERS = [("x-content-type-options", "nosniff"), ("cross-origin-resource-polic
 
 
 def start_http(http: HttpSettings, view: DaemonView, feed: EventFeed, clock: Clock, limits: Limits) -> "HttpServer":
-    """Starts the server that the configuration describes; CannotBind if it cannot listen there."""
+    """Starts the configured server; CannotBind if it cannot listen there."""
     access = Access(http.bind, http.allowed_hosts, http.token_file)
     server = HttpServer(http.bind, build_app(view, feed, clock, limits, access), feed, view.http_refused)
     server.start()

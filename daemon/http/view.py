@@ -1,4 +1,4 @@
-"""The daemon as HTTP sees it, and the closed sets of answers between the two.
+"""The interface between HTTP and the daemon.
 
 Nothing of a web framework is imported, so that what serves no HTTP needs none.
 """
@@ -13,7 +13,7 @@ from streams.records import Record
 
 
 class RefusalReason(StrEnum):
-    """Why a connection or request was not served; the `reason` of a metric."""
+    """Why a connection or request was not served; a metric's label."""
 
     HOST = "host"
     CROSS_SITE = "cross_site"

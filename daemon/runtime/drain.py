@@ -1,4 +1,4 @@
-"""The deadline of a shutdown: to finish what has begun, then to close.
+"""The deadline of a shutdown: drain, then close.
 
 Asked to stop, a service has `lifecycle.drain_timeout_s` to drain, since whoever asked waits, and `CLOSING_S` after that
 to close what is open. Where the input has ended by itself, nobody waits: what was read is finished, however long that
@@ -19,7 +19,10 @@ _STALLED_S = 2 * OVERDUE_S  # by then a thread that is stuck counts as overdue a
 
 
 class ShutdownDeadline:
-    """Owned by the main thread. It moves with progress until a stop is requested, and never after."""
+    """Moves with progress until a stop is requested, and never after.
+
+    Owned by the main thread.
+    """
 
     def __init__(self, clock: Clock, drain_timeout_s: float, stop_requested: threading.Event) -> None:
         self._clock = clock
@@ -41,13 +44,13 @@ class ShutdownDeadline:
         return self._stalled
 
     def close(self) -> Deadline:
-        """By when everything must be closed; asked for when the drain has ended."""
+        """By when all must be closed; called when the drain has ended."""
         closing = Deadline.after(self._clock, CLOSING_S)
         return closing if self.stop is None else self.stop.at_most(CLOSING_S)
 
     @property
     def stop(self) -> Deadline | None:
-        """By when the service must be stopped; None while nobody has requested it."""
+        """By when the service must be stopped; None until requested."""
         if self._stop is None and self._stop_requested.is_set():
             self._stop = Deadline.after(self._clock, self._timeout_s)
         return self._stop

@@ -1,4 +1,4 @@
-"""Signs of progress: every thread that does work beats, and one that has stopped beating is found out.
+"""Heartbeats of the threads, by which liveness is judged.
 
 A thread beats each time it has done something or has nothing to do; while it is stuck in one call it does not. Liveness
 (`/livez`, the systemd watchdog) asks which threads are overdue.
@@ -37,7 +37,7 @@ class Heartbeats:
         return beat
 
     def retire(self, name: str) -> None:
-        """The worker has ended as it should; no beat is expected any more."""
+        """Ends a worker: no beat is expected any more."""
         with self._lock:
             self._last_ns.pop(name, None)
 

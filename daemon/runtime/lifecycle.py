@@ -1,10 +1,13 @@
-"""The life of the daemon, as states with their legal moves; an illegal move is a bug and raises."""
+"""The life cycle of the daemon: states and their transitions.
+
+An illegal transition is a bug and raises.
+"""
 
 from enum import StrEnum
 
 
 class LifecycleState(StrEnum):
-    """Where the daemon stands; the value is what metrics, /status and systemd show."""
+    """The states; metrics, /status and systemd show their values."""
 
     STARTING = "starting"
     WARMING = "warming"

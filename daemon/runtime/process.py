@@ -25,7 +25,7 @@ def prepare() -> None:
 
 
 def log_uncaught() -> None:
-    """Logs the error that ends a thread like all others, instead of printing it."""
+    """Logs errors that end a thread, instead of printing them."""
 
     def uncaught(ended: threading.ExceptHookArgs) -> None:
         if ended.exc_value is not None:

@@ -25,7 +25,7 @@ class Readiness:
         return source not in self._optional
 
     def reasons(self) -> list[str]:
-        """Why the service is not ready: a sentence for each required source that is away."""
+        """A sentence for each required source that is away."""
         return [why for name, why in self._away() if self.is_required(name)]
 
     @property
@@ -34,7 +34,10 @@ class Readiness:
         return len(self._away()) < len(self._runners)
 
     def status(self) -> str:
-        """A sentence for `systemctl status`: what is done, and each source that is away, required or not."""
+        """A sentence for `systemctl status`.
+
+        It says whether windows are scored, and names each source that is away, required or not.
+        """
         return "; ".join(("scoring" if self.is_open else "waiting", *(why for _, why in self._away())))
 
     def _away(self) -> list[tuple[str, str]]:

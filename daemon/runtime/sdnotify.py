@@ -1,4 +1,4 @@
-"""Tells systemd how the service is: READY, STATUS, STOPPING and the watchdog (sd_notify(3)).
+"""Notifies systemd of readiness, status, stopping and liveness (sd_notify(3)).
 
 Outside systemd (no NOTIFY_SOCKET) every call does nothing. What is left out: file-descriptor passing and reload.
 """
@@ -41,7 +41,10 @@ class ServiceNotifier:
         self._send(f"READY=1\nSTATUS={_one_line(status)}")
 
     def starting(self, status: str, within_s: float) -> None:
-        """Start-up goes on, and is to be waited for `within_s` more from now, whatever TimeoutStartSec= says."""
+        """Start-up goes on: extends its timeout to `within_s` from now.
+
+        Whatever TimeoutStartSec= says.
+        """
         self._send(f"EXTEND_TIMEOUT_USEC={round(within_s * 1e6)}\nSTATUS={_one_line(status)}")
 
     def status(self, status: str) -> None:
@@ -49,7 +52,10 @@ class ServiceNotifier:
         self._send(f"STATUS={_one_line(status)}")
 
     def stopping(self, status: str, within_s: float) -> None:
-        """Draining has begun, and is to be waited for `within_s` from now, whatever TimeoutStopSec= says."""
+        """The stop has begun: extends its timeout to `within_s` from now.
+
+        Whatever TimeoutStopSec= says.
+        """
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={round(within_s * 1e6)}\nSTATUS={_one_line(status)}")
 
     def alive(self) -> None:

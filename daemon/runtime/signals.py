@@ -14,7 +14,10 @@ from types import FrameType
 
 
 def install(stop: Callable[[int], None], reload: Callable[[], None]) -> None:
-    """For the main thread. `stop` is handed the signal's number; both run between two steps of the main thread."""
+    """Installs the signal handlers; for the main thread.
+
+    stop: called with the signal's number. Both run between two steps of the main thread.
+    """
 
     def stopping(number: int, frame: FrameType | None) -> None:
         stop(number)

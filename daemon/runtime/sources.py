@@ -1,4 +1,4 @@
-"""The sources of a service: each on a thread of its own, feeding a channel of its own.
+"""The sources of a service, each with its thread and its channel.
 
 They end in two steps, so that nothing is committed before it is published. `drain`: devices and stored sessions stop,
 logs hand on nothing more. `leave_logs`: when all is published, logs commit it and give up their partitions.
@@ -22,7 +22,10 @@ _STOP_S = 5.0  # a network camera takes its read timeout, 3 s, to notice anythin
 
 
 class Sources:
-    """Started and ended by the main thread; everything else may be called by any."""
+    """Runs all sources.
+
+    Started and ended by the main thread; everything else may be called by any.
+    """
 
     def __init__(self, feeds: Sequence[SourceFeed], inlet: Inlet[Any], instruments: Instruments) -> None:
         self._channels = [
@@ -57,7 +60,10 @@ class Sources:
             channel.close()
 
     def leave_logs(self, deadline: Deadline) -> None:
-        """Commits what is published and gives up partitions; not before nothing more will be published."""
+        """Commits what is published and gives up partitions.
+
+        Not before nothing more will be published.
+        """
         for runner in self._runners:
             runner.stop()
         for runner in self._runners:

@@ -1,4 +1,4 @@
-"""From configuration to parts: which source, sink and limit each table of the configuration stands for."""
+"""Builds sources, sinks and limits from the configuration."""
 
 import os
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SourceFeed:
-    """A source and the channel it feeds: what happens when it is full, and how many records it holds."""
+    """A source, and the overflow policy and capacity of its channel."""
 
     source: Source
     policy: OverflowPolicy
@@ -98,7 +98,7 @@ def limits(config: Config) -> Limits:
 
 
 def open_crash_journal(config: Config, clock: Clock) -> CrashJournal:
-    """Where it is noted which records of a log are in hand; CrashJournalError if the folder cannot be used."""
+    """Opens the crash journal; CrashJournalError if its folder cannot be used."""
     folder = config.lifecycle.state_dir or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if config.kafka_source is None:
         return CrashJournal(None, clock)
@@ -108,7 +108,7 @@ def open_crash_journal(config: Config, clock: Clock) -> CrashJournal:
 
 
 def build_endpoints(config: Config, instruments: Instruments) -> Endpoints:
-    """A source and a sink for each table of the configuration, in order.
+    """Builds a source and a sink for each table, in order.
 
     SourceError where stored sessions contradict each other, SinkError where a file cannot be written.
     """
@@ -129,7 +129,10 @@ def stored_endpoints(config: Config, feed: SourceFeed, sink: Sink) -> Endpoints:
 def stored_feed(
     paths: Sequence[Path], speed: float | None, options: StoredOptions, clock: Clock, name: str = "media"
 ) -> SourceFeed:
-    """Stored sessions, played at `speed` times real time (None: as fast as they are taken)."""
+    """Stored sessions, to be played.
+
+    speed: times real time; None for as fast as they are taken.
+    """
     return SourceFeed(
         Playback(stored_sessions(paths, options), clock, speed=speed, name=name), OverflowPolicy.BLOCK, _STORED_RECORDS
     )

@@ -21,6 +21,7 @@ from daemon.scoring.blockage import Blockage
 from daemon.scoring.publication import Publication, build
 from daemon.scoring.results import BadRow, ScoredWindow
 from daemon.telemetry.instruments import Instruments
+from models.scores import Abstention, RiskLevel
 from streams import predictions as wire
 from streams.alignment.closed_window import ClosedWindow
 from streams.clock import NS_PER_S
@@ -259,7 +260,8 @@ class Publisher:
         self._metrics.published((self._clock.monotonic_ns() - since_ns) / NS_PER_S)
         for modality in Modality:
             self._metrics.coverage(modality, getattr(prediction.modalities, modality).coverage)
-        self._metrics.prediction(prediction.risk.level, prediction.abstained.reason if prediction.abstained else None)
+        abstention = Abstention(prediction.abstained.reason) if prediction.abstained else None
+        self._metrics.prediction(RiskLevel(prediction.risk.level), abstention)
         if window.live:  # of the past no delay of ours can be told
             end_to_end_s = max(0.0, (self._clock.wall_ns() - window.end_ns) / NS_PER_S)
             self._metrics.delivered(end_to_end_s, self._since_received_s(window))

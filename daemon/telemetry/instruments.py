@@ -1,4 +1,4 @@
-"""What every part of the daemon is handed to tell time, count and show that it is alive."""
+"""Clock, metrics and heartbeats, which every part is handed."""
 
 from dataclasses import dataclass, field
 

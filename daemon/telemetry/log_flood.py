@@ -30,7 +30,10 @@ class _Count:
 
 
 class FloodGuard(logging.Filter):
-    """Filters what a handler writes. Owned by the handler, which calls it with no lock: counts may be off by a few."""
+    """Filters what a handler writes.
+
+    Owned by the handler, which calls it with no lock: counts may be off by a few.
+    """
 
     def __init__(self, handler: logging.Handler) -> None:
         super().__init__()
@@ -38,7 +41,10 @@ class FloodGuard(logging.Filter):
         self._counts: dict[Kind, _Count] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is written; before it, what other kinds have held back is."""
+        """Whether the record is written.
+
+        Before it, counts of other kinds whose interval is over are.
+        """
         self._write_lapsed(record.created)
         if record.levelno < logging.WARNING or record.exc_info:
             return True

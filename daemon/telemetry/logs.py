@@ -1,4 +1,4 @@
-"""Structured logs on stderr: JSON for machines, colours for a person at a terminal.
+"""Structured logs on stderr: JSON, or colours on a terminal.
 
 Everything goes through one formatter, the loggers of other packages too. Call sites log what happened and where, with
 counts and names as fields; payloads (pictures, sound, lines of chat, transcripts) are never fields, and those keys are
@@ -24,7 +24,10 @@ _QUIET = ("uvicorn.access", "uvicorn.error", "httpx", "httpcore", "PIL", "matplo
 
 
 def configure(level: str, form: Literal["auto", "json", "human"], stream: TextIO | None = None) -> None:
-    """Sends all logs of at least `level` to `stream` (stderr by default); may be called again."""
+    """Sends all logs of at least `level` to `stream`, by default stderr.
+
+    May be called again.
+    """
     out = stream or sys.stderr
     human = form == "human" or (form == "auto" and out.isatty())
     shared: list[Processor] = [

@@ -13,7 +13,10 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
+from daemon.http.view import RefusalReason
+from daemon.runtime.lifecycle import LifecycleState
 from daemon.version import package_version
+from models.scores import Abstention, RiskLevel
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
 from streams.sources.state import SourceState
@@ -57,7 +60,7 @@ class Metrics:
         self._bytes = self._counter("source_bytes", "Bytes of records received", "source", "modality")
         self._source_state = self._gauge(
             "source_state",
-            "1 for the state a source is in; waiting: it broke, or its brokers are away",
+            f"1 for the state a source is in (waiting is broken, or without brokers): {', '.join(SourceState)}",
             "source",
             "state",
         )
@@ -102,7 +105,9 @@ class Metrics:
         self._dead_letters = self._counter(
             "dead_letters", f"Records that cannot be used: {', '.join(DeadLetterReason)}", "reason"
         )
-        self._http_refused = self._counter("http_refused", "Connections and requests that were not served", "reason")
+        self._http_refused = self._counter(
+            "http_refused", f"Connections and requests that were not served: {', '.join(RefusalReason)}", "reason"
+        )
 
     def _register_windows(self) -> None:
         self._watermark_lag = self._gauge(
@@ -135,8 +140,10 @@ class Metrics:
 
     def _register_output(self) -> None:
         self._predictions = self._counter("predictions", "Predictions delivered")
-        self._abstentions = self._counter("abstentions", "Predictions that refuse to name an emotion", "reason")
-        self._risk = self._counter("risk_level", "Predictions by risk level", "level")
+        self._abstentions = self._counter(
+            "abstentions", f"Predictions that name no emotion: {', '.join(Abstention)}", "reason"
+        )
+        self._risk = self._counter("risk_level", f"Predictions by risk level: {', '.join(RiskLevel)}", "level")
         self._end_to_end = self._histogram(
             "end_to_end_seconds", "Window end to delivered, of what happens now", _END_TO_END_S
         )
@@ -153,7 +160,9 @@ class Metrics:
         self._uncommitted = self._gauge("uncommitted_records", "Records that would be read again after a crash")
 
     def _register_life(self) -> None:
-        self._lifecycle = self._gauge("lifecycle_state", "1 for the state the daemon is in", "state")
+        self._lifecycle = self._gauge(
+            "lifecycle_state", f"1 for the state the daemon is in: {', '.join(LifecycleState)}", "state"
+        )
         self._heartbeat = self._gauge(
             "worker_heartbeat_age_seconds", "Time since a thread last made progress", "worker"
         )
@@ -200,8 +209,8 @@ class Metrics:
         """Events or records left out by a named policy."""
         self._dropped.labels(modality, reason).inc(count)
 
-    def http_refused(self, reason: str) -> None:
-        """A connection or request was not served: of a client's doing, or for want of room."""
+    def http_refused(self, reason: RefusalReason) -> None:
+        """A connection or request was not served."""
         self._http_refused.labels(reason).inc()
 
     def dead_letter(self, reason: DeadLetterReason) -> None:
@@ -229,7 +238,7 @@ class Metrics:
         self._channel_wait.labels(stage).observe(seconds)
 
     def lag(self, source: str, modality: Modality, records: float, seconds: float) -> None:
-        """How far a log is ahead of what was read of it; NaN records while that is not known."""
+        """The lag behind a log's end; NaN records while unknown."""
         self._lag_records.labels(source, modality).set(records)
         self._lag_seconds.labels(source, modality).set(seconds)
 
@@ -238,7 +247,7 @@ class Metrics:
         self._paused.set(partitions)
 
     def offset_reset(self, source: str, reason: OffsetResetReason) -> None:
-        """A partition is read on from another place than where it was left."""
+        """A partition is read from another offset than it was left."""
         self._offset_resets.labels(source, reason).inc()
 
     def commit(self, outcome: CommitOutcome) -> None:
@@ -258,7 +267,7 @@ class Metrics:
         self._discontinuities.labels(fault).inc()
 
     def batch(self, lane: str, rows: int, waited_s: float) -> None:
-        """A lane handed over `rows` rows, of which the oldest had waited for `waited_s`."""
+        """A batch of `rows` left its lane; its oldest row waited `waited_s`."""
         self._rows.labels(lane).observe(rows)
         self._batch_wait.labels(lane).observe(waited_s)
 
@@ -270,7 +279,7 @@ class Metrics:
         """A batch could not be computed."""
         self._failures.labels(reason).inc()
 
-    def prediction(self, risk_level: str, abstention: str | None) -> None:
+    def prediction(self, risk_level: RiskLevel, abstention: Abstention | None) -> None:
         """A prediction was delivered; `abstention` is its reason, if it abstained."""
         self._predictions.inc()
         self._risk.labels(risk_level).inc()
@@ -278,7 +287,7 @@ class Metrics:
             self._abstentions.labels(abstention).inc()
 
     def delivered(self, end_to_end_s: float, processing_s: float) -> None:
-        """How late a prediction was: since its window's end, and since its last event was received."""
+        """A prediction's delay since window end, and since its last event."""
         self._end_to_end.observe(end_to_end_s)
         self._processing.observe(processing_s)
 
@@ -294,7 +303,7 @@ class Metrics:
         """A sink could deliver nothing, and tries again."""
         self._publish_blocked.inc()
 
-    def lifecycle(self, state: str) -> None:
+    def lifecycle(self, state: LifecycleState) -> None:
         """The daemon moved to `state`."""
         with self._states_lock:
             self._lifecycle.clear()
@@ -305,7 +314,7 @@ class Metrics:
         self._model.info({"name": name, "version": version, "digest": digest, "device": device})
 
     def refused(self) -> dict[str, int]:
-        """How many records were set aside or left out as unusable so far, by reason."""
+        """How many records became dead letters so far, by reason."""
         samples = [sample for metric in self._dead_letters.collect() for sample in metric.samples]
         return {s.labels["reason"]: round(s.value) for s in samples if s.name.endswith("_total")}
 
@@ -329,7 +338,10 @@ class Metrics:
         self._memory.labels(kind).set_function(size_bytes)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """The exposition and its content type: Prometheus text, or OpenMetrics for those who accept it."""
+        """The exposition and its content type.
+
+        Prometheus text, or OpenMetrics for those who accept it.
+        """
         try:
             encode, content_type = choose_encoder(accept)
         except (TypeError, ValueError):  # prometheus_client compares a version that is no number

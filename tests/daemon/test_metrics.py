@@ -6,7 +6,10 @@ from enum import StrEnum
 import pytest
 from prometheus_client import Metric
 
+from daemon.http.view import RefusalReason
+from daemon.runtime.lifecycle import LifecycleState
 from daemon.telemetry.metrics import Metrics
+from models.scores import Abstention, RiskLevel
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
 from streams.sources.state import SourceState
@@ -48,7 +51,8 @@ INFO_LABELS = {"version", "name", "digest", "device"}
 def everything_happened() -> Metrics:
     metrics = Metrics()
     metrics.record("front", Modality.VIDEO, 1000)
-    metrics.source_state("front", SourceState.OPENING)
+    for state in SourceState:
+        metrics.source_state("front", state)
     metrics.source_state("front", SourceState.RUNNING)
     metrics.reconnect("front")
     metrics.event(Modality.VIDEO)
@@ -57,18 +61,22 @@ def everything_happened() -> Metrics:
         metrics.dropped(Modality.VIDEO, drop, 3)
     for defect in DeadLetterReason:
         metrics.dead_letter(defect)
-    metrics.http_refused("host")
+    for refusal in RefusalReason:
+        metrics.http_refused(refusal)
     metrics.late(Modality.TEXT)
     metrics.window_dropped("inference")
-    metrics.window_closed(ClosedBy.WATERMARK)
+    for closer in ClosedBy:
+        metrics.window_closed(closer)
     metrics.coverage(Modality.VIDEO, 1.0)
     metrics.coverage(Modality.TEXT, 0.0)
     metrics.channel_wait("decode", 0.01)
     metrics.batch("face", 8, 0.02)
     metrics.inference("face", "encode", 0.03)
     metrics.inference_failed("out_of_memory")
-    metrics.prediction("low", None)
-    metrics.prediction("none", "no_evidence")
+    for level in RiskLevel:
+        metrics.prediction(level, None)
+    for abstention in Abstention:
+        metrics.prediction(RiskLevel.NONE, abstention)
     metrics.delivered(0.6, 0.1)
     metrics.published(0.001)
     metrics.publish_failed()
@@ -84,8 +92,8 @@ def everything_happened() -> Metrics:
     for reason in OffsetResetReason:
         metrics.offset_reset("kafka", reason)
     metrics.uncommitted(120)
-    metrics.lifecycle("warming_up")
-    metrics.lifecycle("running")
+    metrics.lifecycle(LifecycleState.WARMING)
+    metrics.lifecycle(LifecycleState.RUNNING)
     metrics.model("default", "1", "sha256:0", "cpu")
     metrics.watch_timeline(
         watermark_lag_s=lambda: 0.5, sessions=lambda: 2, idle_streams=lambda: 1, open_windows=lambda: 8
@@ -120,7 +128,7 @@ def test_each_happening_is_counted_under_its_labels(metrics: Metrics) -> None:
     assert value(metrics, "late_events_total", modality="text") == 1
     assert value(metrics, "windows_closed_total", closed_by="watermark") == 1
     assert value(metrics, "inference_failures_total", reason="out_of_memory") == 1
-    assert value(metrics, "predictions_total") == 2
+    assert value(metrics, "predictions_total") == len(RiskLevel) + len(Abstention)
     assert value(metrics, "abstentions_total", reason="no_evidence") == 1
     assert value(metrics, "risk_level_total", level="low") == 1
     assert value(metrics, "publish_errors_total") == 1
@@ -203,6 +211,11 @@ def test_every_metric_has_the_prefix_a_unit_a_sentence_and_bounded_labels(metric
         ("dead_letters", "reason", DeadLetterReason),
         ("sequence_faults", "fault", SequenceFault),
         ("sound_discontinuities", "fault", SoundFault),
+        ("source_state", "state", SourceState),
+        ("http_refused", "reason", RefusalReason),
+        ("windows_closed", "closed_by", ClosedBy),
+        ("abstentions", "reason", Abstention),
+        ("risk_level", "level", RiskLevel),
     ],
 )
 def test_what_is_counted_by_kind_names_all_its_kinds_in_its_help(
@@ -212,3 +225,9 @@ def test_what_is_counted_by_kind_names_all_its_kinds_in_its_help(
     counted = {sample.labels[label] for sample in counter.samples}
     named = set(re.split(r",? ", counter.documentation.rpartition(": ")[2]))
     assert counted == named == set(kinds)
+
+
+def test_the_life_cycle_names_all_its_states_in_its_help_and_shows_the_present_one(metrics: Metrics) -> None:
+    (gauge,) = (each for each in metrics.registry.collect() if each.name == "affectd_lifecycle_state")
+    assert set(gauge.documentation.rpartition(": ")[2].split(", ")) == set(LifecycleState)
+    assert [sample.labels["state"] for sample in gauge.samples] == [LifecycleState.RUNNING]
