@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
-from streams.alignment.continuity import Laid, coverage, lay
+from streams.alignment.continuity import Dejittered, coverage, dejitter
 from streams.alignment.frame_order import recorded_order
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_S
@@ -162,9 +162,9 @@ class SoundSegmenter:
         stamped = [ordered.event for ordered in sorted(self._sounds[segment])]
         frames, repeats = recorded_order(stamped)
         sounds = [(frame.time_ns, frame.payload) for frame in frames if isinstance(frame.payload, Sound)]
-        laid = lay(sounds)
-        pieces = tuple((at_ns, sound) for at_ns, (_, sound) in zip(laid.starts_ns, sounds, strict=True))
-        self._count(laid, repeats, end_ns)
+        dejittered = dejitter(sounds)
+        pieces = tuple((at_ns, sound) for at_ns, (_, sound) in zip(dejittered.starts_ns, sounds, strict=True))
+        self._count(dejittered, repeats, end_ns)
         covered = coverage(pieces, start_ns, end_ns)
         return EncodingUnit(
             session=stamped[0].session,
@@ -179,14 +179,14 @@ class SoundSegmenter:
             sources=tuple(source for event in stamped for source in _sources(event)),
         )
 
-    def _count(self, laid: Laid, repeats: list[Event], end_ns: int) -> None:
+    def _count(self, dejittered: Dejittered, repeats: list[Event], end_ns: int) -> None:
         """Counts sound faults in the segment's last hop.
 
         So each instant is counted in one segment.
         """
         last_ns = end_ns - self._grid.hop_ns
-        for at, fault in laid.faults.items():
-            if last_ns <= laid.starts_ns[at] < end_ns:
+        for at, fault in dejittered.faults.items():
+            if last_ns <= dejittered.starts_ns[at] < end_ns:
                 self._telemetry.discontinuity(fault)
         for event in repeats:
             if last_ns <= event.time_ns < end_ns:

@@ -64,8 +64,8 @@ def render_segment(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[n
 
     It is silent where nothing was received.
 
-    Pieces lie where they were laid (`streams.alignment.continuity`), later ones over earlier ones; those of one rate
-    and as many channels are resampled as one.
+    Pieces lie where they start without jitter (`streams.alignment.continuity`), later ones over earlier ones; those of
+    one rate and as many channels are resampled as one.
     """
     segment = np.zeros(round((end_ns - start_ns) * RATE_HZ / NS_PER_S), np.float32)
     runs: dict[tuple[int, ...], NDArray[np.float32]] = {}

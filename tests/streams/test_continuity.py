@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streams.alignment.assembly import FOREVER_NS, SoundSegmenter
-from streams.alignment.continuity import coverage, lay
+from streams.alignment.continuity import coverage, dejitter
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.coordinates import Coordinates, Partition
@@ -254,7 +254,7 @@ def test_a_sound_may_change_between_mono_and_stereo_with_every_frame(length_s: f
 def test_a_rate_of_its_own_is_laid_by_itself() -> None:
     voice = [(e.time_ns, e.payload) for e in frames() if isinstance(e.payload, Sound)]
     other = [(time_ns, Sound(sound.samples, 8_000)) for time_ns, sound in voice[::2]]
-    assert lay(sorted(voice + other, key=lambda piece: piece[0])).faults == {}
+    assert dejitter(sorted(voice + other, key=lambda piece: piece[0])).faults == {}
 
 
 def test_the_unbroken_stretch_is_that_of_the_mean_instant() -> None:

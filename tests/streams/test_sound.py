@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from streams.alignment.continuity import lay
+from streams.alignment.continuity import dejitter
 from streams.decoding.sound import RATE_HZ, decode_sound, render_segment
 from streams.events import Sound, SoundPieces
 from streams.reasons import BadRecord
@@ -182,8 +182,8 @@ def test_sound_that_cannot_be_used_is_refused_with_its_reason(content_type: str,
 
 def rendered(*pieces: tuple[float, NDArray[np.float32]], rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
     sounds = [(ns(at_s), Sound(samples, rate_hz)) for at_s, samples in pieces]
-    laid = zip(lay(sounds).starts_ns, (sound for _, sound in sounds), strict=True)
-    return render_segment(SoundPieces(tuple(laid)), ns(0), ns(1))
+    dejittered = zip(dejitter(sounds).starts_ns, (sound for _, sound in sounds), strict=True)
+    return render_segment(SoundPieces(tuple(dejittered)), ns(0), ns(1))
 
 
 def same(samples: NDArray[np.float32]) -> Any:
