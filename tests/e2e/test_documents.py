@@ -21,7 +21,7 @@ def script(port: int) -> list[str]:
         if command.startswith("affectd run"):
             free = "AFFECTD__SOURCES__0__CHAT__ADDRESS=127.0.0.1:0"
             lines += [f"{free} {command} > scored.jsonl & daemon=$!; trap 'kill $daemon' EXIT"]
-            ready = f"curl -s -o ready --retry 90 --retry-delay 1 --retry-all-errors -f http://127.0.0.1:{port}/readyz"
+            ready = f"curl -s -o ready --retry 300 --retry-delay 1 --retry-all-errors -f http://127.0.0.1:{port}/readyz"
             lines += [ready]
         else:
             lines += [command.replace(PORT, str(port))]
