@@ -1,10 +1,9 @@
 """Packaged model files, each with its trusted digest.
 
-Problem: a package is replaced by a newer or a forged one, and a network of other weights answers as if nothing had
-happened. Rule: whoever loads a file that is not the user's own takes it from `TRUSTED`, which reads and checks it in
-one go. Reading and hashing the 190 MB of the default model takes a
-third of a second on a core that hashes 600 MB a second.
-Left out: code, which `constraints.txt` has the digests of, and model folders, whose `model.json` has theirs.
+Problem: a package is replaced by a newer or a forged one, and a network of other weights answers without any error.
+Rule: whoever loads a file that is not the user's own takes it from `TRUSTED`, which reads and checks it in one go.
+Reading and hashing the 190 MB of the default model takes a third of a second on a core that hashes 600 MB a second.
+Left out: code, whose digests are in `constraints.txt`, and model folders, whose digests are in `model.json`.
 """
 
 import hashlib

@@ -1,9 +1,9 @@
 """Attention over steps of which some, or all, are missing.
 
 Problem: a softmax over nothing is not a number, and a modality may be absent from any row. Rule: scaled dot-product
-attention with several heads (Vaswani et al., 2017) that answers zeros where there is nothing to attend to; layers
-normalise before attention, not after (Xiong et al., 2020), so that they train without a warm-up. Steps carry their
-place as sines. Left out: causal masks; a window is known whole when it is fused.
+attention with several heads (Vaswani et al., 2017), which gives zeros where there is no key. Layers normalise before
+attention, not after (Xiong et al., 2020), so that they train without a warm-up. Positions are sinusoidal. Left out:
+causal masks; a window is complete when it is fused.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The branches that all strategies share, one per modality.
 
 Problem: strategies should differ in how they fuse and in nothing else. Rule: each modality has a branch (steps,
-summary, stand-in where absent) and heads of its own; strategies take these and give back the joint representation.
+summary, imputation where absent) and heads of its own. A strategy makes the joint representation of them.
 """
 
 from collections.abc import Mapping

@@ -1,12 +1,10 @@
 """Cross-modal attention over unaligned steps: the multimodal transformer.
 
-After Tsai et al. (2019).
-
-Problem: a word may belong to a smile some steps away, and steps of modalities are of different lengths. Rule: each
-modality's steps attend to those of each other modality, for every ordered pair; what a modality made of the others is
-put side by side and attends to itself; the means of all modalities' steps, side by side, are what is fused. A modality
-that has no other to attend to keeps its own steps, an absent one is zeros. Left out: the convolution before (branches
-project the steps) and the paper's depth, for which windows of seconds are too few.
+After Tsai et al. (2019). Problem: a word may belong to a smile some steps away, and modalities have different numbers
+of steps. Rule: each modality's steps attend to those of each other modality, for every ordered pair. The results are
+concatenated per modality and pass self-attention; the means of all modalities' steps, concatenated, are fused. A
+modality without another to attend to keeps its own steps; an absent one is zeros. Left out: the convolution before
+(branches project the steps) and the paper's depth, for which windows of seconds are too few.
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,10 @@
 """Decision-level (late) fusion: combines the modalities' own answers.
 
-Problem: experts of one modality each, one answer wanted. Rules (Kittler et al., 1998): the mean of their posteriors;
-a mean with learned weights (the linear opinion pool: Stone, 1961); the product of their posteriors, each to the power
-of a learned weight (the logarithmic pool: Genest and Zidek, 1986; product of experts: Hinton, 2002); or a small network
-that reads them all (stacking: Wolpert, 1992). A modality that does not count adds nothing, and weights that sum to one
-do so over those that count. Of a task that asks for numbers, these take the place of log posteriors. Left out: what
-modalities say together beyond what each says alone, except as far as stacking can tell.
+Rules (Kittler et al., 1998): the mean of their posteriors; a mean with learned weights (the linear opinion pool: Stone,
+1961); the product of their posteriors, each to the power of a learned weight (the logarithmic pool: Genest and Zidek,
+1986; product of experts: Hinton, 2002); or a small network that reads them all (stacking: Wolpert, 1992). A modality
+that does not count adds nothing, and weights that sum to one do so over those that count. In regression tasks, numbers
+take the place of log posteriors. Left out: interactions of modalities, except as far as stacking learns them.
 """
 
 import torch

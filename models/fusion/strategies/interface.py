@@ -1,11 +1,9 @@
 """The interface of trainable fusion strategies.
 
-One loop trains them all, and one table compares them.
-
-A row is one window. Of each modality it has steps (frames, seconds, lines; one step where it is summed up already) with
-a mask; a modality without an unmasked step is absent from the row. A strategy answers every row from whatever is
-present, finitely even where nothing is, and a row's answer does not depend on the rows beside it. Left out: calibration
-of the answers, which is fitted afterwards, and how a model is trained (`models.training.fusion.train`).
+One loop trains them all, and one table compares them. A row is one window. Each modality has steps (frames, seconds,
+lines; one step where it is summarised already) with a mask; a modality without an unmasked step is absent from the row.
+A strategy answers every row from whatever is present, finitely even where nothing is, and independently of the other
+rows. Left out: calibration of the answers, and training (`models.training.fusion.train`).
 """
 
 from collections.abc import Collection, Mapping

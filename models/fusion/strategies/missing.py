@@ -1,9 +1,9 @@
 """Imputation of modalities that a row lacks.
 
-Problem: fusing needs a vector for every modality, and any may be absent. Rule: nothing at all (zeros, and strategies
-that weigh modalities leave it out), a learned token, the running mean of the summaries trained on, or what a generator
-makes of the modalities that are there (Tran et al., 2017; Cai et al., 2018; Ma et al., 2021). All but the first take
-part in fusing as if the modality were there. Left out: filling in steps rather than summaries.
+Problem: fusing needs a vector for every modality, and any may be absent. Rule: the imputed summary is zeros, a learned
+token, the running mean of the training summaries, or generated from the modalities that are present (Tran et al., 2017;
+Cai et al., 2018; Ma et al., 2021). With zeros, strategies that weigh modalities leave the absent one out; the others
+count as if it were present. Left out: imputing steps rather than summaries.
 """
 
 from collections.abc import Mapping

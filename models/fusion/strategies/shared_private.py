@@ -1,12 +1,11 @@
 """Shared and private representations of the modalities.
 
-After MISA (Hazarika et al., 2020).
-
-Problem: modalities are redundant and different at once. Rule: of each summary one encoder, common to all, makes a
-shared vector and an encoder of its own a private one; all of them attend to each other and are fused side by side.
-Penalties bring the shared vectors' distributions together (central moment discrepancy: Zellinger et al., 2017), hold
-shared and private apart (orthogonality), and have both together give the summary back. Penalties are taken over rows in
-which the modalities concerned are present; stand-ins are not penalised.
+After MISA (Hazarika et al., 2020). Problem: modalities are redundant and different at once. Rule: one encoder common to
+all modalities makes a shared vector of each summary, and an encoder of its own a private one; all vectors attend to
+each other and are concatenated. Penalties draw the shared vectors' distributions together (central moment discrepancy:
+Zellinger et al., 2017), keep shared and private apart (orthogonality), and require that both together reconstruct the
+summary. Penalties are taken over rows in which the modalities concerned are present; imputed summaries are not
+penalised.
 """
 
 from collections.abc import Iterable

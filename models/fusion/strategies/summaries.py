@@ -1,10 +1,10 @@
 """Summaries: a modality's steps to one vector.
 
-Problem: modalities come in steps of different widths and numbers, some of them missing. Rule: steps pass a projection
-of their own modality; the window's summary is their mean over the unmasked steps or, recurrently, what a gated
-recurrent unit (Cho et al., 2014) says of them, weighted by attention (Yang et al., 2016), with layer normalisation (Ba
-et al., 2016) after either, because a batch's statistics would make a row's answer depend on its neighbours. Left out:
-convolution over steps, which encoders have done already.
+Problem: modalities come in steps of different widths and numbers, some of them missing. Rule: steps pass their
+modality's projection. The window's summary is their mean over the unmasked steps, or the attention-weighted mean (Yang
+et al., 2016) of a gated recurrent unit (Cho et al., 2014) over them. Layer normalisation (Ba et al., 2016) follows,
+because a batch's statistics would make a row depend on its neighbours. Left out: convolution over steps, which is the
+encoders' work.
 """
 
 import torch

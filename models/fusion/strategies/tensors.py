@@ -1,12 +1,10 @@
 """Fusion by products of the modalities' features.
 
-So interactions of every pair and triple of modalities are represented.
-
-Tensor fusion (Zadeh et al., 2017) takes the outer product of all summaries, each with a one appended, so that it holds
-every modality by itself too; it grows with the width to the power of the modalities, and summaries are therefore
-narrowed first. Low-rank fusion (Liu et al., 2018) never makes that tensor: with weights of a low rank, the product of
-what each modality is turned into gives the same. An absent modality's summary is zero, so that only its one is left,
-which leaves the products of the others.
+So interactions of every pair and triple of modalities are represented. Tensor fusion (Zadeh et al., 2017) takes the
+outer product of all summaries, each with a one appended, so that it contains every modality by itself too. It grows
+with the width to the power of the modalities, so summaries are narrowed first. Low-rank fusion (Liu et al., 2018) never
+builds that tensor: with low-rank weights, the product of the modalities' linear maps is the same. An absent modality's
+summary is zero, and its one keeps the products of the others.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Fusion of summaries: concatenated, or as a gated sum.
 
-Concatenation (feature-level or early fusion: Baltrušaitis et al., 2019) leaves it to a hidden layer what modalities
-mean together. The gated sum (Arevalo et al., 2017) asks of every row how much each modality should count; the gates are
-a softmax over those present, so that they add up to one whatever is missing.
+Concatenation (feature-level or early fusion: Baltrušaitis et al., 2019) leaves interactions of modalities to a hidden
+layer. The gated sum (Arevalo et al., 2017) weighs the modalities of each row; the gates are a softmax over those
+present, so that they add up to one whatever is missing.
 """
 
 import torch
