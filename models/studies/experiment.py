@@ -1,4 +1,4 @@
-"""An experiment of the fusion study: one corpus, its folds and its views.
+"""An experiment of the fusion study: a corpus, folds and views.
 
 A view is the inputs that are left out when a trained fusion is measured.
 """
