@@ -1,10 +1,10 @@
 """Routes events to the timelines of their sessions, and ends sessions.
 
-A session ends when every stream of it has ended, or when it has been idle for `session_timeout`. What remains of it is
-one number, the last window closed, kept for the most recent sessions so that a window is never published twice when
-the session comes back. Where the wall clock is set back, sessions of devices begin anew, since all that they say from
-then on would be late. Of a session from a log it is the ledger that remembers; such a session is never closed before
-its time, but dropped when its partitions go elsewhere, since the log holds all of it.
+A session ends when every stream of it has ended, or when it was idle for `session_timeout`. One number of it is kept,
+the first window that was not closed, so that no window is published twice when the session comes back. This is done for
+the most recent sessions. Where the wall clock is set back, sessions of devices are reset, since all their events would
+be late from then on. For a session of a log the ledger remembers. Such a session is never closed before its time: it is
+dropped when its partitions go to another instance, since the log holds all of it.
 """
 
 from collections import OrderedDict

@@ -36,7 +36,7 @@ class Position:
 
 @dataclass(slots=True)
 class _Reading:
-    """One partition: the records that are needed (by offset; bytes where the timeline has not taken them yet)."""
+    """Records read of one partition and not released: bytes by offset, 0 once the timeline has them."""
 
     next_offset: int
     unreleased: OrderedDict[int, int] = field(default_factory=OrderedDict)
@@ -57,10 +57,10 @@ class SessionLease:
     assignment: "PartitionAssignment"
     progress: WindowProgress
     """Shared with the session's timeline: see there who changes what."""
-    held: list[tuple[int, Partition, int]] = field(default_factory=list)
-    """A heap of the records that are needed: last window, partition, offset."""
-    over: bool = False
-    """Whether the session has ended: windows that are not under way yet will never be."""
+    retained: list[tuple[int, Partition, int]] = field(default_factory=list)
+    """Heap of the records retained: last window, partition, offset."""
+    ended: bool = False
+    """Whether the session has ended: windows that are not in flight yet never will be."""
 
     @property
     def valid(self) -> bool:
@@ -173,13 +173,13 @@ class Ledger:
                 return
             self._waiting_bytes -= size_bytes
             reading.unreleased[coordinates.offset] = 0
-            lease.over = False
-            heapq.heappush(lease.held, (last_window, coordinates.partition, coordinates.offset))
+            lease.ended = False
+            heapq.heappush(lease.retained, (last_window, coordinates.partition, coordinates.offset))
 
     def advance(self, lease: SessionLease, until: int) -> None:
         """Windows before `until` are submitted, or never will be."""
         with self._lock:
-            self._release_held(lease, lease.progress.submit_until(until))
+            self._release_delivered(lease, lease.progress.submit_until(until))
 
     def submitted(self, lease: SessionLease, index: int) -> None:
         """A window is submitted; to be called before `advance` passes it."""
@@ -192,15 +192,15 @@ class Ledger:
         Once they are delivered, all its records are released.
         """
         with self._lock:
-            lease.over = True
-            self._release_held(lease, moved=False)
+            lease.ended = True
+            self._release_delivered(lease, moved=False)
 
     # The publish thread.
 
     def delivered(self, lease: SessionLease, index: int) -> None:
         """A window was acknowledged, or never will be published."""
         with self._lock:
-            self._release_held(lease, lease.progress.deliver(index))
+            self._release_delivered(lease, lease.progress.deliver(index))
 
     def release(self, coordinates: Coordinates) -> None:
         """Releases a record: its dead letter was acknowledged, or no window needs it."""
@@ -227,14 +227,14 @@ class Ledger:
         if size_bytes is not None and assignment.valid:
             self._waiting_bytes -= size_bytes
 
-    def _release_held(self, lease: SessionLease, moved: bool) -> None:
+    def _release_delivered(self, lease: SessionLease, moved: bool) -> None:
         """Releases the records that no window needs any more; `moved`: whether more windows are delivered."""
         progress, leases = lease.progress, lease.assignment.leases
         if moved and lease.session in leases:
             leases.move_to_end(lease.session)
-        finished = lease.over and not progress.in_flight
-        while lease.held and (finished or lease.held[0][0] < progress.delivered_until):
-            _, partition, offset = heapq.heappop(lease.held)
+        finished = lease.ended and not progress.in_flight
+        while lease.retained and (finished or lease.retained[0][0] < progress.delivered_until):
+            _, partition, offset = heapq.heappop(lease.retained)
             self._release(lease.assignment, partition, offset)
 
     def _positions(self, assignment: PartitionAssignment) -> dict[Partition, Position]:
@@ -249,7 +249,7 @@ class Ledger:
     def _forget_oldest(self, assignment: PartitionAssignment) -> None:
         if len(assignment.leases) > _REMEMBERED_SESSIONS:
             oldest = next(
-                (each for each in assignment.leases.values() if not (each.held or each.progress.in_flight)), None
+                (each for each in assignment.leases.values() if not (each.retained or each.progress.in_flight)), None
             )
             if oldest is not None:
                 del assignment.leases[oldest.session]
