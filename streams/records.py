@@ -70,7 +70,7 @@ class EndOfSession:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """A record of a log that cannot be used: a dead letter to be.
+    """A record of a log that cannot be used, for dead-lettering.
 
     The payload is as it came.
     """

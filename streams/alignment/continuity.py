@@ -149,7 +149,7 @@ def _offset(off_ns: list[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Covered fraction of a span, and the mean length of its unbroken stretches.
+    """Covered fraction of a span, and length of its unbroken stretches.
 
     fraction: 0..1. unbroken_s: how long the stretch is in which the mean instant of the sound lies.
     """

@@ -203,7 +203,7 @@ class Ledger:
             self._release_delivered(lease, lease.progress.deliver(index))
 
     def release(self, coordinates: Coordinates) -> None:
-        """Releases a record: its dead letter was acknowledged, or no window needs it."""
+        """Releases a record that was dead-lettered, or that no window needs."""
         with self._lock:
             assignment = self._assignments.get(coordinates.partition.number)
             if assignment is not None:
