@@ -304,7 +304,7 @@ def test_nothing_that_was_said_shown_or_kept_secret_leaves_the_process(
     eventually(lambda: "rtsp://" in str(daemon.view.status()) and "source tape is failed" in str(daemon.view.ready()))
 
     speak(tmp_path, port)
-    monkeypatch.setattr(daemon, "refused", lambda reason: int(MARK))
+    monkeypatch.setattr(daemon.view, "refused", lambda reason: int(MARK))
     ask(port, f"/chat/{NAME}", b"\xff")
     eventually(lambda: provoked == {"decode", "encode", "fuse", "build"})
     eventually(lambda: MARK in (tmp_path / "predictions.jsonl").read_text())  # it was there to be found
