@@ -33,7 +33,7 @@ _STOP_S = 20.0
 
 @dataclass
 class NoModel:
-    """Implements `daemon.scoring.pipeline.Engine`: answers at once. Owned by the timeline thread."""
+    """Implements `daemon.scoring.pipeline.Engine`: replies at once. Owned by the timeline thread."""
 
     inlet: Inlet[TimelineMessage]
     ledger: Ledger

@@ -3,7 +3,7 @@
 It says which pictures, seconds of voice and words moved the answer. Each line of JSON is of one window. Its `id` is
 that of the prediction which `affectd replay` gives with the same configuration, so that the two can be compared. Times
 are seconds from the start of the window, words are character offsets of the line: no text, sound or picture is written.
-Sessions are scored in one thread; only what belongs to windows that are asked for is encoded. A record that cannot be
+Sessions are scored in one thread; only what belongs to the wanted windows is encoded. A record that cannot be
 used is logged and counted, as in a replay. Left out: smoothing over earlier windows, since a window is explained by
 what lies in it.
 """
@@ -135,7 +135,7 @@ class _Explainer:
         return start_ns <= at_ns < end_ns
 
     def _may_explain(self, unit: EncodingUnit) -> bool:
-        """Whether some window that is asked for may hold the unit."""
+        """Whether a wanted window may hold the unit."""
         return self._holds_moment(unit.session, unit.start_ns - self._size_ns, unit.end_ns + self._size_ns)
 
     def _explain(self, window: ClosedWindow) -> None:
@@ -143,9 +143,11 @@ class _Explainer:
             modality.value: [_event(unit, features) for unit, features in units_with_evidence(units)]
             for modality, units in window.units.items()
         }
-        found = attribute(self._model, events, self._question.target)
+        attribution = attribute(self._model, events, self._question.target)
         self.windows += 1
-        self._on_explanation(_object(window, found, self._model.digest), _sentence(found, self._question.target))
+        self._on_explanation(
+            _object(window, attribution, self._model.digest), _sentence(attribution, self._question.target)
+        )
 
 
 def _event(unit: EncodingUnit, features: UnitFeatures) -> WindowEvent:
@@ -153,24 +155,24 @@ def _event(unit: EncodingUnit, features: UnitFeatures) -> WindowEvent:
     return WindowEvent(unit.start_ns, unit.end_ns, Encoded(features.embedding, features.weight), line)
 
 
-def _object(window: ClosedWindow, found: Attribution, digest: str) -> dict[str, Any]:
+def _object(window: ClosedWindow, attribution: Attribution, digest: str) -> dict[str, Any]:
     start, end = format_ns(window.start_ns), format_ns(window.end_ns)
     return {
         "schema": SCHEMA,
         "id": prediction_id(window.session, start, end, digest),
         "session": window.session,
         "window": {"start": start, "end": end},
-        "label": found.scores.label,
-        "target": found.target,
+        "label": attribution.scores.label,
+        "target": attribution.target,
         "unit": "probability",
-        "worth": round(found.value, _DIGITS),
-        "without": round(found.baseline, _DIGITS),
+        "worth": round(attribution.value, _DIGITS),
+        "without": round(attribution.baseline, _DIGITS),
         "modalities": {
             name: {
                 "share": round(each.share, _DIGITS),
                 "events": [_event_object(event, window.start_ns) for event in each.events],
             }
-            for name, each in found.modality.items()
+            for name, each in attribution.modality.items()
         },
     }
 
@@ -191,12 +193,12 @@ def _event_object(event: EventShare, from_ns: int) -> dict[str, Any]:
     return shown
 
 
-def _sentence(found: Attribution, target: str | None) -> str:
+def _sentence(attribution: Attribution, target: str | None) -> str:
     """A sentence on the target; without one, on emotion and risk."""
-    scores = found.scores
+    scores = attribution.scores
     if target is not None:
-        shares = {name: ModalityEvidence(each.share) for name, each in found.modality.items()}
-        return target_sentence(target, found.value, shares)
+        shares = {name: ModalityEvidence(each.share) for name, each in attribution.modality.items()}
+        return target_sentence(target, attribution.value, shares)
     evidence = {name: ModalityEvidence(each.contribution) for name, each in scores.modality.items() if each.present}
     emotion = emotion_sentence(scores.label, max(scores.emotion), evidence, scores.abstained)
     risk = risk_sentence(scores.risk.level, [(reason.code, reason.weight) for reason in scores.risk.reasons])

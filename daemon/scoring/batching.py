@@ -6,7 +6,7 @@ not, `max_delay` after its oldest row came. One device thread serves all lanes, 
 accelerator is touched by nobody else and work of one kind cannot starve the last step.
 
 A batch that fails is run again row by row, so that one bad row costs only itself. Where no row of it can be computed,
-the device is asked with rows that are known to be good: if it answers those, the rows were at fault; if not, the batch
+the device gets rows that are known to be good: if it computes those, the rows were at fault; if not, the batch
 is tried again, and after three times the device is broken: only a new process cures a poisoned accelerator context.
 """
 
@@ -27,12 +27,12 @@ from streams.delivery.crash_journal import CrashJournal
 
 log = structlog.get_logger(__name__)
 
-_BROKEN_AFTER = 3  # tries of a batch after which the device did not answer for good rows either
+_BROKEN_AFTER = 3  # tries of a batch, none of which the device could compute, nor good rows
 _NAP_S = 1.0  # how often an idle device thread shows that it is alive
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class DeviceRequest:
     """One entry of a lane: a payload to compute, and a callback.
 
     rows: how many the payload counts for. `done` is called on the device thread with the result (a `BadRow` where the
@@ -50,7 +50,7 @@ class Work:
 class BatchLane:
     """A queue that feeds one kind of device call.
 
-    `compute` returns one result for each payload, a `BadRow` for one whose answer is no number.
+    `compute` returns one result for each payload, a `BadRow` for one whose result is not finite.
     """
 
     name: str
@@ -58,7 +58,7 @@ class BatchLane:
     compute: Callable[[Sequence[Any]], Sequence[Any]]
     max_rows: int
     max_delay_s: float
-    waiting: deque[tuple[int, Work]] = field(default_factory=deque)
+    waiting: deque[tuple[int, DeviceRequest]] = field(default_factory=deque)
     rows: int = 0
 
     def depth(self) -> float:
@@ -73,7 +73,7 @@ class BatchLane:
             return 0.0
         return max(0.0, self.max_delay_s - (now_ns - self.waiting[0][0]) / NS_PER_S)
 
-    def take_batch(self) -> list[Work]:
+    def take_batch(self) -> list[DeviceRequest]:
         """The oldest entries, up to `max_rows` rows, at least one entry."""
         batch, rows = [self.waiting.popleft()[1]], 0
         rows = batch[0].rows
@@ -121,7 +121,7 @@ class DeviceThread:
         """Whether the device computes nothing any more."""
         return self._failed_in_a_row >= _BROKEN_AFTER
 
-    def submit(self, lane: str, work: Work) -> None:
+    def submit(self, lane: str, work: DeviceRequest) -> None:
         """Adds one entry to a lane; any thread may call; never blocks."""
         with self._changed:
             self._lanes[lane].waiting.append((self._clock.monotonic_ns(), work))
@@ -141,7 +141,7 @@ class DeviceThread:
             self._beat()
         self._heartbeats.retire("device")
 
-    def _next(self) -> tuple[BatchLane, list[Work]] | None:
+    def _next(self) -> tuple[BatchLane, list[DeviceRequest]] | None:
         with self._changed:
             while not self._stopping:
                 self._beat()
@@ -158,7 +158,7 @@ class DeviceThread:
                 self._changed.wait(soonest_s)
         return None
 
-    def _compute(self, lane: BatchLane, batch: list[Work]) -> None:
+    def _compute(self, lane: BatchLane, batch: list[DeviceRequest]) -> None:
         began_ns = self._clock.monotonic_ns()
         with self._crash_journal.working_on([source for work in batch for source in work.sources]):
             results = self._results(lane, [work.payload for work in batch])
@@ -174,7 +174,7 @@ class DeviceThread:
             except Exception as error:  # whatever a model raises, the service goes on
                 results = self._one_by_one(lane, payloads, error)
             self._count_bad(lane, results)
-            if not all(isinstance(result, BadRow) for result in results) or self._answers():
+            if not all(isinstance(result, BadRow) for result in results) or self._computes_good_rows():
                 self._failed_in_a_row = 0
                 return results
             self._failed_in_a_row += 1
@@ -200,7 +200,7 @@ class DeviceThread:
             self._metrics.inference_failed(bad.reason)
             log.error("a row could not be computed", lane=lane.name, reason=bad.reason)
 
-    def _answers(self) -> bool:
+    def _computes_good_rows(self) -> bool:
         """Whether the device computes rows that are known to be good."""
         try:
             self._try_device()

@@ -5,7 +5,7 @@ A unit is encoded once; windows are fused from the features of their units; both
 Lanes, in the order they are served: `fuse` (a window is due, and cheap), then `text`, `audio` and `video` (encoders).
 Results leave by callback: the timeline learns that a unit is encoded, the publisher gets the scored window.
 
-Where answers are smoothed, the windows before a window are fused beside it, from the same units. No answer is kept
+Where scores are smoothed, the windows before a window are fused beside it, from the same units. No score is kept
 from one window to the next, so that any instance scores a window the same.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from daemon.scoring.batching import BatchLane, DeviceThread, Work
+from daemon.scoring.batching import BatchLane, DeviceRequest, DeviceThread
 from daemon.scoring.features import NOT_FINITE, encode_units, window_features
 from daemon.scoring.preparation import PreparationPool, Preparer, worker_count
 from daemon.scoring.results import BadRow, ScoredWindow
@@ -35,7 +35,7 @@ _SERVED_FIRST = (Modality.TEXT, Modality.AUDIO, Modality.VIDEO)
 
 
 @dataclass(frozen=True, slots=True)
-class Batching:
+class BatchLimits:
     """The limits of a batch.
 
     max_rows: of one device call. max_delay_s: how long a row waits for others.
@@ -67,7 +67,7 @@ class ScoringEngine:
         self,
         model: AffectModel,
         preparer: Preparer,
-        batching: Batching,
+        limits: BatchLimits,
         encoded: Callable[[EncodingUnit], None],
         scored: Callable[[ScoredWindow], None],
         instruments: Instruments,
@@ -76,14 +76,14 @@ class ScoringEngine:
     ) -> None:
         """encoded, scored: called on engine threads; must not block.
 
-        lookback: what the timeline's windows look back on; None where answers are not smoothed. crash_journal:
+        lookback: what the timeline's windows are smoothed by; None where they are not smoothed. crash_journal:
         notes the records in work.
         """
         self._model = model
         self._lookback = lookback
         self._scored = scored
         self._clock = instruments.clock
-        max_rows, max_delay_s = batching.max_rows, batching.max_delay_s
+        max_rows, max_delay_s = limits.max_rows, limits.max_delay_s
         fuse = BatchLane("fuse", "fuse", self._fuse, max_rows, max_delay_s * _FUSE_DELAY_SHARE)
         encoders = [(modality, model.encoders[modality]) for modality in _SERVED_FIRST]
         lanes = [
@@ -116,7 +116,7 @@ class ScoringEngine:
             waited_ms = (self._clock.monotonic_ns() - submitted_ns) / NS_PER_MS - seconds * 1e3
             self._scored(ScoredWindow(window, scores, max(0.0, waited_ms), seconds * 1e3))
 
-        self.device.submit("fuse", Work(window, 1 + (self._lookback.windows if self._lookback else 0), done))
+        self.device.submit("fuse", DeviceRequest(window, 1 + (self._lookback.windows if self._lookback else 0), done))
 
     def _try_device(self) -> None:
         """Scores examples; raises if the scores are not finite."""
@@ -138,5 +138,5 @@ class ScoringEngine:
 
 
 def _is_finite(scores: Scores) -> bool:
-    """Whether a window's answer is made of numbers."""
+    """Whether the scores of a window are finite."""
     return all(map(math.isfinite, (*scores.emotion, scores.valence, scores.arousal, scores.risk.score)))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from daemon.scoring.batching import DeviceThread, Work
+from daemon.scoring.batching import DeviceRequest, DeviceThread
 from daemon.scoring.features import no_features
 from daemon.scoring.results import BadRow, UnitFeatures, UnitRows
 from daemon.telemetry.instruments import Instruments
@@ -223,7 +223,7 @@ class _Worker:
             return
         rows, sources = prepared.rows, unit.sources
         done = partial(self._encoded, unit, prepared, began_ns)
-        self._device.submit(unit.modality, Work(rows, len(rows), done, sources))
+        self._device.submit(unit.modality, DeviceRequest(rows, len(rows), done, sources))
 
     def _encoded(self, unit: EncodingUnit, prepared: UnitRows, began_ns: int, result: Any, _: float) -> None:
         if result is None:  # the device is broken: another process will encode it

@@ -6,7 +6,7 @@ nothing is committed that was not delivered, and a sink that can deliver nothing
 the timeline has only so many windows in flight, and takes no more items.
 
 A prediction that a sink refuses is counted and the others still get it. Where there are transactions they come last and
-tell the ledger themselves (`streams.sinks.base.TransactionalSink`).
+release records in the ledger themselves (`streams.sinks.base.TransactionalSink`).
 """
 
 import queue
@@ -17,8 +17,8 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
-from daemon.scoring.blockage import Blockage
-from daemon.scoring.publication import Publication, build
+from daemon.scoring.blocked_sinks import BlockedSinks
+from daemon.scoring.prediction_builder import PredictionSettings, build_prediction
 from daemon.scoring.results import BadRow, ScoredWindow
 from daemon.telemetry.instruments import Instruments
 from models.scores import Abstention, RiskLevel
@@ -58,7 +58,7 @@ class Publisher:
 
     def __init__(
         self,
-        publication: Publication,
+        settings: PredictionSettings,
         sinks: Sequence[Sink],
         published: Callable[[wire.Prediction | None, bytes], None],
         instruments: Instruments,
@@ -70,7 +70,7 @@ class Publisher:
         Called with None where a window is done and not published.
         ledger: where windows of a log are accounted for; transactions: for delivery exactly once, beside the `sinks`.
         """
-        self._publication = publication
+        self._settings = settings
         self._sinks = sinks
         self._published = published
         self._ledger = ledger
@@ -84,7 +84,7 @@ class Publisher:
         self._deadline: Deadline | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
-        self.blockage = Blockage(self._clock)
+        self.blocked_sinks = BlockedSinks(self._clock)
         self.undelivered = False
         """Whether something was not acknowledged before the end, or lost as a sink was closed."""
         self.refused = 0
@@ -161,11 +161,11 @@ class Publisher:
         delivered = self._deliver([each for each in built if each is not None])
         if delivered is None:
             return False
-        fates = iter(delivered)
+        remaining = iter(delivered)
         for (what, since_ns), outgoing in zip(group, built, strict=True):
-            arrived = outgoing is not None and next(fates)
+            sent = outgoing is not None and next(remaining)
             if isinstance(what, ScoredWindow):
-                self._done(what.window, outgoing if arrived and isinstance(outgoing, Outgoing) else None, since_ns)
+                self._done(what.window, outgoing if sent and isinstance(outgoing, Outgoing) else None, since_ns)
         return True
 
     def _built(self, scored: ScoredWindow) -> Outgoing | None:
@@ -183,7 +183,7 @@ class Publisher:
             return None
         try:
             if window.lease is None or window.lease.valid:
-                prediction = build(scored, scored.scores, self._publication, self._since_received_s(window))
+                prediction = build_prediction(scored, scored.scores, self._settings, self._since_received_s(window))
                 outgoing = Outgoing(prediction, prediction.json_line(), window.lease, window.index)
         except Exception as error:  # scores that the schema refuses, or a fault of ours: it costs this window only
             self._refused(error, **_named(window))
@@ -197,23 +197,23 @@ class Publisher:
             if window.lease is not None and self._ledger is not None:
                 self._ledger.delivered(window.lease, window.index)
 
-    def _deliver(self, leaving: Sequence[Outgoing | RejectedRecord]) -> Sequence[bool] | None:
+    def _deliver(self, batch: Sequence[Outgoing | RejectedRecord]) -> Sequence[bool] | None:
         """Which were delivered; None if the deadline passed before all were."""
         for sink in self._sinks:
-            self._hand_over(sink, leaving)
+            self._hand_over(sink, batch)
         for sink in self._sinks:
             if self._settled(sink.name, partial(sink.flush, _WAIT_S)) is None:
                 return None
         if self._transactions is None:
-            self._account(leaving)
-            return [True] * len(leaving)
-        delivered = self._settled(self._transactions.name, partial(self._transactions.commit, leaving, _WAIT_S))
-        if delivered is None and not leaving:
+            self._account(batch)
+            return [True] * len(batch)
+        delivered = self._settled(self._transactions.name, partial(self._transactions.commit, batch, _WAIT_S))
+        if delivered is None and not batch:
             return []  # it was the checkpoint alone: what it would have saved is computed again
         return delivered
 
-    def _hand_over(self, sink: Sink, leaving: Sequence[Outgoing | RejectedRecord]) -> None:
-        for each in leaving:
+    def _hand_over(self, sink: Sink, batch: Sequence[Outgoing | RejectedRecord]) -> None:
+        for each in batch:
             try:
                 if isinstance(each, Outgoing):
                     sink.publish(each.prediction, each.line)
@@ -222,30 +222,30 @@ class Publisher:
             except Exception as error:  # a refusal, or a fault of ours: it costs this one only
                 self._refused(error, sink=sink.name)
 
-    def _settled(self, name: str, ask: Callable[[], Answer]) -> Answer | None:
+    def _settled(self, name: str, attempt: Callable[[], Answer]) -> Answer | None:
         """Retries a sink until it settles; None if the deadline passes before."""
         since_ns = self._clock.monotonic_ns()
         while True:
             self._beat()
             try:
-                answer = ask()
+                answer = attempt()
                 if answer is not None and answer is not False:
-                    self.blockage.delivers(name)
+                    self.blocked_sinks.delivers(name)
                     return answer
-                self.blockage.waits(name, since_ns)
+                self.blocked_sinks.waits(name, since_ns)
             except SinkBlockedError as error:
                 self._metrics.publish_blocked()
-                self.blockage.fails(name, since_ns, redacted_error(error))
+                self.blocked_sinks.fails(name, since_ns, redacted_error(error))
             except SinkError as error:
                 self._refused(error, sink=name)
             if self._deadline is not None and self._deadline.has_passed:
                 return None
 
-    def _account(self, leaving: Sequence[Outgoing | RejectedRecord]) -> None:
+    def _account(self, batch: Sequence[Outgoing | RejectedRecord]) -> None:
         """Releases the records of what is delivered."""
         if self._ledger is None:
             return
-        for each in leaving:
+        for each in batch:
             if isinstance(each, RejectedRecord):
                 self._ledger.release(each.coordinates)
             elif each.lease is not None:
@@ -262,7 +262,7 @@ class Publisher:
             self._metrics.coverage(modality, getattr(prediction.modalities, modality).coverage)
         abstention = Abstention(prediction.abstained.reason) if prediction.abstained else None
         self._metrics.prediction(RiskLevel(prediction.risk.level), abstention)
-        if window.live:  # of the past no delay of ours can be told
+        if window.live:  # of stored windows there is no delay to measure
             end_to_end_s = max(0.0, (self._clock.wall_ns() - window.end_ns) / NS_PER_S)
             self._metrics.delivered(end_to_end_s, self._since_received_s(window))
         self._published(prediction, outgoing.line)

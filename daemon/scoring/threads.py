@@ -7,10 +7,10 @@ import torch
 from daemon.config import Config
 from daemon.config.errors import ConfigurationError
 from daemon.runtime.wiring import Endpoints, limits, open_crash_journal, timeline_config
-from daemon.scoring.engine import Batching, Lookback, ScoringEngine
+from daemon.scoring.engine import BatchLimits, Lookback, ScoringEngine
 from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, WindowPublished
+from daemon.scoring.prediction_builder import PredictionSettings
 from daemon.scoring.preparer import build_preparer
-from daemon.scoring.publication import Publication
 from daemon.scoring.publisher import Publisher
 from daemon.telemetry.instruments import Instruments
 from models.fusion.smoothing import Smoothing
@@ -60,13 +60,13 @@ class ScoringThreads:
 
         profile = config.privacy.purpose or "default"
         transcript, sample_hz = config.privacy.transcript, config.video.sample_hz
-        publication = Publication(self.model_ref, profile, transcript, sample_hz, config.windows.segments)
+        predictions = PredictionSettings(self.model_ref, profile, transcript, sample_hz, config.windows.segments)
         ledger, crash_journal = endpoints.ledger, open_crash_journal(config, instruments.clock)
-        self._publisher = Publisher(publication, endpoints.sinks, done, instruments, ledger, endpoints.transactions)
+        self._publisher = Publisher(predictions, endpoints.sinks, done, instruments, ledger, endpoints.transactions)
         self._engine = ScoringEngine(
             model,
             build_preparer(config, model),
-            Batching(settings.batch_rows, settings.max_delay_ms / 1e3),
+            BatchLimits(settings.batch_rows, settings.max_delay_ms / 1e3),
             lambda unit: inlet.post(UnitEncoded(unit)),
             self._publisher.submit,
             instruments,
@@ -126,7 +126,7 @@ class ScoringThreads:
     @property
     def blocked(self) -> list[str]:
         """A sentence for each sink that delivers nothing now."""
-        return self._publisher.blockage.reasons()
+        return self._publisher.blocked_sinks.reasons()
 
     @property
     def refused(self) -> int:

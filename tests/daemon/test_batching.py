@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daemon.scoring.batching import BatchLane, DeviceThread, Work
+from daemon.scoring.batching import BatchLane, DeviceRequest, DeviceThread
 from daemon.scoring.results import BadRow
 from daemon.telemetry.instruments import Instruments
 from streams.clock import NS_PER_S, ManualClock
@@ -38,7 +38,7 @@ def lane(compute: Recorder, max_rows: int = 4, max_delay_s: float = 0.0) -> Batc
 
 def put(into: BatchLane, at_ns: int, *rows: int) -> None:
     for count in rows:
-        into.waiting.append((at_ns, Work(count, count, lambda result, seconds: None)))
+        into.waiting.append((at_ns, DeviceRequest(count, count, lambda result, seconds: None)))
         into.rows += count
 
 
@@ -62,7 +62,7 @@ def running(device: DeviceThread) -> Iterator[DeviceThread]:
 def submit(device: DeviceThread, name: str, *payloads: Any) -> Told[Any]:
     told: Told[Any] = Told()
     for payload in payloads:
-        device.submit(name, Work(payload, 1, lambda result, seconds: told(result)))
+        device.submit(name, DeviceRequest(payload, 1, lambda result, seconds: told(result)))
     return told
 
 

@@ -28,7 +28,7 @@ from daemon.exit_codes import ExitCode
 from daemon.runtime import process
 from daemon.runtime.service import Service
 from daemon.runtime.wiring import SourceFeed, build_endpoints
-from daemon.scoring.publication import build
+from daemon.scoring.prediction_builder import build_prediction
 from daemon.telemetry import logs
 from daemon.telemetry.instruments import Instruments
 from models.artifact import MANIFEST, SHIPPED
@@ -216,7 +216,7 @@ def provoked(model: AffectModel, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
         return fail
 
-    schema_refuses = first("build", lambda: Strict.model_validate({"score": MARK}), build)
+    schema_refuses = first("build", lambda: Strict.model_validate({"score": MARK}), build_prediction)
     monkeypatch.setattr(AffectModel, "load", lambda folder, device, threads: model)
     monkeypatch.setattr(AffectModel, "warm_up", lambda scorer, rows: None)
     monkeypatch.setattr(AffectModel, "fuse", first("fuse", raises(RuntimeError(MARK)), AffectModel.fuse))
@@ -224,7 +224,7 @@ def provoked(model: AffectModel, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(
         "streams.alignment.driver.decode_record", first("decode", raises(IndexError(MARK)), decode_record)
     )
-    monkeypatch.setattr("daemon.scoring.publisher.build", schema_refuses)
+    monkeypatch.setattr("daemon.scoring.publisher.build_prediction", schema_refuses)
     return happened
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from daemon.scoring.engine import Batching, Lookback, ScoringEngine
+from daemon.scoring.engine import BatchLimits, Lookback, ScoringEngine
 from daemon.scoring.features import encode_units, window_features
 from daemon.scoring.results import BadRow, ScoredWindow, UnitFeatures, UnitRows
 from models.encoder import Encoded, Encoder, Pooled
@@ -173,7 +173,7 @@ class Characters:
 
 def engine(model: AffectModel, encoded: Told[EncodingUnit], scored: Told[ScoredWindow]) -> ScoringEngine:
     of = instruments()
-    return ScoringEngine(model, Characters(), Batching(8, 0.0), encoded, scored, of)
+    return ScoringEngine(model, Characters(), BatchLimits(8, 0.0), encoded, scored, of)
 
 
 def test_a_unit_is_encoded_once_and_the_windows_with_it_are_scored_from_that() -> None:
@@ -208,7 +208,7 @@ def test_windows_that_wait_together_are_fused_in_one_call() -> None:
 def test_a_window_whose_answer_is_no_number_costs_itself_and_its_neighbours_are_scored() -> None:
     scored = Told[ScoredWindow]()
     made = ScoringEngine(
-        FakeModel(poison_rows=2), Characters(), Batching(8, 0.0), Told[EncodingUnit](), scored, instruments()
+        FakeModel(poison_rows=2), Characters(), BatchLimits(8, 0.0), Told[EncodingUnit](), scored, instruments()
     )
     for rows in (1, 2, 3):
         made.score(window(unit(result=evidence(*[1.0] * rows))))
@@ -227,7 +227,7 @@ def test_a_row_whose_embedding_is_no_number_costs_its_unit_only() -> None:
 
 def test_a_window_that_a_broken_device_cannot_fuse_is_answered_without_scores() -> None:
     of, scored = instruments(), Told[ScoredWindow]()
-    made = ScoringEngine(FakeModel(broken=True), Characters(), Batching(8, 0.0), Told[EncodingUnit](), scored, of)
+    made = ScoringEngine(FakeModel(broken=True), Characters(), BatchLimits(8, 0.0), Told[EncodingUnit](), scored, of)
     made.start()
     made.score(window(unit(result=evidence(1.0))))
     assert scored.next().scores is None
@@ -243,7 +243,7 @@ def test_an_ended_session_is_forgotten_by_its_preparers() -> None:
             forgotten(session)
 
     told = (Told[EncodingUnit](), Told[ScoredWindow]())
-    made = ScoringEngine(FakeModel(), Remembering(), Batching(8, 0.0), *told, instruments())
+    made = ScoringEngine(FakeModel(), Remembering(), BatchLimits(8, 0.0), *told, instruments())
     made.start()
     made.forget("room")
     assert forgotten.next() == "room"
@@ -270,7 +270,9 @@ def answered(*windows: ClosedWindow, lookback_windows: int, model: FakeModel | N
     scored = Told[ScoredWindow]()
     lookback = Lookback(lookback_windows, NS_PER_S, Smoothing(size_s=4, step_s=1)) if lookback_windows else None
     of = instruments()
-    made = ScoringEngine(model or Moody(), Characters(), Batching(64, 0.0), Told[EncodingUnit](), scored, of, lookback)
+    made = ScoringEngine(
+        model or Moody(), Characters(), BatchLimits(64, 0.0), Told[EncodingUnit](), scored, of, lookback
+    )
     for each in windows:
         made.score(each)
     made.start()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, WindowPublished
-from daemon.scoring.publication import Publication
+from daemon.scoring.prediction_builder import PredictionSettings
 from daemon.scoring.publisher import Publisher
 from daemon.scoring.results import ScoredWindow
 from daemon.telemetry.instruments import Instruments
@@ -398,7 +398,7 @@ def test_a_window_that_cannot_be_scored_still_lets_the_drain_finish() -> None:
     of = instruments()
     inlet: Inlet[TimelineMessage] = Inlet(of.clock, of.metrics)
     channel = inlet.channel("file", OverflowPolicy.BLOCK, 100, live=False)
-    publication = Publication(ModelRef(name="m", version="1", digest="sha256:0"), "test", False, 5.0, SEGMENTS)
+    publication = PredictionSettings(ModelRef(name="m", version="1", digest="sha256:0"), "test", False, 5.0, SEGMENTS)
     publisher = Publisher(publication, [], lambda prediction, line: inlet.post(WindowPublished()), of)
 
     @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from daemon.runtime.heartbeats import OVERDUE_S
-from daemon.scoring.publication import Publication
+from daemon.scoring.prediction_builder import PredictionSettings
 from daemon.scoring.publisher import Publisher
 from daemon.scoring.results import BadRow, ScoredWindow
 from daemon.telemetry.instruments import Instruments
@@ -27,7 +27,9 @@ from tests.daemon.making import Told, counted, deadline, evidence, instruments, 
 
 pytestmark = pytest.mark.unit
 
-PUBLICATION = Publication(ModelRef(name="test", version="1", digest="sha256:aa"), "call-centre", False, 5.0, SEGMENTS)
+PUBLICATION = PredictionSettings(
+    ModelRef(name="test", version="1", digest="sha256:aa"), "call-centre", False, 5.0, SEGMENTS
+)
 GRID = WindowGrid(4 * NS_PER_S, NS_PER_S)
 TEXT = Partition("text", 0)
 

@@ -367,7 +367,7 @@ def test_input_that_has_ended_is_scored_to_its_end_however_long_the_drain_timeou
 
 def test_input_that_has_ended_waits_for_a_reader_who_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.runtime.drain._STALLED_S", 1.0)
-    monkeypatch.setattr("daemon.scoring.blockage._SILENT_NS", 0)
+    monkeypatch.setattr("daemon.scoring.blocked_sinks._SILENT_NS", 0)
     sink, asked = Kept(), iter(range(6))
 
     def pauses(kept: Kept, timeout_s: float) -> bool:

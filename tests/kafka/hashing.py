@@ -19,7 +19,7 @@ import torch
 
 from daemon.config import Config
 from daemon.runtime.wiring import limits, timeline_config
-from daemon.scoring.publication import Publication, build
+from daemon.scoring.prediction_builder import PredictionSettings, build_prediction
 from daemon.scoring.results import ScoredWindow, UnitFeatures
 from daemon.telemetry.instruments import Instruments
 from models.labels import EMOTIONS
@@ -152,7 +152,7 @@ def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
     published: dict[str, Content] = {}
     clock, of_config, telemetry = ManualClock(), timeline_config(config), NullTelemetry()
     profile, windows = config.privacy.purpose or "default", config.windows
-    publication = Publication(MODEL, profile, False, config.video.sample_hz, windows.segments)
+    settings = PredictionSettings(MODEL, profile, False, config.video.sample_hz, windows.segments)
     sessions = Sessions(of_config, 10**18, clock, telemetry, Ledger(of_config.grid))
 
     def take(units: Iterable[EncodingUnit]) -> None:
@@ -160,7 +160,7 @@ def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
             unit.result = hashed(unit)
             unit.finish()
         for window in sessions.ready_windows():
-            prediction = build(ScoredWindow(window, scores(window), 0.0, 0.0), scores(window), publication, 0.0)
+            prediction = build_prediction(ScoredWindow(window, scores(window), 0.0, 0.0), scores(window), settings, 0.0)
             published[prediction.id] = content(prediction.json_line())
 
     ordered = sorted(records, key=lambda record: (record.event_time_ns, list(Modality).index(record.modality)))

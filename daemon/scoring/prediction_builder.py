@@ -21,7 +21,7 @@ from streams.records import Modality
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class PredictionSettings:
     """The fields that are alike in every prediction of this daemon."""
 
     model: wire.ModelRef
@@ -31,15 +31,17 @@ class Publication:
     segments: SegmentGrid
 
 
-def build(scored: ScoredWindow, scores: Scores, publication: Publication, processing_s: float) -> wire.Prediction:
+def build_prediction(
+    scored: ScoredWindow, scores: Scores, settings: PredictionSettings, processing_s: float
+) -> wire.Prediction:
     """Builds the prediction of one scored window."""
     window, start, end = scored.window, format_ns(scored.window.start_ns), format_ns(scored.window.end_ns)
-    reports = {m: _modality(window, m, scores.modality[m], publication) for m in Modality}
+    reports = {m: _modality(window, m, scores.modality[m], settings) for m in Modality}
     evidence = [
         unit.result for units in window.units.values() for unit in units if isinstance(unit.result, UnitFeatures)
     ]
     return wire.Prediction(
-        id=wire.prediction_id(window.session, start, end, publication.model.digest),
+        id=wire.prediction_id(window.session, start, end, settings.model.digest),
         revision=window.revision,
         session=window.session,
         window=wire.Window(start=start, end=end, closed_by=cast(wire.ClosedByName, window.closed_by)),
@@ -59,9 +61,9 @@ def build(scored: ScoredWindow, scores: Scores, publication: Publication, proces
             video=reports[Modality.VIDEO], audio=reports[Modality.AUDIO], text=reports[Modality.TEXT]
         ),
         alignment=wire.Alignment(audio_video_offset_ms=None, watermark_lag_ms=window.watermark_lag_ns / NS_PER_MS),
-        transcript=_transcript(window) if publication.transcript else None,
-        model=publication.model,
-        profile=publication.profile,
+        transcript=_transcript(window) if settings.transcript else None,
+        model=settings.model,
+        profile=settings.profile,
         timing=wire.Timing(
             processing_ms=processing_s * 1e3,
             queue_ms=scored.queue_ms,
@@ -72,20 +74,20 @@ def build(scored: ScoredWindow, scores: Scores, publication: Publication, proces
 
 
 def _modality(
-    window: ClosedWindow, modality: Modality, scores: ModalityScores, publication: Publication
+    window: ClosedWindow, modality: Modality, scores: ModalityScores, settings: PredictionSettings
 ) -> wire.ModalityReport:
     units = window.units[modality]
-    found = units_with_evidence(units)
-    seen = [evidence for _, evidence in found]
-    names = sorted({name for e in seen for name in e.quality})
+    evidence = units_with_evidence(units)
+    features = [each for _, each in evidence]
+    names = sorted({name for e in features for name in e.quality})
     quality: dict[str, float | None] = {
-        name: sum(e.quality[name] for e in seen if name in e.quality) / sum(name in e.quality for e in seen)
+        name: sum(e.quality[name] for e in features if name in e.quality) / sum(name in e.quality for e in features)
         for name in names
     }
     quality["received"] = window.received_fraction[modality]
     return wire.ModalityReport(
         present=scores.present,
-        coverage=_coverage(window, modality, found, publication) if scores.present else 0.0,
+        coverage=_coverage(window, modality, evidence, settings) if scores.present else 0.0,
         events=len(units),
         quality=quality,
         contribution=scores.contribution,
@@ -97,7 +99,7 @@ def _coverage(
     window: ClosedWindow,
     modality: Modality,
     evidence: Sequence[tuple[EncodingUnit, UnitFeatures]],
-    publication: Publication,
+    settings: PredictionSettings,
 ) -> float:
     """The part of the window with evidence, 0..1.
 
@@ -105,9 +107,9 @@ def _coverage(
     """
     match modality:
         case Modality.VIDEO:
-            covered = len(evidence) * NS_PER_S / (publication.sample_hz * (window.end_ns - window.start_ns))
+            covered = len(evidence) * NS_PER_S / (settings.sample_hz * (window.end_ns - window.start_ns))
         case Modality.AUDIO:
-            segments = publication.segments.count_within(window.start_ns, window.end_ns)
+            segments = settings.segments.count_within(window.start_ns, window.end_ns)
             covered = sum(float(e.weight.sum()) for _, e in evidence) / max(1, segments)
         case Modality.TEXT:
             covered = float(bool(evidence))

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from daemon.scoring.publication import Publication, build
+from daemon.scoring.prediction_builder import PredictionSettings, build_prediction
 from daemon.scoring.results import ScoredWindow
 from models.labels import EMOTIONS
 from models.scores import NO_RISK, Abstention, ModalityScores, RiskCode, RiskLevel, RiskReason, RiskScores, Scores
@@ -23,7 +23,9 @@ pytestmark = pytest.mark.unit
 PEAKED = (0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1)
 ABSENT = ModalityScores(False, 0.0, None)
 PRESENT = ModalityScores(True, 0.25, PEAKED)
-PUBLICATION = Publication(ModelRef(name="test", version="1", digest="sha256:aa"), "call-centre", False, 5.0, SEGMENTS)
+PUBLICATION = PredictionSettings(
+    ModelRef(name="test", version="1", digest="sha256:aa"), "call-centre", False, 5.0, SEGMENTS
+)
 WORDS = RiskScores(
     0.8,
     RiskLevel.HIGH,
@@ -47,14 +49,14 @@ def everything() -> list[EncodingUnit]:
 def published(
     *units: EncodingUnit,
     answer: Scores | None = None,
-    publication: Publication = PUBLICATION,
+    publication: PredictionSettings = PUBLICATION,
     **of_window: Any,
 ) -> dict[str, Any]:
     """The object as consumers read it."""
     made = everything() if not units else list(units)
     scored = ScoredWindow(window(*made, **of_window), None, 3.0, 1.0)
     present = answer or scores(*{each.modality for each in made})
-    parsed: dict[str, Any] = json.loads(build(scored, present, publication, 0.05).json_line())
+    parsed: dict[str, Any] = json.loads(build_prediction(scored, present, publication, 0.05).json_line())
     return parsed
 
 

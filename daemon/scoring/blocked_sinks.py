@@ -1,6 +1,6 @@
 """Tracks which sinks are blocked: they deliver nothing now.
 
-A blockage is logged once when it begins, once when its cause is known, and once when it is over. A sink retries by
+A blocked_sinks is logged once when it begins, once when its cause is known, and once when it is over. A sink retries by
 itself and for ever. Until it delivers, nothing that follows is published, and the service is not ready.
 """
 
@@ -21,7 +21,7 @@ class _Blocked:
     cause: str = ""
 
 
-class Blockage:
+class BlockedSinks:
     """Owned by the publish thread; `reasons` may be called by any."""
 
     def __init__(self, clock: Clock) -> None:
