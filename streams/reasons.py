@@ -9,7 +9,10 @@ from enum import StrEnum
 
 
 class ClosedBy(StrEnum):
-    """What closed a window; label of `windows_closed`, and a field of a prediction."""
+    """What closed a window.
+
+    The label of `windows_closed`, and a field of a prediction.
+    """
 
     WATERMARK = "watermark"
     """Event time: the watermark reached its end by what was received."""

@@ -35,7 +35,10 @@ def redacted_address(address: str) -> str:
 
 
 def _without_login(word: re.Match[str]) -> str:
-    """A word without what stands in it from a log-in on to the last @: a password may hold one, and slashes."""
+    """A word without the login before its last @.
+
+    A password may hold one, and slashes.
+    """
     before, at, host = word[0].rpartition("@")
     scheme, bare = before.find("://"), _BARE_LOGIN.search(before)
     starts = ([] if scheme < 0 else [scheme + 3]) + ([] if bare is None else [bare.start()])
@@ -81,7 +84,10 @@ def redacted_traceback(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where in our code it came from; empty if it was never raised there."""
+    """The place in our code that raised the error.
+
+    Empty if it was never raised there.
+    """
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _OURS:

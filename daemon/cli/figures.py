@@ -77,7 +77,10 @@ def _by_label(per_label: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def _confusion(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> Table:
-    """Columns are numbered as the lines are, since their names would not fit."""
+    """A confusion matrix whose columns are numbered as its rows are.
+
+    Names of labels would not fit.
+    """
     table = _table("label \\ answer", *(str(number) for number in range(1, len(labels) + 1)))
     for number, (label, row) in enumerate(zip(labels, confusion, strict=True), start=1):
         table.add_row(f"{number} {label}", *map(str, row))

@@ -107,5 +107,8 @@ def _closed_stderr_ignored() -> Iterator[None]:
 
 
 def _discard(descriptor: int) -> None:
-    """Sends what is still written there to nowhere, or the interpreter complains as it exits."""
+    """Discards what is still buffered.
+
+    Else the interpreter complains as it exits.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

@@ -35,7 +35,10 @@ def shown(begun: str, *, where: bool = True, console: Console | None = None) -> 
 
 @contextmanager
 def _logs_above() -> Iterator[None]:
-    """Sends logs through the stream that knows of the changing line, which rich puts in the place of stderr."""
+    """Writes logs above the progress bar.
+
+    They go through the stream that rich puts in the place of stderr.
+    """
     streams = [each for each in logging.getLogger().handlers if isinstance(each, logging.StreamHandler)]
     before = [(handler, handler.setStream(sys.stderr)) for handler in streams if handler.stream is sys.__stderr__]
     try:

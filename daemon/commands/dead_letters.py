@@ -80,7 +80,10 @@ def replay_letters(
 
 @dataclass(slots=True)
 class _Found:
-    """The letters there are from what was committed on, and those to be sent; offsets by partition."""
+    """Dead letters since the committed offset, and those to send.
+
+    Offsets by partition.
+    """
 
     known: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     picked: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))

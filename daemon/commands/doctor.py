@@ -118,7 +118,10 @@ def list_microphones() -> Iterator[str]:
 
 
 def _named(config: Config) -> Iterator[Finding]:
-    """What the configuration names on this machine; the model is looked into by a check of its own."""
+    """Checks what the configuration names on this machine.
+
+    The model has a check of its own.
+    """
     if not config.sources:
         yield Finding(Verdict.NOTE, "sources", "none is configured, and affectd run needs one; see --config")
     found = [remark for remark in remarks(config) if remark.path[0] != "model"]

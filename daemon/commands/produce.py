@@ -107,7 +107,10 @@ def produce(config: Config, inputs: InputTopics, production: Production) -> None
 
 
 class _Sending:
-    """Sends what is played, one record at a time, and counts it. Owned by one thread."""
+    """Sends records one at a time and counts them.
+
+    Owned by one thread.
+    """
 
     def __init__(
         self, producer: BoundedProducer, inputs: InputTopics, production: Production, max_side_px: int

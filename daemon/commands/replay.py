@@ -72,7 +72,10 @@ def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path
 
 
 class _Summary:
-    """What was played and found. Counted on the publish thread, read when that has ended, or roughly while it works."""
+    """Counts what was played and refused.
+
+    Counted on the publish thread; read when that has ended, or roughly while it works.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -106,7 +109,10 @@ class _Summary:
 
 
 def _check(paths: Sequence[Path]) -> None:
-    """Tells of files that cannot be read before the model is loaded; SourceError where that is all of them."""
+    """Reports files that cannot be read, before the model is loaded.
+
+    Raises SourceError where that is all of them.
+    """
     faults = [f"{path}: {why}" for path in paths if (why := _why_unreadable(path)) is not None]
     if len(faults) == len(paths):
         raise SourceError("\n".join(faults))

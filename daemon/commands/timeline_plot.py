@@ -88,7 +88,7 @@ def _risk(axes: Axes, windows: Sequence[Prediction], middle_s: Columns, step_s: 
 
 
 def _coverage(axes: Axes, windows: Sequence[Prediction], middle_s: Columns, step_s: float) -> None:
-    """A row for each modality: the height of a bar is the coverage."""
+    """Draws the coverage of each modality as bars, a row each."""
     for row, (modality, colour) in enumerate(reversed(_MODALITY_COLOURS.items())):
         reports = [getattr(p.modalities, modality) for p in windows]
         present = np.array([report.present for report in reports])
@@ -102,7 +102,7 @@ def _coverage(axes: Axes, windows: Sequence[Prediction], middle_s: Columns, step
 
 
 def _contributions(axes: Axes, windows: Sequence[Prediction], middle_s: Columns, step_s: float) -> None:
-    """What speaks for the window's emotion is stacked upwards, what speaks against it downwards."""
+    """Draws contributions for the emotion upwards, those against it downwards."""
     above, below = np.zeros(len(windows)), np.zeros(len(windows))
     for modality, colour in _MODALITY_COLOURS.items():
         value = np.array([getattr(p.modalities, modality).contribution for p in windows])

@@ -59,6 +59,9 @@ def _coverage(letter: str, report: ModalityReport) -> str:
 
 
 def _clock(at_s: float) -> str:
-    """Minutes and seconds; windows of the first seconds may begin before the session does."""
+    """Minutes and seconds from the start of the session.
+
+    The first windows may begin before it.
+    """
     minutes, seconds = divmod(abs(round(at_s)), 60)
     return f"{'-' if at_s < 0 else ''}{minutes:02}:{seconds:02}"

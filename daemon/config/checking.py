@@ -59,7 +59,10 @@ def check(values: Mapping[str, Any], origins: Origins, *, to_run: bool) -> Check
 
 
 def _with_nul(value: Any, path: KeyPath) -> Iterator[KeyPath]:
-    """Where text holds a NUL, which no file name may hold, and at which calls that are given one break."""
+    """Finds text that holds NUL, which no file name may hold.
+
+    Calls that are given such a name break.
+    """
     if isinstance(value, dict | list):
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _with_nul(inner, (*path, key))
@@ -72,7 +75,10 @@ def _line(remark: Remark, origins: Origins) -> str:
 
 
 def _valid_parts(values: Mapping[str, Any]) -> Config:
-    """The configuration with its defaults for tables that are not valid, and None for such entries of lists."""
+    """The configuration with defaults for tables that are not valid.
+
+    None stands for entries of lists that are not valid.
+    """
     parts: dict[str, Any] = {}
     for name, field in Config.model_fields.items():
         if name not in values:

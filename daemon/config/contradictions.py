@@ -120,7 +120,10 @@ def _repeated(config: Sections) -> Iterator[Contradiction]:
 
 
 def _shared(config: Sections) -> Iterator[Contradiction]:
-    """What only one part of the daemon can use: a file, an address, a device, standard input and output."""
+    """What only one part of the daemon can use.
+
+    That is a file, an address, a device, standard input and output.
+    """
     users: dict[tuple[str, str], str] = {}
     for path, use, value in _uses(config):
         if (use, value) in users:

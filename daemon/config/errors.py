@@ -97,7 +97,10 @@ def _lines(details: dict[str, Any], origins: Origins) -> Iterator[str]:
 
 
 def _place(loc: KeyPath) -> tuple[KeyPath, type[Section]]:
-    """The key path without the kinds that pydantic puts into it, and the model of the table that holds the last key."""
+    """The key path without pydantic's kinds, and its table's model.
+
+    The model is of the table that holds the last key.
+    """
     table: type[Section] = Config
     path, keys = loc, loc
     if len(loc) > 2 and loc[0] in ENDPOINTS:

@@ -49,7 +49,10 @@ def _written(name: str, value: dict[str, Any] | list[dict[str, Any]]) -> Iterato
 
 
 def _table(header: str, name: str, values: dict[str, Any]) -> Iterator[str]:
-    """One table and, after it, the tables inside it: `name` is its dotted name."""
+    """One table and, after it, the tables inside it.
+
+    `name` is its dotted name.
+    """
     keys = {key: value for key, value in values.items() if not isinstance(value, dict)}
     yield "\n".join((header, *(f"{key} = {_toml(value)}" for key, value in keys.items()), ""))
     for key, inner in values.items():
@@ -97,7 +100,7 @@ def _keys(section: type[Section]) -> Iterator[str]:
 
 
 def _allowed(field: FieldInfo) -> str:
-    """In brackets: whether the key must be there, and what its type and bounds allow."""
+    """In brackets: whether the key is required, its type and bounds."""
     bounds = {name: getattr(limit, name) for limit in field.metadata for name in _BOUNDS if hasattr(limit, name)}
     words = ["required"] if field.is_required() else []
     words += [f"{_BOUNDS[name]} {bounds[name]:_}" for name in _BOUNDS if name in bounds]

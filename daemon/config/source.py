@@ -33,7 +33,10 @@ _TOO_DEEP = "nested too deep"
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """What was set, before it is checked, where, and what could not be set at all."""
+    """Values as they were set, before they are checked.
+
+    Beside them: where each was set, and what could not be set at all.
+    """
 
     values: dict[str, Any]
     origins: dict[KeyPath, str]
@@ -69,7 +72,10 @@ def _load(
 
 
 def _set(file: Path | None, environ: Mapping[str, str], settings: Sequence[str]) -> _Raw:
-    """Everything that is set, the stronger over the weaker; ConfigurationError if the file is no TOML."""
+    """Everything that is set, the stronger over the weaker.
+
+    Raises ConfigurationError if the file is no TOML.
+    """
     values, origins = _read(file) if file else ({}, {})
     problems: list[str] = []
     for path, text, origin in (*_from_environment(environ), *_from_flags(settings)):
@@ -98,11 +104,17 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
 
 
 class _TooLargeError(ValueError):
-    """Valid TOML that no configuration holds, and at which what reads it would break."""
+    """Valid TOML that is too large for any configuration.
+
+    What reads it would break.
+    """
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """The tables of TOML; TOMLDecodeError if it is none, _TooLargeError if what it holds is too deep or too long."""
+    """Parses TOML into tables.
+
+    Raises TOMLDecodeError if it is none, _TooLargeError if it is too deep or too long.
+    """
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -117,7 +129,10 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _first_line_too_large(text: str) -> int:
-    """The line (from 1) by which `text` is too large, by bisection: what follows does not make it smaller."""
+    """The line (from 1) by which `text` is too large.
+
+    Found by bisection: what follows does not make it smaller.
+    """
     lines = text.splitlines(keepends=True)
 
     def is_too_large(count: int) -> bool:
@@ -153,7 +168,10 @@ def line_numbers(text: str) -> dict[KeyPath, int]:
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Splits valid TOML where it parses piece by piece: a statement ends with the first line that completes it."""
+    """Splits valid TOML into its statements.
+
+    A statement ends with the first line that completes it.
+    """
     held, start = "", 1
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
         start = start if held else number
@@ -177,7 +195,10 @@ def _names(parsed: Any) -> KeyPath:
 
 
 def _resolve(names: KeyPath, arrays: dict[KeyPath, int], *, opens: bool) -> KeyPath:
-    """The path of a table header, with the index of the array entry that is being written."""
+    """The path of a table header, with indices of array entries.
+
+    The index is that of the entry that is being written.
+    """
     path: KeyPath = ()
     for name in names[:-1]:
         path = (*path, name)
@@ -190,7 +211,10 @@ def _resolve(names: KeyPath, arrays: dict[KeyPath, int], *, opens: bool) -> KeyP
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[KeyPath, str, str]]:
-    """In the order in which they hold: a list before its entries, and those by number."""
+    """Keys set in the environment, in the order of their precedence.
+
+    A list comes before its entries, and those by number.
+    """
     names = [name for name in environ if name.startswith(ENVIRONMENT_PREFIX)]
     paths = {name: _key_path(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")) for name in names}
     for name in sorted(names, key=lambda name: [(isinstance(key, str), key) for key in paths[name]]):
@@ -208,7 +232,10 @@ def _key_path(names: Sequence[str]) -> KeyPath:
 
 
 def _put(values: dict[str, Any], path: KeyPath, value: Any) -> bool:
-    """Sets the key at `path`; False where the path leads through what is neither a table nor an entry of a list."""
+    """Sets the key at `path`.
+
+    False where the path leads through what is neither a table nor an entry of a list.
+    """
     inside: Any = values
     for name, following in itertools.pairwise(path):
         if not _reachable(inside, name):
@@ -249,7 +276,7 @@ def _value(path: KeyPath, text: str) -> Any:
 
 
 def _holds_text(path: KeyPath) -> bool:
-    """Whether the key is of text alone, so that its value is taken as it is."""
+    """Whether the key's value is text alone, taken as it is."""
     field = field_at(path)
     return field is not None and field.annotation is str
 

@@ -95,7 +95,10 @@ def _of_file(at: KeyPath, file: str, use: FileUse) -> Iterator[Remark]:
 
 
 def _of_certificates(at: KeyPath, security: KafkaSecurity) -> Iterator[Remark]:
-    """Whether the files fit each other; said only where all of them can be read."""
+    """Whether certificate files fit each other.
+
+    Said only where all of them can be read.
+    """
     files = (security.ca_file, security.certificate_file, security.key_file, security.key_password_file)
     try:
         if all(credential_path(file).is_file() and os.access(credential_path(file), os.R_OK) for file in files if file):
@@ -125,7 +128,10 @@ def _readable(at: KeyPath, path: Path, value: str | None = None) -> Iterator[Rem
 
 
 def _appendable(at: KeyPath, path: Path) -> Iterator[Remark]:
-    """Folders that are missing are made, where the closest one that is there allows it."""
+    """Whether a file can be appended to, its folder made.
+
+    Missing folders are made where the closest one that is there allows it.
+    """
     there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     if path.is_dir():
         yield Remark(at, "is a folder; a file is needed", str(path))

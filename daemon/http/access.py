@@ -114,7 +114,10 @@ def _crosses_sites(method: str, headers: Headers) -> bool:
 
 
 def _host_of(origin: str) -> str | None:
-    """Host and port of an `Origin`; None for "null" and what is none."""
+    """Host and port of an `Origin`.
+
+    None for "null" and for what is no origin.
+    """
     try:
         return urlsplit(origin).netloc.lower() or None
     except ValueError:

@@ -40,7 +40,10 @@ POST /chat/{session}  one line: text/plain, or application/json {"text", "author
 
 
 class _AnythingConvertor(PathConvertor):
-    """Line ends too, so that it is the endpoint that says what is wrong with them."""
+    """Matches any rest of a path, line ends too.
+
+    So the endpoint can say what is wrong with them.
+    """
 
     regex = "(?s:.*)"
 
@@ -105,7 +108,7 @@ class _Pages:
 
 
 class _Chat:
-    """What is posted: chat lines, each checked before the daemon is handed it."""
+    """Takes posted chat lines, each checked before the daemon is handed it."""
 
     def __init__(self, view: DaemonView, clock: Clock, limits: Limits) -> None:
         self._view = view
@@ -156,7 +159,10 @@ def _health(name: str, health: Health) -> Response:
 
 
 class _EventStream(StreamingResponse):
-    """What a listener gets, until either side ends it; its place is free again even if nothing was sent."""
+    """Streams events to one listener until either side ends it.
+
+    Its place is free again even if nothing was sent.
+    """
 
     def __init__(self, feed: EventFeed, listener: Listener) -> None:
         super().__init__(listener.chunks(), headers=_STREAM_HEADERS)
@@ -177,7 +183,10 @@ async def _no_such(_: Request, error: Exception) -> Response:
 
 
 def _session(request: Request) -> str | None:
-    """The rest of the path; None where it is no UTF-8, which the decoded path hides."""
+    """The session named by the rest of the path.
+
+    None where it is no UTF-8, which the decoded path hides.
+    """
     try:
         return unquote_to_bytes(request.scope["raw_path"]).decode().removeprefix("/chat/")
     except UnicodeDecodeError:

@@ -54,7 +54,10 @@ class HttpServer:
     """
 
     def __init__(self, bind: str, app: ASGIApp, feed: EventFeed, refused: OnRefused) -> None:
-        """`bind` is "host:port"; port 0 takes a free one. `refused` is called in the HTTP thread."""
+        """`bind` is "host:port"; port 0 takes a free one.
+
+        `refused` is called in the HTTP thread.
+        """
         self._bind = bind
         self._feed = feed
         self._refused = refused
@@ -110,7 +113,10 @@ class HttpServer:
         await self._server.serve([listening])
 
     def _loop_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Asyncio tells each connection that it cannot accept, up to the whole backlog every second."""
+        """Reports an error of the event loop once a second.
+
+        Asyncio reports each connection that it cannot accept, up to the whole backlog every second.
+        """
         error = context.get("exception")
         if not (isinstance(error, OSError) and "accept" in context["message"]):
             loop.default_exception_handler(context)

@@ -16,7 +16,10 @@ class Heartbeats:
     """Ages of the workers' last signs of progress. Callable from any thread."""
 
     def __init__(self, clock: Clock, watch: Callable[[str, Callable[[], float]], None] | None = None) -> None:
-        """watch: told of each new worker, with what reads its age in seconds."""
+        """watch: called with each new worker and a reader of its age.
+
+        Ages are in seconds.
+        """
         self._clock = clock
         self._watch = watch
         self._lock = threading.Lock()

@@ -43,7 +43,9 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _complete_standard_streams() -> None:
-    """Puts /dev/null where a descriptor is closed, or the next file that is opened would be written to as stderr.
+    """Opens /dev/null where a standard stream is closed.
+
+    Else the next file that is opened would be written to as stderr.
 
     `sys.stdout` stays None where it was closed, so that results are refused rather than lost unnoticed.
     """
@@ -60,13 +62,18 @@ def _complete_standard_streams() -> None:
 
 
 def _find_temporary_folder() -> None:
-    """Names memory to libraries that unpack into a file, where a read-only system has no /tmp."""
+    """Names a folder in memory where there is no /tmp.
+
+    Libraries unpack into it on a read-only system.
+    """
     if "TMPDIR" not in os.environ and not os.access("/tmp", os.W_OK) and os.access("/dev/shm", os.W_OK):
         os.environ["TMPDIR"] = "/dev/shm"
 
 
 def _turn_off_core_dumps() -> None:
-    """A dump of memory holds what people said. Only the soft limit is lowered: `prlimit --core` brings dumps back.
+    """Turns off core dumps: memory holds what people said.
+
+    Only the soft limit is lowered: `prlimit --core` brings dumps back.
 
     The process stays dumpable otherwise, or its /proc would belong to root, and no debugger of its user could attach.
     """

@@ -19,9 +19,9 @@ class ServiceNotifier:
     """Owned by the main thread; no lock."""
 
     def __init__(self, address: str = "", watchdog_s: float | None = None) -> None:
-        """
-        address: a socket path, or "@name" of an abstract socket; empty is nobody.
-        watchdog_s: how long systemd waits for a sign of life; None when it does not.
+        """address: a socket path, or "@name" of an abstract socket.
+
+        Empty is nobody. watchdog_s: how long systemd waits for a sign of life; None when it does not.
         """
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self.watchdog_s = watchdog_s

@@ -204,7 +204,10 @@ class Service:
 
 
 def _log_in_handler(event: str) -> None:
-    """Logs from a signal handler, which may have interrupted a write to the same stream."""
+    """Logs from a signal handler.
+
+    It may have interrupted a write to the same stream.
+    """
     with contextlib.suppress(RuntimeError):
         log.warning(event)
 

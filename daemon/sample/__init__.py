@@ -1,4 +1,7 @@
-"""The sample session that `affectd demo` plays and `affectd bench` measures with; `tests/sample` makes it."""
+"""The sample session of `affectd demo` and `affectd bench`.
+
+`tests/sample` makes it.
+"""
 
 from pathlib import Path
 

@@ -62,7 +62,7 @@ class FloodGuard(logging.Filter):
         return False
 
     def _write_lapsed(self, now_s: float) -> None:
-        """Begins anew with the kinds whose interval is over, and writes how many were held back in it."""
+        """Writes how many lines were held back in intervals now over."""
         for kind, count in list(self._counts.items()):
             if not 0 <= now_s - count.since_s < _INTERVAL_S:
                 self._counts.pop(kind, None)
@@ -78,7 +78,7 @@ def _kind(record: logging.LogRecord) -> Kind:
 
 
 def _with_count(record: logging.LogRecord, count: int) -> logging.LogRecord:
-    """The last of its kind, saying how many there were since one was written."""
+    """The last line of its kind, with the count held back."""
     if isinstance(record.msg, dict):
         record.msg = {**record.msg, "repeated": count}
     else:

@@ -350,6 +350,9 @@ class Metrics:
 
 
 def _remembering(metric: Metric) -> Metric:
-    """Looks each set of labels up once: it would be a third of what a short record costs. They are bounded anyway."""
+    """Caches the child of each set of labels.
+
+    Looking it up would be a third of what a short record costs. Sets of labels are bounded anyway.
+    """
     metric.labels = cache(metric.labels)  # type: ignore[method-assign]
     return metric

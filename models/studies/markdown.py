@@ -117,7 +117,7 @@ def _strategies(ravdess: Mapping[str, Any], mosi: Mapping[str, Any]) -> str:
 def _option_table(
     options: Mapping[str, Any], head: Sequence[str], cells: Callable[[Mapping[str, Any]], Sequence[str]]
 ) -> str:
-    """A row for each option, in which each strategy has the columns of `head`."""
+    """A row for each option, with columns `head` for each strategy."""
     titles = [title if place else f"{strategy}: {title}" for strategy in options for place, title in enumerate(head)]
     rows = [
         (name, *(cell for of in options.values() for cell in cells(of[name]))) for name in next(iter(options.values()))

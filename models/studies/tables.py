@@ -64,7 +64,10 @@ def ravdess_nested(experiment: Experiment, results: Mapping[str, Sequence[FoldLo
 
 
 def _inner(experiment: Experiment, pairs: Sequence[FoldLogits], fold: int) -> float:
-    """Accuracy on the other folds, of trainings that had seen neither `fold` nor the fold answered."""
+    """Accuracy on the other folds, inside the training folds.
+
+    The trainings had seen neither `fold` nor the fold predicted.
+    """
     right = []
     for pair in pairs:
         of = experiment.fold[pair.rows]
@@ -142,7 +145,10 @@ def project_speech(experiment: Experiment, data: Path, state_logits: Path, strat
 
 
 def _logits_of_clips(file: Path, data: Path, ids: NDArray[np.str_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """(clips, 9) state logits of the clips named `ids`, zero where there are none, and (clips,) whether there are."""
+    """State logits (clips, 9) of the clips named `ids`.
+
+    Zero where there are none; and (clips,) whether there are.
+    """
     states = StateLogits.load(file)
     names = [clip.path.stem for clip in [*read_ravdess(data), *read_emodb(data)]]
     if len(states.clip) and states.clip.max() >= len(names):

@@ -122,7 +122,10 @@ def fitted_temperature(logits: Floats, truth: NDArray[np.int64]) -> float:
 
 
 def _joined(parts: list[FusionRows]) -> FusionRows:
-    """Copies of the same rows as one, each copy's groups under a name of their own."""
+    """Copies of the same rows as one.
+
+    Each copy's groups get a name of their own.
+    """
     first = parts[0]
     return FusionRows(
         inputs={

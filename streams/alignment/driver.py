@@ -74,7 +74,9 @@ class AlignmentDriver:
         dead_letter: Callable[[RejectedRecord], None] = _ignore,
         crash_journal: CrashJournal | None = None,
     ) -> None:
-        """dead_letter: keeps a record of a log that cannot be used; must not block.
+        """dead_letter: stores a record of a log that cannot be used.
+
+        It must not block.
 
         crash_journal: which records of a log ended a process before. Without it none did.
         """

@@ -35,7 +35,7 @@ def recorded_order(stamped: Sequence[Event]) -> tuple[list[Event], list[Event]]:
 
 
 def _fit(events: Sequence[Event]) -> bool:
-    """Whether none overlaps the one before by more than stamps are rounded by."""
+    """Whether no frame overlaps the one before by more than rounding."""
     ends_ns = (event.time_ns + event.duration_ns - _ROUNDING_NS for event in events)
     return all(event.time_ns >= end_ns for event, end_ns in zip(events[1:], ends_ns, strict=False))
 
@@ -47,7 +47,7 @@ def _offset(event: Event) -> int:
 
 
 def _by_number(events: list[Event]) -> list[tuple[int, Event]]:
-    """The events by their numbers, counted on where these wrap or begin anew."""
+    """The events by sequence number, counted on where numbers wrap or restart."""
     counted: list[tuple[int, Event]] = []
     count, last = 0, 0
     for event in events:

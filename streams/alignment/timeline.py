@@ -168,7 +168,10 @@ class SessionTimeline:
             self.first_lateness_ns = max(0, self.watermark.time_ns - event.time_ns)
 
     def _first_missed(self, event: Event) -> int:
-        """The first window that the event is in and that was not published before the session came here."""
+        """The first unpublished window that the event is in.
+
+        It was not published before the session came here.
+        """
         return max(self.config.grid.first_containing(event.time_ns, event.time_ns), self.progress.restored_from)
 
     def _close(self, reached_ns: int, closed_by: ClosedBy) -> None:
@@ -188,12 +191,18 @@ class SessionTimeline:
         self._forget()
 
     def _grace_until(self, open_from: int) -> int:
-        """The first window whose grace is not over, given the first that is open."""
+        """The first window whose grace is not over.
+
+        Given the first that is open.
+        """
         grace_ns = self.config.grace_ns
         return self.config.grid.first_open(self.watermark.time_ns - grace_ns) if grace_ns else open_from
 
     def _revise(self, new: list[EncodingUnit], accepting_from: int, closed_by: ClosedBy) -> None:
-        """Emits closed windows in grace again when a new unit lies in them, or in their lookback."""
+        """Emits closed windows in grace again when a unit reaches them.
+
+        It lies in the window or in its lookback.
+        """
         open_from = self.progress.open_from
         if accepting_from == open_from:
             return
@@ -215,7 +224,10 @@ class SessionTimeline:
         return min(candidates, default=None)
 
     def _emit(self, index: int, closed_by: ClosedBy) -> None:
-        """Emits a window, unless it was published before the session came here, or holds no unit."""
+        """Emits a window that is not published yet and holds units.
+
+        Windows that were published before the session came here are left out.
+        """
         if not self.progress.submits(index):
             return
         start_ns, end_ns = self.config.grid.start_ns(index), self.config.grid.end_ns(index)
@@ -244,7 +256,10 @@ class SessionTimeline:
         self.telemetry.window_closed(closed_by)
 
     def _lookback(self, start_ns: int) -> UnitsByModality:
-        """Units in the lookback of a window that starts at `start_ns`; empty without a lookback."""
+        """Units in the lookback of a window that starts at `start_ns`.
+
+        Empty without a lookback.
+        """
         lookback_ns = self.config.lookback_ns
         if not lookback_ns:
             return {}
@@ -264,7 +279,10 @@ class SessionTimeline:
         }
 
     def _forget(self) -> None:
-        """Frees what no window that still accepts events can need, be it in its lookback."""
+        """Frees units that no window which still accepts events needs.
+
+        A lookback counts as need.
+        """
         accepting_from = self.progress.accepting_from
         before_ns = self.config.grid.start_ns(accepting_from)
         for units in self.units.values():

@@ -71,7 +71,10 @@ class Channel:
     """Queue of one source. Any thread puts; only the inlet takes."""
 
     def __init__(self, config: ChannelConfig, changed: threading.Condition, clock: Clock, telemetry: Telemetry) -> None:
-        """changed: the inlet's, held by it while it takes; notified of what changes here."""
+        """changed: the inlet's condition, notified of what changes here.
+
+        The inlet holds it while it takes.
+        """
         self.name = config.name
         self.live = config.live
         self.policy = config.policy
@@ -157,7 +160,10 @@ class Channel:
             self._changed.wait()
 
     def _drop_oldest(self) -> None:
-        """Takes out the oldest record, and the progress before it that later progress now covers."""
+        """Takes out the oldest record, and progress that is covered now.
+
+        That is the progress before it which later progress covers.
+        """
         oldest = next(entry for entry in self._in_order if isinstance(entry.item, Record))
         ((key, item),) = _lanes_of(oldest.item)
         lane = self._lanes.lane(key) or deque()
@@ -174,7 +180,10 @@ class Channel:
         self._lanes.put_back(key, [entry for entry in before if entry not in covered])
 
     def _merge(self, progress: Progress) -> bool:
-        """Replaces earlier progress of the stream that no record or end separates from this."""
+        """Replaces the stream's earlier progress that nothing separates from this.
+
+        A record or an end would separate them.
+        """
         for entry in reversed(self._lanes.lane(progress.session) or ()):
             queued = entry.item
             if not isinstance(queued, Progress):
@@ -191,7 +200,10 @@ class Channel:
 
 
 def _lanes_of(item: Item) -> Iterator[tuple[LaneKey, Item]]:
-    """The lane that an item goes to; one that is of several partition numbers goes to each."""
+    """The lanes that an item goes to.
+
+    One that is of several partition numbers goes to each.
+    """
     match item:
         case Record(coordinates=None, session=session):
             yield session, item

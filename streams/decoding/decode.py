@@ -162,7 +162,10 @@ def _json_line(text: str) -> Line:
 
 
 def _well_formed(text: str) -> str:
-    """Text that can be written as UTF-8: JSON may spell half a character (`\\ud83d`), which becomes U+FFFD."""
+    """Text that can be written as UTF-8.
+
+    JSON may spell half a character (`\\ud83d`), which becomes U+FFFD.
+    """
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -36,7 +36,10 @@ def downmixed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _in_phase(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sign of each channel, from the loudest on, with which it adds to the sum of those before it."""
+    """The sign of each channel that puts them in phase.
+
+    From the loudest on, the sign with which a channel adds to the sum of those before it.
+    """
     signs = np.zeros(len(covariance))
     for channel in np.argsort(-np.diag(covariance), kind="stable"):
         signs[channel] = -1.0 if covariance[channel] @ signs < 0 else 1.0

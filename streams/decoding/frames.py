@@ -49,7 +49,10 @@ def to_pixels(frame: av.VideoFrame, max_side_px: int | None = None) -> NDArray[n
 
 
 def _turned(pixels: NDArray[np.uint8], frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Turned and mirrored as the frame's display matrix (a, b; c, d) says: a pixel at (x, y) goes to (ax+cy, bx+dy)."""
+    """Rotates and mirrors by the frame's display matrix (a, b; c, d).
+
+    A pixel at (x, y) goes to (ax+cy, bx+dy).
+    """
     side_data: Any = frame.side_data  # PyAV's annotation names another key than it takes
     matrix = side_data.get(Type.DISPLAYMATRIX)
     if matrix is None:
@@ -71,7 +74,10 @@ def _pq_nits(signal: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _hlg_nits(signal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ITU-R BT.2100 hybrid log-gamma: its reference white, a signal of 0.75, as `_WHITE_NITS`."""
+    """Luminance of ITU-R BT.2100 hybrid log-gamma.
+
+    Its reference white, a signal of 0.75, is `_WHITE_NITS`.
+    """
     scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12)
     return _WHITE_NITS * (scene / 0.2646) ** 1.2
 

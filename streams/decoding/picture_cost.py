@@ -37,7 +37,10 @@ def scans(payload: bytes) -> int:
 
 
 def _segments(jpeg: bytes) -> tuple[int, int]:
-    """How many there are before the first scan, as far as they are not too many, and where that is."""
+    """Counts segments before the first scan, and where that is.
+
+    Counting ends at too many.
+    """
     at, count = 2, 0
     while at + 4 <= len(jpeg) and count <= _MOST_PARTS:
         count += 1
@@ -53,7 +56,10 @@ def _segments(jpeg: bytes) -> tuple[int, int]:
 
 
 def _chunks(png: bytes) -> tuple[int, int]:
-    """How many there are, as far as they are not too many, and the bytes of those that hold no pixels."""
+    """Counts chunks, and the bytes of those that hold no pixels.
+
+    Counting ends at too many.
+    """
     at, count, notes_bytes = _PNG_SIGNATURE_BYTES, 0, 0
     while at + 8 <= len(png) and count <= _MOST_PARTS:
         length, kind = struct.unpack_from(">I4s", png, at)

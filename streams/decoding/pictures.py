@@ -138,7 +138,10 @@ def _pixels(payload: bytes, flag: int) -> NDArray[np.uint8] | None:
 
 
 def _lacks_only_its_end(picture: Picture) -> bool:
-    """Whether a JPEG without its end marker is whole: FFmpeg's decoder in strict mode reads past no end."""
+    """Whether a JPEG without its end marker is whole.
+
+    FFmpeg's decoder in strict mode reads past no end.
+    """
     if FORMATS[picture.content_type] != "JPEG" or _JPEG_END in picture.payload[-16:]:
         return False
     decoder = av.CodecContext.create("mjpeg", "r")
@@ -150,7 +153,10 @@ def _lacks_only_its_end(picture: Picture) -> bool:
 
 
 def _composited(picture: Picture) -> NDArray[np.uint8]:
-    """A picture with transparent parts, before grey: what colour a transparent pixel has is nothing that was seen."""
+    """A picture with transparent parts, before grey.
+
+    What colour a transparent pixel has is nothing that was seen.
+    """
     try:
         with Image.open(io.BytesIO(picture.payload), formats=[FORMATS[picture.content_type]]) as file:
             colours = ImageOps.exif_transpose(file).convert("RGBA")

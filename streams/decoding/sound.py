@@ -173,7 +173,10 @@ def _check_stated(stated: ContentType, file: soundfile.SoundFile) -> None:
 
 
 def _is_chained(payload: bytes) -> bool:
-    """Whether an Ogg file starts again after its first sound, which is all of it that libsndfile would read."""
+    """Whether an Ogg file starts again after its first sound.
+
+    libsndfile would read the first alone.
+    """
     if not payload.startswith(_OGG_BEGINS):
         return False
     followed_at = min(

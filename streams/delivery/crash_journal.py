@@ -167,7 +167,10 @@ def _place(record: Coordinates) -> Place:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    """The file of notes, of its full size; OSError if another process has it."""
+    """The journal's file, of its full size, mapped into memory.
+
+    Raises OSError if another process has it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -196,7 +199,10 @@ def _longest(found: list[tuple[int, Place]]) -> Place | None:
 
 
 def _read_suspects(path: Path) -> dict[Place, int]:
-    """Those written down; none where the file is not there, or is not ours."""
+    """Suspects written down by an earlier process.
+
+    None where the file is not there, or is not ours.
+    """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         return {Place(str(topic), int(number), int(offset)): int(times) for topic, number, offset, times in entries}

@@ -36,7 +36,10 @@ class Position:
 
 @dataclass(slots=True)
 class _Reading:
-    """Records read of one partition and not released: bytes by offset, 0 once the timeline has them."""
+    """Records read of one partition and not released.
+
+    Bytes by offset, 0 once the timeline has them.
+    """
 
     next_offset: int
     unreleased: OrderedDict[int, int] = field(default_factory=OrderedDict)
@@ -228,7 +231,10 @@ class Ledger:
             self._waiting_bytes -= size_bytes
 
     def _release_delivered(self, lease: SessionLease, moved: bool) -> None:
-        """Releases the records that no window needs any more; `moved`: whether more windows are delivered."""
+        """Releases the records that no window needs any more.
+
+        `moved`: whether more windows are delivered.
+        """
         progress, leases = lease.progress, lease.assignment.leases
         if moved and lease.session in leases:
             leases.move_to_end(lease.session)

@@ -1,4 +1,4 @@
-"""OAuth 2 bearer tokens of a Kafka client, from a file that others renew."""
+"""OAuth 2 bearer tokens of Kafka, from a file others renew."""
 
 from collections.abc import Callable
 

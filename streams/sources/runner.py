@@ -72,7 +72,10 @@ class SourceRunner:
             self._fail(error)
 
     def _open_and_read(self) -> bool:
-        """Opens, reads and closes once; True if it is not to be opened again."""
+        """Opens, reads and closes once.
+
+        True if it is not to be opened again.
+        """
         self._move(SourceState.OPENING)
         running_since_ns: int | None = None
         try:
@@ -141,5 +144,8 @@ class SourceRunner:
 
 
 def _size_bytes(payload: Any) -> int:
-    """Bytes of an encoded payload or of a camera's array; a PyAV frame, which stays in the decoder's pool, counts 0."""
+    """Bytes of an encoded payload or of a camera's array.
+
+    A PyAV frame, which stays in the decoder's pool, counts 0.
+    """
     return len(payload) if isinstance(payload, bytes) else int(getattr(payload, "nbytes", 0))

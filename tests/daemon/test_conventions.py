@@ -17,6 +17,7 @@ BANNED_NAMES = re.compile(r"Manager|Helper|Util|Handler|^_*process_")
 READS_TIME = {("time", name) for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep")}
 READS_TIME |= {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
 LONGEST_LINES = 400
+LONGEST_FIRST_LINE_WORDS = 12
 FLOORS = ("served", "metrics", "data", "evaluation", "training", "studies")
 
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
@@ -83,6 +84,14 @@ def test_only_the_clock_reads_time(path: Path) -> None:
     }
     measures_itself = name_of(path).startswith(("models/evaluation/", "models/studies/"))  # `models` has no clock
     assert imported <= ({"perf_counter"} if measures_itself else set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_docstrings_begin_with_one_short_line(path: Path) -> None:
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, documented)]
+    first_lines = [(ast.get_docstring(node) or "").split("\n")[0] for node in nodes]
+    assert not [line for line in first_lines if len(line.split()) > LONGEST_FIRST_LINE_WORDS]
 
 
 def test_imports_make_no_circle() -> None:

@@ -72,7 +72,10 @@ class Standardisation:
         )
 
     def __call__(self, rows: FusionRows) -> FusionRows:
-        """The same rows on the scale of those fitted on, outliers cut, zero where masked."""
+        """The same rows on the scale of those fitted on.
+
+        Outliers are cut, masked values are zero.
+        """
         return rows.with_inputs(
             {
                 name: (_scaled(steps, self.mean[name], self.deviation[name]) * mask[..., None], mask)

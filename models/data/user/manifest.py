@@ -211,7 +211,7 @@ def _path(folder: Path, cell: str, column: str) -> Path | None:
 
 
 def _file_like(named: Path, cell: str) -> str | None:
-    """What may have been meant by the name of a file that is not there."""
+    """The closest file name to one that is not there."""
     if "\\" in cell:
         return cell.replace("\\", "/")
     there = [file.name for file in named.parent.iterdir()] if named.parent.is_dir() else []

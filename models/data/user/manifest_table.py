@@ -98,7 +98,10 @@ def _lines(path: Path) -> list[str]:
 
 
 def _delimiter(lines: Sequence[str], columns: Collection[str]) -> tuple[str, int]:
-    """The delimiter that tells most columns apart, and the lines before the header: a spreadsheet's `sep=;`."""
+    """The delimiter that gives most columns, and lines before the header.
+
+    Such a line is a spreadsheet's `sep=;`.
+    """
     if lines[0].lower().startswith("sep=") and len(lines) > 1:
         return lines[0][4:5], 1
     first = next(number for number, line in enumerate(lines) if line.strip())

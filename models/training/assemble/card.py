@@ -63,7 +63,10 @@ def model_card(manifest: Manifest) -> str:
 
 
 def _own(manifest: Manifest) -> list[str]:
-    """What a user's own data changed; nothing of a model that was trained on none."""
+    """What a user's own data changed.
+
+    Nothing of a model that was trained on none.
+    """
     own = manifest.metrics.get("own")
     if own is None:
         return []
@@ -85,7 +88,10 @@ def _own(manifest: Manifest) -> list[str]:
 
 
 def _user_compared(own: Mapping[str, Any]) -> str:
-    """The shipped and the trained parts on the rows held out; nothing where that was not asked."""
+    """The shipped and the trained parts on the held-out rows.
+
+    Nothing where that was not asked.
+    """
     rows = [
         (
             part,
@@ -196,7 +202,10 @@ def _fusion(manifest: Manifest) -> list[str]:
 
 
 def _compared(manifest: Manifest) -> list[str]:
-    """Other strategies on the same windows, and what noise does; nothing of a model that these were not measured of."""
+    """Other strategies on the same windows, and what noise does.
+
+    Nothing of a model that these were not measured of.
+    """
     fusion = manifest.metrics.get("fusion", {})
     if "strategies" not in fusion:
         return []

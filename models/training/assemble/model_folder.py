@@ -133,7 +133,10 @@ def _risk_logits(encoder: TextEncoder, corpus: str, data: Path) -> torch.Tensor:
 
 
 def _text_priors(data: Path) -> dict[str, list[float | None]]:
-    """By "corpus/task", the logarithm of each label's frequency in training; None for a label that is not used."""
+    """Log frequency of each label in training, by "corpus/task".
+
+    None for a label that is not used.
+    """
     priors = {}
     for name in CORPORA:
         samples = read_corpus(name, data, "train")

@@ -38,7 +38,7 @@ _MODALITY = {part.name: modality for modality, part in COMPONENTS.items()}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _TaskRows:
-    """One task's rows held out, and their events as either model encodes them."""
+    """One task's held-out rows, and their events as both models encode them."""
 
     rows: LabelledRows
     shipped: EncodedRows
@@ -82,7 +82,7 @@ def better_model(data: Path, runs: Path, parts: Sequence[str], progress: OnRows 
 
 
 def _held_out(samples: Sequence[Sample], parts: Sequence[str]) -> tuple[list[Sample], list[str]]:
-    """The labelled samples that any of the parts can be asked about, and the splits that they are of."""
+    """The labelled samples that a part can predict, and their splits."""
     usable = [sample for sample in samples if any(_shows(sample, part) for part in parts)]
     tests = [sample for sample in usable if sample.split == "test"]
     few = any(sum(_shows(sample, part) for sample in tests) < LEAST_HELD_OUT for part in parts)
@@ -98,7 +98,10 @@ def _shows(sample: Sample, part: str) -> bool:
 def _encode_tasks(
     held: Sequence[Sample], parts: Sequence[str], shipped: AffectModel, trained: AffectModel, progress: OnRows
 ) -> dict[str, _TaskRows]:
-    """By task; risks are asked of lines alone, and only where both answers occur."""
+    """Encodes the held-out rows by task.
+
+    Risks are predicted of lines alone, and only where both labels occur.
+    """
     modalities = {"emotion": MODALITIES} | (dict.fromkeys(RISKS, ("text",)) if "text" in parts else {})
     task_rows = {}
     for task, read in modalities.items():
@@ -115,7 +118,10 @@ def _encode_tasks(
 def _compare_part(
     part: str, task_rows: Mapping[str, _TaskRows], shipped: AffectModel, trained: AffectModel
 ) -> dict[str, dict[str, Any]]:
-    """By task, and over "all tasks" where there are several; empty where no row held out shows the part's modality."""
+    """Compares a part with the shipped one, by task.
+
+    Over "all tasks" where there are several; empty where no held-out row shows the part's modality.
+    """
     paired = {}
     for task, of_task in task_rows.items():
         if (alone := _alone(_MODALITY[part], task, of_task, shipped, trained)) is not None:

@@ -87,7 +87,10 @@ def _user_evidence(held_out: Mapping[str, EmotionLogits]) -> UserEvidence:
 
 
 def _risk(before: RiskRule, held_out: Mapping[str, RiskLogits]) -> tuple[RiskRule, list[str]]:
-    """The rule with the curves that there are lines for, and a sentence for each other one."""
+    """The risk rule with the curves that there are lines for.
+
+    And a sentence for each other one.
+    """
     heads, unfitted = dict(before.heads), []
     for risk, logits in held_out.items():
         with_it, without = int(logits.labels.sum()), int((~logits.labels).sum())
@@ -125,7 +128,10 @@ def _metrics(shipped: Manifest, parts: Collection[str]) -> dict[str, Any]:
 
 
 def _data(shipped: Manifest, figures: Mapping[str, Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """What the parts were trained on, and what the shipped model was, but for corpora of a part begun anew."""
+    """What the parts were trained on, and what the shipped model was.
+
+    Corpora of a part that was trained from nothing are left out.
+    """
     own = [asdict(Provenance(USER_CORPUS, part, "train", USER_LICENCE, "")) for part in figures]
     restarted = {part for part, of_part in figures.items() if not of_part.get("from_shipped", True)}
     measured = {name.partition("/")[0] for name in shipped.metrics.get("corpora", {})}

@@ -100,7 +100,10 @@ def calibrated(loaded: AffectModel, data: Path, progress: OnRows = no_progress) 
 
 
 def _user_evidence(model: AffectModel, data: Path, progress: OnRows) -> tuple[UserEvidence, list[str]]:
-    """The model's answers to the labelled rows, and what was left out of them."""
+    """The model's predictions of the labelled rows.
+
+    And what was left out of them.
+    """
     rows = read_user_rows(data, SPLIT, "emotion", progress)
     encoded, _ = encoded_rows(model, USER_CORPUS, rows, progress)
     plain = TemperatureScaling(temperature=1.0, bias=(0.0,) * len(EMOTIONS))
@@ -148,7 +151,10 @@ def _least_confidence(manifest: Manifest, validated: Floats | None) -> tuple[flo
 
 
 def _figures(posterior: Floats, evidence: UserEvidence) -> dict[str, Any]:
-    """Of the rows as they are, and ("label_") of labels that weigh the same, which is what probabilities are for."""
+    """Figures of the rows, and ("label_") of equally weighted labels.
+
+    Probabilities are meant for the latter.
+    """
     figures = classification_figures(posterior, evidence.truth, EMOTIONS)
     confidence, correct = posterior.max(axis=1), posterior.argmax(axis=1) == evidence.truth
     weight = equal_label_weight(evidence.truth)

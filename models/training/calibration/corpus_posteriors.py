@@ -74,6 +74,9 @@ def _service_posterior(manifest: Manifest, modality: str, logits: NDArray[np.flo
 
 
 def _start(prior: Prior, occurring: NDArray[np.bool_]) -> Floats:
-    """occurring: labels that occur here; one that did not in training gets the least of the others' frequencies."""
+    """occurring: labels that occur here.
+
+    One that did not in training gets the least of the others' frequencies.
+    """
     known = np.array([-np.inf if value is None else value for value in prior])
     return np.where(occurring & np.isinf(known), known[np.isfinite(known)].min(), known)

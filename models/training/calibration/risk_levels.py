@@ -51,7 +51,10 @@ def fit_risk(heads: Mapping[str, RiskLogits], ordinary: Mapping[str, torch.Tenso
 
 
 def _rising(quantiles: Mapping[str, float]) -> dict[str, float]:
-    """Rounded thresholds, each above the last, of which few lines make quantiles that are alike."""
+    """Rounded thresholds, each above the last.
+
+    Few lines make quantiles that are alike.
+    """
     levels: dict[str, float] = {}
     for level, value in quantiles.items():
         levels[level] = round(max([value, *(least + _STEP for least in levels.values())]), 3)

@@ -143,7 +143,10 @@ def _fit_scaling(
 def _fit_pool(
     before: LogLinearPool, calibration: Mapping[str, TemperatureScaling], evidence: UserEvidence
 ) -> LogLinearPool:
-    """Of the modalities that are there beside others; one that counts for nothing stays so."""
+    """Fits the pool's weights of modalities that occur beside others.
+
+    One that counts for nothing stays so.
+    """
     several = (evidence.amount > 0).sum(dim=0) > 1
     moved = [
         before.weights[name] > 0 and bool((evidence.amount[i, several] > 0).any()) for i, name in enumerate(MODALITIES)
@@ -169,7 +172,10 @@ def _calibrated(calibration: Mapping[str, TemperatureScaling], evidence: UserEvi
 
 
 def _missing(counts: NDArray[np.int64]) -> int:
-    """counts: (7,) rows of each label. The fewest rows more, of the right labels, with which a modality is fitted."""
+    """The fewest more rows with which a modality is fitted.
+
+    counts: (7,) rows of each label. The missing rows must have the right labels.
+    """
     common = np.sort(counts)[::-1]
     of_labels = [np.maximum(common[:labels], LEAST_OF_LABEL).sum() for labels in range(2, len(common) + 1)]
     return min(int(max(LEAST_ROWS, filled) - common[:labels].sum()) for labels, filled in enumerate(of_labels, start=2))

@@ -67,7 +67,9 @@ def _modality(name: str) -> str:
 
 
 def _of_groups(corrupted: EmotionLogits, clean: EmotionLogits) -> EmotionLogits:
-    """Rows of the groups that `clean` has; all weigh the same, however they were corrupted.
+    """Rows of the groups that `clean` has.
+
+    All weigh the same, however they were corrupted.
 
     An emotion that no such row shows keeps its clean rows.
     """

@@ -43,7 +43,10 @@ class FusionLoss(nn.Module):
     """The loss, with networks that are thrown away after training."""
 
     def __init__(self, net: BranchedFusion, training: FusionTraining, train: FusionBatch) -> None:
-        """train: all rows, of which labels are counted. Raises ValueError where an option does not fit the strategy."""
+        """train: all rows, whose labels are counted.
+
+        Raises ValueError where an option does not fit the strategy.
+        """
         super().__init__()
         self.options = training
         self.tasks = {
@@ -84,7 +87,10 @@ class FusionLoss(nn.Module):
         return total
 
     def _alone(self, output: FusionOutput, batch: FusionBatch, present: Tensor) -> Tensor:
-        """The mean over modalities of the sum over tasks, over the rows that have the modality."""
+        """The unimodal loss: mean over modalities of the sum over tasks.
+
+        Of each modality, over the rows that have it.
+        """
         losses = [
             task_loss(predictions[name], batch.targets[name], task.class_weights, present[:, i])
             for i, predictions in enumerate(output.unimodal.values())

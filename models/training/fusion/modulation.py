@@ -76,7 +76,10 @@ class GradientModulation:
 def _probability_of_the_right_labels(
     predictions: Mapping[str, Tensor], targets: Mapping[str, Tensor], present: Tensor
 ) -> float | None:
-    """The mean over tasks and rows; None where there is nothing to tell it from."""
+    """The mean probability of right labels over tasks and rows.
+
+    None where there is nothing to measure it by.
+    """
     probabilities = []
     for task, logits in predictions.items():
         target = targets[task]

@@ -48,7 +48,10 @@ def synthetic_windows(
 
 
 def _draw(held_out: EmotionLogits, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
-    """For each label, the logits of one row that has it; the corpora that have the label are as likely."""
+    """Draws, for each label, the logits of one row of it.
+
+    The corpora that have the label are equally likely.
+    """
     weight = equal_label_weight(held_out.labels, held_out.corpus)
     logits = np.empty((len(labels), len(EMOTIONS)), np.float32)
     for label in range(len(EMOTIONS)):

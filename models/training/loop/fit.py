@@ -127,7 +127,10 @@ def fit(
 
 
 class _Objective(nn.Module):
-    """Network and loss as one module, so that processes average the gradients of both, whatever of them is called."""
+    """Network and loss as one module.
+
+    So processes average the gradients of both, whatever of them is called.
+    """
 
     def __init__(self, net: nn.Module, loss: Callable[[nn.Module, Any], Tensor]) -> None:
         super().__init__()
@@ -204,7 +207,10 @@ def _train_epoch(run: _Run, batches: Iterable[Any], config: FitConfig) -> float:
 
 @torch.no_grad()
 def _average(run: _Run, decay: float, step: int) -> None:
-    """Moves the averaged weights; the decay rises to its value, so that the first steps are soon forgotten."""
+    """Moves the averaged weights.
+
+    The decay rises to its value, so that the first steps are soon forgotten.
+    """
     share = 1 - min(decay, (1 + step) / (10 + step))
     for average, trained in zip(run.averaged.state_dict().values(), run.net.state_dict().values(), strict=True):
         if average.is_floating_point():
@@ -214,7 +220,7 @@ def _average(run: _Run, decay: float, step: int) -> None:
 
 
 def _settings(config: FitConfig) -> dict[str, Any]:
-    """What a run that goes on must have in common with the one that was killed."""
+    """What a resumed run must share with the one that was killed."""
     return {name: value for name, value in asdict(config).items() if name not in ("checkpoint", "patience")}
 
 

@@ -63,7 +63,10 @@ class JointLoss(nn.Module):
     def __init__(
         self, tasks: Mapping[str, Callable[[nn.Module, Any], Tensor]], alpha: Mapping[str, float] | None = None
     ) -> None:
-        """tasks: by name, a loss of network and batch. alpha: a weight for each name; raises ValueError for others."""
+        """tasks: by name, a loss of network and batch.
+
+        alpha: a weight for each name; raises ValueError for others.
+        """
         super().__init__()
         if alpha is not None and (set(alpha) != set(tasks) or min(alpha.values()) < 0):
             raise ValueError(

@@ -163,7 +163,10 @@ _ROOT_ARRAYS = ("modality", "corpus_logits", "condition")  # beside those of emo
 
 
 def _names_under(prefix: str, arrays: Arrays) -> list[str]:
-    """NAME of each array called `prefix.NAME` or `prefix.NAME.FIELD`, in the order of the file."""
+    """NAME of each array called `prefix.NAME` or `prefix.NAME.FIELD`.
+
+    In the order of the file.
+    """
     names = (name.split(".")[1] for name in arrays if name.startswith(f"{prefix}."))
     return list(dict.fromkeys(names))
 

@@ -96,7 +96,7 @@ class DrawnVoices:
             yield mel, voiced, torch.from_numpy(self._state[chosen])
 
     def _seen(self, index: int, rng: np.random.Generator) -> tuple[Pcm, npt.NDArray[np.bool_]]:
-        """A run of a clip around one of its voiced frames, with parts hidden."""
+        """A crop of a clip around a voiced frame, parts masked."""
         mel, voiced = self._voices[index]
         longest = self._training.longest_run // 4
         around = int(rng.choice(np.flatnonzero(voiced))) // 2

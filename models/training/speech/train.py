@@ -87,7 +87,10 @@ def of_emodb(speaker: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
 def _shares(
     emotion: npt.NDArray[np.int64], emodb: npt.NDArray[np.bool_], emodb_share: float
 ) -> npt.NDArray[np.float64]:
-    """How often each window is drawn: a corpus as often as asked for, inside it every emotion as often."""
+    """The share with which each window is drawn.
+
+    A corpus as often as configured; inside it every emotion as often.
+    """
     share = np.zeros(len(emotion))
     for corpus, wanted in ((emodb, emodb_share), (~emodb, 1 - emodb_share)):
         shown = np.unique(emotion[corpus])

@@ -134,7 +134,7 @@ class TextMix:
             yield self._batch(chosen, rng)
 
     def _rows(self, name: str, count: int, epoch: int) -> npt.NDArray[np.int64]:
-        """The rows of turn `epoch` in an endless sequence of shuffles of the corpus."""
+        """The rows of turn `epoch` in an endless sequence of shuffles."""
         size = len(self._corpora[name].ids)
         first, last = epoch * count, (epoch + 1) * count
         turns = [

@@ -86,7 +86,10 @@ def measure_text(encoder: TextEncoder, train: Corpora, valid: Corpora) -> tuple[
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A validation line with its logits, (10,) each, as the service asks and on the terms of its corpus."""
+    """A validation line with its logits, (10,) each.
+
+    As the service scores it, and by its corpus's head.
+    """
 
     sample: TextSample
     corpus: str
@@ -137,9 +140,10 @@ def encoded_lines(encoder: TextEncoder, samples: Sequence[TextSample], corpus: s
 
 
 def _figures(logits: Floats, corpus_logits: Floats, samples: Sequence[TextSample], taught: Floats) -> dict[str, Any]:
-    """logits, corpus_logits: (rows, 10), as the service answers and on the corpus's terms; of the latter are figures
-    for lines of several labels. taught: (rows, 7) shares of the corpus's training part, whose frequencies are the
-    prior.
+    """Figures of the service's heads and of the corpus heads.
+
+    logits, corpus_logits: (rows, 10), of the former and the latter; lines of several labels are scored by the latter.
+    taught: (rows, 7) shares of the corpus's training part, whose frequencies are the prior.
     """
     emotion, risk = logits[:, : len(EMOTIONS)], logits[:, len(EMOTIONS) :]
     shares = _emotion(samples)

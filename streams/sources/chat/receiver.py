@@ -94,7 +94,10 @@ class Ticker:
 
 
 def _named_session(line: bytes) -> str | None:
-    """The `session` of a JSON message; None if it names none, or is no JSON (which is judged when it is decoded)."""
+    """The `session` of a JSON message.
+
+    None if it names none, or is no JSON, which is judged when it is decoded.
+    """
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

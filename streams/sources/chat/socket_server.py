@@ -103,7 +103,10 @@ class SocketChat:
             selector.register(client, selectors.EVENT_READ)
 
     def _read_what_is_left(self, selector: selectors.BaseSelector, stop: threading.Event) -> None:
-        """Reads all that connected clients sent before the stop, however much waits already."""
+        """Reads all that connected clients sent before the stop.
+
+        However much waits already.
+        """
         self._resume(selector, list(self._held_back))
         for _ in range(_LAST_READS):
             self._serve(selector, 0.0, stop)
@@ -129,7 +132,10 @@ class SocketChat:
         selector.register(self._server, selectors.EVENT_READ)
 
     def _follow(self, selector: selectors.BaseSelector) -> None:
-        """Listens again where the socket's file is gone; SourceError if another took its place."""
+        """Listens again where the socket's file is gone.
+
+        Raises SourceError if another took its place.
+        """
         if self._server is None or not isinstance(self._address, Path) or _identity(self._address) == self._file:
             return
         log.warning("the socket's file was removed; it is made again", source=self.name)
@@ -146,7 +152,10 @@ class SocketChat:
                 self._clock.wait(stop, TICK_S)  # the selector would report the same client again at once
 
     def _accept(self, server: socket.socket, selector: selectors.BaseSelector) -> bool:
-        """False where a client cannot be accepted now, though it may be waiting."""
+        """Accepts a client; False where that cannot be done now.
+
+        The client may still be waiting.
+        """
         try:
             client, _ = server.accept()
         except OSError as error:  # it left before it was accepted, or file descriptors ran out
@@ -222,7 +231,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Removes the socket file that a killed service left behind; OSError if something still listens on it."""
+    """Removes the socket file that a killed service left behind.
+
+    Raises OSError if something still listens on it.
+    """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return  # some other file: bind says that the name is taken

@@ -101,7 +101,7 @@ class TailedChat:
             raise SourceError(f"{self._path}: cannot be read: {error.strerror}") from error
 
     def _is_replaced(self) -> bool:
-        """Whether another file has the name now, or this one was cut to before where we are."""
+        """Whether the file was replaced, or cut to before our position."""
         if self._file is None:
             return False
         try:

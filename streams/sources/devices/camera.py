@@ -125,7 +125,10 @@ class Camera:
             self._capture = None
 
     def _skip_queue(self) -> None:
-        """Grabs until it waited for two frames in a row: one alone may be the machine's delay."""
+        """Grabs until it waited for two frames in a row.
+
+        One alone may be the machine's delay.
+        """
         begun_ns = now_ns = self._clock.monotonic_ns()
         waits = 0
         while waits < 2 and now_ns - begun_ns < _QUEUE_LIMIT_S * NS_PER_S:

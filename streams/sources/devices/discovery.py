@@ -65,7 +65,10 @@ def microphones() -> list[MicrophoneDevice]:
 
 
 def _camera(path: Path) -> CameraDevice | None:
-    """None for a device file that is not the one with the pictures."""
+    """The camera of a device file.
+
+    None for a file that is not the one with the pictures.
+    """
     named = Path("/sys/class/video4linux", path.name, "name")
     name = named.read_text(errors="replace").strip() if named.exists() else path.name
     try:

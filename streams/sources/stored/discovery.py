@@ -87,13 +87,19 @@ def _session(path: Path, options: StoredOptions) -> tuple[StoredSession, Path]:
 
 
 def _media_session(name: str, media: Path | None, chat: Path | None, options: StoredOptions) -> MediaSession:
-    """The session of a file name, which may hold any bytes: what is no printable text in it is replaced."""
+    """The session of a file name, which may hold any bytes.
+
+    What is no printable text in it is replaced.
+    """
     text = os.fsencode(name).decode("utf-8", "replace")
     printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
     return MediaSession(printable, media, chat, options.start_ns, options.sample_hz, options.telemetry)
 
 
 def _beside(path: Path, name: str, suffixes: Sequence[str]) -> Path | None:
-    """The file NAME with one of the suffixes, in small letters or capitals, beside `path`; None if there is none."""
+    """The file NAME with one of the suffixes, beside `path`.
+
+    Suffixes may be in small letters or capitals. None if there is none.
+    """
     beside = (path.with_name(name + each) for suffix in suffixes for each in (suffix, suffix.upper()))
     return next((each for each in beside if os.path.exists(each)), None)  # which `Path` raises of a name too long

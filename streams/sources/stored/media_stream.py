@@ -153,7 +153,10 @@ class StreamReader:
                 yield packet
 
     def _decoded(self, packet: Any) -> list[Any]:
-        """The frames of one packet; none, and counted, if the decoder refuses it."""
+        """The frames of one packet.
+
+        None, and counted, if the decoder refuses it.
+        """
         try:
             return list(packet.decode())
         except av.error.EOFError:
@@ -241,7 +244,10 @@ def cut_short(readers: list[StreamReader]) -> str | None:
 
 
 def _presentation_time(container: av.container.InputContainer) -> PresentationTime:
-    """Counts from the container's own start where that is arbitrary, else from zero: what starts late stays late."""
+    """Counts from the container's start where that is arbitrary.
+
+    Else from zero: what starts late stays late.
+    """
     start_ns = (container.start_time or 0) * NS_PER_S // av.time_base
     primed = container.format.name == "mp3"  # counts the samples before the first that is heard
     arbitrary = primed or _is_discontinuous(container) or not 0 <= start_ns <= _MAX_START_NS

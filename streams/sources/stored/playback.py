@@ -161,13 +161,19 @@ class _Pace:
 
 
 def _emit_progress(session: StoredSession, through_ns: int, emit: Callable[[OfSession], None]) -> None:
-    """Reports progress of every stream of the session; the first report announces the stream."""
+    """Reports progress of every stream of the session.
+
+    The first report announces the stream.
+    """
     for modality in sorted(session.modalities):
         emit(Progress(session.session, modality, through_ns))
 
 
 def _timed(index: int, session: StoredSession) -> Iterator[tuple[int, int, Record | None]]:
-    """The session's records with their times, and None where it ends; `index` settles ties, the same way every time."""
+    """The session's records with their times, and None at its end.
+
+    `index` settles ties, the same way every time.
+    """
     last_ns = 0
     for record in session.records():
         last_ns = record.event_time_ns
@@ -185,7 +191,10 @@ def _opened(session: StoredSession, faults: list[str]) -> bool:
 
 
 def _report(new: list[str], faults: list[str]) -> None:
-    """Logs a fault at once, since a paced playback may raise it an hour later."""
+    """Logs a fault at once.
+
+    A paced playback may raise it an hour later.
+    """
     for fault in new:
         log.warning("input is faulty; the rest goes on", fault=fault)
     faults.extend(new)

@@ -70,7 +70,10 @@ class RecordingWriter:
     """Writer of one session's recording. Owned by one thread; no lock."""
 
     def __init__(self, folder: Path, session: str, start_ns: int) -> None:
-        """Begins or continues the recording in `folder`; RecordingError if it holds something else."""
+        """Begins or continues the recording in `folder`.
+
+        Raises RecordingError if it holds something else.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._session = session
         if (folder / SESSION_FILE).exists():
@@ -177,7 +180,10 @@ def _as_stored(record: Record) -> tuple[str, bytes]:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Writes beside `path` and renames, so that no reader meets half of it."""
+    """Writes beside `path` and renames.
+
+    So no reader meets half of it.
+    """
     beside = path.with_suffix(".new")
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
