@@ -10,7 +10,7 @@ from typing import Protocol
 
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
-from streams.sources.state import SourceState
+from streams.source_state import SourceState
 
 
 class CommitOutcome(StrEnum):

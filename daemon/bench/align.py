@@ -13,7 +13,7 @@ from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
 from daemon.config.sections import WindowSettings
-from daemon.runtime.wiring import timeline_config as configured
+from daemon.wiring import timeline_config as configured
 from streams.alignment.origin import DEVICE, STORED, Origin
 from streams.alignment.sessions import Sessions
 from streams.alignment.timeline_config import TimelineConfig

@@ -31,8 +31,8 @@ def explain(
     first record. It takes seconds for each window; --at SECONDS is quicker than all of them.
     """
     config = load_configured(file, settings)
-    from daemon.cli.progress import shown
     from daemon.commands.explain import Question, explain
+    from daemon.commands.progress import shown
     from daemon.commands.refusals import refusals
 
     def write(explanation: dict[str, Any], sentence: str) -> None:

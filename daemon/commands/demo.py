@@ -14,10 +14,10 @@ from daemon.commands.window_lines import window_line
 from daemon.config.sections import HttpSettings
 from daemon.config.source import load
 from daemon.runtime.service import Service
-from daemon.runtime.wiring import stored_endpoints, stored_feed
 from daemon.sample import SAMPLE
 from daemon.telemetry import logs
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import stored_endpoints, stored_feed
 from streams.predictions import Prediction
 from streams.sinks.json_lines import JsonLines
 from streams.sources.stored.discovery import StoredOptions

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.cli.progress import OnProgress, counted
+from daemon.commands.progress import OnProgress, counted
 from daemon.config import Config
-from daemon.runtime.wiring import limits, timeline_config
 from daemon.scoring.inline import InlineScorer
 from daemon.scoring.preparer import build_preparer
 from daemon.scoring.results import UnitFeatures, units_with_evidence
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import limits, timeline_config
 from models.encoder import Encoded
 from models.explanation.attribution import Attribution, EventShare, WindowEvent, attribute
 from models.explanation.sentences import ModalityEvidence, emotion_sentence, risk_sentence, target_sentence

@@ -12,14 +12,14 @@ from pathlib import Path
 import click
 import structlog
 
-from daemon.cli.progress import counted, shown
+from daemon.commands.progress import counted, shown
 from daemon.commands.refusals import refusals
 from daemon.config import Config
 from daemon.config.sections import HttpSettings
 from daemon.exit_codes import ExitCode
 from daemon.runtime.service import Service
-from daemon.runtime.wiring import stored_endpoints, stored_feed
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import stored_endpoints, stored_feed
 from streams.clock import NS_PER_S
 from streams.predictions import Prediction
 from streams.sinks.json_lines import JsonLines

@@ -9,7 +9,7 @@ on by itself.
 import threading
 from collections.abc import Hashable
 
-from daemon.runtime.heartbeats import OVERDUE_S
+from daemon.telemetry.heartbeats import OVERDUE_S
 from streams.clock import Clock
 from streams.deadline import Deadline
 

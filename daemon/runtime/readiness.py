@@ -7,9 +7,9 @@ false while a source that is `required` is away or has failed.
 from collections.abc import Collection, Sequence
 
 from streams.redaction import redacted_error
+from streams.source_state import SourceState
 from streams.sources.base import LogSource
 from streams.sources.runner import SourceRunner
-from streams.sources.state import SourceState
 
 
 class Readiness:

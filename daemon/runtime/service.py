@@ -2,7 +2,7 @@
 
 The main thread owns it: it starts the parts in order (HTTP first, so that probes get an answer while the model is
 imported and warms up; sources last), watches them, notifies systemd, and drains them in the order the data flows. A
-service whose sources have all ended drains by itself. How the parts are built is in `daemon.runtime.wiring`.
+service whose sources have all ended drains by itself. How the parts are built is in `daemon.wiring`.
 """
 
 import contextlib
@@ -16,15 +16,15 @@ import structlog
 from daemon.config import Config
 from daemon.exit_codes import ExitCode
 from daemon.http.feed import EventFeed
+from daemon.lifecycle import LifecycleState, transition
 from daemon.runtime import signals
 from daemon.runtime.drain import EXIT_S, ShutdownDeadline
-from daemon.runtime.lifecycle import LifecycleState, transition
 from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.sources import Sources
 from daemon.runtime.view import ServiceView
-from daemon.runtime.wiring import Endpoints, build_endpoints, limits
 from daemon.scoring.pipeline import TimelineMessage
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import Endpoints, build_endpoints, limits
 from streams.alignment.driver import RecordCounts
 from streams.channels.inlet import Inlet
 from streams.predictions import Prediction

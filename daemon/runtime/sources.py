@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.runtime.readiness import Readiness
-from daemon.runtime.wiring import SourceFeed
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import SourceFeed
 from streams.channels.inlet import Inlet
 from streams.deadline import Deadline
 from streams.redaction import redacted_error
+from streams.source_state import SourceState
 from streams.sources.base import LogSource
 from streams.sources.chat.posted import PostedChat
 from streams.sources.runner import SourceRunner
-from streams.sources.state import SourceState
 
 _STOP_S = 5.0  # a network camera takes its read timeout, 3 s, to notice anything
 

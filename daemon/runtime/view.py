@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from daemon.http.view import Health, PostOutcome, RefusalReason
-from daemon.runtime.lifecycle import LifecycleState
+from daemon.lifecycle import LifecycleState
 from daemon.runtime.sources import Sources
 from daemon.telemetry.instruments import Instruments
 from streams.clock import NS_PER_S

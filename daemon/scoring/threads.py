@@ -6,13 +6,13 @@ import torch
 
 from daemon.config import Config
 from daemon.config.errors import ConfigurationError
-from daemon.runtime.wiring import Endpoints, limits, open_crash_journal, timeline_config
 from daemon.scoring.engine import BatchLimits, Lookback, ScoringEngine
 from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, WindowPublished
 from daemon.scoring.prediction_builder import PredictionSettings
 from daemon.scoring.preparer import build_preparer
 from daemon.scoring.publisher import Publisher
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import Endpoints, limits, open_crash_journal, timeline_config
 from models.fusion.smoothing import Smoothing
 from models.model import AffectModel
 from streams.alignment.driver import AlignmentDriver, RecordCounts

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from daemon.runtime.heartbeats import Heartbeats
+from daemon.telemetry.heartbeats import Heartbeats
 from daemon.telemetry.metrics import Metrics
 from streams.clock import Clock, SystemClock
 

@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 
 from daemon.http.view import RefusalReason
-from daemon.runtime.lifecycle import LifecycleState
+from daemon.lifecycle import LifecycleState
 from daemon.version import package_version
 from models.scores import Abstention, RiskLevel
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
-from streams.sources.state import SourceState
+from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and say when we started

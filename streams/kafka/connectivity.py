@@ -8,7 +8,7 @@ reported.
 import structlog
 
 from streams.clock import NS_PER_S, Clock
-from streams.sources.state import SourceState
+from streams.source_state import SourceState
 from streams.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)

@@ -14,9 +14,9 @@ import structlog
 
 from streams.clock import NS_PER_S, Clock
 from streams.records import Item, Record
+from streams.source_state import SourceState, moved
 from streams.sources.backoff import Backoff
 from streams.sources.base import Emit, Source, SourceError
-from streams.sources.state import SourceState, moved
 from streams.telemetry import NullTelemetry, Telemetry
 
 log = structlog.get_logger(__name__)

@@ -27,10 +27,10 @@ from daemon.config.source import load
 from daemon.exit_codes import ExitCode
 from daemon.runtime import process
 from daemon.runtime.service import Service
-from daemon.runtime.wiring import SourceFeed, build_endpoints
 from daemon.scoring.prediction_builder import build_prediction
 from daemon.telemetry import logs
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import SourceFeed, build_endpoints
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
 from models.text.encoder import TextEncoder

@@ -15,12 +15,12 @@ from daemon.cli.main import cli
 from daemon.config import Config
 from daemon.exit_codes import ExitCode
 from daemon.http.view import RefusalReason
-from daemon.runtime.lifecycle import LifecycleState
+from daemon.lifecycle import LifecycleState
 from models.labels import EMOTIONS
 from models.scores import Abstention
 from streams.predictions import Prediction, json_schema, prediction_id
 from streams.reasons import ClosedBy, DropReason
-from streams.sources.state import SourceState
+from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
 from tests.daemon.test_metrics import everything_happened
 from tests.documents import (

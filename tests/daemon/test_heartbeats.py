@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.runtime.heartbeats import OVERDUE_S, Heartbeats
+from daemon.telemetry.heartbeats import OVERDUE_S, Heartbeats
 from daemon.telemetry.instruments import Instruments
 from streams.clock import ManualClock
 from tests.daemon.making import counted

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.runtime.lifecycle import TRANSITIONS, IllegalTransition, LifecycleState, transition
+from daemon.lifecycle import TRANSITIONS, IllegalTransition, LifecycleState, transition
 
 pytestmark = pytest.mark.unit
 

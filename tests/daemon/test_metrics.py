@@ -7,12 +7,12 @@ import pytest
 from prometheus_client import Metric
 
 from daemon.http.view import RefusalReason
-from daemon.runtime.lifecycle import LifecycleState
+from daemon.lifecycle import LifecycleState
 from daemon.telemetry.metrics import Metrics
 from models.scores import Abstention, RiskLevel
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
 from streams.records import Modality
-from streams.sources.state import SourceState
+from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault, Telemetry
 
 pytestmark = pytest.mark.unit

@@ -6,7 +6,7 @@ import logging
 import pytest
 from rich.console import Console
 
-from daemon.cli.progress import counted, shown
+from daemon.commands.progress import counted, shown
 
 pytestmark = pytest.mark.unit
 

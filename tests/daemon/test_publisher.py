@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from daemon.runtime.heartbeats import OVERDUE_S
 from daemon.scoring.prediction_builder import PredictionSettings
 from daemon.scoring.publisher import Publisher
 from daemon.scoring.results import BadRow, ScoredWindow
+from daemon.telemetry.heartbeats import OVERDUE_S
 from daemon.telemetry.instruments import Instruments
 from models.labels import EMOTIONS
 from models.scores import NO_RISK, Abstention, ModalityScores, Scores

@@ -7,9 +7,9 @@ import pytest
 from daemon.runtime.readiness import Readiness
 from streams.clock import ManualClock
 from streams.records import Modality
+from streams.source_state import SourceState
 from streams.sources.base import Emit
 from streams.sources.runner import SourceRunner
-from streams.sources.state import SourceState
 
 pytestmark = pytest.mark.unit
 

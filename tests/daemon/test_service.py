@@ -14,8 +14,8 @@ from daemon.config.sections import HttpSettings, LifecycleSettings, ModelSetting
 from daemon.exit_codes import ExitCode
 from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.service import Service
-from daemon.runtime.wiring import Endpoints, SourceFeed, stored_endpoints
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import Endpoints, SourceFeed, stored_endpoints
 from models.artifact import MANIFEST, SHIPPED
 from models.model import AffectModel
 from streams.channels.channel import OverflowPolicy

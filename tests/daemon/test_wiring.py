@@ -7,8 +7,8 @@ import pytest
 
 from daemon.config import Config
 from daemon.config.source import load
-from daemon.runtime.wiring import SourceFeed, build_endpoints, limits, timeline_config
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import SourceFeed, build_endpoints, limits, timeline_config
 from streams.channels.channel import OverflowPolicy
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.source import KafkaSource

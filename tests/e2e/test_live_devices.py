@@ -10,10 +10,10 @@ import pytest
 
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.records import Item, Modality, Progress, Record
+from streams.source_state import SourceState
 from streams.sources.backoff import Backoff
 from streams.sources.devices.camera import Camera, CameraConfig
 from streams.sources.runner import SourceRunner
-from streams.sources.state import SourceState
 from streams.telemetry import NullTelemetry
 from tests.e2e.devices import (
     DEADLINE_S,

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 
 from daemon.config import Config
-from daemon.runtime.wiring import limits, timeline_config
 from daemon.scoring.prediction_builder import PredictionSettings, build_prediction
 from daemon.scoring.results import ScoredWindow, UnitFeatures
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import limits, timeline_config
 from models.labels import EMOTIONS
 from models.scores import NO_RISK, ModalityScores, Scores
 from streams.alignment.closed_window import ClosedWindow

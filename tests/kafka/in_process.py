@@ -15,9 +15,9 @@ import pytest
 
 from daemon.config import Config
 from daemon.runtime.service import Service
-from daemon.runtime.wiring import build_endpoints
 from daemon.scoring import threads as scoring
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import build_endpoints
 from streams.alignment.closed_window import ClosedWindow
 from streams.decoding import pictures
 from streams.events import EncodingUnit, Picture

@@ -22,10 +22,10 @@ from typing import Any
 
 from daemon.config import Config
 from daemon.runtime.service import Service
-from daemon.runtime.wiring import Endpoints, build_endpoints
 from daemon.scoring import threads as scoring
 from daemon.telemetry import logs
 from daemon.telemetry.instruments import Instruments
+from daemon.wiring import Endpoints, build_endpoints
 from streams.clock import SystemClock
 from streams.kafka.source import KafkaSource
 from streams.predictions import Prediction

@@ -21,7 +21,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import CoordinatorNotAvailableError
 
 from daemon.config import Config
-from daemon.runtime.wiring import limits
+from daemon.wiring import limits
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.decoding import pictures
 from streams.decoding.decode import decode_record

@@ -26,8 +26,8 @@ from streams.kafka.consumer_config import KafkaSourceConfig
 from streams.kafka.contract import CONTENT_TYPES, InputTopic
 from streams.kafka.source import KafkaSource
 from streams.records import Assigned, Item, Modality, PartitionIdle, Record, Revoked
+from streams.source_state import SourceState
 from streams.sources.runner import SourceRunner
-from streams.sources.state import SourceState
 from streams.telemetry import NullTelemetry, OffsetResetReason
 from tests.kafka.broker import Broker, Cluster
 from tests.kafka.conftest import Topics

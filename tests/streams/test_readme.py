@@ -10,7 +10,7 @@ from models.face.encoder import FaceEncoder
 from models.speech.segment import SegmentEncoder
 from models.text.encoder import TextEncoder
 from streams.reasons import ClosedBy, DeadLetterReason, DropReason
-from streams.sources.state import SourceState
+from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
 from tests.documents import text
 

@@ -7,10 +7,10 @@ from structlog.testing import capture_logs
 
 from streams.clock import ManualClock
 from streams.records import Item, Modality, Progress, Record
+from streams.source_state import LEGAL_MOVES, IllegalMove, SourceState, moved
 from streams.sources.backoff import Backoff
 from streams.sources.base import Emit, SourceError
 from streams.sources.runner import SourceRunner
-from streams.sources.state import LEGAL_MOVES, IllegalMove, SourceState, moved
 from streams.telemetry import NullTelemetry
 
 pytestmark = pytest.mark.unit
