@@ -99,6 +99,14 @@ def test_imports_make_no_circle() -> None:
     TopologicalSorter(graph).prepare()  # CycleError names a circle
 
 
+def test_rooms_of_the_daemon_make_no_circle() -> None:
+    rooms: dict[str, set[str]] = {}
+    for path in MODULES:
+        if (room := room_of(dotted(path))).startswith("daemon."):
+            rooms.setdefault(room, set()).update({room_of(module) for module in modules_imported(path)} - {room})
+    TopologicalSorter(rooms).prepare()
+
+
 @pytest.mark.parametrize("path", [path for path in MODULES if name_of(path).startswith("models/")], ids=name_of)
 def test_floors_of_models_import_only_what_lies_below(path: Path) -> None:
     above = FLOORS[floor(dotted(path)) + 1 :]
@@ -125,6 +133,11 @@ def modules_imported(path: Path) -> Iterator[str]:
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
                 yield full if full in NAMES else node.module
+
+
+def room_of(module: str) -> str:
+    """The folder below the package, or the module itself where it stands in none."""
+    return ".".join(module.split(".")[:2])
 
 
 def floor(module: str) -> int:
