@@ -16,16 +16,13 @@ from tests.kafka.broker import Cluster
 from tests.kafka.chaos import Group, Outcomes, Run, together
 from tests.kafka.conftest import Topics
 from tests.kafka.feed import Feed
-from tests.kafka.instance import Slowness
 from tests.kafka.outcome import GUARANTEES, Guarantee
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]  # the first test waits for all that is done
 
 _KILLS = 20
-_STOPS = 6
 _REBALANCED_S = 120.0
 _SMOOTHING_S = 3.0
-_BUSY = Slowness(engine_s=0.5)  # so that there are always windows under way
 
 
 def killed(groups: Sequence[Group]) -> None:
@@ -55,22 +52,9 @@ def rebalanced(groups: Sequence[Group]) -> None:
             time.sleep(chance.uniform(2.0, 4.0))
 
 
-def stopped(groups: Sequence[Group]) -> None:
-    """Stops an instance while it scores, six times; the next continues."""
-    for group in groups:
-        group.begin(slowness=_BUSY)
-        chance = random.Random(f"stopped {group.guarantee}")
-        for _ in range(_STOPS):
-            time.sleep(chance.uniform(1.0, 4.0))
-            group.leave(group.instances[0])
-            group.join(slowness=_BUSY)
-            group.recover()
-
-
 CASES: dict[str, Callable[[Sequence[Group]], None]] = {
     "killed": killed,
     "rebalanced": rebalanced,
-    "stopped": stopped,
 }
 
 
@@ -93,7 +77,3 @@ def test_everything_is_published_as_if_nothing_had_happened(
         print(outcome.figures())
     outcome.check()
     assert set(outcome.exit_statuses) == {0}
-
-
-def test_an_instance_that_is_stopped_leaves_nothing_to_be_published_again(outcomes: Outcomes) -> None:
-    assert outcomes["stopped", "at_least_once"].result().duplicates == 0
