@@ -1,22 +1,26 @@
 """Disturbs groups of instances while they read, many at a time."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from daemon.config import Config
+from tests.kafka.broker import Cluster
 from tests.kafka.conftest import Topics
 from tests.kafka.feed import DISORDER_BOUND_MS, IDLE_AFTER_S, PARTITIONS, SESSIONS, Feed
 from tests.kafka.hashing import expected
 from tests.kafka.instance import PROMPT, Instance, Slowness
 from tests.kafka.network import Network
-from tests.kafka.outcome import Guarantee, Outcome, Reader
+from tests.kafka.outcome import GUARANTEES, Guarantee, Outcome, Reader
 from tests.kafka.reading import everything
 
 PATIENCE_S = 240.0  # a busy machine runs six groups of instances several times more slowly
@@ -186,12 +190,35 @@ Outcomes = Mapping[tuple[str, Guarantee], Future[Outcome]]
 """By case."""
 
 
+def check(outcomes: Outcomes, case: str, guarantee: Guarantee, capsys: pytest.CaptureFixture[str]) -> Outcome:
+    """Waits for an outcome, prints its figures and checks it."""
+    outcome = outcomes[case, guarantee].result()
+    with capsys.disabled():
+        print(outcome.figures())
+    outcome.check()
+    return outcome
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A disturbance and its groups; input continues until all runs end."""
 
     groups: Sequence[Group]
     disturb: Callable[[Sequence[Group]], None]
+
+
+@contextmanager
+def each_by_itself(
+    cases: Mapping[str, Callable[[Sequence[Group]], None]], cluster: Cluster, folder: Path, smoothing_s: float
+) -> Iterator[Outcomes]:
+    """Runs every case for both guarantees at once, in groups that read one input."""
+    feed = Feed(Topics(cluster, f"test-{uuid.uuid4().hex[:12]}"))
+    runs = [
+        Run([Group(case, guarantee, feed, folder, smoothing_s)], disturb)
+        for (case, disturb), guarantee in product(cases.items(), GUARANTEES)
+    ]
+    with together(runs) as outcomes:
+        yield outcomes
 
 
 @contextmanager

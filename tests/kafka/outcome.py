@@ -122,7 +122,7 @@ class Outcome:
         return max(max(state.rss_bytes for state in history) - history[0].rss_bytes for history in self.histories)
 
     def check(self) -> None:
-        """Asserts that nothing is missing, different or, where promised, repeated."""
+        """Asserts that nothing is missing, different or, where promised, repeated, and that all stops were orderly."""
         found = Counter(each["id"] for each in self.contents)
         missing = [each["session"] + each["window"]["start"] for id_, each in self.expected.items() if id_ not in found]
         assert not missing, f"{len(missing)} of {len(self.expected)} were not published: {sorted(missing)[:8]}"
@@ -131,6 +131,7 @@ class Outcome:
         assert not differing, f"{len(differing)} differ: {differing[0]}, not {self.expected[differing[0]['id']]}"
         if self.guarantee == "exactly_once":
             assert not self.duplicates
+        assert set(self.exit_statuses) == {0}, self.exit_statuses
 
     def figures(self) -> str:
         """For a table in the documentation: one line of JSON."""

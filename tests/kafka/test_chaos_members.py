@@ -6,16 +6,12 @@ that those who take over must rebuild more than what is missing.
 
 import random
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
 
 import pytest
 
 from tests.kafka.broker import Cluster
-from tests.kafka.chaos import Group, Outcomes, Run, together
-from tests.kafka.conftest import Topics
-from tests.kafka.feed import Feed
+from tests.kafka.chaos import Group, Outcomes, check, each_by_itself
 from tests.kafka.outcome import GUARANTEES, Guarantee
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]  # the first test waits for all that is done
@@ -60,10 +56,7 @@ CASES: dict[str, Callable[[Sequence[Group]], None]] = {
 
 @pytest.fixture(scope="module")
 def outcomes(broker: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
-    feed, folder = Feed(Topics(broker, f"test-{uuid.uuid4().hex[:12]}")), tmp_path_factory.mktemp("members")
-    cases = product(CASES.items(), GUARANTEES)
-    runs = [Run([Group(case, g, feed, folder, _SMOOTHING_S)], disturb) for (case, disturb), g in cases]
-    with together(runs) as outcomes:
+    with each_by_itself(CASES, broker, tmp_path_factory.mktemp("members"), _SMOOTHING_S) as outcomes:
         yield outcomes
 
 
@@ -72,8 +65,4 @@ def outcomes(broker: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_everything_is_published_as_if_nothing_had_happened(
     case: str, guarantee: Guarantee, outcomes: Outcomes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = outcomes[case, guarantee].result()
-    with capsys.disabled():
-        print(outcome.figures())
-    outcome.check()
-    assert set(outcome.exit_statuses) == {0}
+    check(outcomes, case, guarantee, capsys)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.kafka.broker import Cluster
-from tests.kafka.chaos import Group, Outcomes, Run, together
+from tests.kafka.chaos import Group, Outcomes, Run, check, together
 from tests.kafka.conftest import Topics
 from tests.kafka.feed import PARTITIONS, Feed
 from tests.kafka.instance import Slowness
@@ -44,11 +44,7 @@ def outcomes(broker: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_a_slow_sink_holds_reading_back_and_loses_nothing(
     guarantee: Guarantee, outcomes: Outcomes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = outcomes["slow-sink", guarantee].result()
-    with capsys.disabled():
-        print(outcome.figures())
-    outcome.check()
-    assert set(outcome.exit_statuses) == {0}
+    outcome = check(outcomes, "slow-sink", guarantee, capsys)
     (history,) = outcome.histories
     paused = [bool(state.paused) for state in history]
     assert True in paused, "reading was to be held back"

@@ -5,16 +5,12 @@ Windows look back some seconds, so that those who take over must rebuild more th
 
 import random
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from tests.kafka.broker import Cluster
-from tests.kafka.chaos import Group, Outcomes, Run, together
-from tests.kafka.conftest import Topics
-from tests.kafka.feed import Feed
+from tests.kafka.chaos import Group, Outcomes, check, each_by_itself
 from tests.kafka.instance import Slowness
 from tests.kafka.outcome import GUARANTEES, Guarantee
 
@@ -37,30 +33,17 @@ def stopped(groups: Sequence[Group]) -> None:
             group.recover()
 
 
-CASES: dict[str, Callable[[Sequence[Group]], None]] = {
-    "stopped": stopped,
-}
-
-
 @pytest.fixture(scope="module")
 def outcomes(broker: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
-    feed, folder = Feed(Topics(broker, f"test-{uuid.uuid4().hex[:12]}")), tmp_path_factory.mktemp("stops")
-    cases = product(CASES.items(), GUARANTEES)
-    runs = [Run([Group(case, g, feed, folder, _SMOOTHING_S)], disturb) for (case, disturb), g in cases]
-    with together(runs) as outcomes:
+    with each_by_itself({"stopped": stopped}, broker, tmp_path_factory.mktemp("stops"), _SMOOTHING_S) as outcomes:
         yield outcomes
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
-@pytest.mark.parametrize("case", CASES)
 def test_everything_is_published_as_if_nothing_had_happened(
-    case: str, guarantee: Guarantee, outcomes: Outcomes, capsys: pytest.CaptureFixture[str]
+    guarantee: Guarantee, outcomes: Outcomes, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = outcomes[case, guarantee].result()
-    with capsys.disabled():
-        print(outcome.figures())
-    outcome.check()
-    assert set(outcome.exit_statuses) == {0}
+    check(outcomes, "stopped", guarantee, capsys)
 
 
 def test_an_instance_that_is_stopped_leaves_nothing_to_be_published_again(outcomes: Outcomes) -> None:
