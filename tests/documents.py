@@ -6,7 +6,9 @@ the order of its section. `RUN_HERE` and `RUN_WITH_A_BROKER` name the sections; 
 
 import os
 import re
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -122,3 +124,18 @@ def fresh_environment(home: Path) -> dict[str, str]:
     """What a shell that was just opened knows; the names that say where test data lies are passed on."""
     passed = {name: os.environ[name] for name in ("AFFECTD_DATA", "KAFKA_HOME", "JAVA_HOME") if name in os.environ}
     return {"HOME": str(home), "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"} | passed
+
+
+def run_script(lines: Sequence[str], folder: Path, environment: Mapping[str, str], timeout_s: float) -> str:
+    """Runs lines in a fresh bash that ends at the first failure; returns its standard output."""
+    done = subprocess.run(
+        ["bash", "-ec", "\n".join(lines)],
+        cwd=folder,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

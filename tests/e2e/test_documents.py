@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.documents import NOT_RUN, RUN_HERE, checkout, commands, fresh_environment, rows
+from tests.documents import NOT_RUN, RUN_HERE, checkout, commands, fresh_environment, rows, run_script
 from tests.e2e.devices import free_port
 
 RUN_S = 840
@@ -34,18 +33,9 @@ def script(port: int) -> list[str]:
 def test_what_the_documents_do_without_a_broker_works_from_a_fresh_shell(tmp_path: Path) -> None:
     port = free_port()
     environment = fresh_environment(tmp_path) | {"AFFECTD__HTTP__BIND": f"127.0.0.1:{port}"}
-    done = subprocess.run(
-        ["bash", "-ec", "\n".join(script(port))],
-        cwd=checkout(tmp_path),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=RUN_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert '{"accepted":true}' in done.stdout
-    assert 'affectd_lifecycle_state{state="running"} 1.0' in done.stdout
+    output = run_script(script(port), checkout(tmp_path), environment, RUN_S)
+    assert '{"accepted":true}' in output
+    assert 'affectd_lifecycle_state{state="running"} 1.0' in output
     scored = [json.loads(line) for line in (tmp_path / "scored.jsonl").read_text().splitlines()]
     assert {each["session"] for each in scored} == {"room-1"}
     replayed = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]

@@ -1,13 +1,12 @@
 """The documents' Kafka commands work as printed, on a real broker."""
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.documents import NOT_RUN, ROOT, RUN_WITH_A_BROKER, checkout, commands, fresh_environment
+from tests.documents import NOT_RUN, ROOT, RUN_WITH_A_BROKER, checkout, commands, fresh_environment, run_script
 from tests.e2e.devices import free_port
 from tests.kafka.broker import Broker
 
@@ -40,15 +39,6 @@ def test_what_the_documents_do_with_kafka_works_from_a_fresh_shell(
         else:
             script += [command]
     environment = fresh_environment(tmp_path) | {"AFFECTD__HTTP__BIND": f"127.0.0.1:{port}"}
-    done = subprocess.run(
-        ["bash", "-ec", "\n".join(script)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    shown = done.stdout.splitlines()[-SHOWN:]
-    assert {line.split()[0] for line in shown} == {"sample"}, done.stdout + done.stderr
+    output = run_script(script, folder, environment, PATIENCE_S)
+    shown = output.splitlines()[-SHOWN:]
+    assert {line.split()[0] for line in shown} == {"sample"}, output

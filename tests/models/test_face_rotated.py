@@ -11,6 +11,7 @@ from models.face.detector import Detection, FaceDetector
 from models.face.geometry import overlap
 from models.face.rotated import RotatedFaceDetector, lean_degrees
 from models.face.tracking import FaceTracker
+from tests.models.detectors import CountingDetector
 
 pytestmark = pytest.mark.unit
 
@@ -32,29 +33,17 @@ def _turned(picture: _Picture, turns: int) -> _Picture:
     return np.ascontiguousarray(np.rot90(picture, turns))
 
 
-class _Counted:
-    """The real detector, counting its calls."""
-
-    def __init__(self, detector: FaceDetector) -> None:
-        self._detector = detector
-        self.calls = 0
-
-    def detect(self, picture: _Picture) -> list[Detection]:
-        self.calls += 1
-        return self._detector.detect(picture)
-
-
 @pytest.fixture(scope="module")
 def centerface() -> FaceDetector:
     return FaceDetector()
 
 
 @pytest.fixture
-def detector(centerface: FaceDetector) -> _Counted:
-    return _Counted(centerface)
+def detector(centerface: FaceDetector) -> CountingDetector:
+    return CountingDetector(centerface)
 
 
-def _follower(detector: _Counted) -> FaceTracker:
+def _follower(detector: CountingDetector) -> FaceTracker:
     return FaceTracker(detector, turned=RotatedFaceDetector(detector))
 
 
@@ -62,13 +51,13 @@ def _likeness(crop: _Picture, other: _Picture) -> float:
     return float(cv2.matchTemplate(crop, other, cv2.TM_CCOEFF_NORMED)[0, 0])
 
 
-def _upright(detector: _Counted, left: int = 200) -> Face:
+def _upright(detector: CountingDetector, left: int = 200) -> Face:
     (face,) = FaceTracker(detector).faces(_room(left), 0)
     return face
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_a_turned_face_is_found_where_it_is_and_shown_upright(detector: _Counted, turns: int) -> None:
+def test_a_turned_face_is_found_where_it_is_and_shown_upright(detector: CountingDetector, turns: int) -> None:
     upright = _upright(detector)
     (face,) = _follower(detector).faces(_turned(_room(), turns), 0)
     assert _likeness(face.crop, upright.crop) > 0.9
@@ -81,7 +70,7 @@ def test_a_turned_face_is_found_where_it_is_and_shown_upright(detector: _Counted
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_a_turned_face_is_followed_upright_without_looking_again(detector: _Counted, turns: int) -> None:
+def test_a_turned_face_is_followed_upright_without_looking_again(detector: CountingDetector, turns: int) -> None:
     follower = _follower(detector)
     follower.faces(_turned(_room(200), turns), 0)
     first = detector.calls
@@ -91,7 +80,7 @@ def test_a_turned_face_is_followed_upright_without_looking_again(detector: _Coun
     assert detector.calls == first + 4  # those of the upright faces it is compared with
 
 
-def test_an_upright_face_stays_what_it_is_and_costs_one_look(detector: _Counted) -> None:
+def test_an_upright_face_stays_what_it_is_and_costs_one_look(detector: CountingDetector) -> None:
     upright = _upright(detector)
     detector.calls = 0
     (face,) = _follower(detector).faces(_room(), 0)
@@ -100,7 +89,7 @@ def test_an_upright_face_stays_what_it_is_and_costs_one_look(detector: _Counted)
     assert detector.calls == 1
 
 
-def test_an_empty_room_is_looked_at_every_way_up_once_a_cell(detector: _Counted) -> None:
+def test_an_empty_room_is_looked_at_every_way_up_once_a_cell(detector: CountingDetector) -> None:
     follower = _follower(detector)
     for fifth in range(10):
         assert follower.faces(_room(None), fifth * _S // 5) == []

@@ -18,6 +18,7 @@ from models.face.geometry import Box
 from models.face.optical_flow import moved_box
 from models.face.tracking import FaceTracker, TrackerConfig
 from tests.models.boxes import overlap
+from tests.models.detectors import CountingDetector
 
 pytestmark = pytest.mark.unit
 
@@ -44,18 +45,6 @@ def _face_at(left: int, top: int, scale: float) -> Box:
     return left + scale * _FACE[0], top + scale * _FACE[1], left + scale * _FACE[2], top + scale * _FACE[3]
 
 
-class _Counted:
-    """The real detector, counting its calls."""
-
-    def __init__(self, detector: FaceDetector) -> None:
-        self._detector = detector
-        self.calls = 0
-
-    def detect(self, picture: _Picture) -> list[Detection]:
-        self.calls += 1
-        return self._detector.detect(picture)
-
-
 class _Told:
     """A detector that is told what it sees: the boxes of each call."""
 
@@ -72,15 +61,15 @@ def centerface() -> FaceDetector:
 
 
 @pytest.fixture
-def detector(centerface: FaceDetector) -> _Counted:
-    return _Counted(centerface)
+def detector(centerface: FaceDetector) -> CountingDetector:
+    return CountingDetector(centerface)
 
 
 def _moving(step: int) -> tuple[int, int, float]:
     return 40 + 12 * step, 60 + 2 * step, 1.0
 
 
-def test_a_moving_face_is_detected_once_a_cell_and_followed_in_between(detector: _Counted) -> None:
+def test_a_moving_face_is_detected_once_a_cell_and_followed_in_between(detector: CountingDetector) -> None:
     follower = FaceTracker(detector)
     for step in range(20):
         (face,) = follower.faces(_room(_moving(step)), _START + step * _S // 5)
@@ -96,7 +85,7 @@ def test_a_growing_face_grows_its_box_by_flow_alone() -> None:
     assert overlap(box, _face_at(190, 70, 1.12)) > 0.85
 
 
-def test_a_cell_begins_at_every_multiple_of_each_length(detector: _Counted) -> None:
+def test_a_cell_begins_at_every_multiple_of_each_length(detector: CountingDetector) -> None:
     follower = FaceTracker(detector, TrackerConfig(cells_ns=(_S, 1_500_000_000)))
     detected = []
     for tenth in range(31):
@@ -146,7 +135,7 @@ def _described(faces: list[Face]) -> list[tuple[Box, float, bytes]]:
     return [(face.box, face.score, face.crop.tobytes()) for face in faces]
 
 
-def test_what_comes_between_from_other_cells_changes_nothing(detector: _Counted) -> None:
+def test_what_comes_between_from_other_cells_changes_nothing(detector: CountingDetector) -> None:
     def boxes(follower: FaceTracker, others: Iterable[int]) -> list[Box]:
         found = []
         for step, other in zip(range(5), others, strict=True):
@@ -158,7 +147,7 @@ def test_what_comes_between_from_other_cells_changes_nothing(detector: _Counted)
     assert boxes(FaceTracker(detector), [7, -3, 7, -3, 2]) == alone
 
 
-def test_another_scene_is_detected_on_and_not_followed_into(detector: _Counted) -> None:
+def test_another_scene_is_detected_on_and_not_followed_into(detector: CountingDetector) -> None:
     follower = FaceTracker(detector)
     follower.faces(_room((200, 80, 1.0)), _START)
     (face,) = follower.faces(_room((400, 120, 0.6)), _START + _S // 5)
@@ -166,7 +155,7 @@ def test_another_scene_is_detected_on_and_not_followed_into(detector: _Counted) 
     assert overlap(face.box, _face_at(400, 120, 0.6)) > 0.6
 
 
-def test_a_picture_out_of_order_is_detected_on_and_changes_nothing(detector: _Counted) -> None:
+def test_a_picture_out_of_order_is_detected_on_and_changes_nothing(detector: CountingDetector) -> None:
     def rest(follower: FaceTracker) -> list[Box]:
         steps = range(3, 8)
         return [f.box for s in steps for f in follower.faces(_room(_moving(s)), _START + s * _S // 5)]
@@ -195,7 +184,7 @@ def test_the_policy_says_whose_faces_are_given(policy: Literal["largest", "all"]
     assert [face.size_px for face in follower.faces(_room(), _START)] == sides
 
 
-def test_the_largest_face_of_a_cell_is_followed_to_its_end(detector: _Counted) -> None:
+def test_the_largest_face_of_a_cell_is_followed_to_its_end(detector: CountingDetector) -> None:
     follower = FaceTracker(detector)
     for step in range(4):  # one walks away, the other comes near
         going, coming = (40, 60, 1.0 - 0.06 * step), (350, 60, 0.88 + 0.06 * step)
@@ -206,7 +195,7 @@ def test_the_largest_face_of_a_cell_is_followed_to_its_end(detector: _Counted) -
     assert overlap(face.box, _face_at(*coming)) > 0.6
 
 
-def test_a_face_is_described_by_its_crop(detector: _Counted) -> None:
+def test_a_face_is_described_by_its_crop(detector: CountingDetector) -> None:
     sharp_room, dark_room = _room((200, 80, 1.0)), _room((200, 80, 1.0)) // 2
     blurred_room = np.asarray(cv2.GaussianBlur(sharp_room, (0, 0), 5), np.uint8)
     (sharp,), (dark,), (blurred,) = (FaceTracker(detector).faces(p, 0) for p in (sharp_room, dark_room, blurred_room))

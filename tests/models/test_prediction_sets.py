@@ -12,7 +12,7 @@ from models.calibration.prediction_sets import SUBSETS, ConformalSets, conformal
 from models.labels import EMOTIONS, MODALITIES
 from models.training.calibration.prediction_sets import COVERAGES, fit_sets
 from models.training.fusion import synthetic_windows
-from models.training.part.held_out import EmotionLogits
+from tests.models.synthetic_logits import synthetic_logits
 
 pytestmark = pytest.mark.unit
 
@@ -121,19 +121,12 @@ def test_windows_alike_are_covered_as_often_as_promised_however_wrong_the_poster
     assert held == pytest.approx(coverage, abs=error) or (held > coverage and max(map(len, found)) == 1)
 
 
-def answers(seed: int, strength: float, rows: int = 420) -> EmotionLogits:
-    rng = np.random.default_rng(seed)
-    labels = np.arange(rows) % len(EMOTIONS)
-    logits = rng.normal(0, 1, (rows, len(EMOTIONS)))
-    logits[np.arange(rows), labels] += strength
-    group = (np.arange(rows) // 14).astype(str)
-    return EmotionLogits(logits.astype(np.float32), labels, np.full(rows, "made"), group)
-
-
 def test_what_is_fitted_to_some_answers_covers_others_for_every_subset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic_windows, "WINDOWS", 800)
     strengths = dict(zip(MODALITIES, (2.0, 0.5, 1.0), strict=True))
-    sets, figures = fit_sets({name: answers(i, strength) for i, (name, strength) in enumerate(strengths.items())})
+    sets, figures = fit_sets(
+        {name: synthetic_logits(i, strength, 420) for i, (name, strength) in enumerate(strengths.items())}
+    )
     assert sets.coverages == COVERAGES
     for coverage in COVERAGES:
         subsets = figures["coverages"][str(coverage)]

@@ -9,7 +9,8 @@ from models.risk import LEVELS
 from models.training.calibration.risk_levels import ORDINARY_SHARE, fit_risk
 from models.training.fusion import synthetic_windows
 from models.training.fusion.pool import fit_fusion
-from models.training.part.held_out import EmotionLogits, RiskLogits
+from models.training.part.held_out import RiskLogits
+from tests.models.synthetic_logits import synthetic_logits
 
 pytestmark = pytest.mark.unit
 
@@ -19,18 +20,8 @@ def few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthetic_windows, "WINDOWS", 1500)
 
 
-def answers(seed: int, strength: float, rows: int = 280) -> EmotionLogits:
-    """Answers that add `strength` to the right label's logit among noise."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(rows) % len(EMOTIONS)
-    logits = rng.normal(0, 1, (rows, len(EMOTIONS)))
-    logits[np.arange(rows), labels] += strength
-    group = (np.arange(rows) // 14).astype(str)
-    return EmotionLogits(logits.astype(np.float32), labels, np.full(rows, "made"), group)
-
-
 def test_every_subset_is_measured_and_more_modalities_are_better() -> None:
-    fitted = fit_fusion(dict(zip(MODALITIES, (answers(i, 1.5) for i in range(3)), strict=True)))
+    fitted = fit_fusion(dict(zip(MODALITIES, (synthetic_logits(i, 1.5) for i in range(3)), strict=True)))
     uar = {subset: figures["uar"]["mean"] for subset, figures in fitted.metrics["subsets"].items()}
     assert set(uar) == {
         *MODALITIES,
@@ -42,22 +33,24 @@ def test_every_subset_is_measured_and_more_modalities_are_better() -> None:
 
 
 def test_a_modality_that_knows_nothing_does_no_harm() -> None:
-    fitted = fit_fusion({"video": answers(0, 3.0), "audio": answers(1, 0.0), "text": answers(2, 3.0)})
+    fitted = fit_fusion(
+        {"video": synthetic_logits(0, 3.0), "audio": synthetic_logits(1, 0.0), "text": synthetic_logits(2, 3.0)}
+    )
     uar = {subset: figures["uar"]["mean"] for subset, figures in fitted.metrics["subsets"].items()}
     assert uar["video+audio"] > uar["video"] - 0.03
 
 
 def test_the_same_answers_give_the_same_fit() -> None:
-    made = dict(zip(MODALITIES, (answers(i, 1.0) for i in range(3)), strict=True))
+    made = dict(zip(MODALITIES, (synthetic_logits(i, 1.0) for i in range(3)), strict=True))
     first, second = fit_fusion(made), fit_fusion(made)
     assert (first.calibration, first.pool, first.metrics) == (second.calibration, second.pool, second.metrics)
 
 
 def test_an_emotion_with_too_few_answers_is_named() -> None:
-    few = answers(0, 1.0)
+    few = synthetic_logits(0, 1.0)
     few = few.rows(np.flatnonzero((few.labels != EMOTIONS.index("fear")) | (np.arange(280) < 14)))
     with pytest.raises(ValueError, match="text: each emotion needs 5 answers or more"):
-        fit_fusion({"video": answers(1, 1.0), "audio": answers(2, 1.0), "text": few})
+        fit_fusion({"video": synthetic_logits(1, 1.0), "audio": synthetic_logits(2, 1.0), "text": few})
 
 
 def test_levels_are_what_the_stated_share_of_ordinary_lines_reaches() -> None:
