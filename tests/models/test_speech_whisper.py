@@ -3,7 +3,7 @@ import struct
 from importlib.resources import as_file, files
 from pathlib import Path
 
-import ctranslate2  # type: ignore[import-untyped]
+import ctranslate2
 import numpy as np
 import pytest
 import torch
