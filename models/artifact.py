@@ -31,6 +31,7 @@ from safetensors.torch import load, save
 
 from models.calibration.prediction_sets import ConformalSets
 from models.calibration.scaling import CorpusCalibration, TemperatureScaling
+from models.calibration.transcripts import TranscriptCalibration
 from models.calibration.trust import QUALITIES, TrustCurve
 from models.fusion.pool import STRATEGY, LogLinearPool
 from models.labels import EMOTIONS, MODALITIES, RISKS
@@ -51,6 +52,7 @@ _METRICS_READ: Mapping[str, TypeAdapter[Any]] = {
     "log_prior": TypeAdapter(dict[str, list[FiniteFloat | None]]),
     "thresholds": TypeAdapter(dict[str, list[FiniteFloat]]),
 }
+_ADDED = ("conformal", "transcripts")  # fields that older models lack
 _DESCRIPTIVE = {"metrics", "data", "licences"}  # fields that change no score
 
 Tensors = dict[str, torch.Tensor]
@@ -79,7 +81,8 @@ class Manifest(BaseModel):
     parts: per part, the sizes its network is built from. presence, calibration, reliability: per modality, the last of
     those whose events differ in quality. least_confidence: a
     window whose best label is less probable is abstained from. features: what each modality's encoder is given.
-    conformal: None for a model that promises no sets. files: name to SHA-256 in hexadecimal.
+    conformal: None for a model that promises no sets. transcripts: of spoken lines; None reads them as chat. files:
+    name to SHA-256 in hexadecimal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
@@ -98,6 +101,7 @@ class Manifest(BaseModel):
     risk: RiskRule
     reliability: Mapping[str, TrustCurve] = Field(default_factory=dict)
     conformal: ConformalSets | None = None
+    transcripts: TranscriptCalibration | None = None
     metrics: Mapping[str, Any] = Field(default_factory=dict)
     data: tuple[Mapping[str, Any], ...] = ()
     licences: str = ""
@@ -140,10 +144,10 @@ class Manifest(BaseModel):
     def digest(self) -> str:
         """Digest, "sha256:...", of all that changes a score.
 
-        That is every field but metrics, data and licence notes. A model without prediction sets has the digest that it
-        had before there were any.
+        That is every field but metrics, data and licence notes. A model without prediction sets, or without a
+        calibration of transcripts, has the digest that it had before there were any.
         """
-        without = _DESCRIPTIVE | ({"conformal"} if self.conformal is None else set())
+        without = _DESCRIPTIVE | {name for name in _ADDED if getattr(self, name) is None}
         content = self.model_dump(mode="json", by_alias=True, exclude=without)
         return "sha256:" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

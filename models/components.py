@@ -44,6 +44,8 @@ def build_encoders(folder: ModelFolder, device: torch.device) -> dict[str, Encod
         except (RuntimeError, TypeError, KeyError, ValueError) as wrong:
             raise ModelError(f"{folder.path / WEIGHTS}: part {component.name}: {wrong}") from wrong
         encoder.trust_curve = folder.manifest.reliability.get(modality)
+        if isinstance(encoder, TextEncoder):
+            encoder.transcripts = folder.manifest.transcripts
         encoders[modality] = encoder
     return encoders
 

@@ -5,8 +5,9 @@ logits is better than either alone.
 
 The rule of pooling: a window's emotion is the mean of its lines; its risk is that of its worst line, because one cry
 for help among ten jokes counts. The worst is a soft maximum (a Boltzmann mean), so that two alarming lines weigh as one
-and a window never scores above its worst line. Left out: authors. The lines of all who write in a session are one
-stream.
+and a window never scores above its worst line. Lines that were spoken are read as lines of chat, and their logits then
+calibrated for transcripts, which hold recognition errors. Left out: authors. The lines of all who write in a session
+are one stream.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from models.calibration.transcripts import TranscriptCalibration
 from models.encoder import Encoded, Encoder, Pooled
 from models.labels import EMOTIONS, RISKS
 from models.text.language import EnglishDetector
@@ -30,11 +32,12 @@ _LINES_PER_CALL = 64  # bounds the memory of one call; the CPU's caches are full
 class ChatLine:
     """A line, and the lines before it in its dialogue.
 
-    before: the last one last; they may tell how the line is meant.
+    before: the last one last; they may tell how the line is meant. spoken: whether `text` is a transcript.
     """
 
     text: str
     before: tuple[str, ...] = ()
+    spoken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,13 @@ class PreparedLine:
     """The token ids of a line.
 
     ids: for the network of many languages. english_ids: for the English one, where the line is English. characters: of
-    the line, before any is cut off.
+    the line, before any is cut off. spoken: whether the line is a transcript.
     """
 
     ids: list[int]
     characters: int
     english_ids: list[int] | None = None
+    spoken: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -79,9 +83,10 @@ class NetworkInput:
 class TextEncoder(Encoder):
     """Encodes lines of chat and pools windows of them.
 
-    A prepared event is a `PreparedLine`.
+    A prepared event is a `PreparedLine`. transcripts: calibration of spoken lines; None reads them as chat.
     """
 
+    transcripts: TranscriptCalibration | None = None
     width = len(EMOTIONS) + len(RISKS)
 
     def __init__(
@@ -112,9 +117,10 @@ class TextEncoder(Encoder):
         chat = event if isinstance(event, ChatLine) else ChatLine(event)
         ids = self._tokenizer.ids(chat.text)
         if self._english is None or not self._english.detector.is_english(chat.text):
-            return PreparedLine(ids, len(chat.text))
+            return PreparedLine(ids, len(chat.text), spoken=chat.spoken)
         tokenizer = self._english.tokenizer
-        return PreparedLine(ids, len(chat.text), tokenizer.ids(chat.text) + tokenizer.context(chat.before))
+        english_ids = tokenizer.ids(chat.text) + tokenizer.context(chat.before)
+        return PreparedLine(ids, len(chat.text), english_ids, chat.spoken)
 
     def example(self) -> PreparedLine:
         """Returns a line of usual length."""
@@ -127,7 +133,7 @@ class TextEncoder(Encoder):
     def encode(self, prepared: Sequence[PreparedLine]) -> Encoded:
         """Encodes at least one line: (lines, 10) logits, weight 1.
 
-        Emotion logits come first, then risk logits.
+        Emotion logits come first, then risk logits; those of spoken lines are calibrated for transcripts.
         """
         return self.encode_for_corpus(prepared, None)[0]
 
@@ -143,11 +149,17 @@ class TextEncoder(Encoder):
             rows = list(english)
             read = self._read(self._english.network, list(english.values()), corpus)
             logits[:, rows] = logits[:, rows].lerp(read, _ENGLISH_SHARE)
+        spoken = [i for i, line in enumerate(prepared) if line.spoken]
+        if self.transcripts is not None and spoken:
+            logits[:, spoken] = self.transcripts.scaled(logits[:, spoken])
         weight = torch.ones(len(prepared))
         return Encoded(logits[0], weight), Encoded(logits[1], weight)
 
     def network_inputs(self, line: str | ChatLine) -> list[NetworkInput]:
-        """Each network's input from a line, and its share."""
+        """Each network's input from a line, and its share.
+
+        Their logits are those before the calibration of transcripts.
+        """
         chat, prepared = line if isinstance(line, ChatLine) else ChatLine(line), self.prepare(line)
         every = NetworkInput(self._network, prepared.ids, self._tokenizer.spans(chat.text), 1.0)
         if self._english is None or prepared.english_ids is None:

@@ -3,7 +3,8 @@
 A part is calibrated on the answers that it gave to the user's validation rows, as `affectd calibrate` would, and a risk
 head where there are enough labelled lines. The fusion's weights, the levels of risk and the other parts stay, so the
 folder is whole and the daemon runs it as it is. What was measured of the shipped part is said of no other: figures
-of its corpora, of fusions that it took part in, and sets, whose thresholds are those of its answers, are left out.
+of its corpora, of fusions that it took part in, and sets, whose thresholds are those of its answers, are left out. So
+is the calibration of transcripts where the text part is the user's: spoken lines are then read as chat.
 """
 
 import logging
@@ -64,6 +65,7 @@ def with_user_parts(folder: ModelFolder, runs: Path, parts: Sequence[str], name:
             "calibration": fitted.calibration,
             "risk": risk,
             "conformal": None,
+            "transcripts": None if "text" in parts else shipped.transcripts,
             "metrics": {**_metrics(shipped, parts), **figures, "own": {"parts": list(parts), "kept": unfitted}},
             "data": _data(shipped, figures),
         }
@@ -124,6 +126,7 @@ def _metrics(shipped: Manifest, parts: Collection[str]) -> dict[str, Any]:
         metrics["fusion"] = {"protocol": fusion["protocol"], "folds": fusion["folds"], "subsets": subsets}
     if "text" in parts:
         metrics.pop("risk", None)
+        metrics.pop("transcripts", None)
     return metrics
 
 
