@@ -1,4 +1,4 @@
-"""Calibration of transcripts: a spoken line's logits on the scale of written ones.
+"""Calibration of transcripts: scales logits of spoken lines.
 
 A recogniser loses and mistakes words, so what the text networks read in a transcript is less certain than what they
 read in the line itself. The rule: the logits of a spoken line are scaled and shifted, by one temperature and a bias per
