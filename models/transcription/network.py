@@ -21,7 +21,7 @@ from models.transcription.words import Alignment
 FloatArray = npt.NDArray[np.float32]
 
 _PREFERRED_TYPES = {"cpu": ("int8", "float32"), "cuda": ("float16", "int8_float16", "float32")}
-_BEAM = 1
+_BEAM = 5
 _MOST_TOKENS_PER_S = 12  # fast speech has 6 words a second; Chinese about 8 tokens
 _LEAST_TOKENS = 24
 _MOST_LENGTH = 448  # the decoder's positions
