@@ -95,7 +95,7 @@ def pauses_of(level_db: npt.NDArray[np.float32]) -> FloatArray:
 
 
 def _snap(starts_s: FloatArray, ends_s: FloatArray, pauses_s: FloatArray) -> None:
-    """Moves the borders between words to the pauses next to them, in place."""
+    """Moves borders between words to pauses nearby, in place."""
     if not len(starts_s):
         return
     (_, first_s), *inner, (last_s, _) = pauses_s
