@@ -85,6 +85,7 @@ def timeline_config(config: Config) -> TimelineConfig:
         sample_hz=config.video.sample_hz,
         segments=windows.segments,
         lookback_ns=windows.smoothing_ns,
+        speech=config.transcription.speech,
     )
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,59 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of chat."""
+    """One line of chat, or what was said in one utterance.
+
+    spoken: whether a recogniser wrote it.
+    """
 
     text: str
     author: str | None = None
     lang: str | None = None
+    spoken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Voice in a block of sound, frame by frame.
+
+    probability: of voice, 0..1. level_db: loudness, dB full scale.
+    """
+
+    probability: tuple[float, ...]
+    level_db: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenWord:
+    """One word, with the event times at which it begins and ends."""
+
+    text: str
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said in one utterance; no words where that is nothing.
+
+    text: the words as one line. confidence: the recogniser's, 0..1.
+    """
+
+    words: tuple[SpokenWord, ...]
+    text: str
+    language: str
+    confidence: float
+
+
+class Task(StrEnum):
+    """What the engine does with a unit."""
+
+    ENCODE = "encode"
+    """Features for fusion."""
+    DETECT_VOICE = "detect_voice"
+    """A block of sound: where there is voice in it."""
+    TRANSCRIBE = "transcribe"
+    """An utterance: the words in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +138,7 @@ class EncodingUnit:
     """What is encoded once: a picture, a sound segment, or a line.
 
     It spans [start_ns, end_ns). `result` is the engine's, set when `done`; a unit that could not be encoded is done
-    without a result.
+    without a result. Blocks of sound and utterances are units of other tasks, which no window holds.
     """
 
     session: str
@@ -113,6 +162,11 @@ class EncodingUnit:
     """Places of the log's records that it was made of."""
     damage: tuple[DeadLetterReason, str] | None = None
     """Why the payload could not be used, where it is at fault: a reason for counting, and a sentence."""
+    task: Task = Task.ENCODE
+    may_expire: bool = False
+    """Of an utterance: whether it is dropped where the recogniser comes to it too late."""
+    share: float = 1.0
+    """How much of its result's weight it carries: a word has a share of what its utterance weighs."""
 
     def finish(self) -> None:
         """Marks it encoded, or impossible to encode, and frees its payload.

@@ -51,6 +51,27 @@ class DropReason(StrEnum):
     """The device is broken: another process reads it again, where it came from a log."""
 
 
+class UtteranceOutcome(StrEnum):
+    """What became of an utterance; label of `utterances`."""
+
+    TRANSCRIBED = "transcribed"
+    """Its words are in windows."""
+    NO_WORDS = "no_words"
+    """There is voice in it, and no word."""
+    NO_SPEECH = "no_speech"
+    """Words were read where the recogniser hears no speech."""
+    LOW_CONFIDENCE = "low_confidence"
+    """Words were read that the recogniser itself does not believe."""
+    REPETITION = "repetition"
+    """The same words again and again."""
+    COMPRESSION = "compression"
+    """Text that repeats itself in other ways."""
+    KNOWN_PHRASE = "known_phrase"
+    """A phrase that recognisers invent where there is nothing."""
+    OVERLOAD = "overload"
+    """Dropped: more was said than could be transcribed in time."""
+
+
 class DeadLetterReason(StrEnum):
     """Why a record cannot be used; label of `dead_letters`.
 

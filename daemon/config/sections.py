@@ -15,6 +15,7 @@ from daemon.config.values import Address, HostNames, SecretFile, Section
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.connection import Connection
+from streams.speech.session_speech import SpeechConfig
 
 
 class WindowSettings(Section):
@@ -143,6 +144,43 @@ class ModelSettings(Section):
     )
 
 
+class TranscriptionSettings(Section):
+    """What is said becomes text."""
+
+    enabled: bool = Field(default=True, description="whether speech is transcribed, and read as chat is")
+    model: str = Field(
+        default="auto",
+        min_length=1,
+        description='"tiny" (English alone), "base" (many languages), a folder with a CTranslate2 model of Whisper, or '
+        'the name of one that is in the hub\'s local cache; "auto" takes tiny where it is installed and language is '
+        "en, without a GPU, else base",
+    )
+    language: str = Field(
+        default="auto", min_length=1, description='code of the language, as "en"; auto tells it for each session'
+    )
+    max_delay_s: float = Field(
+        default=12.0,
+        ge=0.5,
+        le=600,
+        description="windows of what happens now wait for their words this long at most; utterances of long speech "
+        "last up to 10 s",
+    )
+    when_behind: Literal["drop", "wait"] = Field(
+        default="drop",
+        description="when more is said than can be transcribed: drop the oldest utterances, or let windows wait; "
+        "stored sessions and backlogs always wait",
+    )
+    threads: int = Field(
+        default=0, ge=0, le=1024, description="CPU threads of the recogniser; 0 leaves it to the library"
+    )
+
+    @property
+    def speech(self) -> SpeechConfig | None:
+        if not self.enabled:
+            return None
+        return SpeechConfig(round(self.max_delay_s * NS_PER_S) if self.when_behind == "drop" else None)
+
+
 class PrivacySettings(Section):
     """What the operator has stated and allowed."""
 
@@ -202,6 +240,7 @@ class Sections(Section):
     text: TextSettings = TextSettings()
     sources: Sources = Field(default=(), description="where records enter")
     model: ModelSettings = ModelSettings()
+    transcription: TranscriptionSettings = TranscriptionSettings()
     sinks: Sinks = Field(default=(StdoutSinkTable(kind="stdout"),), description="where predictions leave")
     delivery: DeliverySettings = DeliverySettings()
     privacy: PrivacySettings = PrivacySettings()

@@ -85,7 +85,7 @@ class BatchLane:
 
 
 class DeviceThread:
-    """The only thread that touches the accelerator."""
+    """A thread that serves lanes: the only one that touches their networks."""
 
     def __init__(
         self,
@@ -93,22 +93,23 @@ class DeviceThread:
         instruments: Instruments,
         try_device: Callable[[], None],
         crash_journal: CrashJournal | None = None,
+        name: str = "device",
     ) -> None:
         """try_device: computes rows known to be good; raises if it cannot.
 
-        crash_journal: notes the records that are being computed.
+        crash_journal: notes the records that are being computed. name: of the thread.
         """
         self._crash_journal = crash_journal or CrashJournal(None, instruments.clock)
         self._lanes = {lane.name: lane for lane in lanes}
         self._clock = instruments.clock
         self._metrics = instruments.metrics
         self._heartbeats = instruments.heartbeats
-        self._beat = self._heartbeats.worker("device")
+        self._beat = self._heartbeats.worker(name)
         self._changed = threading.Condition()
         self._stopping = False
         self._failed_in_a_row = 0
         self._try_device = try_device
-        self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         for lane in lanes:
             self._metrics.watch_channel(f"lane.{lane.name}", lane.depth)
 
@@ -139,7 +140,7 @@ class DeviceThread:
         while (due := self._next()) is not None:
             self._compute(*due)
             self._beat()
-        self._heartbeats.retire("device")
+        self._heartbeats.retire(self._thread.name)
 
     def _next(self) -> tuple[BatchLane, list[DeviceRequest]] | None:
         with self._changed:

@@ -3,6 +3,7 @@
 A unit is encoded once; windows are fused from the features of their units; both in batches.
 
 Lanes, in the order they are served: `fuse` (a window is due, and cheap), then `text`, `audio` and `video` (encoders).
+`transcribe` has a thread of its own: CTranslate2 computes beside torch, and an utterance takes as long as many units.
 Results leave by callback: the timeline learns that a unit is encoded, the publisher gets the scored window.
 
 Where scores are smoothed, the windows before a window are fused beside it, from the same units. No score is kept
@@ -11,13 +12,14 @@ from one window to the next, so that any instance scores a window the same.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from daemon.scoring.batching import BatchLane, DeviceRequest, DeviceThread
 from daemon.scoring.features import NOT_FINITE, encode_units, window_features
 from daemon.scoring.preparation import PreparationPool, Preparer, worker_count
-from daemon.scoring.results import BadRow, ScoredWindow
+from daemon.scoring.results import LANES, BadRow, ScoredWindow
+from daemon.scoring.transcription import QueuedUtterance, Transcriber
 from daemon.telemetry.instruments import Instruments
 from models.fusion.smoothed_scores import smoothed
 from models.fusion.smoothing import Smoothing
@@ -27,11 +29,12 @@ from streams.alignment.closed_window import ClosedWindow
 from streams.clock import NS_PER_MS
 from streams.deadline import Deadline
 from streams.delivery.crash_journal import CrashJournal
-from streams.events import EncodingUnit
+from streams.events import EncodingUnit, Task
 from streams.records import Modality
 
 _FUSE_DELAY_SHARE = 0.25  # of the encoders' delay: fusion is the last step, and windows of a step close together
 _SERVED_FIRST = (Modality.TEXT, Modality.AUDIO, Modality.VIDEO)
+_MOST_UTTERANCES = 8  # of one call: more gain little, and keep the first ones waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,12 @@ class ScoringEngine:
         instruments: Instruments,
         lookback: Lookback | None = None,
         crash_journal: CrashJournal | None = None,
+        transcriber: Transcriber | None = None,
     ) -> None:
         """encoded, scored: called on engine threads; must not block.
 
         lookback: what the timeline's windows are smoothed by; None where they are not smoothed. crash_journal:
-        notes the records in work.
+        notes the records in work. transcriber: None where speech is not transcribed.
         """
         self._model = model
         self._lookback = lookback
@@ -90,18 +94,32 @@ class ScoringEngine:
             BatchLane(modality, "encode", partial(encode_units, encoder), max_rows, max_delay_s)
             for modality, encoder in encoders
         ]
-        self.device = DeviceThread([fuse, *lanes], instruments, self._try_device, crash_journal)
-        self._pool = PreparationPool(preparer, worker_count(), self.device, encoded, instruments, crash_journal)
+        self._device = DeviceThread([fuse, *lanes], instruments, self._try_device, crash_journal)
+        self._recognizer = None
+        if transcriber is not None:
+            name = LANES[Task.TRANSCRIBE]
+            lane = BatchLane(name, "transcribe", transcriber.transcribe, _MOST_UTTERANCES, max_delay_s)
+            self._recognizer = DeviceThread([lane], instruments, transcriber.try_example, crash_journal, "recognizer")
+        self._pool = PreparationPool(preparer, worker_count(), self._compute, encoded, instruments, crash_journal)
+
+    @property
+    def broken(self) -> bool:
+        """Whether a device computes nothing any more."""
+        return self._device.broken or (self._recognizer is not None and self._recognizer.broken)
 
     def start(self) -> None:
-        """Starts the workers and the device thread."""
-        self.device.start()
+        """Starts the workers and the threads of the devices."""
+        self._device.start()
+        if self._recognizer is not None:
+            self._recognizer.start()
         self._pool.start()
 
     def stop(self, deadline: Deadline) -> None:
         """Ends the threads; what still waits is not computed."""
         self._pool.stop(deadline)
-        self.device.stop(deadline)
+        self._device.stop(deadline)
+        if self._recognizer is not None:
+            self._recognizer.stop(deadline)
 
     def encode(self, unit: EncodingUnit) -> None:
         self._pool.submit(unit)
@@ -116,7 +134,16 @@ class ScoringEngine:
             waited_ms = (self._clock.monotonic_ns() - submitted_ns) / NS_PER_MS - seconds * 1e3
             self._scored(ScoredWindow(window, scores, max(0.0, waited_ms), seconds * 1e3))
 
-        self.device.submit("fuse", DeviceRequest(window, 1 + (self._lookback.windows if self._lookback else 0), done))
+        self._device.submit("fuse", DeviceRequest(window, 1 + (self._lookback.windows if self._lookback else 0), done))
+
+    def _compute(self, unit: EncodingUnit, request: DeviceRequest) -> None:
+        """Hands the rows of a unit to the lane of its task, or modality."""
+        if unit.task is Task.TRANSCRIBE and self._recognizer is not None:
+            (prepared,) = request.payload
+            queued = QueuedUtterance(unit, prepared, self._clock.monotonic_ns())
+            self._recognizer.submit(LANES[unit.task], replace(request, payload=queued))
+        else:
+            self._device.submit(unit.modality, request)
 
     def _try_device(self) -> None:
         """Scores examples; raises if the scores are not finite."""

@@ -36,12 +36,13 @@ def no_features(quality: Mapping[str, float], encode_ms: float) -> UnitFeatures:
 def window_features(units: UnitsByModality) -> WindowFeatures:
     """Joins the features of each modality's units, in event-time order.
 
-    Modalities without rows are left out.
+    Modalities without rows are left out. A word has the features of its utterance, and a share of their weight.
     """
     events = {}
     for modality, placed in units.items():
-        features = [features for _, features in units_with_evidence(placed)]
-        if features:
-            embedding = torch.cat([each.embedding for each in features])
-            events[modality.value] = Encoded(embedding, torch.cat([each.weight for each in features]))
+        evidence = units_with_evidence(placed)
+        if evidence:
+            embedding = torch.cat([features.embedding for _, features in evidence])
+            weight = torch.cat([features.weight * unit.share for unit, features in evidence])
+            events[modality.value] = Encoded(embedding, weight)
     return WindowFeatures(events)

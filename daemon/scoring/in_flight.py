@@ -8,20 +8,25 @@ Three limits. In all, no more units and windows than the capacity. Of one sessio
 comes is served at once; what a session has beyond its share, as of one long sound, does not count against the capacity.
 And of a session that has had a unit in flight for long nothing is admitted, so that no camera's pictures get old here.
 
+Utterances are counted apart, since recognising one takes as long as encoding many units: those that may expire count
+nothing, and of the others a session and all of them may have some, so that a stored session is read no faster than it
+is transcribed.
+
 A suspect is a record that may have ended a process before (`streams.delivery.crash_journal`). It is taken next, once
 the engine is empty, and nothing else is admitted until it is done: if the process ends again, the right one is blamed.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 from streams.clock import NS_PER_S, Clock
 from streams.coordinates import Coordinates
 from streams.delivery.crash_journal import CrashJournal
-from streams.events import EncodingUnit
+from streams.events import EncodingUnit, Task
 from streams.records import EndOfSession, Item, Modality, Progress, Record
 
 _MOST_SHARE = 0.5  # of the capacity is one session's, so that another that comes is served at once
+_MOST_UTTERANCES_OF_SESSION, _MOST_UTTERANCES = 8, 32  # a batch, and one for each of a few sessions
 _MOST_DELAY_NS = NS_PER_S  # in the engine: a quarter of the usual window; a batch of everything takes half of it
 
 
@@ -54,11 +59,13 @@ class InFlight:
         """The suspect that waits for the engine to be empty; nothing else is admitted before it."""
         self._by_session: dict[str, dict[EncodingUnit, int]] = {}
         """Units and when they were added, the oldest first."""
+        self._utterances: Counter[str] = Counter()
+        """By session, those that do not expire."""
 
     @property
     def full(self) -> bool:
         """Whether the capacity is used up."""
-        return self._counted >= self._capacity
+        return self._counted >= self._capacity or self._utterances.total() >= _MOST_UTTERANCES
 
     def admits(self, item: Item) -> bool:
         """Whether an item may be taken now.
@@ -74,6 +81,8 @@ class InFlight:
             return False
         if not isinstance(item, Record | Progress | EndOfSession):
             return True
+        if self._utterances[item.session] >= _MOST_UTTERANCES_OF_SESSION:
+            return False
         units = self._by_session.get(item.session)
         if units is None:
             return True
@@ -88,6 +97,11 @@ class InFlight:
     def add_units(self, units: Iterable[EncodingUnit]) -> None:
         """Hands units to the engine as soon as suspects allow."""
         for unit in units:
+            if unit.task is Task.TRANSCRIBE:
+                self.count += 1
+                self._utterances += Counter({unit.session: not unit.may_expire})
+                self._waiting.append(unit)
+                continue
             of_session = self._by_session.setdefault(unit.session, {})
             self.count += 1
             self._counted += len(of_session) < self._share
@@ -103,6 +117,10 @@ class InFlight:
             if len(unit.sources) == 1 and unit.modality is not Modality.AUDIO:  # a sound is in other segments too
                 self._crash_journal.clear(unit.sources[0])
         self._hand_on()
+        if unit.task is Task.TRANSCRIBE:
+            self.count -= 1
+            self._utterances -= Counter({unit.session: not unit.may_expire})
+            return
         of_session = self._by_session[unit.session]
         del of_session[unit]
         self.count -= 1

@@ -1,19 +1,22 @@
 """Scores sessions in the caller's thread, one item after another.
 
 The steps are those of the daemon, in the same order: an item is aligned, the units that it makes final are prepared and
-encoded, the windows that are ready by then are scored. Left out: batches of several units, smoothing, and publishing.
+encoded, utterances are transcribed, the windows that are ready by then are scored. Left out: batches of several units,
+smoothing, and publishing.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from daemon.scoring.features import encode_units, no_features, window_features
 from daemon.scoring.preparation import Preparer, prepare_unit, uncomputable
-from daemon.scoring.results import BadRow, UnitFeatures
+from daemon.scoring.results import BadRow, UnitFeatures, Untranscribed
+from daemon.scoring.transcription import QueuedUtterance, Transcriber
 from models.model import AffectModel
 from models.scores import Scores
 from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.driver import AlignmentDriver
-from streams.events import EncodingUnit
+from streams.events import EncodingUnit, Task, Transcript, Voice
 from streams.records import EndOfSession, OfSession
 
 
@@ -30,12 +33,17 @@ class InlineScorer:
         preparer: Preparer,
         model: AffectModel,
         wanted: Callable[[EncodingUnit], bool] = _every,
+        transcriber: Transcriber | None = None,
     ) -> None:
-        """wanted: whether to encode a unit; another has no result."""
+        """wanted: whether to encode or transcribe a unit; another has no result.
+
+        transcriber: None where speech is not transcribed.
+        """
         self._driver = driver
         self._preparer = preparer
         self._model = model
         self._wanted = wanted
+        self._transcriber = transcriber
 
     def take(self, item: OfSession, source: str) -> list[ClosedWindow]:
         """Takes one item; returns the windows that are ready, in closing order."""
@@ -55,15 +63,20 @@ class InlineScorer:
         return self._model.fuse([window_features(window.units) for window in windows])
 
     def _encode(self, units: Iterable[EncodingUnit]) -> None:
-        for unit in units:
-            if self._wanted(unit):
-                unit.result = self._features(unit)
-            self._driver.finish(unit)
+        waiting = deque(units)
+        while waiting:
+            unit = waiting.popleft()
+            if unit.task is Task.DETECT_VOICE or self._wanted(unit):
+                unit.result = self._result(unit)
+            waiting.extend(self._driver.finish(unit))
 
-    def _features(self, unit: EncodingUnit) -> UnitFeatures | None:
+    def _result(self, unit: EncodingUnit) -> UnitFeatures | Voice | Transcript | Untranscribed | None:
         prepared = prepare_unit(self._preparer, unit)
-        if prepared is None:
-            return None
+        if prepared is None or isinstance(prepared, Voice):
+            return prepared
+        if unit.task is Task.TRANSCRIBE and self._transcriber is not None:
+            (transcribed,) = self._transcriber.transcribe([QueuedUtterance(unit, prepared.rows[0])])
+            return transcribed
         if not prepared.rows:
             return no_features(prepared.quality, 0.0)
         (encoded,) = encode_units(self._model.encoders[unit.modality], [prepared.rows])

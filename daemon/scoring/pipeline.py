@@ -148,7 +148,7 @@ class Pipeline:
                     self._score(self._driver.ready_windows(item.session))
             case UnitEncoded(unit=unit):
                 self._in_flight.unit_completed(unit)
-                self._driver.finish(unit)
+                self._in_flight.add_units(self._driver.finish(unit))
                 self._score(self._driver.ready_windows(unit.session))
             case WindowPublished():
                 self._in_flight.window_completed()

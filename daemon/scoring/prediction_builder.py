@@ -11,6 +11,7 @@ from typing import cast
 from daemon.scoring.results import ScoredWindow, UnitFeatures, units_with_evidence
 from models.labels import EMOTIONS, RISKS
 from models.scores import ModalityScores, Scores
+from models.transcription.recognition import join
 from streams import predictions as wire
 from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.windows import SegmentGrid
@@ -85,6 +86,8 @@ def _modality(
         for name in names
     }
     quality["received"] = window.received_fraction[modality]
+    if modality is Modality.TEXT and window.transcribed_fraction is not None:
+        quality["transcribed"] = window.transcribed_fraction
     return wire.ModalityReport(
         present=scores.present,
         coverage=_coverage(window, modality, evidence, settings) if scores.present else 0.0,
@@ -137,5 +140,10 @@ def _probabilities(values: Sequence[float]) -> wire.EmotionProbabilities:
 
 
 def _transcript(window: ClosedWindow) -> str | None:
-    lines = [unit.payload.text for unit in window.units[Modality.TEXT] if isinstance(unit.payload, Line)]
-    return "\n".join(lines) or None
+    """What was written and said, a line each; of an utterance the words in the window."""
+    lines: dict[int, list[str]] = {}
+    for unit in window.units[Modality.TEXT]:
+        if isinstance(unit.payload, Line):
+            whole = unit.result if unit.payload.spoken else unit  # the words of an utterance share its features
+            lines.setdefault(id(whole), []).append(unit.payload.text)
+    return "\n".join(join(words) for words in lines.values()) or None

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from daemon.scoring.batching import DeviceRequest, DeviceThread
+from daemon.scoring.batching import DeviceRequest
 from daemon.scoring.features import no_features
-from daemon.scoring.results import BadRow, UnitFeatures, UnitRows
+from daemon.scoring.results import LANES, BadRow, UnitFeatures, UnitRows, Untranscribed
 from daemon.telemetry.instruments import Instruments
 from streams.channels.fair_queue import FairQueue
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.deadline import Deadline
 from streams.delivery.crash_journal import CrashJournal
-from streams.events import EncodingUnit
+from streams.events import EncodingUnit, Task, Transcript, Voice
 from streams.reasons import BadRecord, DeadLetterReason, DropReason
 
 _LEAST_WORKERS = 2  # so that a picture that takes long leaves one to the other sessions
@@ -41,18 +41,25 @@ class Preparer(Protocol):
         """
         ...
 
+    def detect_voice(self, unit: EncodingUnit) -> Voice:
+        """Returns the voice in a block of sound, which needs no device.
+
+        Blocks of a session come in order. Raises BadRecord if the block is damaged.
+        """
+        ...
+
     def forget(self, session: str) -> None:
         """Frees what is held of a session that has ended."""
         ...
 
 
-def prepare_unit(preparer: Preparer, unit: EncodingUnit) -> UnitRows | None:
+def prepare_unit(preparer: Preparer, unit: EncodingUnit) -> UnitRows | Voice | None:
     """Prepares a unit, or returns None and sets `unit.damage`.
 
     A fault costs this unit only.
     """
     try:
-        return preparer.prepare(unit)
+        return preparer.detect_voice(unit) if unit.task is Task.DETECT_VOICE else preparer.prepare(unit)
     except BadRecord as error:
         unit.damage = error.reason, str(error)
     except Exception as error:  # a fault of ours, or bytes nobody thought of
@@ -80,19 +87,20 @@ class PreparationPool:
         self,
         preparer: Preparer,
         workers: int,
-        device: DeviceThread,
+        compute: Callable[[EncodingUnit, DeviceRequest], None],
         done: Callable[[EncodingUnit], None],
         instruments: Instruments,
         crash_journal: CrashJournal | None = None,
     ) -> None:
         """workers: how many threads.
 
-        done: called with every unit when it is encoded, or given up. crash_journal: notes the records in work.
+        compute: hands the rows of a unit to a device; must not block. done: called with every unit when it is encoded,
+        or given up. crash_journal: notes the records in work.
         """
         noted = crash_journal or CrashJournal(None, instruments.clock)
         self._inbox = _Inbox()
         self._workers = [
-            _Worker(f"prepare-{number}", preparer, self._inbox, device, done, instruments, noted)
+            _Worker(f"prepare-{number}", preparer, self._inbox, compute, done, instruments, noted)
             for number in range(workers)
         ]
         instruments.metrics.watch_channel("prepare", self._inbox.depth)
@@ -177,7 +185,7 @@ class _Worker:
         name: str,
         preparer: Preparer,
         inbox: _Inbox,
-        device: DeviceThread,
+        compute: Callable[[EncodingUnit, DeviceRequest], None],
         done: Callable[[EncodingUnit], None],
         instruments: Instruments,
         crash_journal: CrashJournal,
@@ -186,7 +194,7 @@ class _Worker:
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._inbox = inbox
         self._preparer = preparer
-        self._device = device
+        self._compute = compute
         self._done = done
         self._clock = instruments.clock
         self._metrics = instruments.metrics
@@ -214,16 +222,16 @@ class _Worker:
         with self._crash_journal.working_on(unit.sources):
             prepared = prepare_unit(self._preparer, unit)
         seconds = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
-        self._metrics.inference(unit.modality, "prepare", seconds)
-        if prepared is None:
-            self._finish(unit, None)
+        self._metrics.inference(LANES.get(unit.task, unit.modality), "prepare", seconds)
+        if prepared is None or isinstance(prepared, Voice):
+            self._finish(unit, prepared)
             return
         if not prepared.rows:
             self._finish(unit, no_features(prepared.quality, seconds * 1e3))
             return
         rows, sources = prepared.rows, unit.sources
         done = partial(self._encoded, unit, prepared, began_ns)
-        self._device.submit(unit.modality, DeviceRequest(rows, len(rows), done, sources))
+        self._compute(unit, DeviceRequest(rows, len(rows), done, sources))
 
     def _encoded(self, unit: EncodingUnit, prepared: UnitRows, began_ns: int, result: Any, _: float) -> None:
         if result is None:  # the device is broken: another process will encode it
@@ -234,9 +242,12 @@ class _Worker:
             unit.damage = uncomputable(result)
             self._finish(unit, None)
             return
+        if isinstance(result, Transcript | Untranscribed):
+            self._finish(unit, result)
+            return
         encode_ms = (self._clock.monotonic_ns() - began_ns) / NS_PER_MS
         self._finish(unit, UnitFeatures(result.embedding, result.weight, prepared.quality, encode_ms))
 
-    def _finish(self, unit: EncodingUnit, features: UnitFeatures | None) -> None:
-        unit.result = features
+    def _finish(self, unit: EncodingUnit, result: UnitFeatures | Voice | Transcript | Untranscribed | None) -> None:
+        unit.result = result
         self._done(unit)

@@ -1,15 +1,20 @@
 """Prepares units for their encoders, on the CPU.
 
 Media are decoded, the events in them are found, and the encoder makes each a row.
-Which faces a picture shows is followed per session, since a face is looked for on few pictures only. All else that a
-modality needs is its encoder's (`models.encoder.Encoder`). Left out: threads (`daemon.scoring.preparation`).
+Which faces a picture shows is followed per session, since a face is looked for on few pictures only, and so is voice
+from block to block. All else that a modality needs is its encoder's (`models.encoder.Encoder`), and of an utterance the
+recogniser's. Left out: threads (`daemon.scoring.preparation`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from daemon.config import Config
 from daemon.scoring.results import UnitRows
+from daemon.scoring.transcription import SpeechRecognizer
 from models.encoder import Encoder
 from models.face.crop import Face
 from models.face.detector import FaceDetector
@@ -17,52 +22,82 @@ from models.face.rotated import RotatedFaceDetector
 from models.face.tracking import FaceTracker, TrackerConfig
 from models.model import AffectModel
 from models.speech.segment import SegmentSound
+from models.speech.voice_stream import VoiceStream
+from models.text.encoder import ChatLine
 from streams.clock import NS_PER_S
 from streams.decoding import pictures, sound
-from streams.events import EncodingUnit, Line, Picture, SoundPieces
+from streams.events import EncodingUnit, Line, Picture, SoundPieces, Task, Voice
 from streams.records import Modality
 
 
 class UnitPreparer:
     """Implements `daemon.scoring.preparation.Preparer` for all modalities. Shared by all workers.
 
-    No lock: each session has its own face tracker, and is served by one worker at a time.
+    No lock: each session has its own face tracker and stream of voice, and is served by one worker at a time.
     """
 
     def __init__(
-        self, encoders: Mapping[str, Encoder], new_tracker: Callable[[], FaceTracker], max_side_px: int
+        self,
+        encoders: Mapping[str, Encoder],
+        new_tracker: Callable[[], FaceTracker],
+        max_side_px: int,
+        recognizer: SpeechRecognizer | None = None,
     ) -> None:
-        """max_side_px: larger pictures are scaled down before faces are looked for."""
+        """max_side_px: larger pictures are scaled down before faces are looked for.
+
+        recognizer: None where speech is not transcribed.
+        """
         self._encoders = encoders
         self._new_tracker = new_tracker
         self._max_side_px = max_side_px
+        self._recognizer = recognizer
         self._trackers: dict[str, FaceTracker] = {}
+        self._voices: dict[str, VoiceStream] = {}
 
     def prepare(self, unit: EncodingUnit) -> UnitRows:
+        if unit.task is Task.TRANSCRIBE and self._recognizer is not None:
+            return UnitRows([self._recognizer.prepare(_rendered(unit))], {})
         encoder = self._encoders[unit.modality]
         prepared = [encoder.prepare(event) for event in self._events(unit)]
         return UnitRows([row for row in prepared if encoder.weight(row) > 0], encoder.quality(prepared))
 
     def forget(self, session: str) -> None:
         self._trackers.pop(session, None)
+        self._voices.pop(session, None)
+        if self._recognizer is not None:
+            self._recognizer.forget(session)
 
     def _events(self, unit: EncodingUnit) -> Sequence[Any]:
         """Finds a picture's faces, a segment's sound, or a line."""
         match unit.modality, unit.payload:
             case Modality.VIDEO, Picture() as picture:
                 return self._faces(unit, picture)
-            case Modality.AUDIO, SoundPieces() as pieces:
-                return [SegmentSound(sound.render_segment(pieces, unit.start_ns, unit.end_ns), unit.unbroken_s)]
-            case Modality.TEXT, Line(text=text):
-                return [text]
+            case Modality.AUDIO, SoundPieces():
+                return [SegmentSound(_rendered(unit), unit.unbroken_s)]
+            case Modality.TEXT, Line(text=text, spoken=spoken):
+                return [ChatLine(text, spoken=spoken)]
             case modality, held:
                 raise TypeError(f"a unit of {modality} cannot hold a {type(held).__name__}")
+
+    def detect_voice(self, unit: EncodingUnit) -> Voice:
+        stream = self._voices.get(unit.session)
+        if stream is None:
+            stream = self._voices[unit.session] = VoiceStream()
+        probability, level_db = stream(unit.start_ns // (unit.end_ns - unit.start_ns), _rendered(unit))
+        return Voice(tuple(probability.tolist()), tuple(level_db.tolist()))
 
     def _faces(self, unit: EncodingUnit, picture: Picture) -> list[Face]:
         tracker = self._trackers.get(unit.session)
         if tracker is None:
             tracker = self._trackers[unit.session] = self._new_tracker()
         return tracker.faces(pictures.decode_picture(picture, self._max_side_px), unit.start_ns)
+
+
+def _rendered(unit: EncodingUnit) -> NDArray[np.float32]:
+    """The sound of a unit: (samples,) at 16 kHz."""
+    if not isinstance(unit.payload, SoundPieces):
+        raise TypeError(f"a unit of sound cannot hold a {type(unit.payload).__name__}")
+    return sound.render_segment(unit.payload, unit.start_ns, unit.end_ns)
 
 
 def tracker_config(config: Config) -> TrackerConfig:
@@ -74,8 +109,9 @@ def tracker_config(config: Config) -> TrackerConfig:
     return TrackerConfig(policy=config.video.face_policy, cells_ns=cells_ns)
 
 
-def build_preparer(config: Config, model: AffectModel) -> UnitPreparer:
+def build_preparer(config: Config, model: AffectModel, recognizer: SpeechRecognizer | None = None) -> UnitPreparer:
     """Builds the preparer that all workers share."""
     detector = FaceDetector()
     rotated, tracking = RotatedFaceDetector(detector), tracker_config(config)
-    return UnitPreparer(model.encoders, lambda: FaceTracker(detector, tracking, rotated), config.video.max_side_px)
+    side_px = config.video.max_side_px
+    return UnitPreparer(model.encoders, lambda: FaceTracker(detector, tracking, rotated), side_px, recognizer)

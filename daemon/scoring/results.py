@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.scores import Scores
 from streams.alignment.closed_window import ClosedWindow
-from streams.events import EncodingUnit
+from streams.events import EncodingUnit, Task
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,15 @@ class UnitFeatures:
     weight: "torch.Tensor"
     quality: Mapping[str, float]
     encode_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Untranscribed:
+    """The result of an utterance that came too late for the recogniser."""
+
+
+LANES = {Task.DETECT_VOICE: "voice", Task.TRANSCRIBE: "transcribe"}
+"""Names of lanes, of tasks other than to encode; those have their modality's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, Wind
 from daemon.scoring.prediction_builder import PredictionSettings
 from daemon.scoring.preparer import build_preparer
 from daemon.scoring.publisher import Publisher
+from daemon.scoring.transcription import Transcriber
 from daemon.telemetry.instruments import Instruments
 from daemon.wiring import Endpoints, limits, open_crash_journal, timeline_config
 from models.fusion.smoothing import Smoothing
 from models.model import AffectModel
+from models.transcription.recognizer import Recognizer, RecognizerSettings
 from streams.alignment.driver import AlignmentDriver, RecordCounts
 from streams.alignment.sessions import Sessions, SessionsState
 from streams.channels.inlet import Inlet, InletClock
@@ -41,12 +43,13 @@ class ScoringThreads:
         """Loads the model and warms it up.
 
         published: called with each prediction and its JSON, on the publish thread.
-        Raises models.artifact.ModelError for a model that cannot be used, DeviceUnavailableError without its device,
-        ConfigurationError for sets that the model cannot promise.
+        Raises models.artifact.ModelError for a model or a recogniser that cannot be used, DeviceUnavailableError
+        without its device, ConfigurationError for sets that the model cannot promise.
         """
         settings = config.model
         model = self._model = AffectModel.load(settings.path, settings.device, settings.threads)
         promise_sets(model, settings.set_coverage)
+        recognizer = load_recognizer(config)
         if endpoints.warm_up:
             model.warm_up(settings.batch_rows)
         self.model_ref = ModelRef(name=model.name, version=model.version, digest=model.digest)
@@ -65,13 +68,14 @@ class ScoringThreads:
         self._publisher = Publisher(predictions, endpoints.sinks, done, instruments, ledger, endpoints.transactions)
         self._engine = ScoringEngine(
             model,
-            build_preparer(config, model),
+            build_preparer(config, model, recognizer),
             BatchLimits(settings.batch_rows, settings.max_delay_ms / 1e3),
             lambda unit: inlet.post(UnitEncoded(unit)),
             self._publisher.submit,
             instruments,
             _lookback(config),
             crash_journal,
+            build_transcriber(config, recognizer, endpoints.warm_up, instruments),
         )
         timeouts_ns, clock = config.windows.session_timeout_ns, InletClock(inlet)
         sessions = Sessions(
@@ -116,7 +120,7 @@ class ScoringThreads:
     @property
     def broken(self) -> bool:
         """Whether the device computes nothing any more."""
-        return self._engine.device.broken
+        return self._engine.broken
 
     @property
     def undelivered(self) -> bool:
@@ -147,6 +151,27 @@ class ScoringThreads:
     def sessions(self) -> SessionsState:
         """A recent snapshot of the sessions."""
         return self._pipeline.state
+
+
+def load_recognizer(config: Config) -> Recognizer | None:
+    """Loads the recogniser; None where speech is not transcribed. Raises models.artifact.ModelError."""
+    wanted = config.transcription
+    if not wanted.enabled:
+        return None
+    return Recognizer.load(RecognizerSettings(wanted.model, wanted.language, config.model.device, wanted.threads))
+
+
+def build_transcriber(
+    config: Config, recognizer: Recognizer | None, warm_up: bool, instruments: Instruments
+) -> Transcriber | None:
+    """Builds the lane of the recogniser, warm if that is wanted."""
+    if recognizer is None:
+        return None
+    instruments.metrics.recognizer(recognizer.name, recognizer.digest)
+    transcriber = Transcriber(recognizer, config.transcription.max_delay_s, instruments.clock, instruments.metrics)
+    if warm_up:
+        transcriber.try_example()
+    return transcriber
 
 
 def _lookback(config: Config) -> Lookback | None:

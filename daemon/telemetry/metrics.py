@@ -17,7 +17,7 @@ from daemon.http.view import RefusalReason
 from daemon.lifecycle import LifecycleState
 from daemon.version import package_version
 from models.scores import Abstention, RiskLevel
-from streams.reasons import ClosedBy, DeadLetterReason, DropReason
+from streams.reasons import ClosedBy, DeadLetterReason, DropReason, UtteranceOutcome
 from streams.records import Modality
 from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
@@ -133,9 +133,13 @@ class Metrics:
             "batch_wait_seconds", "Time the oldest row of a batch waited for it", _WAIT_S, "lane"
         )
         self._inference = self._histogram(
-            "inference_seconds", "One batch, by phase: prepare, encode, fuse", _INFERENCE_S, "lane", "phase"
+            "inference_seconds", "One batch, by phase: prepare, encode, transcribe, fuse", _INFERENCE_S, "lane", "phase"
         )
         self._failures = self._counter("inference_failures", "Batches that failed", "reason")
+        self._utterances = self._counter(
+            "utterances", f"Utterances, by what became of them: {', '.join(UtteranceOutcome)}", "outcome"
+        )
+        self._recognizer = Info("affectd_recognizer", "The speech recogniser", registry=self.registry)
         self._memory = self._gauge("device_memory_bytes", "Memory of the accelerator", "kind")
 
     def _register_output(self) -> None:
@@ -272,12 +276,16 @@ class Metrics:
         self._batch_wait.labels(lane).observe(waited_s)
 
     def inference(self, lane: str, phase: str, seconds: float) -> None:
-        """A batch passed `phase`: prepare, encode or fuse."""
+        """A batch passed `phase`: prepare, encode, transcribe or fuse."""
         self._inference.labels(lane, phase).observe(seconds)
 
     def inference_failed(self, reason: str) -> None:
         """A batch could not be computed."""
         self._failures.labels(reason).inc()
+
+    def utterance(self, outcome: UtteranceOutcome) -> None:
+        """An utterance was transcribed, or was not."""
+        self._utterances.labels(outcome).inc()
 
     def prediction(self, risk_level: RiskLevel, abstention: Abstention | None) -> None:
         """A prediction was delivered; `abstention` is its reason, if it abstained."""
@@ -312,6 +320,10 @@ class Metrics:
     def model(self, name: str, version: str, digest: str, device: str) -> None:
         """The model that is loaded, and what it runs on."""
         self._model.info({"name": name, "version": version, "digest": digest, "device": device})
+
+    def recognizer(self, name: str, digest: str) -> None:
+        """The recogniser that is loaded."""
+        self._recognizer.info({"name": name, "digest": digest})
 
     def refused(self) -> dict[str, int]:
         """How many records became dead letters so far, by reason."""

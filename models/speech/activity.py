@@ -21,7 +21,7 @@ FRAME_SAMPLES = 512
 """Samples per activity frame: 32 ms at 16 kHz, the only frame Silero takes."""
 
 _VOICED_PROBABILITY = 0.5  # Silero's own default
-_SILENCE_DB = -72.0  # below the quietest speech of RAVDESS (-60 dBFS); noise of 1e-4 is at -80
+SILENCE_DB = -72.0  # below the quietest speech of RAVDESS (-60 dBFS); noise of 1e-4 is at -80
 _LOWEST_DB = -100.0
 _SNR_RANGE_DB = (0.0, 60.0)
 _NOISE_FLOOR_QUANTILE = 0.1
@@ -53,7 +53,7 @@ class VoiceActivity:
         if not 0 < threshold < 1:
             raise ValueError(f"voice activity: threshold must be between 0 and 1 (is {threshold})")
         self._threshold = threshold
-        self._model = _network()
+        self._model = load_network()
 
     def __call__(self, pcm: npt.NDArray[np.float32]) -> Activity:
         """Detects the voiced frames of a segment.
@@ -66,7 +66,7 @@ class VoiceActivity:
         padded[: pcm.size] = pcm  # a copy also because Silero's wrapper writes into what it is given
         frames = padded.reshape(-1, FRAME_SAMPLES)
         power = np.square(frames, dtype=np.float64).mean(axis=1)
-        loud = _decibels(power) > _SILENCE_DB
+        loud = _decibels(power) > SILENCE_DB
         if not loud.any():
             return Activity(loud, 0.0, _decibels_of(power), 0.0)
         voiced = loud & (self._model(padded).ravel() >= self._threshold)
@@ -78,8 +78,14 @@ class VoiceActivity:
 
 
 @lru_cache(maxsize=1)
-def _network() -> SileroVADModel:
+def load_network() -> SileroVADModel:
+    """Loads Silero's network, once; UntrustedFileError when it is another than expected."""
     return SileroVADModel(SILERO.read())  # a path or the bytes: onnxruntime takes either
+
+
+def levels_db(pcm: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """The level of each frame, dB full scale: (frames,) of whole frames."""
+    return _decibels(np.square(pcm.reshape(-1, FRAME_SAMPLES), dtype=np.float64).mean(axis=1))
 
 
 def _decibels(power: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -5,6 +5,8 @@ the order events arrived in. It leaves encoding, windows and lateness to the tim
 """
 
 import hashlib
+from bisect import insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -149,6 +151,11 @@ class SoundSegmenter:
         self._dirty.difference_update(final)
         return [self._unit(segment) for segment in final]
 
+    @property
+    def unreleased_from_ns(self) -> int | None:
+        """Where the first segment begins that is not released; None without any."""
+        return self._grid.start_ns(min(self._dirty)) if self._dirty else None
+
     def forget(self, before_ns: int) -> None:
         for segment in [s for s in self._sounds if self._grid.start_ns(s + 1) <= before_ns]:
             del self._sounds[segment]
@@ -159,25 +166,9 @@ class SoundSegmenter:
 
     def _unit(self, segment: int) -> EncodingUnit:
         start_ns, end_ns = self._grid.start_ns(segment), self._grid.end_ns(segment)
-        stamped = [ordered.event for ordered in sorted(self._sounds[segment])]
-        frames, repeats = recorded_order(stamped)
-        sounds = [(frame.time_ns, frame.payload) for frame in frames if isinstance(frame.payload, Sound)]
-        dejittered = dejitter(sounds)
-        pieces = tuple((at_ns, sound) for at_ns, (_, sound) in zip(dejittered.starts_ns, sounds, strict=True))
+        unit, dejittered, repeats = _sound_unit(sorted(self._sounds[segment]), start_ns, end_ns)
         self._count(dejittered, repeats, end_ns)
-        covered = coverage(pieces, start_ns, end_ns)
-        return EncodingUnit(
-            session=stamped[0].session,
-            modality=Modality.AUDIO,
-            start_ns=start_ns,
-            end_ns=end_ns,
-            received_ns=max(event.received_ns for event in stamped),
-            payload=SoundPieces(pieces),
-            order=(start_ns, 0, ""),
-            received_fraction=covered.fraction,
-            unbroken_s=covered.unbroken_s,
-            sources=tuple(source for event in stamped for source in _sources(event)),
-        )
+        return unit
 
     def _count(self, dejittered: Dejittered, repeats: list[Event], end_ns: int) -> None:
         """Counts sound faults in the segment's last hop.
@@ -191,6 +182,36 @@ class SoundSegmenter:
         for event in repeats:
             if last_ns <= event.time_ns < end_ns:
                 self._telemetry.discontinuity(SoundFault.REPEAT)
+
+
+class SoundKeeper:
+    """Keeps the sounds of one session, and cuts any stretch out of them.
+
+    Owned by the timeline thread; no lock.
+    """
+
+    def __init__(self) -> None:
+        self._sounds: list[_Ordered] = []
+
+    def add(self, event: Event) -> None:
+        """Takes one event, in any order."""
+        insort(self._sounds, _Ordered(event))
+
+    def cut(self, start_ns: int, end_ns: int) -> EncodingUnit:
+        """One unit of the sound in [start, end). ValueError if there is none."""
+        held = [
+            ordered
+            for ordered in self._sounds
+            if ordered.event.time_ns < end_ns and ordered.event.time_ns + ordered.event.duration_ns > start_ns
+        ]
+        if not held:
+            raise ValueError("no sound is kept of this time")
+        return _sound_unit(held, start_ns, end_ns)[0]
+
+    def forget(self, before_ns: int) -> None:
+        """Frees what ends before."""
+        if self._sounds and self._sounds[0].event.time_ns < before_ns:
+            self._sounds = [o for o in self._sounds if o.event.time_ns + o.event.duration_ns > before_ns]
 
 
 @dataclass(slots=True, eq=False)
@@ -218,6 +239,31 @@ class _Ordered:
             case Picture(payload=bytes() as content) if self._digest is None:
                 self._digest = hashlib.blake2b(content, digest_size=16).digest()
         return self._digest or b""
+
+
+def _sound_unit(
+    ordered: Sequence["_Ordered"], start_ns: int, end_ns: int
+) -> tuple[EncodingUnit, Dejittered, list[Event]]:
+    """The unit of the sounds in [start, end), and what was found in their order."""
+    stamped = [each.event for each in ordered]
+    frames, repeats = recorded_order(stamped)
+    sounds = [(frame.time_ns, frame.payload) for frame in frames if isinstance(frame.payload, Sound)]
+    dejittered = dejitter(sounds)
+    pieces = tuple((at_ns, sound) for at_ns, (_, sound) in zip(dejittered.starts_ns, sounds, strict=True))
+    covered = coverage(pieces, start_ns, end_ns)
+    unit = EncodingUnit(
+        session=stamped[0].session,
+        modality=Modality.AUDIO,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        received_ns=max(event.received_ns for event in stamped),
+        payload=SoundPieces(pieces),
+        order=(start_ns, 0, ""),
+        received_fraction=covered.fraction,
+        unbroken_s=covered.unbroken_s,
+        sources=tuple(source for event in stamped for source in _sources(event)),
+    )
+    return unit, dejittered, repeats
 
 
 def _instant(event: Event, content: str = "") -> EncodingUnit:

@@ -28,6 +28,8 @@ class ClosedWindow:
     """The session's lease in the ledger; None where it does not come from a log."""
     lookback: UnitsByModality = field(default_factory=dict)
     """What starts in the lookback before `start_ns`: with `units`, all that lies in the preceding windows."""
+    transcribed_fraction: float | None = None
+    """How much of its speech has become words, 0..1; None where there is none, or none is transcribed."""
     live: bool = True
     """Whether it was of the present when it closed, and not of a stored session or a backlog."""
 

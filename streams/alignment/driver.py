@@ -3,8 +3,10 @@
 The way of an item: it is decoded, its event enters the timeline of its session, and what the event makes final comes
 back as units to encode. When the units of a closed window are finished, the window is ready to be scored.
 
-    item ──► take ──► units to encode ──► (the caller encodes) ──► finish ──► ready_windows ──► windows to score
-               │                                                     │
+                              ┌── what follows from the voice in sound, and from words ──┐
+                              ▼                                                          │
+    item ──► take ──► units to encode ──► (the caller encodes) ──► finish ──────────────┴─► ready_windows ──► windows
+               │                                                     │                                         to score
                └─ a bad record: counted, logged, dead-lettered ──────┘
 
 Records are decoded here and not in a pool. Pictures cost most, and of them only the header is read until a window uses
@@ -25,7 +27,7 @@ from streams.alignment.sessions import Sessions
 from streams.clock import NS_PER_S, Clock
 from streams.decoding.decode import Limits, decode_record
 from streams.delivery.crash_journal import CrashJournal
-from streams.events import EncodingUnit
+from streams.events import EncodingUnit, Line, Task
 from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import (
     Assigned,
@@ -113,18 +115,21 @@ class AlignmentDriver:
                 self._dead_letter(item)
         return []
 
-    def finish(self, unit: EncodingUnit) -> None:
-        """Marks a unit as done.
+    def finish(self, unit: EncodingUnit) -> list[EncodingUnit]:
+        """Marks a unit as done; returns the units that follow from it.
 
-        A unit with damage is counted, and its record of a log is dead-lettered.
+        A unit with damage is counted, and its record of a log is dead-lettered. Sound that is damaged is counted for
+        its segment, and not once more for the blocks and utterances that it is in.
         """
-        if unit.damage is None:
+        follows = unit.task is not Task.ENCODE or (isinstance(unit.payload, Line) and unit.payload.spoken)
+        if unit.task is Task.ENCODE and unit.damage is None:
             self.counts.encoded += 1
-        elif unit.record is not None:
+        elif unit.record is not None and unit.damage is not None:
             self._reject(unit.record, *unit.damage)
-        else:
+        elif unit.damage is not None and not (follows and unit.damage[0] is DeadLetterReason.CORRUPT):
             self._count(unit.modality, *unit.damage, session=unit.session)
         unit.finish()
+        return self.sessions.finish(unit) if follows else []
 
     def ready_windows(self, session: str | None = None) -> Iterator[ClosedWindow]:
         """Closed windows whose units are done, of one session or all."""

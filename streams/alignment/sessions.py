@@ -169,8 +169,17 @@ class Sessions:
             units += timeline.advance(now_ns)
             self._settle(timeline)
             timed_out = timed_out and timeline.all_closed  # what is ahead of its time still waits for it
-            if (timed_out or timeline.watermark.ended) and not timeline.closed:
+            if (timed_out or timeline.watermark.ended) and not timeline.closed and not timeline.awaits_words:
                 self._end(timeline)
+        return units
+
+    def finish(self, unit: EncodingUnit) -> list[EncodingUnit]:
+        """Takes a unit of speech that is done; returns the units that follow from it."""
+        timeline = self._live.get(unit.session)
+        if timeline is None:
+            return []
+        units = timeline.finish(unit, self._now_ns(unit.session))
+        self._settle(timeline)
         return units
 
     def drain(self) -> list[EncodingUnit]:

@@ -8,6 +8,9 @@ joins the windows that are open.
 How far windows have come, and what grace, lookback and restore mean for them, is drawn in
 `streams.alignment.window_progress`.
 
+Where speech is transcribed, a window is held beyond the watermark until the words said in it are known
+(`streams.speech.session_speech`), though not for longer than configured where it happens now.
+
 Left out: I/O and the clock (monotonic time is handed in), and many sessions and their end, which are
 `streams.alignment.sessions`.
 """
@@ -28,7 +31,18 @@ from streams.delivery.ledger import SessionLease
 from streams.events import EncodingUnit, Event
 from streams.reasons import ClosedBy, DropReason
 from streams.records import Modality
+from streams.speech.session_speech import SOUND_REACH_NS, SessionSpeech
 from streams.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """The watermark when it passed the end of a window, and what moved it there."""
+
+    until_ns: int
+    closed_by: ClosedBy
+    at_ns: int
+    """Monotonic."""
 
 
 @dataclass(slots=True)
@@ -58,6 +72,12 @@ class SessionTimeline:
     """How far the first event that missed a window was behind the watermark."""
     warned_of: set[str] = field(default_factory=set)
     """What was logged once for the session."""
+    speech: SessionSpeech | None = field(init=False)
+    """None where speech is not transcribed."""
+    _over: ClosedBy | None = field(init=False)
+    """What ended the session, where words are still awaited; an event takes it up again."""
+    _held: deque[_Reached] = field(init=False)
+    """How far windows may close once their words are known."""
 
     def __post_init__(self) -> None:
         self._begin()
@@ -70,12 +90,16 @@ class SessionTimeline:
         self.sequences = {modality: SequenceCheck() for modality in Modality}
         self.revisions = {}
         self.newest_ns = self.furthest_ns = NEVER_NS
+        self.speech = None if self.config.speech is None else SessionSpeech(self.config.speech)
+        self._over = None
+        self._held = deque()
 
     def reset(self, now_ns: int) -> list[EncodingUnit]:
         """Closes every window and begins again, at event times before those.
 
         For a clock that was set back. Returns the units to encode. Not for a session of a log.
         """
+        self.speech = None  # words of the other time come to nothing
         units = self.advance(now_ns, ClosedBy.END)
         self.progress = WindowProgress()
         self._begin()
@@ -86,6 +110,8 @@ class SessionTimeline:
 
         Returns the last window that the event can matter to, be it in a lookback; None if it was dropped.
         """
+        if self._over is not None:
+            self._take_up()
         until_ns = event.time_ns + event.duration_ns
         # Sound may be written while it goes on; of how long it lasts no more than the bound is believed.
         lasts_ns = min(event.duration_ns, self.config.watermark.disorder_bound_ns)
@@ -97,7 +123,8 @@ class SessionTimeline:
         self.furthest_ns = max(self.furthest_ns, until_ns)
         accepting_from, assembler = self.progress.accepting_from, self.assemblers[event.modality]
         last = self.config.grid.last_containing(assembler.reaches_ns(event))
-        if last < accepting_from:
+        speech = self._speech_of(event)
+        if last < accepting_from and speech is None:
             self._drop(event, last)
             return None
         if self._first_missed(event) < accepting_from:
@@ -106,8 +133,27 @@ class SessionTimeline:
             self.telemetry.dropped(event.modality, DropReason.REPEAT)
             return None
         self.telemetry.event(event.modality)
-        assembler.add(event)
+        if last >= accepting_from:
+            assembler.add(event)
+        if speech is not None:
+            speech.add(event)
+            last = self.config.grid.last_containing(until_ns + SOUND_REACH_NS)
         return last + self.config.lookback_windows
+
+    def _speech_of(self, event: Event) -> SessionSpeech | None:
+        """The session's speech, where the event is sound that may change it."""
+        if self.speech is None or event.modality is not Modality.AUDIO or not self.speech.accepts(event):
+            return None
+        return self.speech
+
+    def _take_up(self) -> None:
+        """Goes on after the end of the session: windows that are held close without words."""
+        for held in self._held:
+            self._close(held.until_ns, held.closed_by)
+        self._held.clear()
+        self._over = None
+        if self.config.speech is not None:
+            self.speech = SessionSpeech(self.config.speech)
 
     @property
     def submitted_until(self) -> int:
@@ -124,35 +170,95 @@ class SessionTimeline:
         open_from = self.progress.open_from
         return open_from == BEFORE_ALL or open_from > self.config.grid.last_containing(self.furthest_ns)
 
+    @property
+    def awaits_words(self) -> bool:
+        """Whether speech of it is not transcribed yet."""
+        return self.speech is not None and self.speech.hold_ns != FOREVER_NS
+
     def advance(self, now_ns: int, end_by: ClosedBy | None = None) -> list[EncodingUnit]:
         """Moves the watermark and closes complete windows; returns the units to encode.
 
         With `end_by` the session is over: everything in it is released and closed.
         """
-        accepting_from = self.progress.accepting_from  # as it was when the events came in
+        self._over = end_by if self.speech is not None and end_by is not None else self._over
+        end_by = end_by or self._over
         reached_ns = self.watermark.advance(now_ns) if end_by is None else FOREVER_NS
         closed_by = end_by or (ClosedBy.IDLE if self.watermark.by_idleness else ClosedBy.WATERMARK)
-        released = (unit for assembler in self.assemblers.values() for unit in assembler.release(reached_ns))
-        new = [unit for unit in released if self.config.grid.holds(unit.start_ns, unit.end_ns)]
-        if new:  # late sound may change segments that only closed windows hold
-            new = [unit for unit in new if self.config.grid.last_containing(unit.start_ns) >= accepting_from]
-        for unit in new:
-            insert(self.units[unit.modality], unit)
-        if new:
-            self._revise(new, accepting_from, closed_by)
-        self._close(reached_ns, closed_by)
+        released = [unit for assembler in self.assemblers.values() for unit in assembler.release(reached_ns)]
+        new = self._insert(released, closed_by)
+        if self.speech is None:
+            self._close(reached_ns, closed_by)
+            return new
+        new += self.speech.advance(reached_ns, self.live, self._accepting_from_ns)
+        self._close_known(_Reached(reached_ns, closed_by, now_ns))
         return new
+
+    def finish(self, unit: EncodingUnit, now_ns: int) -> list[EncodingUnit]:
+        """Takes a unit of speech that is done; returns the units that follow from it."""
+        if self.speech is None:
+            return []
+        following = self.speech.finish(unit, self.live, self._accepting_from_ns)
+        words, self.speech.words = self.speech.words, []
+        self._drop_late(words)
+        self._insert(words, ClosedBy.WATERMARK)
+        return following + self.advance(now_ns)
 
     def ready_windows(self) -> Iterator[ClosedWindow]:
         """Takes closed windows whose units are all done, in closing order."""
         while self.closed and self.closed[0].ready:
             yield self.closed.popleft()
 
+    def _insert(self, released: list[EncodingUnit], closed_by: ClosedBy) -> list[EncodingUnit]:
+        """Inserts units into the windows that accept them, and revises those in grace; returns them."""
+        accepting_from, grid = self.progress.accepting_from, self.config.grid
+        # Late sound may change segments that only closed windows hold.
+        new = [
+            unit
+            for unit in released
+            if grid.holds(unit.start_ns, unit.end_ns) and grid.last_containing(unit.start_ns) >= accepting_from
+        ]
+        for unit in new:
+            insert(self.units[unit.modality], unit)
+        if new:
+            self._revise(new, accepting_from, closed_by)
+        return new
+
     def open_windows(self) -> int:
         """Counts windows that hold units and are not closed yet."""
         last = [self.config.grid.last_containing(units[-1].start_ns) for units in self.units.values() if units]
         first = self._next_with_units(self.progress.open_from)
         return 0 if first is None else max(last) - first + 1
+
+    @property
+    def _accepting_from_ns(self) -> int:
+        return self.config.grid.start_ns(self.progress.accepting_from)
+
+    def _drop_late(self, words: list[EncodingUnit]) -> None:
+        """Counts words that come too late for all their windows.
+
+        Of those that were published before a restart nothing is said: their words were in them.
+        """
+        last = [self.config.grid.last_containing(word.start_ns) for word in words]
+        late = sum(self.progress.restored_from <= index < self.progress.accepting_from for index in last)
+        if late:
+            self.telemetry.dropped(Modality.TEXT, DropReason.LATE, late)
+
+    def _close_known(self, reached: _Reached) -> None:
+        """Closes windows up to the watermark whose words are known, or were waited for too long."""
+        hold_ns, grid = FOREVER_NS if self.speech is None else self.speech.hold_ns, self.config.grid
+        noted = grid.first_open(self._held[-1].until_ns) if self._held else self.progress.open_from
+        if hold_ns < reached.until_ns and grid.first_open(reached.until_ns) > noted:
+            self._held.append(reached)
+        while self._held and (self._held[0].until_ns <= hold_ns or self._is_overdue(self._held[0], reached.at_ns)):
+            held = self._held.popleft()
+            self._close(held.until_ns, held.closed_by)
+        oldest = self._held[0] if self._held else reached
+        self._close(min(oldest.until_ns, hold_ns), oldest.closed_by)
+
+    def _is_overdue(self, held: _Reached, now_ns: int) -> bool:
+        """Whether windows have waited for words as long as they may, of what happens now."""
+        max_delay_ns = None if self.config.speech is None else self.config.speech.max_delay_ns
+        return self.live and max_delay_ns is not None and now_ns - held.at_ns > max_delay_ns
 
     def _drop(self, event: Event, last: int) -> None:
         """Counts an event that no window accepts; `last` is its last window."""
@@ -250,10 +356,14 @@ class SessionTimeline:
                 index=index,
                 lease=self.lease,
                 lookback=self._lookback(start_ns),
+                transcribed_fraction=self._transcribed(start_ns, end_ns),
                 live=self.live,
             ),
         )
         self.telemetry.window_closed(closed_by)
+
+    def _transcribed(self, start_ns: int, end_ns: int) -> float | None:
+        return None if self.speech is None else self.speech.transcribed_fraction(start_ns, end_ns)
 
     def _lookback(self, start_ns: int) -> UnitsByModality:
         """Units in the lookback of a window that starts at `start_ns`.
@@ -291,5 +401,7 @@ class SessionTimeline:
             assembler.forget(before_ns)
         for check in self.sequences.values():
             check.forget(before_ns)
+        if self.speech is not None:
+            self.speech.forget(before_ns)
         for index in [i for i in self.revisions if i < accepting_from]:
             del self.revisions[index]

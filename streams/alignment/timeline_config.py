@@ -7,6 +7,7 @@ from streams.alignment.watermark import WatermarkConfig
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_S
 from streams.records import Modality
+from streams.speech.session_speech import SpeechConfig
 from streams.telemetry import Telemetry
 
 SEGMENTS = SegmentGrid(NS_PER_S, NS_PER_S)
@@ -28,6 +29,8 @@ class TimelineConfig:
     segments: SegmentGrid = SEGMENTS
     lookback_ns: int = 0
     """How far before its own start a window's lookback reaches: whole steps."""
+    speech: SpeechConfig | None = None
+    """How speech becomes words; None where it is not transcribed."""
 
     def __post_init__(self) -> None:
         if self.grace_ns < 0 or self.sample_hz <= 0:

@@ -158,7 +158,8 @@ def _json_line(text: str) -> Line:
     wrong = [key for key, field in fields.items() if not isinstance(field, str)]
     if wrong or "text" not in fields:
         raise BadRecord(DeadLetterReason.INVALID_JSON, f"{', '.join(wrong) or 'text'}: a string is needed")
-    return Line(**{key: _well_formed(field) for key, field in fields.items()})
+    author, lang = (fields.get(key) and _well_formed(fields[key]) for key in ("author", "lang"))
+    return Line(_well_formed(fields["text"]), author, lang)
 
 
 def _well_formed(text: str) -> str:

@@ -11,7 +11,7 @@ from daemon.telemetry.instruments import Instruments
 from streams.alignment.closed_window import ClosedWindow
 from streams.clock import Clock, ManualClock, SystemClock
 from streams.deadline import Deadline
-from streams.events import EncodingUnit, Line, Picture, SoundPieces
+from streams.events import EncodingUnit, Line, Picture, SoundPieces, Voice
 from streams.reasons import ClosedBy
 from streams.records import Modality
 from tests.streams.making import ns
@@ -42,6 +42,13 @@ class Told(Generic[Told_]):
         except queue.Empty:
             return True
         return False
+
+
+class NoSound:
+    """What a preparer has that is never given sound."""
+
+    def detect_voice(self, unit: EncodingUnit) -> Voice:
+        raise AssertionError("no unit of sound was expected")
 
 
 def instruments() -> Instruments:

@@ -25,7 +25,7 @@ from streams.alignment.closed_window import ClosedWindow
 from streams.clock import NS_PER_S
 from streams.events import EncodingUnit
 from streams.records import Modality
-from tests.daemon.making import Told, counted, deadline, evidence, instruments, unit, window
+from tests.daemon.making import NoSound, Told, counted, deadline, evidence, instruments, unit, window
 
 pytestmark = pytest.mark.unit
 
@@ -163,7 +163,7 @@ def scores(entropy: float) -> Scores:
     return Scores(flat, "fear", 0.0, 0.0, entropy, {m.value: absent for m in Modality}, NO_RISK, None)
 
 
-class Characters:
+class Characters(NoSound):
     def prepare(self, unit: EncodingUnit) -> UnitRows:
         return UnitRows([[1, 2], [3]], {})
 

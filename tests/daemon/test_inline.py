@@ -16,14 +16,14 @@ from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Line
 from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import EndOfSession, Modality, OfSession, Record
-from tests.daemon.making import counted, instruments
+from tests.daemon.making import NoSound, counted, instruments
 from tests.daemon.test_engine import FakeModel
 from tests.streams.making import config, ns, seconds
 
 pytestmark = pytest.mark.unit
 
 
-class Characters:
+class Characters(NoSound):
     """A row for each character of a line; a line of which the first is "!" is damaged."""
 
     def __init__(self) -> None:

@@ -16,13 +16,13 @@ from daemon.telemetry.instruments import Instruments
 from models.encoder import Encoded
 from streams.events import EncodingUnit, Line
 from streams.reasons import BadRecord, DeadLetterReason
-from tests.daemon.making import Told, counted, deadline, instruments, unit
+from tests.daemon.making import NoSound, Told, counted, deadline, instruments, unit
 
 pytestmark = pytest.mark.unit
 
 
 @dataclass
-class Lines:
+class Lines(NoSound):
     """Prepares a line: as many rows as characters. Remembers what it did, and on which thread."""
 
     log: list[tuple[str, str, str]] = field(default_factory=list)
@@ -63,7 +63,9 @@ def running(
 ) -> Iterator[Pool]:
     of, done, log = instruments(), Told[EncodingUnit](), list[tuple[str, str, str]]()
     device = DeviceThread([BatchLane("text", "encode", encode, 8, 0.0)], of, try_device)
-    pool = PreparationPool(lines(log, faults or {}), workers, device, done, of)
+    pool = PreparationPool(
+        lines(log, faults or {}), workers, lambda unit, request: device.submit(unit.modality, request), done, of
+    )
     device.start()
     pool.start()
     try:
@@ -186,7 +188,7 @@ def test_depth_is_what_waits_for_all_workers() -> None:
     of = instruments()
     device = DeviceThread([BatchLane("text", "encode", encode, 8, 0.0)], of, lambda: None)
     ignore: Callable[[EncodingUnit], None] = lambda unit: None  # noqa: E731
-    pool = PreparationPool(Lines(), 3, device, ignore, of)
+    pool = PreparationPool(Lines(), 3, lambda unit, request: device.submit(unit.modality, request), ignore, of)
     for number in range(5):
         pool.submit(unit(session=f"room-{number}"))
     assert counted(of, "channel_depth", stage="prepare") == 5

@@ -65,8 +65,8 @@ class FakeTokens(TextEncoder):
         pass
 
     def prepare(self, event: str | ChatLine) -> PreparedLine:
-        assert isinstance(event, str)
-        return PreparedLine([ord(character) for character in event], len(event))
+        assert isinstance(event, ChatLine)
+        return PreparedLine([ord(character) for character in event.text], len(event.text))
 
 
 def made(

@@ -100,7 +100,7 @@ LOADERS: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS.keys())
 def test_a_file_of_another_digest_is_not_loaded(load: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    activity._network.cache_clear()
+    activity.load_network.cache_clear()
     monkeypatch.setattr(trusted_files, "_sha256", lambda content: "0" * 64)
     with pytest.raises(UntrustedFileError, match=r"of the package [a-z0-9-]+: sha256 is 0{64}, expected [0-9a-f]{64}$"):
         load()

@@ -57,10 +57,13 @@ class Instance:
         for window in self.waiting[:most]:
             key = window.session, window.index
             assert key not in self.published
-            self.published[key] = content(window)
+            self.published[key] = self.content(window)
             assert window.lease is not None
             self.ledger.delivered(window.lease, window.index)
         del self.waiting[:most]
+
+    def content(self, window: ClosedWindow) -> list[tuple[object, ...]]:
+        return content(window)
 
     def _take(self, units: list[EncodingUnit]) -> None:
         for unit in units:

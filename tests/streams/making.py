@@ -16,6 +16,7 @@ from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Event, Line, Picture, Sound
 from streams.reasons import ClosedBy
 from streams.records import Modality
+from streams.speech.session_speech import SpeechConfig
 from streams.telemetry import NullTelemetry
 
 START_NS = 946_684_800 * NS_PER_S
@@ -57,6 +58,7 @@ def config(
     segment_s: float = 1,
     hop_s: float | None = None,
     lookback_s: float = 0,
+    speech: SpeechConfig | None = None,
 ) -> TimelineConfig:
     return TimelineConfig(
         WindowGrid(span_ns(size_s), span_ns(step_s)),
@@ -65,6 +67,7 @@ def config(
         sample_hz,
         SegmentGrid(span_ns(segment_s), span_ns(hop_s or segment_s)),
         span_ns(lookback_s),
+        speech,
     )
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from streams.alignment.timeline_config import TimelineConfig
@@ -343,6 +345,6 @@ def test_a_window_says_how_far_event_time_was_ahead_when_it_closed() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"grace_s": -1}, {"sample_hz": 0}, {"size_s": 1.5, "step_s": 1.5}])
-def test_settings_that_would_lose_events_are_refused(settings: dict[str, float]) -> None:
+def test_settings_that_would_lose_events_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"below 0|lie in no window"):
         config(**settings)
