@@ -137,7 +137,7 @@ class ScoringEngine:
         self._device.submit("fuse", DeviceRequest(window, 1 + (self._lookback.windows if self._lookback else 0), done))
 
     def _compute(self, unit: EncodingUnit, request: DeviceRequest) -> None:
-        """Hands the rows of a unit to the lane of its task, or modality."""
+        """Hands the rows of a unit to their lane."""
         if unit.task is Task.TRANSCRIBE and self._recognizer is not None:
             (prepared,) = request.payload
             queued = QueuedUtterance(unit, prepared, self._clock.monotonic_ns())

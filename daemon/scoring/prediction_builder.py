@@ -140,7 +140,10 @@ def _probabilities(values: Sequence[float]) -> wire.EmotionProbabilities:
 
 
 def _transcript(window: ClosedWindow) -> str | None:
-    """What was written and said, a line each; of an utterance the words in the window."""
+    """What was written and said, line by line.
+
+    Of an utterance, the words in the window.
+    """
     lines: dict[int, list[str]] = {}
     for unit in window.units[Modality.TEXT]:
         if isinstance(unit.payload, Line):

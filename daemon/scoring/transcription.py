@@ -50,7 +50,10 @@ class QueuedUtterance:
 
 
 class Transcriber:
-    """Computes the lane of the recogniser. Owned by the recogniser's thread; no lock."""
+    """Computes the lane of the recogniser.
+
+    Owned by the recogniser's thread; no lock.
+    """
 
     def __init__(self, recognizer: SpeechRecognizer, max_delay_s: float, clock: Clock, metrics: Metrics) -> None:
         """max_delay_s: how long windows wait for words."""
@@ -88,7 +91,10 @@ class Transcriber:
 
 
 def transcript(start_ns: int, recognized: Recognition) -> Transcript:
-    """The words with event times, of an utterance whose first sample is at `start_ns`."""
+    """Gives the words of an utterance event times.
+
+    start_ns: of its first sample.
+    """
     words = tuple(
         SpokenWord(word.text, start_ns + round(word.start_s * NS_PER_S), start_ns + round(word.end_s * NS_PER_S))
         for word in recognized.words

@@ -32,7 +32,10 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class VoiceStream:
-    """Voice activity of one stream. Used by one thread at a time; no lock."""
+    """Voice activity of one stream.
+
+    Used by one thread at a time; no lock.
+    """
 
     def __init__(self) -> None:
         """Raises UntrustedFileError when the package's network is another than expected."""
@@ -43,10 +46,10 @@ class VoiceStream:
         self._reset()
 
     def __call__(self, index: int, pcm: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Returns each frame's probability of voice, 0..1, and its level in dB full scale: (8,) each.
+        """Returns each frame's probability of voice, and its level.
 
-        index: of the block on the grid, above those before. pcm: (4096,) float32 in -1..1 at 16 kHz. Raises ValueError
-        for another shape.
+        Both are (8,): 0..1, and dB full scale. index: of the block on the grid, above those before. pcm: (4096,)
+        float32 in -1..1 at 16 kHz. Raises ValueError for another shape.
         """
         if pcm.shape != (BLOCK_SAMPLES,) or pcm.dtype != np.float32:
             raise ValueError(f"voice activity: wanted ({BLOCK_SAMPLES},) float32, got {pcm.shape} {pcm.dtype}")

@@ -185,7 +185,7 @@ class SoundSegmenter:
 
 
 class SoundKeeper:
-    """Keeps the sounds of one session, and cuts any stretch out of them.
+    """Keeps the sounds of one session, to cut stretches out.
 
     Owned by the timeline thread; no lock.
     """
@@ -198,7 +198,10 @@ class SoundKeeper:
         insort(self._sounds, _Ordered(event))
 
     def cut(self, start_ns: int, end_ns: int) -> EncodingUnit:
-        """One unit of the sound in [start, end). ValueError if there is none."""
+        """One unit of the sound in [start, end).
+
+        ValueError if there is none.
+        """
         held = [
             ordered
             for ordered in self._sounds
@@ -244,7 +247,7 @@ class _Ordered:
 def _sound_unit(
     ordered: Sequence["_Ordered"], start_ns: int, end_ns: int
 ) -> tuple[EncodingUnit, Dejittered, list[Event]]:
-    """The unit of the sounds in [start, end), and what was found in their order."""
+    """The unit of sounds in [start, end), their jitter, and repeats."""
     stamped = [each.event for each in ordered]
     frames, repeats = recorded_order(stamped)
     sounds = [(frame.time_ns, frame.payload) for frame in frames if isinstance(frame.payload, Sound)]

@@ -174,7 +174,7 @@ class Sessions:
         return units
 
     def finish(self, unit: EncodingUnit) -> list[EncodingUnit]:
-        """Takes a unit of speech that is done; returns the units that follow from it."""
+        """Takes a finished unit of speech; returns what follows from it."""
         timeline = self._live.get(unit.session)
         if timeline is None:
             return []

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from streams.alignment.assembly import FOREVER_NS, Assembler
 from streams.alignment.closed_window import ClosedWindow
+from streams.alignment.held_windows import HeldWindows, Reached
 from streams.alignment.ordered_units import UnitsByModality, first_from, insert, starting_in, within
 from streams.alignment.origin import LIVE_WITHIN_NS, STORED, Arrival
 from streams.alignment.sequence import SequenceCheck
@@ -33,16 +34,6 @@ from streams.reasons import ClosedBy, DropReason
 from streams.records import Modality
 from streams.speech.session_speech import SOUND_REACH_NS, SessionSpeech
 from streams.telemetry import Telemetry
-
-
-@dataclass(frozen=True, slots=True)
-class _Reached:
-    """The watermark when it passed the end of a window, and what moved it there."""
-
-    until_ns: int
-    closed_by: ClosedBy
-    at_ns: int
-    """Monotonic."""
 
 
 @dataclass(slots=True)
@@ -76,8 +67,7 @@ class SessionTimeline:
     """None where speech is not transcribed."""
     _over: ClosedBy | None = field(init=False)
     """What ended the session, where words are still awaited; an event takes it up again."""
-    _held: deque[_Reached] = field(init=False)
-    """How far windows may close once their words are known."""
+    held: HeldWindows = field(init=False)
 
     def __post_init__(self) -> None:
         self._begin()
@@ -92,7 +82,7 @@ class SessionTimeline:
         self.newest_ns = self.furthest_ns = NEVER_NS
         self.speech = None if self.config.speech is None else SessionSpeech(self.config.speech)
         self._over = None
-        self._held = deque()
+        self.held = HeldWindows(self.config.grid, None if self.speech is None else self.speech.config.max_delay_ns)
 
     def reset(self, now_ns: int) -> list[EncodingUnit]:
         """Closes every window and begins again, at event times before those.
@@ -147,10 +137,12 @@ class SessionTimeline:
         return self.speech
 
     def _take_up(self) -> None:
-        """Goes on after the end of the session: windows that are held close without words."""
-        for held in self._held:
-            self._close(held.until_ns, held.closed_by)
-        self._held.clear()
+        """Goes on after the session had ended.
+
+        Windows that are held close without words.
+        """
+        for reached in self.held.give_up():
+            self._close(reached.until_ns, reached.closed_by)
         self._over = None
         if self.config.speech is not None:
             self.speech = SessionSpeech(self.config.speech)
@@ -190,11 +182,11 @@ class SessionTimeline:
             self._close(reached_ns, closed_by)
             return new
         new += self.speech.advance(reached_ns, self.live, self._accepting_from_ns)
-        self._close_known(_Reached(reached_ns, closed_by, now_ns))
+        self._close_known(Reached(reached_ns, closed_by, now_ns))
         return new
 
     def finish(self, unit: EncodingUnit, now_ns: int) -> list[EncodingUnit]:
-        """Takes a unit of speech that is done; returns the units that follow from it."""
+        """Takes a finished unit of speech; returns what follows from it."""
         if self.speech is None:
             return []
         following = self.speech.finish(unit, self.live, self._accepting_from_ns)
@@ -209,7 +201,10 @@ class SessionTimeline:
             yield self.closed.popleft()
 
     def _insert(self, released: list[EncodingUnit], closed_by: ClosedBy) -> list[EncodingUnit]:
-        """Inserts units into the windows that accept them, and revises those in grace; returns them."""
+        """Inserts units into windows that accept them; returns them.
+
+        Windows in grace are revised.
+        """
         accepting_from, grid = self.progress.accepting_from, self.config.grid
         # Late sound may change segments that only closed windows hold.
         new = [
@@ -243,22 +238,12 @@ class SessionTimeline:
         if late:
             self.telemetry.dropped(Modality.TEXT, DropReason.LATE, late)
 
-    def _close_known(self, reached: _Reached) -> None:
-        """Closes windows up to the watermark whose words are known, or were waited for too long."""
-        hold_ns, grid = FOREVER_NS if self.speech is None else self.speech.hold_ns, self.config.grid
-        noted = grid.first_open(self._held[-1].until_ns) if self._held else self.progress.open_from
-        if hold_ns < reached.until_ns and grid.first_open(reached.until_ns) > noted:
-            self._held.append(reached)
-        while self._held and (self._held[0].until_ns <= hold_ns or self._is_overdue(self._held[0], reached.at_ns)):
-            held = self._held.popleft()
-            self._close(held.until_ns, held.closed_by)
-        oldest = self._held[0] if self._held else reached
-        self._close(min(oldest.until_ns, hold_ns), oldest.closed_by)
-
-    def _is_overdue(self, held: _Reached, now_ns: int) -> bool:
-        """Whether windows have waited for words as long as they may, of what happens now."""
-        max_delay_ns = None if self.config.speech is None else self.config.speech.max_delay_ns
-        return self.live and max_delay_ns is not None and now_ns - held.at_ns > max_delay_ns
+    def _close_known(self, reached: Reached) -> None:
+        """Closes windows up to the watermark, but for those held."""
+        hold_ns = FOREVER_NS if self.speech is None else self.speech.hold_ns
+        self.held.note(reached, hold_ns, self.progress.open_from)
+        for released in self.held.released(reached, hold_ns, self.live):
+            self._close(released.until_ns, released.closed_by)
 
     def _drop(self, event: Event, last: int) -> None:
         """Counts an event that no window accepts; `last` is its last window."""

@@ -1,1 +1,1 @@
-"""Speech of a session: utterances, and the words that are recognised in them."""
+"""Speech of a session: utterances, and the words in them."""

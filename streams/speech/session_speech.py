@@ -1,4 +1,4 @@
-"""Follows the speech of one session, from its sound to words in its timeline.
+"""Follows the speech of one session, from sound to words.
 
 The way of a word, in which every step is a unit that the engine works on:
 
@@ -45,7 +45,7 @@ class SpeechConfig:
 
 @dataclass(slots=True, eq=False)
 class _Spoken:
-    """An utterance on its way: in the recogniser, then as a line in the encoder."""
+    """An utterance in the recogniser, then as a line in the encoder."""
 
     utterance: Utterance
     transcript: Transcript | None = None
@@ -53,7 +53,7 @@ class _Spoken:
 
 @dataclass(slots=True)
 class _Heard:
-    """A stretch of voice that was an utterance, for telling how much of a window was transcribed."""
+    """Voice of an utterance, and whether it gave no words."""
 
     start_ns: int
     end_ns: int
@@ -79,7 +79,7 @@ class SessionSpeech:
     """Blocks before this were released, or held no sound."""
 
     def accepts(self, event: Event) -> bool:
-        """Whether a sound is early enough: none of it lies in released blocks only."""
+        """Whether some of a sound lies in blocks to come."""
         return event.time_ns + event.duration_ns > self._released_until_ns
 
     def add(self, event: Event) -> None:
@@ -99,7 +99,7 @@ class SessionSpeech:
         return min((from_ns for from_ns in awaited if from_ns is not None), default=FOREVER_NS)
 
     def advance(self, watermark_ns: int, live: bool, needed_from_ns: int) -> list[EncodingUnit]:
-        """Moves on to the watermark; returns blocks, and utterances that end in silence.
+        """Moves on to the watermark; returns blocks and utterances.
 
         live: whether the session happens now. needed_from_ns: where the first window begins that still takes words.
         """
@@ -116,7 +116,7 @@ class SessionSpeech:
         return blocks + self._listen(live, needed_from_ns)
 
     def finish(self, unit: EncodingUnit, live: bool, needed_from_ns: int) -> list[EncodingUnit]:
-        """Takes a unit that is done; returns the units that follow from it.
+        """Takes a finished unit; returns what follows from it.
 
         Arguments as for `advance`. A unit that is not of this session's speech is left alone.
         """
@@ -130,7 +130,10 @@ class SessionSpeech:
                 return []
 
     def transcribed_fraction(self, start_ns: int, end_ns: int) -> float | None:
-        """How much of the speech in [start, end) has become words, 0..1; None without speech."""
+        """How much of the speech in [start, end) has become words.
+
+        0..1; None without speech.
+        """
         awaited = [_Heard(s.utterance.start_ns, s.utterance.end_ns, missed=True) for s in self._spoken.values()]
         open_from_ns = self._segmenter.open_from_ns
         if open_from_ns is not None:
@@ -145,7 +148,7 @@ class SessionSpeech:
         self._heard = [heard for heard in self._heard if heard.end_ns > before_ns]
 
     def _listen(self, live: bool, needed_from_ns: int) -> list[EncodingUnit]:
-        """Takes the blocks that are done, in order; returns the utterances in them."""
+        """Takes finished blocks in order; returns utterances."""
         utterances: list[Utterance] = []
         while self._listening and self._listening[0].done:
             block = self._listening.popleft()

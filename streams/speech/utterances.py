@@ -42,7 +42,10 @@ _SILENCE_DB = -100.0
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A stretch of speech: voice in [start, end), sound to be read in [from, until)."""
+    """A stretch of speech.
+
+    Voice is in [start, end), sound to be read in [from, until).
+    """
 
     start_ns: int
     end_ns: int
@@ -125,7 +128,7 @@ class UtteranceSegmenter:
         self._levels = _SILENCE_DB, _SILENCE_DB
 
     def _look_for_cut(self, at: int, level_db: float) -> None:
-        """Notes the place before `at`, and the cut of a cell that is over."""
+        """Notes how quiet it is, and the cut of a finished cell."""
         first, second = self._levels
         self._levels = second, level_db
         place = at - 1

@@ -10,7 +10,7 @@ from daemon.http.view import RefusalReason
 from daemon.lifecycle import LifecycleState
 from daemon.telemetry.metrics import Metrics
 from models.scores import Abstention, RiskLevel
-from streams.reasons import ClosedBy, DeadLetterReason, DropReason
+from streams.reasons import ClosedBy, DeadLetterReason, DropReason, UtteranceOutcome
 from streams.records import Modality
 from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault, Telemetry
@@ -73,6 +73,9 @@ def everything_happened() -> Metrics:
     metrics.batch("face", 8, 0.02)
     metrics.inference("face", "encode", 0.03)
     metrics.inference_failed("out_of_memory")
+    for outcome in UtteranceOutcome:
+        metrics.utterance(outcome)
+    metrics.recognizer("base", "sha256:0")
     for level in RiskLevel:
         metrics.prediction(level, None)
     for abstention in Abstention:
