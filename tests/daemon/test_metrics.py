@@ -73,8 +73,8 @@ def everything_happened() -> Metrics:
     metrics.batch("face", 8, 0.02)
     metrics.inference("face", "encode", 0.03)
     metrics.inference_failed("out_of_memory")
-    for outcome in UtteranceOutcome:
-        metrics.utterance(outcome)
+    for became in UtteranceOutcome:
+        metrics.utterance(became)
     metrics.recognizer("base", "sha256:0")
     for level in RiskLevel:
         metrics.prediction(level, None)
