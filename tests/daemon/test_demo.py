@@ -68,7 +68,7 @@ def test_every_second_of_the_sample_is_in_a_window_and_no_window_comes_twice(pre
 
 @pytest.mark.parametrize(
     ("modality", "span"),
-    [("text", NO_CHAT), ("video", NO_FACE), ("audio", NO_VOICE), ("video", FACE_COVERED)],
+    [("video", NO_FACE), ("audio", NO_VOICE), ("video", FACE_COVERED)],
 )
 def test_a_missing_modality_is_absent_and_the_others_are_there(
     predictions: list[Prediction], modality: str, span: Span
@@ -78,6 +78,14 @@ def test_a_missing_modality_is_absent_and_the_others_are_there(
         absent = reports.pop(modality)
         assert (absent.present, absent.coverage, absent.contribution, absent.probabilities) == (False, 0, 0, None)
         assert all(report.present for report in reports.values())
+
+
+def test_without_chat_the_words_are_those_that_are_said(predictions: list[Prediction]) -> None:
+    for each in inside(predictions, NO_CHAT):
+        text = each.modalities.text
+        assert text.present
+        assert text.quality["transcribed"] == 1
+        assert text.contribution != 0
 
 
 def test_the_mood_of_the_chat_shows_in_the_scores(predictions: list[Prediction]) -> None:

@@ -12,7 +12,7 @@ Span = tuple[float, float]
 NO_CHAT: Span = (10.0, 18.0)
 NO_FACE: Span = (18.0, 26.0)
 NO_VOICE: Span = (26.0, 34.0)
-"""In each of these exactly one modality is missing."""
+"""In each of these nobody writes, no face is there, or nobody speaks; without chat, words come from speech alone."""
 
 FACE_COVERED: Span = (34.0, 40.0)
 """Someone is there, but nothing of the face can be seen."""
