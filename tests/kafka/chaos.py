@@ -17,7 +17,7 @@ from daemon.config import Config
 from tests.kafka.broker import Cluster
 from tests.kafka.conftest import Topics
 from tests.kafka.feed import DISORDER_BOUND_MS, IDLE_AFTER_S, PARTITIONS, SESSIONS, Feed
-from tests.kafka.hashing import expected
+from tests.kafka.hashing import NO_SPEECH, expected
 from tests.kafka.instance import PROMPT, Instance, Slowness
 from tests.kafka.network import Network
 from tests.kafka.outcome import GUARANTEES, Guarantee, Outcome, Reader
@@ -81,6 +81,7 @@ class Group:
                 "transactional_id": f"{self._topics.group}.{name}" if exactly_once else "",
             },
             "http": {"bind": ""},
+            "transcription": NO_SPEECH,
             "lifecycle": {"drain_timeout_s": _DRAIN_S},
         }
 

@@ -12,7 +12,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -41,6 +40,9 @@ MODEL = ModelRef(name="hash", version="1", digest="sha256:0")
 
 KILLER = "a line that ends the process"
 
+NO_SPEECH = {"enabled": False}
+"""Transcription of configurations in which nothing is recognised."""
+
 Content = dict[str, Any]
 """A prediction without what may differ between two runs: when it was computed, and by what its window closed."""
 
@@ -63,6 +65,7 @@ class HashingEngine:
 
     takes_s = 0.0
     """How long a unit is under way."""
+    broken = False
 
     def __init__(
         self,
@@ -74,9 +77,9 @@ class HashingEngine:
         instruments: Instruments,
         lookback: object = None,
         crash_journal: CrashJournal | None = None,
+        transcriber: object = None,
     ) -> None:
         self._crash_journal = crash_journal or CrashJournal(None, instruments.clock)
-        self.device = SimpleNamespace(broken=False)
         self._encoded = encoded
         self._scored = scored
 

@@ -25,7 +25,7 @@ from streams.kafka.source import KafkaSource
 from streams.reasons import BadRecord
 from streams.records import Modality
 from tests.kafka.conftest import Topics
-from tests.kafka.hashing import HashingEngine, HashingModel
+from tests.kafka.hashing import NO_SPEECH, HashingEngine, HashingModel
 
 _STOP_S = 30.0
 
@@ -122,5 +122,6 @@ def configured(topics: Topics, windows: Mapping[str, float]) -> Config:
         "sources": [{"kind": "kafka", "kafka": source}],
         "sinks": [{"kind": "kafka", "kafka": results}],
         "http": {"bind": ""},
+        "transcription": NO_SPEECH,
     }
     return Config.model_validate(settings)

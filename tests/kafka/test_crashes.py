@@ -16,7 +16,7 @@ from streams.kafka.contract import CONTENT_TYPES, to_kafka
 from streams.kafka.dead_letters import read_dead_letter
 from streams.records import Modality, Record
 from tests.kafka.conftest import Topics
-from tests.kafka.hashing import KILLER, content, expected
+from tests.kafka.hashing import KILLER, NO_SPEECH, content, expected
 from tests.kafka.instance import Instance
 from tests.kafka.outcome import GUARANTEES, Guarantee
 from tests.kafka.reading import everything
@@ -41,6 +41,7 @@ def settings(topics: Topics, guarantee: Guarantee, state_dir: Path) -> dict[str,
             "transactional_id": f"{topics.group}.one" if guarantee == "exactly_once" else "",
         },
         "http": {"bind": ""},
+        "transcription": NO_SPEECH,
         "lifecycle": {"state_dir": str(state_dir)},
     }
 

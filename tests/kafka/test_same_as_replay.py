@@ -76,20 +76,18 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def replayed(sessions: Path, tmp_path_factory: pytest.TempPathFactory) -> Predictions:
-    out = tmp_path_factory.mktemp("replayed") / "predictions.jsonl"
-    affectd("replay", sessions, "--out", out)
-    found = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
-    assert {each["session"] for each in found} == {f"room-{number}" for number in range(SESSIONS)}
-    return {each["id"]: each for each in found}
+    found = replayed_at(sessions, tmp_path_factory.mktemp("replayed") / "predictions.jsonl")
+    assert {each["session"] for each in found.values()} == {f"room-{number}" for number in range(SESSIONS)}
+    return found
 
 
 def affectd(*arguments: object) -> None:
-    done = subprocess.run([*_AFFECTD, *map(str, arguments)], capture_output=True, text=True, check=False, env=_ENVIRON)
+    done = subprocess.run([*AFFECTD, *map(str, arguments)], capture_output=True, text=True, check=False, env=ENVIRON)
     assert done.returncode == 0, done.stderr
 
 
-_AFFECTD = (sys.executable, "-m", "daemon")
-_ENVIRON = os.environ | {"OMP_NUM_THREADS": "1"}
+AFFECTD = (sys.executable, "-m", "daemon")
+ENVIRON = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 class Instance:
@@ -101,7 +99,7 @@ class Instance:
         file = folder / f"{self.port}.toml"
         file.write_text(f'{configuration}\n[http]\nbind = "127.0.0.1:{self.port}"\n')
         with self.log.open("w") as log:
-            self.process = subprocess.Popen([*_AFFECTD, "run", "--config", str(file)], stderr=log, env=_ENVIRON)
+            self.process = subprocess.Popen([*AFFECTD, "run", "--config", str(file)], stderr=log, env=ENVIRON)
 
     def ready(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
@@ -129,13 +127,14 @@ def running(count: int, topics: Topics, folder: Path) -> Iterator[list[Instance]
             instance.process.wait()
 
 
-def configuration(topics: Topics) -> str:
+def configuration(topics: Topics, session_timeout_s: float = 10.0) -> str:
     return f"""
 [[sources]]
 kind = "kafka"
 [sources.kafka]
 bootstrap_servers = ["{topics.cluster.bootstrap}"]
 group_id = "{topics.group}"
+session_timeout_s = {session_timeout_s}
 video_topic = "{topics.video}"
 audio_topic = "{topics.audio}"
 text_topic = "{topics.text}"
@@ -149,7 +148,20 @@ dead_letters_topic = "{topics.dead_letters}"
 idle_after_s = {IDLE_AFTER_S}
 [model]
 threads = 1
+[privacy]
+transcript = true
+[transcription]
+model = "tiny"
+language = "en"
+when_behind = "wait"
 """
+
+
+def replayed_at(paths: Path, out: Path, *options: str) -> Predictions:
+    """What `affectd replay` makes of the files with the same configuration."""
+    same = ("privacy.transcript=true", "transcription.model=tiny", "transcription.language=en", "model.threads=1")
+    affectd("replay", paths, "--out", out, *options, *(part for setting in same for part in ("--set", setting)))
+    return {each["id"]: each for each in map(json.loads, out.read_text("utf-8").splitlines())}
 
 
 def produce(sessions: Path, topics: Topics, folder: Path, speed: str) -> None:
