@@ -21,8 +21,9 @@ from streams.alignment.driver import AlignmentDriver
 from streams.alignment.sessions import Sessions
 from streams.clock import NS_PER_S
 from streams.decoding.decode import Limits
+from streams.decoding.sound import render_segment
 from streams.delivery.ledger import Ledger
-from streams.events import EncodingUnit, Line, Task, Transcript
+from streams.events import EncodingUnit, Line, SoundPieces, Task, Transcript
 from streams.records import EndOfSession, Modality, OfSession, Progress, Record
 from streams.speech.session_speech import SpeechConfig
 from tests.daemon.making import instruments
@@ -86,11 +87,14 @@ class Listening:
     transcriber: Transcriber
     utterances: list[tuple[float, float, str]] = field(default_factory=list)
     """Start and end in seconds, and text."""
+    sounds: list[Samples] = field(default_factory=list)
 
     def transcribe(self, queued: Sequence[QueuedUtterance]) -> list[Transcript | Untranscribed]:
         answers = self.transcriber.transcribe(queued)
         for each, answer in zip(queued, answers, strict=True):
             text = answer.text if isinstance(answer, Transcript) else ""
+            if isinstance(pieces := each.unit.payload, SoundPieces):
+                self.sounds.append(render_segment(pieces, each.unit.start_ns, each.unit.end_ns))
             self.utterances.append((seconds(each.unit.start_ns), seconds(each.unit.end_ns), text))
         return answers
 
@@ -129,6 +133,11 @@ class Hearing:
     def utterances(self) -> list[tuple[float, float, str]]:
         """Start and end in seconds, and text, in order of transcription."""
         return self._listening.utterances
+
+    @property
+    def sounds(self) -> list[Samples]:
+        """What the recogniser was given, in the same order."""
+        return self._listening.sounds
 
     def words(self, session: str = "room") -> list[tuple[float, str]]:
         """Time and text of each word in the windows of a session."""

@@ -2,19 +2,18 @@
 
 import random
 
+import numpy as np
 import pytest
 
-from tests.daemon.hearing import Hearing, chunks, errors, heard, said
+from tests.daemon.hearing import Hearing, chunks, errors, heard, pcm16, said
 from tests.speech.sentences import SENTENCES
-from tests.speech.synthesis import Samples
+from tests.speech.synthesis import RATE_HZ, Samples
 
 pytestmark = [pytest.mark.unit, pytest.mark.timeout(300)]
 
 _SENTENCES = SENTENCES["en"][:5]
 _SHORTEST_S, _LONGEST_S = 0.005, 3.0
 _JITTER_S = 0.004
-_BEARABLE = 0.06  # a shift of a millisecond changes some words of the small model, for better or worse
-_SLACK_S = 0.1
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +50,18 @@ def test_the_words_are_the_same_wherever_sound_of_another_rate_is_cut(talk: Samp
     assert errors(_SENTENCES, whole.text()) < 0.4
 
 
-def test_stamps_that_jitter_lose_no_sentence_and_move_no_word(talk: Samples, whole: Hearing) -> None:
+def test_the_recogniser_is_given_sound_without_the_jitter_of_its_stamps(talk: Samples, whole: Hearing) -> None:
+    """A shift of a millisecond may change a word of the small model, so that words are not compared."""
     chance = random.Random(3)
     jitter_s = [chance.uniform(-_JITTER_S, _JITTER_S) for _ in range(991)]
     jittery = heard(chunks(talk, [max(0.02, length) for length in lengths(3)], jitter_s=jitter_s))
-    assert errors(_SENTENCES, jittery.text()) <= errors(_SENTENCES, whole.text()) + _BEARABLE
-    ends_s = [(start_s, end_s) for start_s, end_s, _ in whole.utterances]
-    assert len(jittery.utterances) == len(ends_s)
-    for (start_s, end_s, _), wanted in zip(jittery.utterances, ends_s, strict=True):
-        assert (start_s, end_s) == pytest.approx(wanted, abs=_SLACK_S)
+    assert len(jittery.utterances) == len(whole.utterances)
+    written = np.frombuffer(pcm16(talk), "<i2").astype(np.float32) / 32768
+    for (start_s, _, _), sound in zip(jittery.utterances, jittery.sounds, strict=True):
+        first, most = round(start_s * RATE_HZ), round(_JITTER_S * RATE_HZ) + 1
+        shifts = [np.abs(sound - written[first + by : first + by + len(sound)]).max() for by in range(-most, most + 1)]
+        assert min(shifts) < 1e-6
+    assert errors(_SENTENCES, jittery.text()) < 0.3
 
 
 def test_the_words_do_not_depend_on_when_the_watermark_moves(talk: Samples, whole: Hearing) -> None:
