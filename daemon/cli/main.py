@@ -18,6 +18,7 @@ from daemon.cli.kafka import dead_letters, produce
 from daemon.cli.machine import bench, devices, doctor
 from daemon.cli.models import calibrate, evaluate, report, train
 from daemon.cli.scoring import demo, replay, run
+from daemon.cli.transcribe import transcribe
 from daemon.exit_codes import ExitCode, exit_code
 from streams.redaction import redacted_error
 
@@ -58,7 +59,7 @@ def cli() -> None:
 
 
 for command in (
-    *(run, demo, replay, explain, check_config, show_config, doctor, devices, bench),
+    *(run, demo, replay, explain, transcribe, check_config, show_config, doctor, devices, bench),
     *(evaluate, train, calibrate, report, produce, dead_letters),
 ):
     cli.add_command(command)

@@ -54,6 +54,11 @@ class UnitPreparer:
         self._trackers: dict[str, FaceTracker] = {}
         self._voices: dict[str, VoiceStream] = {}
 
+    @classmethod
+    def of_speech(cls, recognizer: SpeechRecognizer) -> "UnitPreparer":
+        """Builds a preparer that finds voice and prepares utterances, and encodes nothing."""
+        return cls({}, _no_faces, 0, recognizer)
+
     def prepare(self, unit: EncodingUnit) -> UnitRows:
         if unit.task is Task.TRANSCRIBE and self._recognizer is not None:
             return UnitRows([self._recognizer.prepare(_rendered(unit))], {})
@@ -91,6 +96,10 @@ class UnitPreparer:
         if tracker is None:
             tracker = self._trackers[unit.session] = self._new_tracker()
         return tracker.faces(pictures.decode_picture(picture, self._max_side_px), unit.start_ns)
+
+
+def _no_faces() -> FaceTracker:
+    raise TypeError("there are no pictures")
 
 
 def _rendered(unit: EncodingUnit) -> NDArray[np.float32]:

@@ -11,12 +11,11 @@ from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, Wind
 from daemon.scoring.prediction_builder import PredictionSettings
 from daemon.scoring.preparer import build_preparer
 from daemon.scoring.publisher import Publisher
-from daemon.scoring.transcription import Transcriber
+from daemon.scoring.recognizer import build_transcriber, load_recognizer
 from daemon.telemetry.instruments import Instruments
 from daemon.wiring import Endpoints, limits, open_crash_journal, timeline_config
 from models.fusion.smoothing import Smoothing
 from models.model import AffectModel
-from models.transcription.recognizer import Recognizer, RecognizerSettings
 from streams.alignment.driver import AlignmentDriver, RecordCounts
 from streams.alignment.sessions import Sessions, SessionsState
 from streams.channels.inlet import Inlet, InletClock
@@ -151,27 +150,6 @@ class ScoringThreads:
     def sessions(self) -> SessionsState:
         """A recent snapshot of the sessions."""
         return self._pipeline.state
-
-
-def load_recognizer(config: Config) -> Recognizer | None:
-    """Loads the recogniser; None where speech is not transcribed. Raises models.artifact.ModelError."""
-    wanted = config.transcription
-    if not wanted.enabled:
-        return None
-    return Recognizer.load(RecognizerSettings(wanted.model, wanted.language, config.model.device, wanted.threads))
-
-
-def build_transcriber(
-    config: Config, recognizer: Recognizer | None, warm_up: bool, instruments: Instruments
-) -> Transcriber | None:
-    """Builds the lane of the recogniser, warm if that is wanted."""
-    if recognizer is None:
-        return None
-    instruments.metrics.recognizer(recognizer.name, recognizer.digest)
-    transcriber = Transcriber(recognizer, config.transcription.max_delay_s, instruments.clock, instruments.metrics)
-    if warm_up:
-        transcriber.try_example()
-    return transcriber
 
 
 def _lookback(config: Config) -> Lookback | None:

@@ -165,6 +165,7 @@ class Stored:
     """Three seconds of sound, a picture every tenth of a second, and two lines of chat far apart."""
 
     modalities = frozenset(Modality)
+    start_ns = 0
 
     def __init__(self, session: str) -> None:
         self.session = session

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streams.records import Modality
 from streams.sources.base import SourceError
 from streams.sources.stored.media_session import START_NS, MediaSession
 from streams.sources.stored.playback import StoredSession
@@ -28,11 +29,15 @@ MEDIA_SUFFIXES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class StoredOptions:
-    """How media become sessions: see `MediaSession`."""
+    """How media become sessions: see `MediaSession`.
+
+    wanted: the modalities that are read.
+    """
 
     start_ns: int = START_NS
     sample_hz: float | None = None
     telemetry: Telemetry = field(default_factory=NullTelemetry)
+    wanted: frozenset[Modality] = frozenset(Modality)
 
 
 def stored_sessions(paths: Iterable[Path], options: StoredOptions | None = None) -> list[StoredSession]:
@@ -74,7 +79,7 @@ def _is_chat(path: Path) -> bool:
 def _session(path: Path, options: StoredOptions) -> tuple[StoredSession, Path]:
     """The session of one path, and the path it is known by."""
     if path.is_dir():
-        return RecordedSession(path, options.telemetry), path
+        return RecordedSession(path, options.telemetry, options.wanted), path
     if _is_chat(path):
         name = path.name[: -len(CHAT_SUFFIX)]
         media, chat = _beside(path, name, sorted(MEDIA_SUFFIXES)), path
@@ -93,7 +98,7 @@ def _media_session(name: str, media: Path | None, chat: Path | None, options: St
     """
     text = os.fsencode(name).decode("utf-8", "replace")
     printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-    return MediaSession(printable, media, chat, options.start_ns, options.sample_hz, options.telemetry)
+    return MediaSession(printable, media, chat, options.start_ns, options.sample_hz, options.telemetry, options.wanted)
 
 
 def _beside(path: Path, name: str, suffixes: Sequence[str]) -> Path | None:

@@ -36,6 +36,8 @@ class MediaSession:
     start_ns: int = START_NS
     sample_hz: float | None = None
     telemetry: Telemetry = field(default_factory=NullTelemetry)
+    wanted: frozenset[Modality] = frozenset(Modality)
+    """What of it is opened."""
     faults: list[str] = field(default_factory=list, init=False)
     modalities: frozenset[Modality] = field(default=frozenset(), init=False)
 
@@ -45,17 +47,17 @@ class MediaSession:
         self._lines: list[ScriptLine] = []
 
     def open(self) -> None:
-        if self.chat is not None:
+        if self.chat is not None and Modality.TEXT in self.wanted:
             self._lines = self._read_chat(self.chat)
         if self.media is not None:
-            self._picture = self._opened(self.media, "video")
-            self._sound = self._opened(self.media, "audio")
+            self._picture = self._opened(self.media, "video") if Modality.VIDEO in self.wanted else None
+            self._sound = self._opened(self.media, "audio") if Modality.AUDIO in self.wanted else None
         present = {Modality.VIDEO: self._picture, Modality.AUDIO: self._sound, Modality.TEXT: self._lines}
         self.modalities = frozenset(modality for modality, found in present.items() if found)
         if not self.modalities:
             faults = dict.fromkeys(self.faults)  # both streams of a file that cannot be opened say the same
             named = self.media or self.chat or self.session
-            raise SourceError("; ".join(faults) or f"{named}: holds neither picture nor sound nor chat")
+            raise SourceError("; ".join(faults) or f"{named}: holds {self._lacking()}")
 
     def records(self) -> Iterator[Record]:
         yield from heapq.merge(self._pictures(), self._sounds(), self._texts(), key=lambda record: record.event_time_ns)
@@ -64,6 +66,11 @@ class MediaSession:
             self.faults += reader.faults
         if readers and (fault := cut_short(readers)) is not None:
             self.faults.append(fault)
+
+    def _lacking(self) -> str:
+        names = {Modality.VIDEO: "picture", Modality.AUDIO: "sound", Modality.TEXT: "chat"}
+        wanted = [name for modality, name in names.items() if modality in self.wanted]
+        return f"{'neither' if len(wanted) > 1 else 'no'} {' nor '.join(wanted)}"
 
     def close(self) -> None:
         for reader in (self._picture, self._sound):

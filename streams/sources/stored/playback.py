@@ -30,6 +30,8 @@ class StoredSession(Protocol):
     """A session on disk. Owned by the thread that plays it."""
 
     session: str
+    start_ns: int
+    """The event time at which it begins."""
     modalities: frozenset[Modality]
     """What it holds; known once open."""
     faults: list[str]

@@ -36,8 +36,11 @@ class RecordedSession:
 
     folder: Path
     telemetry: Telemetry = field(default_factory=NullTelemetry)
+    wanted: frozenset[Modality] = frozenset(Modality)
+    """What of it is read."""
     session: str = field(default="", init=False)
     """Known once the header is read, which is when this object is made."""
+    start_ns: int = field(default=0, init=False)
     modalities: frozenset[Modality] = field(default=frozenset(), init=False)
     faults: list[str] = field(default_factory=list, init=False)
 
@@ -45,9 +48,10 @@ class RecordedSession:
         """SourceError if the folder is no recording."""
         self._index: list[StoredRecord] = []
         try:
-            self.session = read_header(self.folder).session
+            header = read_header(self.folder)
         except RecordingError as error:
             raise SourceError(str(error)) from error
+        self.session, self.start_ns = header.session, header.start_ns
 
     def open(self) -> None:
         try:
@@ -60,10 +64,12 @@ class RecordedSession:
             raise SourceError(f"{self.folder / RECORDS_FILE}: {problem}") from problem
         except OSError as error:
             raise SourceError(f"{self.folder}: {error.filename}: {error.strerror or error}") from error
-        self._index.sort(key=lambda stored: stored.event_time_ns)
+        wanted = (stored for stored in self._index if stored.modality in self.wanted)
+        self._index = sorted(wanted, key=lambda stored: stored.event_time_ns)
         self.modalities = frozenset(stored.modality for stored in self._index)
         if not self._index:
-            raise SourceError(f"{self.folder}: holds no records")
+            of = "" if self.wanted == frozenset(Modality) else f" of {' or '.join(sorted(self.wanted))}"
+            raise SourceError(f"{self.folder}: holds no records{of}")
 
     def records(self) -> Iterator[Record]:
         try:
