@@ -1,4 +1,4 @@
-"""`affectd transcribe`: what is said in stored sessions, when, and in which of them.
+"""`affectd transcribe`: what is said in stored sessions, and when.
 
 Sound takes the way that it takes in the daemon, from the file to words; pictures and chat are not opened, and no
 encoder is loaded. What is found is handed on as soon as it is known. Left out: who speaks, beyond the session's name.
