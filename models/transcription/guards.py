@@ -1,7 +1,7 @@
 """Refuses what Whisper invents instead of hearing.
 
-Thresholds on no-speech and mean log-probability, and the compression ratio, are those of Radford et al., 2022, section
-4.5; repetition and known phrases are described by Koenecke et al., 2024, "Careless Whisper".
+No-speech probability, mean log-probability and compression ratio are used as by Radford et al., 2022, section 4.5;
+repetition and known phrases are described by Koenecke et al., 2024, "Careless Whisper".
 
 Problem: given music, breath or noise, Whisper writes fluent text, often the end of a video or one phrase again and
 again. Rule: a reading is believed unless one of five measures speaks against it. Every reading stands alone: none is
@@ -16,8 +16,8 @@ from models.transcription.known_phrases import is_known_phrase
 from models.transcription.recognition import Rejection
 from models.transcription.scripts import is_unspaced
 
-_NO_SPEECH = 0.6
-_SURE_LOG_PROBABILITY = -1.0  # a reading more probable than this is speech, whatever the no-speech token says
+_NO_SPEECH = 0.5  # Radford et al. have 0.6 and -1.0; dialling tones and babble of many voices pass these
+_SURE_LOG_PROBABILITY = -0.5  # a reading more probable than this is speech, whatever the no-speech token says
 _LEAST_LOG_PROBABILITY = -1.0
 _MOST_COMPRESSION = 2.4
 _LEAST_COMPRESSED_BYTES = 40  # zlib's own header makes the ratio of shorter text meaningless
@@ -46,18 +46,23 @@ def rejection_of(reading: Reading) -> Rejection | None:
     """Why a reading is not believed; None if it is."""
     if not any(character.isalnum() for character in reading.text):
         return Rejection.NO_SPEECH
-    if reading.no_speech > _NO_SPEECH and reading.mean_log_probability < _SURE_LOG_PROBABILITY:
+    looping = _looping(reading)
+    if reading.no_speech > _NO_SPEECH and (looping or reading.mean_log_probability < _SURE_LOG_PROBABILITY):
         return Rejection.NO_SPEECH
-    if reading.cut or loops(_units(reading.text)) >= _MOST_LOOPS:
-        return Rejection.REPETITION
-    if compression_ratio(reading.text) > _MOST_COMPRESSION:
-        return Rejection.COMPRESSION
+    if looping:
+        return looping
     if reading.mean_log_probability < _LEAST_LOG_PROBABILITY:
         return Rejection.LOW_CONFIDENCE
     unsure = reading.no_speech > _PHRASE_NO_SPEECH or reading.mean_log_probability < _PHRASE_LOG_PROBABILITY
     if unsure and is_known_phrase(reading.text):
         return Rejection.KNOWN_PHRASE
     return None
+
+
+def _looping(reading: Reading) -> Rejection | None:
+    if reading.cut or loops(_units(reading.text)) >= _MOST_LOOPS:
+        return Rejection.REPETITION
+    return Rejection.COMPRESSION if compression_ratio(reading.text) > _MOST_COMPRESSION else None
 
 
 def compression_ratio(text: str) -> float:
