@@ -43,6 +43,13 @@ class WhisperFiles:
     folder: Path | None = None
 
     @property
+    def vocabulary(self) -> list[str]:
+        """The decoder's tokens by id."""
+        name = next(name for name in _VOCABULARIES if name in self.contents)
+        text = self.contents[name].decode("utf-8")
+        return list(json.loads(text)) if name.endswith(".json") else text.splitlines()
+
+    @property
     def config(self) -> Mapping[str, Any]:
         """What `config.json` holds."""
         config: Mapping[str, Any] = json.loads(self.contents["config.json"])

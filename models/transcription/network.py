@@ -76,6 +76,8 @@ class WhisperNetwork:
         special = self._tokenizers[self.languages[0]]
         if None in (special.sot, special.eot, special.no_timestamps):
             raise ModelError(f"{where}: tokenizer.json: holds no Whisper tokens, such as <|startoftranscript|>")
+        if not _agrees(files, special):
+            raise ModelError(f"{where}: vocabulary: its tokens are not those of tokenizer.json")
 
     def tokenizer(self, language: str) -> Tokenizer:
         """The tokenizer with a language's prompt."""
@@ -137,6 +139,16 @@ class WhisperNetwork:
 
     def _tokenizer(self, language: str) -> Tokenizer:
         return Tokenizer(self._pieces, self.multilingual, task="transcribe", language=language)
+
+
+def _agrees(files: WhisperFiles, tokenizer: Tokenizer) -> bool:
+    """Whether vocabulary and tokenizer give the special tokens the same ids."""
+    try:
+        vocabulary = files.vocabulary
+    except ValueError:
+        return False
+    named = {"<|endoftext|>": tokenizer.eot, "<|startoftranscript|>": tokenizer.sot}
+    return all(index < len(vocabulary) and vocabulary[index] == token for token, index in named.items())
 
 
 def rows_of(encoded: ctranslate2.StorageView, rows: Sequence[int]) -> ctranslate2.StorageView:

@@ -1,9 +1,20 @@
 """Recognises the utterances of many sessions in batches.
 
 Problem: Whisper encodes 30 s whatever is given, and most utterances are of two or three. Rule: an utterance is encoded
-with a context of its own length and some silence, rounded up, and those of one context are encoded, decoded and aligned
-together. What a row gives depends on the row alone. A reading that is refused is tried once more with Whisper's whole
-30 s.
+with a context of its own length and 6 s of padding, rounded up to 2 s, and those of one context are encoded, decoded
+and aligned together. What a row gives depends on the row alone. A reading that is refused is tried once more with
+Whisper's whole 30 s, without chance, so that the same sound always gives the same words.
+
+Measured with tiny.en on 60 synthesised utterances, word errors in % clean and with noise at 10 dB, and seconds of one
+core to encode and decode them: 6 s of padding and five beams 12.0, 24.4, 8.6 + 5.1; one beam 15.4, 31.9, 9.4 + 2.6;
+4 s of padding and five beams 17.2, 26.0, 5.6 + 5.4 (some run into repetition); 30 s and five beams 14.7 clean,
+50.6 + 8.7.
+
+The encoder is not shared with speech emotion (`models.speech.whisper`). Handing a torch encoder's last layer to the
+decoder works, but Whisper base over this context costs 0.110 s of a core a second of speech in torch and 0.067 s here in
+int8; emotion's own layers cost about 0.05 s. One pass for both would save 6 %, and emotion would have to wait for the
+end of the utterance and be trained anew on longer sound. Whisper tiny has no layers in common with it.
+
 Left out: where utterances begin and end (`streams`), and partial results.
 """
 

@@ -6,7 +6,7 @@ from models.transcription.languages import SessionLanguages
 
 pytestmark = pytest.mark.unit
 
-CODES = ("en", "zh", "de", "es", "fr", *(f"x{number}" for number in range(94)))
+CODES = ("en", "zh", "de", "es", "fr", "it", "ja", "th", "ro", "la", "cy")
 
 
 def heard(language: str, probability: float = 0.98) -> dict[str, float]:
@@ -42,7 +42,17 @@ def test_short_utterances_count_less() -> None:
 def test_a_doubtful_utterance_is_no_evidence() -> None:
     languages = SessionLanguages(CODES)
     languages.observe("s", heard("es"), 3.0)
-    assert [languages.observe("s", heard("de", 0.06), 3.0) for _ in range(9)] == ["es"] * 9
+    assert [languages.observe("s", heard("de", 0.06), 0.5) for _ in range(9)] == ["es"] * 9
+
+
+def test_a_language_that_was_not_tried_needs_a_second_utterance_and_one_that_nothing_reads_is_never_told() -> None:
+    assert session_of(("th", 3.0), ("th", 3.0), ("th", 3.0))[-1] == "th"
+    assert session_of(("th", 2.0))[0] in ("en", "zh", "de", "es", "fr")
+    assert "la" not in session_of(*[("la", 5.0)] * 6)
+
+
+def test_a_model_of_other_languages_tells_those() -> None:
+    assert SessionLanguages(("la",)).observe("s", heard("la"), 3.0) == "la"
 
 
 def test_sessions_are_apart_and_can_be_forgotten() -> None:
