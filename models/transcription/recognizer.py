@@ -11,9 +11,9 @@ core to encode and decode them: 6 s of padding and five beams 12.0, 24.4, 8.6 + 
 50.6 + 8.7.
 
 The encoder is not shared with speech emotion (`models.speech.whisper`). Handing a torch encoder's last layer to the
-decoder works, but Whisper base over this context costs 0.110 s of a core a second of speech in torch and 0.067 s here in
-int8; emotion's own layers cost about 0.05 s. One pass for both would save 6 %, and emotion would have to wait for the
-end of the utterance and be trained anew on longer sound. Whisper tiny has no layers in common with it.
+decoder works, but Whisper base over this context costs 0.110 s of a core a second of speech in torch and 0.067 s here
+in int8; emotion's own layers cost about 0.05 s. One pass for both would save 6 %, and emotion would have to wait for
+the end of the utterance and be trained anew on longer sound. Whisper tiny has no layers in common with it.
 
 Left out: where utterances begin and end (`streams`), and partial results.
 """
