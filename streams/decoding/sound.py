@@ -35,7 +35,7 @@ _BYTE_ORDERS = {"little-endian": "<i2", "big-endian": ">i2"}
 
 _OGG_BEGINS = b"OggS\0\2"  # the first page of a sound, whose other pages have other flags
 _FULL_SCALE = np.float32(32_768)  # of int16
-_MOST_FORMS = 8  # of pieces of one segment, each of which is resampled on its own: one stream has one, two at a change
+_MOST_FORMS = 8  # of pieces of a second, each of which is resampled on its own: one stream has one, two at a change
 _RATES_HZ = range(4_000, 384_001)
 
 
@@ -70,12 +70,13 @@ def render_segment(pieces: SoundPieces, start_ns: int, end_ns: int) -> NDArray[n
     segment = np.zeros(round((end_ns - start_ns) * RATE_HZ / NS_PER_S), np.float32)
     runs: dict[tuple[int, ...], NDArray[np.float32]] = {}
     cursors: dict[tuple[int, ...], int] = {}
+    most_forms = _MOST_FORMS * max(1, round((end_ns - start_ns) / NS_PER_S))
     for time_ns, sound in pieces.pieces:
         length = round((end_ns - start_ns) * sound.rate_hz / NS_PER_S)
         form = sound.rate_hz, *sound.samples.shape[1:]
-        if form not in runs and len(runs) == _MOST_FORMS:
+        if form not in runs and len(runs) == most_forms:
             raise BadRecord(
-                DeadLetterReason.CORRUPT, f"a segment of sound in more than {_MOST_FORMS} rates and numbers of channels"
+                DeadLetterReason.CORRUPT, f"a segment of sound in more than {most_forms} rates and numbers of channels"
             )
         run = runs.setdefault(form, np.zeros((length, *sound.samples.shape[1:]), np.float32))
         at = round((time_ns - start_ns) * sound.rate_hz / NS_PER_S)

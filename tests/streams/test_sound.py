@@ -279,3 +279,8 @@ def test_pieces_of_one_segment_in_a_thousand_rates_are_not_each_resampled() -> N
     pieces = tuple((0, Sound(np.zeros(10, np.float32), 8_000 + rate)) for rate in range(1_000))
     with pytest.raises(BadRecord, match="rates"):
         render_segment(SoundPieces(pieces), 0, 1_000_000_000)
+
+
+def test_a_longer_segment_may_hold_more_rates() -> None:
+    pieces = tuple((at * 10**9, Sound(np.ones(8_000 + at, np.float32), 8_000 + at)) for at in range(10))
+    assert render_segment(SoundPieces(pieces), 0, 10 * 10**9).mean() > 0.9
