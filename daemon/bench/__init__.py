@@ -1,9 +1,11 @@
-"""The benchmarks of `affectd bench`: align, encode, fuse, ingest.
+"""The benchmarks of `affectd bench`: align, encode, fuse, ingest, transcribe.
 
-`align` is of time and windows, `encode` and `fuse` are of the model, `ingest` is of Kafka.
+`align` is of time and windows, `encode` and `fuse` are of the model, `ingest` is of Kafka, `transcribe` of speech to
+text.
 
 The model is the shipped one, on the device it would run on, with one CPU thread, so that figures are per core. Sources,
-sinks and threads are left out, but in `ingest`, which reads from a Kafka and leaves out the model.
+sinks and threads are left out, but in `ingest`, which reads from a Kafka and leaves out the model. `transcribe` runs on
+two threads of the CPU.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +17,8 @@ from daemon.bench.encode import encode
 from daemon.bench.fuse import fuse
 from daemon.bench.ingest import ingest
 from daemon.bench.measure import Effort, Figure
+from daemon.bench.transcribe import THREADS as TRANSCRIBE_THREADS
+from daemon.bench.transcribe import transcribe
 from models.model import AffectModel
 from streams.kafka.connection import Connection
 from streams.kafka.reachability import Unreachable
@@ -38,6 +42,9 @@ def bench(names: Sequence[str], effort: Effort | None = None, connection: Connec
             yield figure | {"device": "cpu", "threads": 1}
     if "encode" in names or "fuse" in names:
         yield from _of_model(names, effort)
+    if "transcribe" in names:
+        for figure in transcribe(effort):
+            yield figure | {"device": "cpu", "threads": TRANSCRIBE_THREADS}
 
 
 def _of_model(names: Sequence[str], effort: Effort) -> Iterator[Figure]:

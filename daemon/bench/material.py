@@ -40,7 +40,7 @@ def _pictures(for_s: int, session: str) -> Iterator[Record]:
 
 
 def _sounds(for_s: int, session: str) -> Iterator[Record]:
-    samples = _sample_sound()
+    samples = sample_pcm()[: RATE_HZ * _USED_S]
     length = RATE_HZ // SOUNDS_HZ
     for number in range(for_s * SOUNDS_HZ):
         first = number * length % len(samples)
@@ -66,8 +66,9 @@ def _sample_pictures() -> list[bytes]:
 
 
 @cache
-def _sample_sound() -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+def sample_pcm() -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+    """The sample's whole sound, (samples,) at 16 kHz."""
     with av.open(str(SAMPLE)) as container:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
         pieces = [piece.to_ndarray()[0] for frame in container.decode(audio=0) for piece in resampler.resample(frame)]
-    return np.concatenate(pieces)[: RATE_HZ * _USED_S].astype(np.int16)
+    return np.concatenate(pieces).astype(np.int16)

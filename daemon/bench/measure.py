@@ -22,7 +22,7 @@ class Effort:
     rounds, scored_rounds: how often a call is timed, and how often a whole stretch that is scored. stream_s, scored_s:
     event time of the stream that is only put in order, and of that which is scored. sessions: how many are held in
     memory, and of how many Kafka brings records. frames, lines: how many records go through Kafka. live_s: for how long
-    sessions are followed as they happen.
+    sessions are followed as they happen. speakers: how many utterances are transcribed, each of a session of its own.
     """
 
     rounds: int = 7
@@ -33,6 +33,7 @@ class Effort:
     frames: int = 3000
     lines: int = 60_000
     live_s: int = 25
+    speakers: int = 8
 
 
 def timed(calls: Sequence[Callable[[], Answer]], rounds: int) -> list[tuple[Answer, float]]:

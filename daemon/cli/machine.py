@@ -8,7 +8,7 @@ import click
 from daemon.cli.options import configured, load_configured
 from daemon.exit_codes import ExitCode
 
-_BENCHMARKS = ("align", "encode", "fuse", "ingest")
+_BENCHMARKS = ("align", "encode", "fuse", "ingest", "transcribe")
 _BENCH_COLUMNS = ("bench", "figure", "value", "unit", "ratio", "against")
 
 
