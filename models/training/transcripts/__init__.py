@@ -1,0 +1,1 @@
+"""Calibration of the text part for transcripts."""
