@@ -31,16 +31,15 @@ class Reading:
 def recognised(
     lines: Sequence[SpokenLine], model: str, file: Path, progress: OnRows = no_progress
 ) -> list[Reading | None]:
-    """What a recogniser reads in lines of one language; None where a line is too long or short to be read.
+    """What a recogniser reads in English lines.
 
-    model: as of `RecognizerSettings`. file: readings so far, which is added to. Raises models.artifact.ModelError,
-    ValueError for lines of several languages.
+    None where a line is too long or too short to be read. model: as of `RecognizerSettings`. file: readings so far,
+    which is added to. Raises models.artifact.ModelError.
     """
-    language = _only([line.language for line in lines])
     known = _known(file)
     missing = [line for line in lines if (line.voice, line.said) not in known]
     if missing:
-        recognizer = Recognizer.load(RecognizerSettings(model=model, language=language))
+        recognizer = Recognizer.load(RecognizerSettings(model=model, language="en"))
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as out:
             for start in range(0, len(missing), _LINES_PER_CALL):
@@ -49,7 +48,7 @@ def recognised(
                     row = [line.voice, line.said, reading.text, reading.confidence]
                     out.write(json.dumps(row, ensure_ascii=False) + "\n")
                 out.flush()
-                progress(f"{recognizer.name}, {language}", min(start + _LINES_PER_CALL, len(missing)), len(missing))
+                progress(recognizer.name, min(start + _LINES_PER_CALL, len(missing)), len(missing))
     return [known.get((line.voice, line.said)) for line in lines]
 
 
@@ -57,9 +56,7 @@ def _read(recognizer: Recognizer, lines: Sequence[SpokenLine]) -> list[tuple[Spo
     sounds = [(line, synthesize(line.said, line.voice).pcm) for line in lines]
     fitting = [(line, pcm) for line, pcm in sounds if _fits(pcm)]
     answers = recognizer.recognize([(line.sample.id, recognizer.prepare(pcm)) for line, pcm in fitting])
-    return [
-        (line, Reading(answer.text, answer.confidence)) for (line, _), answer in zip(fitting, answers, strict=True)
-    ]
+    return [(line, Reading(answer.text, answer.confidence)) for (line, _), answer in zip(fitting, answers, strict=True)]
 
 
 def _fits(pcm: Samples) -> bool:
@@ -71,9 +68,3 @@ def _known(file: Path) -> dict[tuple[str, str], Reading]:
         return {}
     rows = [json.loads(row) for row in file.read_text(encoding="utf-8").splitlines()]
     return {(voice, said): Reading(text, confidence) for voice, said, text, confidence in rows}
-
-
-def _only(languages: Sequence[str]) -> str:
-    if len(set(languages)) != 1:
-        raise ValueError(f"lines must be of one language (are of {', '.join(sorted(set(languages))) or 'none'})")
-    return languages[0]
