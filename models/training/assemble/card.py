@@ -55,6 +55,7 @@ def model_card(manifest: Manifest) -> str:
         _abstention(manifest),
         *_sets(manifest),
         _risk(manifest),
+        *_transcripts(manifest),
         _LIMITS,
         _data(manifest),
         f"## Licences\n{manifest.licences}",
@@ -304,6 +305,34 @@ def _user_risk(text: Mapping[str, Any]) -> str:
     return f"{notes} On the user's own validation lines, before calibration:\n\n" + _table(
         ("risk", "n", "AUROC", "F1"), rows
     )
+
+
+def _transcripts(manifest: Manifest) -> list[str]:
+    """Lines as written and as recognised; nothing of a model that was not calibrated for transcripts."""
+    measured = manifest.metrics.get("transcripts")
+    if measured is None:
+        return []
+    recognition = [
+        (name, str(each["lines"]), _share(each["believed"]), _share(each["word_error_rate"]))
+        for name, each in measured["recognition"].items()
+    ]
+    rows = [
+        (recogniser, lines, str(figures["n"]), name, *(_spread(figures[form][name]) for form in measured["forms"]))
+        for recogniser, by_lines in measured["figures"].items()
+        for lines, figures in by_lines.items()
+        for name in figures[measured["forms"][0]]
+    ]
+    return [
+        f"## Spoken lines\n{measured['protocol']}\n\n"
+        + _table(("recogniser", "lines", "believed", "word error rate"), recognition)
+        + "\n\nEach figure with its standard deviation over draws of the lines. Levels are the share of ordinary lines "
+        "that reach them.\n\n" + _table(("recogniser", "lines", "n", "figure", *measured["forms"]), rows)
+    ]
+
+
+def _spread(figure: Sequence[float]) -> str:
+    value, deviation = figure
+    return f"{value:.3f} ± {deviation:.3f}"
 
 
 def _data(manifest: Manifest) -> str:

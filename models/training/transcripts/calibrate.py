@@ -26,7 +26,7 @@ from models.training.transcripts.fit import LabelledLogits, fit_transcripts
 from models.training.transcripts.lines import EMOTION, SpokenLine, spoken_lines
 from models.training.transcripts.recognised import Reading, recognised
 
-READ_LINES = {"tiny": 400, "base": 240}
+READ_LINES = {"tiny": 240, "base": 120}
 """By recogniser, how many lines it reads."""
 
 WRITTEN, PLAIN, BEFORE, AFTER = "as written", "plain letters", "transcript", "transcript, calibrated"
@@ -74,6 +74,7 @@ def calibrated_for_transcripts(model: AffectModel, data: Path, work: Path, progr
     forms[AFTER] = _cross_validated(drawn, model.manifest)
     figures = {
         "protocol": _PROTOCOL,
+        "forms": list(forms),
         "recognition": recognition,
         "figures": transcript_figures(drawn, forms, model.manifest),
     }

@@ -29,7 +29,6 @@ Forms = Mapping[str, NDArray[np.float32]]
 
 Probabilities = NDArray[np.float64]
 Rows = NDArray[np.int64]
-Figure = Callable[[Rows], float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,29 +44,24 @@ class DrawnLines:
 
 
 def transcript_figures(lines: DrawnLines, forms: Forms, manifest: Manifest) -> dict[str, Any]:
-    """Figures by condition: of each emotion corpus, of each risk, and of ordinary lines.
+    """Figures by condition, lines and form, each [value, standard deviation].
 
-    Each figure is [value, standard deviation].
+    Lines are those of each emotion corpus, of each risk, and ordinary ones.
     """
     read = {name: _answers(logits, manifest) for name, logits in forms.items()}
     figures: dict[str, Any] = {}
     for condition in np.unique(lines.read.condition):
         here = lines.read.condition == condition
         of_emotion = here & (lines.drawn_for == EMOTION)
-        figures[str(condition)] = {
-            "emotion": {
-                str(corpus): _by_form(read, np.flatnonzero(of_emotion & (lines.corpus == corpus)), lines, _emotion)
-                for corpus in np.unique(lines.corpus[of_emotion])
-            },
-            "risk": {
-                risk: _by_form(read, np.flatnonzero(here & (lines.drawn_for == risk)), lines, _risk_of(head))
-                for head, risk in enumerate(RISKS)
-                if (here & (lines.drawn_for == risk)).any()
-            },
-            "ordinary": _by_form(
-                read, np.flatnonzero(here & (lines.drawn_for == ORDINARY)), lines, _alarms_at(manifest.risk.levels)
-            ),
+        by_lines = {
+            f"emotion, {corpus}": _by_form(read, of_emotion & (lines.corpus == corpus), lines, _emotion)
+            for corpus in np.unique(lines.corpus[of_emotion])
         }
+        for head, risk in enumerate(RISKS):
+            by_lines[risk] = _by_form(read, here & (lines.drawn_for == risk), lines, _risk_of(head))
+        ordinary = here & (lines.drawn_for == ORDINARY)
+        by_lines[ORDINARY] = _by_form(read, ordinary, lines, _alarms_at(manifest.risk.levels))
+        figures[str(condition)] = {name: each for name, each in by_lines.items() if each["n"]}
     return figures
 
 
@@ -88,9 +82,13 @@ def _answers(logits: NDArray[np.float32], manifest: Manifest) -> _Answers:
 _OfRows = Callable[[_Answers, DrawnLines, Rows], dict[str, float]]
 
 
-def _by_form(read: Mapping[str, _Answers], rows: Rows, lines: DrawnLines, figures: _OfRows) -> dict[str, Any]:
-    """Of each form, every figure with its spread; and the number of rows."""
-    rng = np.random.default_rng(0)
+def _by_form(
+    read: Mapping[str, _Answers], chosen: NDArray[np.bool_], lines: DrawnLines, figures: _OfRows
+) -> dict[str, Any]:
+    """Of each form, every figure with its spread; and the number of rows, 0 without figures."""
+    rows, rng = np.flatnonzero(chosen), np.random.default_rng(0)
+    if not len(rows):
+        return {"n": 0}
     drawn = [rng.choice(rows, len(rows)) for _ in range(_DRAWS)]
     by_form: dict[str, Any] = {"n": len(rows)}
     for name, answers in read.items():
@@ -132,6 +130,6 @@ def _risk_of(head: int) -> _OfRows:
 def _alarms_at(levels: Mapping[str, float]) -> _OfRows:
     def figures(answers: _Answers, lines: DrawnLines, rows: Rows) -> dict[str, float]:
         score = answers.risk[rows].max(axis=1)
-        return {level.value: float((score >= levels[level]).mean()) if len(rows) else float("nan") for level in LEVELS}
+        return {level.value: float((score >= levels[level]).mean()) for level in LEVELS}
 
     return figures
