@@ -2,7 +2,7 @@
 
 Rule: the service's answers to recognised lines are brought as near to their labels as one temperature and a bias per
 emotion, and one line per risk, can bring them, each label weighing the same. A normal prior holds these near no change,
-so that few lines change little. Left out: the service's own calibration, which is of written lines and stays.
+so that few lines change little. A risk with fewer than `LEAST_OF_RISK` lines with it or without it is left as it is. Left out: the service's own calibration, which is of written lines and stays.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,9 @@ from models.calibration.transcripts import RiskScaling, TranscriptCalibration
 from models.labels import EMOTIONS, RISKS
 from models.risk import RiskRule
 from models.training.calibration.scaling import equal_label_weight, minimise
+
+LEAST_OF_RISK = 25
+"""Lines with a risk, and lines without it, below which its logits stay; a line read twice counts once."""
 
 _DEVIATION = 0.5  # of the prior of each logarithm of a scale and of each bias, around no change
 
@@ -77,6 +80,8 @@ def _fit_risk(read: LabelledLogits, name: str, rule: RiskRule) -> RiskScaling:
     known = read.rows(~np.isnan(read.risk[:, head]))
     logits = torch.from_numpy(known.logits[:, len(EMOTIONS) + head]).double()
     label = known.risk[:, head] > 0.5
+    if min(len(np.unique(known.group[has])) for has in (label, ~label)) < LEAST_OF_RISK:
+        return RiskScaling(slope=1.0, intercept=0.0)
     truth, curve = torch.from_numpy(label).double(), rule.heads[name]
     weight = torch.from_numpy(equal_label_weight(label.astype(np.int64), known.condition))
     changes = torch.zeros(2, dtype=torch.float64, requires_grad=True)
