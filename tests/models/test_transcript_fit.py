@@ -1,4 +1,4 @@
-"""The calibration of transcripts is fitted to lines that were said and recognised, and brings their answers to labels."""
+"""The calibration of transcripts is fitted to lines that were said and recognised."""
 
 import os
 from pathlib import Path
@@ -122,11 +122,10 @@ def test_spoken_lines_keep_most_of_what_the_written_ones_say(tmp_path: Path) -> 
     assert len(believed) > 0.8 * len(lines)
     truth = torch.tensor([int(np.argmax(line.sample.emotion or ())) for line, _ in believed])
     shares = []
-    for chat in (
-        [ChatLine(line.sample.text) for line, _ in believed],
-        [ChatLine(r.text, spoken=True) for _, r in believed],
-    ):
-        logits = encoder.encode([encoder.prepare(line) for line in chat]).embedding[:, : len(EMOTIONS)]
+    chat = [ChatLine(line.sample.text) for line, _ in believed]
+    said = [ChatLine(reading.text, spoken=True) for _, reading in believed]
+    for form in (chat, said):
+        logits = encoder.encode([encoder.prepare(line) for line in form]).embedding[:, : len(EMOTIONS)]
         right = service.log_posterior(logits).argmax(dim=1) == truth
         shares.append(float(torch.stack([right[truth == label].double().mean() for label in truth.unique()]).mean()))
     written, spoken = shares

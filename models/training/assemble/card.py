@@ -308,7 +308,10 @@ def _user_risk(text: Mapping[str, Any]) -> str:
 
 
 def _transcripts(manifest: Manifest) -> list[str]:
-    """Lines as written and as recognised; nothing of a model that was not calibrated for transcripts."""
+    """Lines as written and as recognised.
+
+    Nothing of a model that was not calibrated for transcripts.
+    """
     measured = manifest.metrics.get("transcripts")
     if measured is None:
         return []

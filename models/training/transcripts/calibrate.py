@@ -1,4 +1,6 @@
-"""Calibrates a model for transcripts: lines are said, recognised, read and fitted to.
+"""Calibrates a model for transcripts of synthesised lines.
+
+Lines are said, recognised, read by the text part, and its answers fitted to their labels.
 
 Figures of the calibrated transcripts are cross-validated: a line is answered under what lines of other folds fitted,
 and what different recognisers read in one line is in one fold.
@@ -37,7 +39,7 @@ _LINES_PER_CALL = 64
 _PROTOCOL = (
     "Validation lines that can be said in one breath (posts: their first sentences) are said by espeak-ng in five "
     "English voices and recognised. The calibration is fitted on four folds of the lines and measured on the fifth; "
-    "what is shipped is fitted on all of them. Only lines that the recogniser believes are measured, in every form the "
+    "what is shipped is fitted on all of them. Risks of which there are too few lines are left as they are read. Only lines that the recogniser believes are measured, in every form the "
     "same ones."
 )
 _NO_WORD = re.compile(r"[^\w\s']")
@@ -103,7 +105,7 @@ def encoded(encoder: TextEncoder, lines: Sequence[str]) -> NDArray[np.float32]:
 
 
 def _read(encoder: TextEncoder, heard: Sequence[_Heard]) -> tuple[DrawnLines, dict[str, NDArray[np.float32]]]:
-    """What is read in the lines as written, and in transcripts before calibration."""
+    """Logits of the lines as written, and of transcripts before calibration."""
     forms = {
         WRITTEN: encoded(encoder, [each.line.sample.text for each in heard]),
         PLAIN: encoded(encoder, [plain_letters(each.line.said) for each in heard]),
@@ -139,7 +141,7 @@ def _recognition(believed: Sequence[_Heard], asked: int) -> dict[str, Any]:
 
 
 def _emotion(line: SpokenLine) -> int:
-    """Index of its emotion; -1 of a line that was drawn for something else."""
+    """Index of its emotion; -1 of a line drawn otherwise."""
     if line.drawn_for != EMOTION or line.sample.emotion is None:
         return -1
     return int(np.argmax(line.sample.emotion))

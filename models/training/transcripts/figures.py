@@ -85,7 +85,10 @@ _OfRows = Callable[[_Answers, DrawnLines, Rows], dict[str, float]]
 def _by_form(
     read: Mapping[str, _Answers], chosen: NDArray[np.bool_], lines: DrawnLines, figures: _OfRows
 ) -> dict[str, Any]:
-    """Of each form, every figure with its spread; and the number of rows, 0 without figures."""
+    """Every figure of each form with its spread.
+
+    Also the number of rows, `n`; there are no figures where it is 0.
+    """
     rows, rng = np.flatnonzero(chosen), np.random.default_rng(0)
     if not len(rows):
         return {"n": 0}

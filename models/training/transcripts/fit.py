@@ -2,7 +2,8 @@
 
 Rule: the service's answers to recognised lines are brought as near to their labels as one temperature and a bias per
 emotion, and one line per risk, can bring them, each label weighing the same. A normal prior holds these near no change,
-so that few lines change little. A risk with fewer than `LEAST_OF_RISK` lines with it or without it is left as it is. Left out: the service's own calibration, which is of written lines and stays.
+so that few lines change little. A risk with fewer than `LEAST_OF_RISK` lines with it or without it is left as it is.
+Left out: the service's own calibration, which is of written lines and stays.
 """
 
 from dataclasses import dataclass

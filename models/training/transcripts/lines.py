@@ -60,7 +60,7 @@ class SpokenLine:
 
 
 def as_said(text: str) -> str:
-    """The words of a written line that would be said; may be empty."""
+    """What would be said of a written line; may be empty."""
     for placeholder, word in _PLACEHOLDERS.items():
         text = text.replace(placeholder, word)
     plain = _UNSAID.sub(" ", text)
@@ -68,7 +68,9 @@ def as_said(text: str) -> str:
 
 
 def spoken_lines(data: Path) -> list[SpokenLine]:
-    """The lines that are shipped with: the same at every call, in a drawn order.
+    """The validation lines to say, in a drawn order.
+
+    They are the same at every call.
 
     data: the folder that holds `text/`. Raises models.data.corpora.text.CorpusError.
     """
@@ -109,7 +111,10 @@ def _speakable(corpus: str, data: Path) -> list[TextSample]:
 
 
 def _first_sentences(post: str) -> str:
-    """The sentences that make up at most `_MOST_WORDS` words; of a longer first one its first words."""
+    """The first sentences, of at most `_MOST_WORDS` words.
+
+    Of a longer first sentence it is the first words.
+    """
     kept: list[str] = []
     for sentence in _SENTENCE_END.split(post):
         if len(" ".join([*kept, sentence]).split()) > _MOST_WORDS:

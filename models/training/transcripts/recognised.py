@@ -22,7 +22,10 @@ _RATE_HZ = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read in one line. text: empty where nothing is believed. confidence: 0..1."""
+    """What was read in one line.
+
+    text: empty where nothing is believed. confidence: 0..1.
+    """
 
     text: str
     confidence: float

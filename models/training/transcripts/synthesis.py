@@ -1,4 +1,6 @@
-"""Speech of a synthesiser, with the times of its words: espeak-ng from the package espeakng_loader.
+"""Synthesises speech, with the times of its words.
+
+The synthesiser is espeak-ng, from the package espeakng_loader.
 
 The library is one state machine in the process, and what it said before changes what it says next. So each call loads
 it anew (3 ms), and calls take turns: the same arguments give the same samples, in any order and from any thread.
@@ -32,7 +34,7 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class SpokenWord:
-    """A word as it stands in the text, and where it is heard.
+    """A word of the text, and when it is heard.
 
     Short words that the synthesiser runs together are one ("of the"). Chinese words are those of its dictionary.
     """
@@ -44,7 +46,10 @@ class SpokenWord:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """pcm: (samples,) float32 in -1..1 at 16 kHz. words: in order, by the synthesiser's own marks."""
+    """Synthesised sound.
+
+    pcm: (samples,) float32 in -1..1 at 16 kHz. words: in order, by the synthesiser's own marks.
+    """
 
     pcm: Samples
     words: tuple[SpokenWord, ...]
@@ -53,7 +58,10 @@ class Spoken:
 def synthesize(
     text: str, voice: str = "en-us", words_per_minute: int = 165, pitch: int = 50, loudness: int = 100
 ) -> Spoken:
-    """Says a text. pitch: 0..99, loudness: 0..200 (espeak-ng's scales). Raises ValueError for an unknown voice."""
+    """Says a text.
+
+    pitch: 0..99, loudness: 0..200 (espeak-ng's scales). Raises ValueError for an unknown voice.
+    """
     if not text.strip():
         raise ValueError("synthesize: no text")
     with _TURN:
@@ -99,7 +107,10 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """kind: one of the events above. character: of the text, from 0. sample: at the synthesiser's rate."""
+    """An event of the synthesiser.
+
+    kind: one of the events above. character: of the text, from 0. sample: at the synthesiser's rate.
+    """
 
     kind: int
     character: int
@@ -160,7 +171,10 @@ def _check_variant(file: Path) -> None:
 
 
 def _marks(text: str, events: Sequence[_Mark]) -> list[tuple[str, int, int]]:
-    """Words with first and last sample: each reaches to the next in the text, and to the next event in the sound."""
+    """Words with their first and last samples.
+
+    Each reaches to the next in the text, and to the next event in the sound.
+    """
     starts = [number for number, event in enumerate(events) if event.kind == _EVENT_WORD]
     ends = [events[number].character for number in starts[1:]] + [len(text)]
     return [
@@ -170,6 +184,6 @@ def _marks(text: str, events: Sequence[_Mark]) -> list[tuple[str, int, int]]:
 
 
 def _last_heard(samples: npt.NDArray[np.int16], start: int, end: int) -> int:
-    """The end of what is heard of a word: the pause before the next one is not of it."""
+    """The last sample heard of a word, without the pause after it."""
     loud = np.flatnonzero(np.abs(samples[start:end].astype(np.int32)) > _QUIET)
     return start + int(loud[-1]) + 1 if loud.size else end
