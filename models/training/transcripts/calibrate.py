@@ -39,7 +39,8 @@ _LINES_PER_CALL = 64
 _PROTOCOL = (
     "Validation lines that can be said in one breath (posts: their first sentences) are said by espeak-ng in five "
     "English voices and recognised. The calibration is fitted on four folds of the lines and measured on the fifth; "
-    "what is shipped is fitted on all of them. Risks of which there are too few lines are left as they are read. Only lines that the recogniser believes are measured, in every form the "
+    "what is shipped is fitted on all of them. Risks of which there are too few lines are left as they are read. "
+    "Only lines that the recogniser believes are measured, in every form the "
     "same ones."
 )
 _NO_WORD = re.compile(r"[^\w\s']")
