@@ -50,6 +50,7 @@ NOT_RUN = {
     "make reproduce": _LONG,
     "python -m models.training.speech.recurrent": _LONG,
     "python -m models.training.text.recurrent": _LONG,
+    "python -m models.training.transcripts.command --data FOLDER --work FOLDER --out MODEL": _LONG,
     "sudo install -D -m 644 deploy/config/example.toml /etc/affectd/affectd.toml": _ROOT,
     "sudo install -m 644 deploy/systemd/affectd.service /etc/systemd/system/affectd.service": _ROOT,
     "sudo systemctl daemon-reload": _ROOT,

@@ -1,6 +1,6 @@
 """Calibrates a model for transcripts of what is said.
 
-    python -m models.training.transcripts --data FOLDER --work FOLDER --out FOLDER [--model default]
+    python -m models.training.transcripts.command --data FOLDER --work FOLDER --out FOLDER [--model default]
 
 Validation lines are said by a synthesiser and read by the recognisers; the calibration is fitted to that, and measured
 by cross-validation. FOLDER of --data holds `text/`; --work keeps what was read, so that a second run starts where the
