@@ -12,7 +12,7 @@ from functools import partial
 from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
-from daemon.config.sections import WindowSettings
+from daemon.config.sections import TranscriptionSettings, WindowSettings
 from daemon.wiring import timeline_config as configured
 from streams.alignment.origin import DEVICE, STORED, Origin
 from streams.alignment.sessions import Sessions
@@ -51,9 +51,9 @@ def align(effort: Effort) -> Iterator[Figure]:
 
 
 def timeline_config(step_ns: int) -> TimelineConfig:
-    """Windows of 4 s; otherwise as configured by default."""
+    """Windows of 4 s, and no speech; otherwise as configured by default."""
     windows = WindowSettings(size_s=SIZE_NS / NS_PER_S, step_s=step_ns / NS_PER_S, idle_after_s=_IDLE_AFTER_S)
-    return configured(Config(windows=windows))
+    return configured(Config(windows=windows, transcription=TranscriptionSettings(enabled=False)))
 
 
 def pass_through(config: TimelineConfig, events: Sequence[Event]) -> int:

@@ -1,7 +1,8 @@
 """`affectd demo`: plays the bundled sample session through the daemon's pipeline.
 
 Left in `out`: the predictions as they are published, and a picture of them over time. Nothing here scores anything: it
-is `affectd replay` of one session, with a line a window.
+is `affectd replay` of one session, with a line a window. The words of the sample are our own, so they are shown and
+written, whatever `privacy.transcript` is.
 """
 
 import logging
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from daemon.commands.window_lines import window_line
+from daemon.commands.window_lines import window_line, words_line
 from daemon.config.sections import HttpSettings
 from daemon.config.source import load
 from daemon.runtime.service import Service
@@ -22,7 +23,10 @@ from streams.predictions import Prediction
 from streams.sinks.json_lines import JsonLines
 from streams.sources.stored.discovery import StoredOptions
 
-_LEGEND = "each line a window; V video, A audio, T text: how much of the window has a face, a voice, words; - is absent"
+_LEGEND = (
+    "each line a window; V video, A audio, T text: how much of the window has a face, a voice, words; - is absent;\n"
+    "below it, what was said and written"
+)
 
 
 def demo(out: Path, speed: float | None) -> int:
@@ -33,7 +37,9 @@ def demo(out: Path, speed: float | None) -> int:
     out: the folder of `predictions.jsonl` and `timeline.png`, made if it is not there; older ones are replaced.
     speed: times real time, None for as fast as it is scored. SinkError where `out` cannot be written.
     """
-    config = load(None, os.environ, ()).model_copy(update={"http": HttpSettings(bind="")})
+    loaded = load(None, os.environ, ())
+    shown = loaded.privacy.model_copy(update={"transcript": True})
+    config = loaded.model_copy(update={"http": HttpSettings(bind=""), "privacy": shown})
     logs.configure("warning", config.log.format)
     predictions_file, picture_file = out / "predictions.jsonl", out / "timeline.png"
     sink = JsonLines.file(predictions_file, append=False)
@@ -48,8 +54,11 @@ def demo(out: Path, speed: float | None) -> int:
     seen: list[Prediction] = []
 
     def watch(prediction: Prediction) -> None:
+        words, before = words_line(prediction), words_line(seen[-1]) if seen else None
         seen.append(prediction)
         click.echo(window_line(prediction), err=True)
+        if words is not None and words != before:
+            click.echo(words, err=True)
 
     click.echo("loading the model", err=True)
     click.echo(_LEGEND, err=True)

@@ -25,7 +25,8 @@ from streams.sources.devices import discovery
 _LIBRARIES = {
     "torch": "scores the windows",
     "onnxruntime": "finds faces and reads text",
-    "faster_whisper": "reads speech",
+    "faster_whisper": "finds speech in sound",
+    "ctranslate2": "recognises words",
     "cv2": "reads cameras and pictures",
     "av": "reads media files",
     "soundfile": "reads sound",
@@ -44,7 +45,7 @@ Check = Callable[[Config], Iterator[Finding]]
 
 def diagnose(config: Config) -> Iterator[Finding]:
     """Looks at everything `config` needs, one finding after the other."""
-    for check in (_libraries, _accelerator, _model, _devices, _named, _listening, _room, _kafka):
+    for check in (_libraries, _accelerator, _model, _recognizer, _devices, _named, _listening, _room, _kafka):
         try:
             yield from check(config)
         except Exception as error:
@@ -85,6 +86,30 @@ def _model(config: Config) -> Iterator[Finding]:
         yield Finding(Verdict.BAD, "model", f"{error}; set model.path to a whole model folder")
     else:
         yield Finding(Verdict.GOOD, "model", f"{manifest.name} {manifest.version} in {path}")
+
+
+def _recognizer(config: Config) -> Iterator[Finding]:
+    """Loads the recogniser, since a model that is whole may lack the language."""
+    from daemon.scoring.recognizer import load_recognizer
+    from models.artifact import ModelError
+    from models.device import DeviceUnavailableError
+    from models.transcription.model_files import PACKAGED
+
+    wanted = config.transcription
+    try:
+        recognizer = load_recognizer(config)
+    except (ModelError, DeviceUnavailableError) as error:
+        remedy = "set transcription.model and language to what is there, or transcription.enabled = false"
+        yield Finding(Verdict.BAD, "recogniser", f"{error}; {remedy}")
+        return
+    if recognizer is None:
+        yield Finding(Verdict.NOTE, "recogniser", "switched off: what is said is not read; see transcription.enabled")
+        return
+    count = len(recognizer.languages)
+    language = wanted.language if wanted.language != "auto" else f"any of {count} languages"
+    language = language if count > 1 else recognizer.languages[0]
+    origin = "an installed package" if wanted.model in PACKAGED else wanted.model
+    yield Finding(Verdict.GOOD, "recogniser", f"{recognizer.name} of {origin}, language {language}")
 
 
 def _devices(config: Config) -> Iterator[Finding]:

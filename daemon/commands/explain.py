@@ -3,7 +3,8 @@
 It says which pictures, seconds of voice and words moved the answer. Each line of JSON is of one window. Its `id` is
 that of the prediction which `affectd replay` gives with the same configuration, so that the two can be compared. Times
 are seconds from the start of the window, words are character offsets of the line: no text, sound or picture is written.
-Sessions are scored in one thread; only what belongs to the wanted windows is encoded. A record that cannot be
+Each spoken word is an event of text at the time when it is said, with what its utterance gave and its part of the
+weight. Sessions are scored in one thread; only what belongs to the wanted windows is encoded. A record that cannot be
 used is logged and counted, as in a replay. Left out: smoothing over earlier windows, since a window is explained by
 what lies in it.
 """
@@ -18,6 +19,7 @@ from daemon.commands.progress import OnProgress, counted
 from daemon.config import Config
 from daemon.scoring.inline import InlineScorer
 from daemon.scoring.preparer import build_preparer
+from daemon.scoring.recognizer import build_transcriber, load_recognizer
 from daemon.scoring.results import UnitFeatures, units_with_evidence
 from daemon.telemetry.instruments import Instruments
 from daemon.wiring import limits, timeline_config
@@ -30,7 +32,7 @@ from streams.alignment.driver import AlignmentDriver, RecordCounts
 from streams.alignment.sessions import Sessions
 from streams.clock import NS_PER_S
 from streams.delivery.ledger import Ledger
-from streams.events import EncodingUnit, Line
+from streams.events import EncodingUnit, Line, Task
 from streams.formats.rfc3339 import format_ns
 from streams.predictions import prediction_id
 from streams.records import OfSession, Record
@@ -111,7 +113,11 @@ class _Explainer:
         clock, metrics = instruments.clock, instruments.metrics
         sessions = Sessions(timeline, timeout_ns, clock, metrics, Ledger(timeline.grid))
         driver = AlignmentDriver(sessions, limits(config), clock, metrics)
-        self._scorer = InlineScorer(driver, build_preparer(config, model), model, self._may_explain)
+        recognizer = load_recognizer(config)
+        preparer = build_preparer(config, model, recognizer)
+        transcriber = build_transcriber(config, recognizer, False, instruments)
+        self._scorer = InlineScorer(driver, preparer, model, self._may_explain, transcriber)
+        self._detects_language = config.transcription.language == "auto"
         self._model, self._question, self._on_explanation = model, question, on_explanation
         self._size_ns = timeline.grid.size_ns
         self._first_ns: dict[str, int] = {}
@@ -135,7 +141,13 @@ class _Explainer:
         return start_ns <= at_ns < end_ns
 
     def _may_explain(self, unit: EncodingUnit) -> bool:
-        """Whether a wanted window may hold the unit."""
+        """Whether a wanted window may hold the unit.
+
+        Earlier utterances are heard too where they decide on the language of later ones.
+        """
+        if unit.task is Task.TRANSCRIBE and self._detects_language and self._question.at_s is not None:
+            at_ns = self._first_ns[unit.session] + round(self._question.at_s * NS_PER_S)
+            return unit.start_ns - self._size_ns <= at_ns
         return self._holds_moment(unit.session, unit.start_ns - self._size_ns, unit.end_ns + self._size_ns)
 
     def _explain(self, window: ClosedWindow) -> None:
@@ -151,8 +163,10 @@ class _Explainer:
 
 
 def _event(unit: EncodingUnit, features: UnitFeatures) -> WindowEvent:
-    line = unit.payload.text if isinstance(unit.payload, Line) else None
-    return WindowEvent(unit.start_ns, unit.end_ns, Encoded(features.embedding, features.weight), line)
+    """The event of a unit; a spoken word alone is no line to look for words in."""
+    written = unit.payload.text if isinstance(unit.payload, Line) and not unit.payload.spoken else None
+    encoded = Encoded(features.embedding, features.weight * unit.share)
+    return WindowEvent(unit.start_ns, unit.end_ns, encoded, written)
 
 
 def _object(window: ClosedWindow, attribution: Attribution, digest: str) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Formats of transcripts: JSON lines, SubRip and plain text.
 
-A SubRip file has one line of time, from the beginning of each session. A cue is at most two lines of 42 columns, so
-that an utterance may be several; it is shown from its first word until its last.
+A SubRip file has one line of time, from the beginning of each session. A cue is at most two lines of 42 columns
+(a Chinese character takes two), so that an utterance may be several; it is shown from its first word until its last.
 """
 
 import json
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from rich.cells import cell_len
 
 from daemon.scoring.inline_transcription import SessionTranscript
 from models.transcription.recognition import join
@@ -96,7 +97,7 @@ def _lines_of(words: Sequence[SpokenWord], before: str) -> tuple[int, tuple[str,
     lines, line = list[str](), [before] if before else []
     for count, word in enumerate(words):
         longer = join([*line, word.text])
-        if count and _columns(longer) > _COLUMNS:
+        if count and cell_len(longer) > _COLUMNS:
             lines.append(join(line))
             if len(lines) == _LINES:
                 return count, tuple(lines)
@@ -108,11 +109,6 @@ def _lines_of(words: Sequence[SpokenWord], before: str) -> tuple[int, tuple[str,
 def _one_line(name: str) -> str:
     """A name of a session, which may hold anything, on one line."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name)
-
-
-def _columns(text: str) -> int:
-    """How wide a text is; characters of Chinese take two columns."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _clock(at_ms: int) -> str:

@@ -7,6 +7,7 @@ shown as neutral or as zero. Colours are for terminals; `click.echo` drops them 
 """
 
 import click
+from rich.cells import cell_len
 
 from streams.clock import NS_PER_S
 from streams.formats import rfc3339
@@ -14,6 +15,7 @@ from streams.predictions import ModalityReport, Prediction
 from streams.sources.stored.media_session import START_NS
 
 _BAR_CELLS = 10
+_WORDS_INDENT, _WORDS_COLUMNS = 14, 64
 _SPAN_CHARACTERS = len("-00:03-00:01")
 _LEVEL_COLOURS = {"low": "green", "medium": "yellow", "high": "red", "critical": "magenta"}
 
@@ -33,6 +35,20 @@ def window_line(prediction: Prediction) -> str:
     risk = click.style(f"{level:<8}", fg=_LEVEL_COLOURS.get(level))
     span = f"{_clock(start_s)}-{_clock(end_s)}"
     return f"{span:>{_SPAN_CHARACTERS}}  {_emotion(prediction)}  risk {risk}  {counted}"
+
+
+def words_line(prediction: Prediction) -> str | None:
+    """What was said and written in the window; its end, if it is long.
+
+    None without any, or where the privacy policy keeps it.
+    """
+    words = " · ".join((prediction.transcript or "").splitlines())
+    if not words:
+        return None
+    if cell_len(words) > _WORDS_COLUMNS:
+        ends = (words[first:] for first in range(len(words)))
+        words = "…" + next(end for end in ends if cell_len(end) < _WORDS_COLUMNS)
+    return click.style(" " * _WORDS_INDENT + words, dim=True)
 
 
 def window_span_s(prediction: Prediction) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 import click
 import pytest
+from rich.cells import cell_len
 
-from daemon.commands.window_lines import window_line, window_span_s
+from daemon.commands.window_lines import window_line, window_span_s, words_line
 from streams.predictions import Modalities
 from tests.daemon.predicting import ABSENT, modality, prediction
 
@@ -48,3 +49,23 @@ def test_columns_stay_in_line_whatever_they_say() -> None:
 def test_time_is_told_from_the_start_of_the_session(start_s: float, text: str) -> None:
     assert shown(window_line(prediction(start_s))).startswith(text)
     assert window_span_s(prediction(start_s)) == (start_s, start_s + 4)
+
+
+@pytest.mark.parametrize(
+    ("transcript", "line"),
+    [
+        (None, None),
+        ("Good morning.", " " * 14 + "Good morning."),
+        ("Good morning.\nHello", " " * 14 + "Good morning. · Hello"),
+        ("word " * 30 + "end", " " * 14 + "…" + ("word " * 30 + "end")[-63:]),
+    ],
+)
+def test_words_stand_on_a_line_of_their_own_the_newest_in_full(transcript: str | None, line: str | None) -> None:
+    words = words_line(prediction().model_copy(update={"transcript": transcript}))
+    assert (words and shown(words)) == line
+
+
+def test_words_of_wide_characters_fit_a_terminal_too() -> None:
+    words = words_line(prediction().model_copy(update={"transcript": "我很难过,一直在哭。" * 20}))
+    assert words is not None
+    assert 76 <= cell_len(shown(words)) <= 78

@@ -61,3 +61,28 @@ def test_doctor_says_that_there_is_nothing_to_run() -> None:
     (sources, files) = doctor._named(load(None, {}))
     assert (sources.verdict, sources.subject) == (Verdict.NOTE, "sources")
     assert files.verdict is Verdict.GOOD
+
+
+@pytest.mark.parametrize(
+    ("settings", "verdict", "parts"),
+    [
+        (("model=tiny", "language=en"), Verdict.GOOD, ("tiny.en of an installed package", "language en")),
+        (("enabled=false",), Verdict.NOTE, ("switched off", "transcription.enabled")),
+        (("model=tiny", "language=de"), Verdict.BAD, ("has no language 'de'", "set transcription.model")),
+        (("model=large-v9/none",), Verdict.BAD, ("not in the local cache", "to fetch it", "transcription.enabled")),
+    ],
+)
+def test_the_recogniser_is_tried_with_its_language(
+    settings: tuple[str, ...], verdict: Verdict, parts: tuple[str, ...]
+) -> None:
+    (found,) = doctor._recognizer(load(None, {}, [f"transcription.{each}" for each in settings]))
+    assert (found.verdict, found.subject) == (verdict, "recogniser")
+    assert [part for part in parts if part not in found.sentence] == [], found.sentence
+
+
+def test_a_recogniser_folder_that_is_not_whole_is_named_by_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (found,) = doctor._recognizer(load(None, {}, [f"transcription.model={tmp_path}"]))
+    assert found.verdict is Verdict.BAD
+    assert str(tmp_path) in found.sentence
+    assert "model.bin" in found.sentence

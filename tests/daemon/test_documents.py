@@ -19,7 +19,7 @@ from daemon.lifecycle import LifecycleState
 from models.labels import EMOTIONS
 from models.scores import Abstention
 from streams.predictions import Prediction, json_schema, prediction_id
-from streams.reasons import ClosedBy, DropReason
+from streams.reasons import ClosedBy, DropReason, UtteranceOutcome
 from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
 from tests.daemon.test_metrics import everything_happened
@@ -176,7 +176,7 @@ def test_configuration_keys_in_documents_are_there(document: str) -> None:
     keyed = re.compile(rf"({'|'.join(tables)})\.(\w+)(?: = .*)?")
     named = [match for word in code_words(document) if (match := keyed.fullmatch(word))]
     wrong = {match[0] for match in named if match[2] not in getattr(tables[match[1]], "model_fields", ())}
-    assert wrong - fields(json_schema()).keys() - {"model.json"} == set()
+    assert wrong - fields(json_schema()).keys() - {"model.json", "model.bin"} == set()
 
 
 @pytest.mark.parametrize("document", NAMING)
@@ -227,6 +227,7 @@ def test_every_metric_stands_in_the_table_with_its_labels() -> None:
         ("affectd_http_refused_total", RefusalReason),
         ("affectd_commits_total", CommitOutcome),
         ("affectd_lifecycle_state", LifecycleState),
+        ("affectd_utterances_total", UtteranceOutcome),
     ],
 )
 def test_the_values_of_a_label_are_those_of_its_enumeration(metric: str, values: Any) -> None:

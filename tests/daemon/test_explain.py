@@ -6,6 +6,7 @@ from typing import Any
 
 import av
 import pytest
+import soundfile
 
 from daemon.cli.main import main
 from daemon.exit_codes import ExitCode
@@ -14,6 +15,7 @@ from models.artifact import SHIPPED, read_model_folder
 from models.explanation.attribution import TOLERANCE
 from models.labels import MODALITIES
 from streams.predictions import prediction_id
+from tests.speech.synthesis import RATE_HZ, synthesize
 
 pytestmark = pytest.mark.unit
 
@@ -61,8 +63,13 @@ def test_every_window_of_a_moment_is_explained_and_nothing_is_quoted(beginning: 
             starts = [event["start_s"] for event in each["events"]]
             assert starts == sorted(starts)
             assert 0 <= starts[0] <= starts[-1] < 4
-        for event in window["modalities"]["text"]["events"]:
-            assert event["words"]
+        events = window["modalities"]["text"]["events"]
+        written = [event for event in events if "words" in event]
+        assert written
+        assert all(event["words"] for event in written)
+        spoken = [event for event in events if "words" not in event]
+        assert sum(event["events"] for event in spoken) >= 5, "words of a sentence that is said"
+        assert all(0 <= event["end_s"] - event["start_s"] < 4 for event in spoken)
     assert not any(word in out + err for line in lines for word in line["text"].split() if len(word) > 3)
     assert err.count("(+") >= len(windows)
 
@@ -104,3 +111,21 @@ def test_sessions_of_which_every_record_is_refused_are_bad_data(tmp_path: Path, 
     file.write_text(json.dumps({"at_s": 2.0, "text": " "}) + "\n", encoding="utf-8")
     assert main(["explain", str(file)]) == ExitCode.BAD_DATA
     assert "1 of 1 records were refused: empty 1" in capsys.readouterr().err
+
+
+def test_what_is_said_is_explained_by_the_ids_and_answers_of_a_replay(tmp_path: Path, capsys: Captured) -> None:
+    soundfile.write(tmp_path / "call.wav", synthesize("I am afraid. I do not know what to do.").pcm, RATE_HZ)
+    settings = ("model=tiny", "language=en")
+    options = [each for name in settings for each in ("--set", f"transcription.{name}")]
+    options += ["--set", "windows.step_s=2", "--set", "windows.smoothing_s=0"]
+    windows, out, err = explained(capsys, tmp_path / "call.wav", *options)
+    assert main(["replay", str(tmp_path / "call.wav"), *options]) == ExitCode.OK
+    replayed = {each["id"]: each for each in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert {window["id"] for window in windows} == set(replayed)
+    assert any("text" in window["modalities"] for window in windows)
+    for window in windows:
+        prediction = replayed[window["id"]]
+        assert window["worth"] == pytest.approx(max(prediction["emotion"]["probabilities"].values()), abs=2e-3)
+        spoken = window["modalities"].get("text", {"events": []})["events"]
+        assert sum(event["events"] for event in spoken) == prediction["modalities"]["text"]["events"]
+    assert "afraid" not in out + err

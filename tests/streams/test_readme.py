@@ -9,7 +9,7 @@ import pytest
 from models.face.encoder import FaceEncoder
 from models.speech.segment import SegmentEncoder
 from models.text.encoder import TextEncoder
-from streams.reasons import ClosedBy, DeadLetterReason, DropReason
+from streams.reasons import ClosedBy, DeadLetterReason, DropReason, UtteranceOutcome
 from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
 from tests.documents import text
@@ -40,6 +40,7 @@ def table(heading: str) -> list[str]:
         ("sequence fault", SequenceFault),
         ("commit outcome", CommitOutcome),
         ("offset reset", OffsetResetReason),
+        ("utterance", UtteranceOutcome),
     ],
 )
 def test_a_table_has_one_row_for_each_value_of_its_closed_set(heading: str, closed_set: type[StrEnum]) -> None:
@@ -55,7 +56,7 @@ def test_every_measure_of_quality_has_its_row() -> None:
         *TextEncoder.quality(NOBODY, [cast(Any, line)]),
         *SegmentEncoder.quality(NOBODY, [cast(Any, voice)]),
     }
-    assert sorted(table("quality key")) == sorted({"received", *measured})
+    assert sorted(table("quality key")) == sorted({"received", "transcribed", *measured})
 
 
 def test_the_glossary_is_alphabetical_and_names_a_term_once() -> None:
