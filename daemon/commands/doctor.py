@@ -89,7 +89,7 @@ def _model(config: Config) -> Iterator[Finding]:
 
 
 def _recognizer(config: Config) -> Iterator[Finding]:
-    """Loads the recogniser, since a model that is whole may lack the language."""
+    """Loads the recogniser: a whole model may lack the language."""
     from daemon.scoring.recognizer import load_recognizer
     from models.artifact import ModelError
     from models.device import DeviceUnavailableError

@@ -119,8 +119,9 @@ def test_what_is_said_is_explained_by_the_ids_and_answers_of_a_replay(tmp_path: 
     options = [each for name in settings for each in ("--set", f"transcription.{name}")]
     options += ["--set", "windows.step_s=2", "--set", "windows.smoothing_s=0"]
     windows, out, err = explained(capsys, tmp_path / "call.wav", *options)
-    assert main(["replay", str(tmp_path / "call.wav"), *options]) == ExitCode.OK
-    replayed = {each["id"]: each for each in map(json.loads, capsys.readouterr().out.splitlines())}
+    file = tmp_path / "predictions.jsonl"
+    assert main(["replay", str(tmp_path / "call.wav"), "--out", str(file), *options]) == ExitCode.OK
+    replayed = {each["id"]: each for each in map(json.loads, file.read_text(encoding="utf-8").splitlines())}
     assert {window["id"] for window in windows} == set(replayed)
     assert any("text" in window["modalities"] for window in windows)
     for window in windows:
