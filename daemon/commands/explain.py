@@ -163,7 +163,7 @@ class _Explainer:
 
 
 def _event(unit: EncodingUnit, features: UnitFeatures) -> WindowEvent:
-    """The event of a unit; a spoken word alone is no line to look for words in."""
+    """The event of a unit; a spoken word alone is no line."""
     written = unit.payload.text if isinstance(unit.payload, Line) and not unit.payload.spoken else None
     encoded = Encoded(features.embedding, features.weight * unit.share)
     return WindowEvent(unit.start_ns, unit.end_ns, encoded, written)
