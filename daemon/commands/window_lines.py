@@ -38,7 +38,7 @@ def window_line(prediction: Prediction) -> str:
 
 
 def words_line(prediction: Prediction) -> str | None:
-    """What was said and written in the window; its end, if it is long.
+    """What was said and written in the window, or the end of it.
 
     None without any, or where the privacy policy keeps it.
     """
