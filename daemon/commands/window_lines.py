@@ -38,7 +38,7 @@ def window_line(prediction: Prediction) -> str:
 
 
 def words_line(prediction: Prediction) -> str | None:
-    """What was said and written in the window, or the end of it.
+    """The words of the window; their end, if they are many.
 
     None without any, or where the privacy policy keeps it.
     """
