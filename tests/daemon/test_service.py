@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from daemon.config import Config
-from daemon.config.sections import HttpSettings, LifecycleSettings, ModelSettings
+from daemon.config.sections import HttpSettings, LifecycleSettings, ModelSettings, TranscriptionSettings
 from daemon.exit_codes import ExitCode
 from daemon.runtime.sdnotify import ServiceNotifier
 from daemon.runtime.service import Service
@@ -32,6 +32,8 @@ pytestmark = [
 ]
 
 _PATIENCE_S = 60.0
+SILENT = TranscriptionSettings(enabled=False)
+"""Nobody speaks here, and the recogniser takes a second to load."""
 
 
 @dataclass
@@ -97,12 +99,14 @@ def chat(session: str = "room") -> list[Item]:
 
 
 def service(source: InMemory, sink: Kept, batch_rows: int = 4) -> Service:
-    config = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu", batch_rows=batch_rows))
+    config = Config(
+        http=HttpSettings(bind=""), model=ModelSettings(device="cpu", batch_rows=batch_rows), transcription=SILENT
+    )
     return Service(config, stored_endpoints(config, SourceFeed(source, OverflowPolicy.BLOCK, 64), sink), Instruments())
 
 
 def service_of(*feeds: SourceFeed) -> Service:
-    config = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu"))
+    config = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu"), transcription=SILENT)
     return Service(config, replace(stored_endpoints(config, feeds[0], Kept()), feeds=feeds), Instruments())
 
 
@@ -333,7 +337,8 @@ def test_a_reader_that_leaves_ends_it_without_an_error_and_without_scoring_the_r
 ) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    config, source = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu")), at_once(InMemory(chat()))
+    config = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu"), transcription=SILENT)
+    source = at_once(InMemory(chat()))
     sink = JsonLines("stdout", writing, reader_left=lambda: daemon.abandon())
     daemon = Service(
         config, stored_endpoints(config, SourceFeed(source, OverflowPolicy.BLOCK, 64), sink), Instruments()
@@ -358,6 +363,7 @@ def test_input_that_has_ended_is_scored_to_its_end_however_long_the_drain_timeou
     config = Config(
         http=HttpSettings(bind=""),
         model=ModelSettings(device="cpu", batch_rows=1),
+        transcription=SILENT,
         lifecycle=LifecycleSettings(drain_timeout_s=0.1),
     )
     feed = SourceFeed(at_once(InMemory(chat())), OverflowPolicy.BLOCK, 64)
@@ -384,7 +390,7 @@ def test_the_model_is_warmed_up_only_where_somebody_waits_for_the_first_window(
 ) -> None:
     warmed_up: list[int] = []
     monkeypatch.setattr(AffectModel, "warm_up", lambda model, rows: warmed_up.append(rows))
-    config = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu", batch_rows=8))
+    config = Config(http=HttpSettings(bind=""), model=ModelSettings(device="cpu", batch_rows=8), transcription=SILENT)
     stored = stored_endpoints(config, SourceFeed(at_once(InMemory([])), OverflowPolicy.BLOCK, 64), Kept())
     endpoints = Endpoints(stored.feeds, stored.sinks, stored.ledger) if somebody_waits else stored
     assert Service(config, endpoints, Instruments()).run() == ExitCode.OK
