@@ -4,8 +4,8 @@ By Silero VAD (Silero Team, 2021), whose state goes from frame to frame.
 
 Problem: an instance that takes over a stream in the middle must find the same voice as the one before, though it has no
 state of it. Rule: at every 16th block of the event-time grid (4.1 s) the state begins anew, from the second of sound
-before it; in between it is kept. So voice depends on the sound of the last 20 blocks at most. Where a block is missing,
-the state begins at zero. Left out: which frames are speech (hysteresis, pauses), which is `streams.speech.utterances`.
+before it; in between it is kept. So voice depends on the sound of the last 20 blocks at most. After a
+block that is missing or silent the state begins at zero. Left out: which frames are speech (hysteresis, pauses), which is `streams.speech.utterances`.
 """
 
 from collections import deque
@@ -53,6 +53,11 @@ class VoiceStream:
         """
         if pcm.shape != (BLOCK_SAMPLES,) or pcm.dtype != np.float32:
             raise ValueError(f"voice activity: wanted ({BLOCK_SAMPLES},) float32, got {pcm.shape} {pcm.dtype}")
+        level_db = activity.levels_db(pcm).astype(np.float32)
+        loud = level_db > activity.SILENCE_DB
+        if not loud.any():  # as of a microphone that is switched off
+            self._last = None
+            return np.zeros_like(level_db), level_db
         if self._last is None or index != self._last + 1:
             self._recent.clear()
             self._reset()
@@ -62,9 +67,7 @@ class VoiceStream:
                 self._run(np.concatenate(self._recent))
         self._last = index
         self._recent.append(pcm)
-        level_db = activity.levels_db(pcm)
-        probability = np.where(level_db > activity.SILENCE_DB, self._run(pcm), np.float32(0))
-        return probability.astype(np.float32), level_db.astype(np.float32)
+        return np.where(loud, self._run(pcm), np.float32(0)), level_db
 
     def _reset(self) -> None:
         self._h = self._c = np.zeros(_STATE_SHAPE, np.float32)

@@ -74,7 +74,6 @@ class SessionSpeech:
     """Blocks that were released and not taken yet, in order."""
     _spoken: dict[EncodingUnit, _Spoken] = field(default_factory=dict)
     _heard: list[_Heard] = field(default_factory=list)
-    _watermark_ns: int = NEVER_NS
     _released_until_ns: int = NEVER_NS
     """Blocks before this were released, or held no sound."""
 
@@ -103,15 +102,14 @@ class SessionSpeech:
 
         live: whether the session happens now. needed_from_ns: where the first window begins that still takes words.
         """
-        if watermark_ns <= self._watermark_ns:
+        until_ns = watermark_ns if watermark_ns == FOREVER_NS else watermark_ns // BLOCKS.hop_ns * BLOCKS.hop_ns
+        if until_ns <= self._released_until_ns:
             return []
-        self._watermark_ns = watermark_ns
-        blocks = [b for b in self._blocks.release(watermark_ns) if b.start_ns >= self._released_until_ns]
+        blocks = [b for b in self._blocks.release(until_ns) if b.start_ns >= self._released_until_ns]
         for block in blocks:
             block.task = Task.DETECT_VOICE
-        if watermark_ns != FOREVER_NS:
-            self._released_until_ns = watermark_ns // BLOCKS.hop_ns * BLOCKS.hop_ns
-            self._blocks.forget(self._released_until_ns)
+        self._released_until_ns = until_ns
+        self._blocks.forget(until_ns)
         self._listening += blocks
         return blocks + self._listen(live, needed_from_ns)
 
@@ -137,7 +135,7 @@ class SessionSpeech:
         awaited = [_Heard(s.utterance.start_ns, s.utterance.end_ns, missed=True) for s in self._spoken.values()]
         open_from_ns = self._segmenter.open_from_ns
         if open_from_ns is not None:
-            awaited.append(_Heard(open_from_ns, max(open_from_ns, self._watermark_ns), missed=True))
+            awaited.append(_Heard(open_from_ns, max(open_from_ns, self._released_until_ns), missed=True))
         spans = [(min(h.end_ns, end_ns) - max(h.start_ns, start_ns), h.missed) for h in (*self._heard, *awaited)]
         total_ns = sum(length_ns for length_ns, _ in spans if length_ns > 0)
         missed_ns = sum(length_ns for length_ns, missed in spans if missed and length_ns > 0)
@@ -156,13 +154,12 @@ class SessionSpeech:
             utterances += self._segmenter.silence_until(frame)
             if isinstance(block.result, Voice):
                 utterances += self._segmenter.take(frame, block.result)
-        if not self._listening and self._watermark_ns != NEVER_NS:
-            until_ns = FOREVER_NS if self._watermark_ns == FOREVER_NS else self._released_until_ns
-            utterances += self._segmenter.silence_until(until_ns // FRAME_NS)
+        if not self._listening:
+            utterances += self._segmenter.silence_until(self._released_until_ns // FRAME_NS)
         units = [self._cut(utterance, live) for utterance in utterances if utterance.end_ns > needed_from_ns]
         needed_ns = self._segmenter.needed_from_ns
         if needed_ns is not None:
-            self._sounds.forget(min(needed_ns, self._watermark_ns))
+            self._sounds.forget(min(needed_ns, self._released_until_ns))
         return units
 
     def _cut(self, utterance: Utterance, live: bool) -> EncodingUnit:
