@@ -4,8 +4,9 @@ By Silero VAD (Silero Team, 2021), whose state goes from frame to frame.
 
 Problem: an instance that takes over a stream in the middle must find the same voice as the one before, though it has no
 state of it. Rule: at every 16th block of the event-time grid (4.1 s) the state begins anew, from the second of sound
-before it; in between it is kept. So voice depends on the sound of the last 20 blocks at most. After a
-block that is missing or silent the state begins at zero. Left out: which frames are speech (hysteresis, pauses), which is `streams.speech.utterances`.
+before it; in between it is kept. So voice depends on the sound of the last 20 blocks at most. After a block that is
+missing or silent the state begins at zero. Left out: which frames are speech (hysteresis, pauses), which is
+`streams.speech.utterances`.
 """
 
 from collections import deque

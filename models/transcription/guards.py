@@ -25,6 +25,7 @@ _PHRASE_NO_SPEECH = 0.2
 _PHRASE_LOG_PROBABILITY = -0.5
 _MOST_LOOPS = 4  # of up to `_LONGEST_LOOP` units one after the other
 _LONGEST_LOOP = 6
+_PHRASE_UNITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,16 @@ def loops(units: list[str]) -> int:
             times = run // size + 1
             most = max(most, times // 2 if size == 1 else times)
     return most
+
+
+def is_said_twice(text: str) -> bool:
+    """Whether a text is one phrase of some units and the same again.
+
+    Somebody may say so; but where little silence is behind an utterance, Whisper does it too.
+    """
+    units = _units(text)
+    half = len(units) // 2
+    return half >= _PHRASE_UNITS and units[:half] == units[half:]
 
 
 def _units(text: str) -> list[str]:

@@ -27,10 +27,11 @@ import numpy as np
 import numpy.typing as npt
 from ctranslate2 import StorageView
 from faster_whisper.feature_extractor import FeatureExtractor
+from threadpoolctl import threadpool_limits
 
 from models.artifact import ModelError
 from models.speech.whisper import MEL_HOP, SAMPLE_RATE_HZ
-from models.transcription.guards import rejection_of
+from models.transcription.guards import is_said_twice, rejection_of
 from models.transcription.languages import SessionLanguages
 from models.transcription.model_files import find_model
 from models.transcription.network import FloatArray, WhisperNetwork, choose_ct2_device, rows_of
@@ -112,7 +113,12 @@ class Recognizer:
 
     @classmethod
     def load(cls, settings: RecognizerSettings) -> "Recognizer":
-        """Loads a model. Raises ModelError and DeviceUnavailableError."""
+        """Loads a model. Raises ModelError and DeviceUnavailableError.
+
+        From then on numpy multiplies matrices in one thread, in the whole process: with more, the last digits of
+        log-mel frames, and so a word now and then, would depend on how many cores there are.
+        """
+        threadpool_limits(limits=1, user_api="blas")
         device = choose_ct2_device(settings.device)
         files = find_model(settings.model, settings.language, device == "cuda")
         network = WhisperNetwork(files, device, settings.threads)
@@ -159,9 +165,7 @@ class Recognizer:
         for batch in batches:
             for language, part in _by_language(batch, languages):
                 answers |= self._read(part, language)
-        again = [
-            row for row in rows if row.utterance.context < WHOLE_FRAMES and answers[row.index].rejected in _TRY_AGAIN
-        ]
+        again = [row for row in rows if row.utterance.context < WHOLE_FRAMES and _is_doubtful(answers[row.index])]
         for some in _limited(again, WHOLE_FRAMES):
             whole = _Batch(some, WHOLE_FRAMES, self._encode(some, WHOLE_FRAMES))
             for language, same in _by_language(whole, languages):
@@ -217,6 +221,11 @@ class Recognizer:
             confidence = min(1.0, math.exp(readings[place].mean_log_probability))
             answers[row.index] = Recognition(words, language, confidence, None)
         return answers
+
+
+def _is_doubtful(answer: Recognition) -> bool:
+    """Whether more context may give a better reading."""
+    return answer.rejected in _TRY_AGAIN or is_said_twice(answer.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.transcription.guards import Reading, compression_ratio, loops, rejection_of
+from models.transcription.guards import Reading, compression_ratio, is_said_twice, loops, rejection_of
 from models.transcription.recognition import Rejection
 
 pytestmark = pytest.mark.unit
@@ -70,3 +70,17 @@ def test_monotonous_text_compresses_well_and_ordinary_text_does_not() -> None:
 @pytest.mark.parametrize(("units", "times"), [("", 1), ("a b c", 1), ("a b a b", 2), ("x a b c a b c a b c", 3)])
 def test_loops_count_what_follows_itself(units: str, times: int) -> None:
     assert loops(units.split()) == times
+
+
+@pytest.mark.parametrize(
+    ("text", "twice"),
+    [
+        ("Dogs are sitting by the door. Dogs are sitting by the door.", True),
+        ("Dogs are sitting by the door.", False),
+        ("No, no.", False),
+        ("I know. I know.", False),
+        ("Please call me. Please call him.", False),
+    ],
+)
+def test_a_phrase_that_is_all_of_a_text_and_comes_twice_is_told(text: str, twice: bool) -> None:
+    assert is_said_twice(text) is twice
