@@ -89,7 +89,7 @@ def loops(units: list[str]) -> int:
 
 
 def is_said_twice(text: str) -> bool:
-    """Whether a text is one phrase of some units and the same again.
+    """Whether a text is one phrase, said twice.
 
     Somebody may say so; but where little silence is behind an utterance, Whisper does it too.
     """
