@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED_STATUS
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click makes the latter of the former, and of nothing else
         _discard(1)
         return _SIGPIPE_STATUS
     except Exception as error:

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.unit
 
 COMMANDS = (
     *("run", "demo", "replay", "check-config", "show-config", "doctor", "devices", "evaluate", "bench"),
-    *("train", "calibrate", "report", "produce", "dead-letters", "explain"),
+    *("train", "calibrate", "report", "produce", "dead-letters", "explain", "transcribe"),
 )
 Captured = pytest.CaptureFixture[str]
 
@@ -228,6 +228,12 @@ def test_data_that_is_not_there_is_named(
     heard = capsys.readouterr()
     assert heard.out == ""
     assert message in heard.err
+
+
+def test_a_reader_that_left_before_the_first_line_has_the_status_of_a_broken_pipe() -> None:
+    command = f"{{ sleep 0.1; {sys.executable} -m daemon show-config; echo $? >&2; }} | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.splitlines() == ["141"]
 
 
 def test_a_reader_that_leaves_ends_the_command_quietly() -> None:
