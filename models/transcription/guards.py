@@ -4,7 +4,7 @@ No-speech probability, mean log-probability and compression ratio are used as by
 repetition and known phrases are described by Koenecke et al., 2024, "Careless Whisper".
 
 Problem: given music, breath or noise, Whisper writes fluent text, often the end of a video or one phrase again and
-again. Rule: a reading is believed unless one of five measures speaks against it. Every reading stands alone: none is
+again. Rule: a reading is believed unless a measure speaks against it. Every reading stands alone: none is
 conditioned on an earlier one, so nothing invented can go on.
 Left out: whether there is voice at all, which Silero decides before (streams and `models.speech.activity`).
 """
@@ -18,6 +18,7 @@ from models.transcription.scripts import is_unspaced
 
 _NO_SPEECH = 0.5  # Radford et al. have 0.6 and -1.0; dialling tones and babble of many voices pass these
 _SURE_LOG_PROBABILITY = -0.5  # a reading more probable than this is speech, whatever the no-speech token says
+_PERHAPS_NO_SPEECH, _FAIR_LOG_PROBABILITY = 0.25, -0.62  # both together: babble, which base takes for speech
 _LEAST_LOG_PROBABILITY = -1.0
 _MOST_COMPRESSION = 2.4
 _LEAST_COMPRESSED_BYTES = 40  # zlib's own header makes the ratio of shorter text meaningless
@@ -52,6 +53,8 @@ def rejection_of(reading: Reading) -> Rejection | None:
         return Rejection.NO_SPEECH
     if looping:
         return looping
+    if reading.no_speech > _PERHAPS_NO_SPEECH and reading.mean_log_probability < _FAIR_LOG_PROBABILITY:
+        return Rejection.NO_SPEECH
     if reading.mean_log_probability < _LEAST_LOG_PROBABILITY:
         return Rejection.LOW_CONFIDENCE
     unsure = reading.no_speech > _PHRASE_NO_SPEECH or reading.mean_log_probability < _PHRASE_LOG_PROBABILITY
