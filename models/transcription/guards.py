@@ -44,8 +44,11 @@ class Reading:
     cut: bool
 
 
-def rejection_of(reading: Reading) -> Rejection | None:
-    """Why a reading is not believed; None if it is."""
+def rejection_of(reading: Reading, wary: bool = False) -> Rejection | None:
+    """Why a reading is not believed; None if it is.
+
+    wary: of a model of many languages, which takes babble for speech more often.
+    """
     if not any(character.isalnum() for character in reading.text):
         return Rejection.NO_SPEECH
     looping = _looping(reading)
@@ -53,7 +56,7 @@ def rejection_of(reading: Reading) -> Rejection | None:
         return Rejection.NO_SPEECH
     if looping:
         return looping
-    if reading.no_speech > _PERHAPS_NO_SPEECH and reading.mean_log_probability < _FAIR_LOG_PROBABILITY:
+    if wary and reading.no_speech > _PERHAPS_NO_SPEECH and reading.mean_log_probability < _FAIR_LOG_PROBABILITY:
         return Rejection.NO_SPEECH
     if reading.mean_log_probability < _LEAST_LOG_PROBABILITY:
         return Rejection.LOW_CONFIDENCE

@@ -199,7 +199,7 @@ class Recognizer:
     def _read(self, batch: "_Batch", language: str) -> dict[int, Recognition]:
         """Answers by index; rows that are refused are not aligned."""
         readings = self._network.read(batch.encoded, language, batch.context / _FRAMES_PER_S)
-        rejections = [rejection_of(reading) for reading in readings]
+        rejections = [rejection_of(reading, self._network.multilingual) for reading in readings]
         answers = {
             row.index: Recognition((), language, 0.0, rejection)
             for row, rejection in zip(batch.rows, rejections, strict=True)

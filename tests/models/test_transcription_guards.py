@@ -23,9 +23,6 @@ def reading(text: str, mean: float = -0.3, no_speech: float = 0.02, cut: bool = 
         ("I was there.", -1.5, 0.1, Rejection.LOW_CONFIDENCE),
         ("and then and then and then and then and then", -0.1, 0.0, Rejection.REPETITION),
         ("No, no, no, no!", -0.3, 0.0, None),
-        ("That is what I am saying, is it not?", -0.84, 0.26, Rejection.NO_SPEECH),
-        ("That is what I am saying, is it not?", -0.84, 0.2, None),
-        ("That is what I am saying, is it not?", -0.6, 0.26, None),
         ("我不知道我不知道我不知道我不知道", -0.1, 0.0, Rejection.REPETITION),
         ("I said I said it and you said you said it", -0.3, 0.0, None),
     ],
@@ -87,3 +84,14 @@ def test_loops_count_what_follows_itself(units: str, times: int) -> None:
 )
 def test_a_phrase_that_is_all_of_a_text_and_comes_twice_is_told(text: str, twice: bool) -> None:
     assert is_said_twice(text) is twice
+
+
+@pytest.mark.parametrize(
+    ("mean", "no_speech", "expected"), [(-0.84, 0.26, Rejection.NO_SPEECH), (-0.84, 0.2, None), (-0.6, 0.26, None)]
+)
+def test_a_model_of_many_languages_is_believed_less_where_there_may_be_no_speech(
+    mean: float, no_speech: float, expected: Rejection | None
+) -> None:
+    unsure = reading("That is what I am saying, is it not?", mean, no_speech)
+    assert rejection_of(unsure, wary=True) is expected
+    assert rejection_of(unsure) is None
