@@ -98,8 +98,9 @@ def read_folder(folder: Path) -> WhisperFiles:
 
 
 def _packaged(name: str, files: tuple[TrustedFile, ...], contents: dict[str, bytes]) -> WhisperFiles:
-    contents |= {Path(file.path).name: file.read() for file in files}
     digests = {key: hashlib.sha256(content).hexdigest() for key, content in contents.items()}
+    digests |= {Path(file.path).name: file.sha256 for file in files}  # which reading them checks
+    contents |= {Path(file.path).name: file.read() for file in files}
     return WhisperFiles(name, _joint_digest(digests), contents)
 
 

@@ -1,6 +1,6 @@
 """Whatever the crash, and whatever was acknowledged by then: every window is published, and always the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given
@@ -96,12 +96,16 @@ def logs(draw: st.DrawFn) -> Log:
             event = draw(st.sampled_from(KINDS))(at_s + ahead_s, session=session)
             late_s = draw(st.integers(0, round(BOUND_S * 10) - 1)) / 10
             made.append((at_s + late_s, event))
-    made.sort(key=lambda entry: entry[0])
+    return written((ns(written_s), event) for written_s, event in made)
+
+
+def written(made: Iterable[tuple[int, Event]]) -> Log:
+    """The events in the order in which they were written, ns UTC, each at the next offset of its partition."""
     offsets = dict.fromkeys(PARTITIONS.values(), 0)
     log: Log = []
-    for written_s, event in made:
+    for written_ns, event in sorted(made, key=lambda entry: entry[0]):
         partition = PARTITIONS[event.modality]
-        log.append((event, Coordinates(partition, offsets[partition], ns(written_s))))
+        log.append((event, Coordinates(partition, offsets[partition], written_ns)))
         offsets[partition] += 1
     return log
 

@@ -8,11 +8,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from streams.alignment.closed_window import ClosedWindow
-from streams.coordinates import Coordinates, Partition
+from streams.coordinates import Partition
 from streams.delivery.ledger import Position
 from streams.events import EncodingUnit, Line
 from streams.speech.session_speech import SpeechConfig
-from tests.property.test_delivery import PARTITIONS, Instance, Log, Published, assert_agrees, content
+from tests.property.test_delivery import Instance, Log, Published, assert_agrees, content, written
 from tests.streams.making import config, line, picture
 from tests.streams.speaking import answered, spoken
 
@@ -70,14 +70,7 @@ def talks(draw: st.DrawFn) -> Log:
         made += spoken(*spans, until_s=LENGTH_S, chunk_s=0.5, session=session)
         made += [picture(at, session=session) for at in draw(st.lists(st.integers(0, LENGTH_S), max_size=5))]
         made += [line(at, session=session) for at in draw(st.lists(st.integers(0, LENGTH_S), max_size=3))]
-    made.sort(key=lambda event: event.time_ns)
-    offsets = dict.fromkeys(PARTITIONS.values(), 0)
-    log: Log = []
-    for event in made:
-        partition = PARTITIONS[event.modality]
-        log.append((event, Coordinates(partition, offsets[partition], event.time_ns)))
-        offsets[partition] += 1
-    return log
+    return written((event.time_ns, event) for event in made)
 
 
 @examples(max_examples=15, deadline=None)
