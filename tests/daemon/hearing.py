@@ -1,11 +1,9 @@
 """Sessions of synthesised speech, heard in the caller's thread: the way from records to words, without a model."""
 
-import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-import jiwer
 import numpy as np
 import soxr
 
@@ -29,6 +27,7 @@ from streams.speech.session_speech import SpeechConfig
 from tests.daemon.making import instruments
 from tests.daemon.test_engine import FakeModel
 from tests.speech.synthesis import RATE_HZ, Samples, synthesize
+from tests.speech.transcripts import error_rate
 from tests.streams.making import config, ns, seconds
 
 _WINDOW_S = 4.0
@@ -161,11 +160,7 @@ def heard(records: Iterable[Record]) -> Hearing:
 
 def errors(wanted: Iterable[str], found: str) -> float:
     """The word error rate: case and punctuation do not count."""
-    return float(jiwer.wer(_plain(" ".join(wanted)), _plain(found)))
-
-
-def _plain(text: str) -> str:
-    return " ".join("".join(" " if c in string.punctuation else c for c in text.lower()).split())
+    return error_rate([" ".join(wanted)], [found])
 
 
 def _no_tracker() -> FaceTracker:
