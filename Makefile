@@ -19,6 +19,11 @@ LOCKED := $(INSTALL) --only-binary :all: --require-hashes --requirement
 torch = sed -n '/^torch==/,/[^\\]$$/{s/$(1)/$(2)/;p}' constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Tests with brokers or systemd run one after another: they fill the machine or wait. The others run on two cores.
+ALONE := tests/kafka tests/systemd
+TESTS_ALONE := $(BIN)/pytest $(ALONE)
+TESTS_SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile $(addprefix --ignore=,$(ALONE))
+
 # OpenCV's wheel links to these; a desktop has them.
 OPENCV_PACKAGES := libgl1 libglib2.0-0
 # Real devices for the tests, without hardware: a sound server, a camera server, systemd, networks that can be cut, TLS.
@@ -43,7 +48,7 @@ run: $(STAMP) ## Plays the sample session through the daemon's pipeline: out/dem
 	@$(BIN)/affectd demo --out out/demo
 
 test: $(STAMP) test-packages lint ## Everything that is checked: style, types and all tests
-	$(BIN)/pytest
+	@failed=0; $(TESTS_SIDE_BY_SIDE) || failed=1; $(TESTS_ALONE) || failed=1; exit $$failed
 
 test-fast: $(STAMP) lint ## Style, types and the tests of streams and daemon, a few minutes; the models' and those with a broker are left out
 	$(BIN)/pytest tests/streams tests/daemon tests/property

@@ -28,7 +28,8 @@ PASSWORD = "affectd-secret"  # of the secure listener, for PLAIN and for SCRAM-S
 _CLUSTER_ID = "affectdTestCluster0000"
 _HEAP = "-Xms128m -Xmx384m"
 _PORTS = range(20_000, 32_000)  # Linux gives those above to clients: one might sit on ours while the broker is away
-_START_S = 60.0
+_START_S = 120.0  # of a busy machine
+_TOPICS_MS = 60_000
 _STOP_S = 30.0
 
 _PROPERTIES = """\
@@ -82,9 +83,11 @@ class Cluster:
 
         config: settings of the topics.
         """
-        wanted = {"num_partitions": partitions, "replication_factor": 1, "configs": dict(config or {})}
+        settings = {"num_partitions": partitions, "replication_factor": 1, "configs": dict(config or {})}
+        wanted = dict.fromkeys(names, settings)
         with self.admin() as admin:
-            admin.create_topics(dict.fromkeys(names, wanted), wait_for_metadata=True)
+            admin.create_topics(wanted)
+            admin.wait_for_topics(list(wanted), timeout_ms=_TOPICS_MS)
 
     def delete_topics(self, names: Iterable[str]) -> None:
         with self.admin() as admin:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, product
 from pathlib import Path
@@ -174,10 +174,15 @@ class Group:
         """Of every disturbance."""
         return [self.reader.fresh_after_s(at_s, sessions) for at_s, sessions in self._disturbances]
 
-    def close(self) -> None:
-        """Ends whatever still runs."""
+    def kill_all(self) -> None:
+        """Ends the instances that still run."""
         for instance in self._all:
             instance.kill()
+
+    def close(self) -> None:
+        """Ends whatever still runs, the reader too."""
+        self.kill_all()
+        self.reader.stop()
 
 
 def wait(until: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
@@ -213,18 +218,21 @@ def each_by_itself(
     cases: Mapping[str, Callable[[Sequence[Group]], None]], cluster: Cluster, folder: Path, smoothing_s: float
 ) -> Iterator[Outcomes]:
     """Runs every case for both guarantees at once, in groups that read one input."""
-    feed = Feed(Topics(cluster, f"test-{uuid.uuid4().hex[:12]}"))
-    runs = [
-        Run([Group(case, guarantee, feed, folder, smoothing_s)], disturb)
-        for (case, disturb), guarantee in product(cases.items(), GUARANTEES)
-    ]
-    with together(runs) as outcomes:
-        yield outcomes
+    with ExitStack() as stack:
+        feed = stack.enter_context(closing(Feed(Topics(cluster, f"test-{uuid.uuid4().hex[:12]}"))))
+        runs = []
+        for (case, disturb), guarantee in product(cases.items(), GUARANTEES):
+            group = stack.enter_context(closing(Group(case, guarantee, feed, folder, smoothing_s)))
+            runs.append(Run([group], disturb))
+        yield stack.enter_context(together(runs))
 
 
 @contextmanager
 def together(runs: Sequence[Run]) -> Iterator[Outcomes]:
-    """Runs disturbances concurrently; returns outcomes by case and guarantee."""
+    """Runs disturbances concurrently; outcomes by case and guarantee.
+
+    Whoever made the groups closes them.
+    """
     groups = [group for run in runs for group in run.groups]
     with ThreadPoolExecutor(len(runs) + len(groups)) as threads:
         disturbed = [threads.submit(_disturb, run) for run in runs]
@@ -241,7 +249,7 @@ def together(runs: Sequence[Run]) -> Iterator[Outcomes]:
             futures.wait(disturbed)
         finally:
             for group in groups:
-                group.close()
+                group.kill_all()
 
 
 def _disturb(run: Run) -> None:

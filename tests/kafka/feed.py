@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from kafka import KafkaProducer
+from kafka.errors import KafkaTimeoutError
+from kafka.producer.future import FutureRecordMetadata
 
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.kafka.contract import to_kafka
@@ -87,6 +89,7 @@ class Feed:
         start_ns = _CLOCK.wall_ns() - (round((most_s + 2) * NS_PER_S) if beforehand else -NS_PER_S)
         self._planned = sendings(start_ns, most_s, picture_bytes=picture_bytes)
         self._stop = threading.Event()
+        self._closed = False
         self._sent = 0
         self._acknowledged = False
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
@@ -101,6 +104,12 @@ class Feed:
         """Sends no more."""
         self._stop.set()
 
+    def close(self) -> None:
+        """Sends no more and waits for no acknowledgement: what read it is gone."""
+        self._closed = True
+        self.stop()
+        self._thread.join(_PATIENCE_S)
+
     def finish(self) -> None:
         """Waits until all that was sent is acknowledged."""
         self._thread.join(_PATIENCE_S)
@@ -108,14 +117,15 @@ class Feed:
 
     def _run(self) -> None:
         topic = dict(zip(Modality, self.topics.inputs, strict=True))
-        with KafkaProducer(
+        producer = KafkaProducer(
             bootstrap_servers=self.topics.cluster.bootstrap,
             acks="all",
             delivery_timeout_ms=300_000,
             max_block_ms=300_000,
             reconnect_backoff_max_ms=500,
             linger_ms=10,
-        ) as producer:
+        )
+        try:
             futures = []
             for sending in self._planned:
                 if self._stop.wait(max(0.0, (sending.at_ns - _CLOCK.wall_ns()) / NS_PER_S)):
@@ -132,6 +142,16 @@ class Feed:
                     )
                 )
                 self._sent += 1
-            for future in futures:
-                future.get()
-        self._acknowledged = True
+            self._acknowledged = all(self._acknowledge(future) for future in futures)
+        finally:
+            producer.close(timeout=0 if self._closed else None)
+
+    def _acknowledge(self, future: FutureRecordMetadata) -> bool:
+        """Waits until a record is acknowledged or the feed is closed."""
+        while not self._closed:
+            try:
+                future.get(timeout=1)
+            except KafkaTimeoutError:
+                continue
+            return True
+        return False

@@ -24,6 +24,7 @@ Guarantee = Literal["at_least_once", "exactly_once"]
 GUARANTEES: tuple[Guarantee, ...] = ("at_least_once", "exactly_once")
 
 _CLOCK = SystemClock()
+_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Reader:
                 try:
                     polled = consumer.poll(timeout_ms=100)
                 except KafkaError:  # the broker is being disturbed
+                    self._stop.wait(_AGAIN_S)  # a broker that is gone is an error at once
                     continue
                 now_s = time.monotonic()
                 for message in (message for messages in polled.values() for message in messages):

@@ -6,7 +6,7 @@ Each broker is disturbed at the same time as the others, and read by groups of i
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -66,15 +66,14 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
     if not os.environ.get("KAFKA_HOME"):
         pytest.skip("set KAFKA_HOME (folder of an unpacked Apache Kafka 4)")
     folder, runs = tmp_path_factory.mktemp("instances"), []
-    with ExitStack() as brokers:
+    with ExitStack() as stack:
         for case, disturbing in CASES.items():
             broker = Broker(tmp_path_factory.mktemp("broker"))
-            brokers.callback(broker.kill)
-            feed = Feed(Topics(broker.start(), "chaos"))
-            groups = [Group(case, guarantee, feed, folder) for guarantee in GUARANTEES]
+            stack.callback(broker.kill)
+            feed = stack.enter_context(closing(Feed(Topics(broker.start(), "chaos"))))
+            groups = [stack.enter_context(closing(Group(case, guarantee, feed, folder))) for guarantee in GUARANTEES]
             runs.append(Run(groups, disturbing(broker)))
-        with together(runs) as outcomes:
-            yield outcomes
+        yield stack.enter_context(together(runs))
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)

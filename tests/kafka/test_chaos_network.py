@@ -6,7 +6,7 @@ The cut is noticed at once (no route) or by nothing but silence; it is done to a
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -62,12 +62,11 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
     with ExitStack() as stack:
         broker = Broker(tmp_path_factory.mktemp("broker"), host=stack.enter_context(network()).outside)
         stack.callback(broker.kill)
-        feed, runs = Feed(Topics(broker.start(), "chaos")), []
+        feed, runs = stack.enter_context(closing(Feed(Topics(broker.start(), "chaos")))), []
         for case, disturbing in CASES.items():
-            groups = [Group(case, guarantee, feed, folder) for guarantee in GUARANTEES]
+            groups = [stack.enter_context(closing(Group(case, guarantee, feed, folder))) for guarantee in GUARANTEES]
             runs.append(Run(groups, disturbing(stack.enter_context(network()))))
-        with together(runs) as outcomes:
-            yield outcomes
+        yield stack.enter_context(together(runs))
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)

@@ -2,6 +2,8 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 
@@ -33,10 +35,11 @@ def slow_sink(groups: Sequence[Group]) -> None:
 @pytest.fixture(scope="module")
 def outcomes(broker: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
     topics, folder = Topics(broker, f"test-{uuid.uuid4().hex[:12]}"), tmp_path_factory.mktemp("instances")
-    feed = Feed(topics, _INPUT_S, beforehand=True, picture_bytes=_PICTURE_BYTES)
-    groups = [Group("slow-sink", each, feed, folder, max_queued_mib=float(_QUEUED_MIB)) for each in GUARANTEES]
-    with together([Run([group], slow_sink) for group in groups]) as outcomes:
-        yield outcomes
+    queued: dict[str, Any] = {"max_queued_mib": float(_QUEUED_MIB)}
+    with ExitStack() as stack:
+        feed = stack.enter_context(closing(Feed(topics, _INPUT_S, beforehand=True, picture_bytes=_PICTURE_BYTES)))
+        groups = [stack.enter_context(closing(Group("slow-sink", each, feed, folder, **queued))) for each in GUARANTEES]
+        yield stack.enter_context(together([Run([group], slow_sink) for group in groups]))
     topics.cluster.delete_topics(topics.inputs)
 
 
