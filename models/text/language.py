@@ -7,6 +7,7 @@ chat resemble no language much. Left out: lines in two languages.
 
 from py3langid.langid import LanguageIdentifier
 
+from models.text.normalisation import normalised, without_emoji
 from models.trusted_files import LANGUAGES
 
 _LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh")
@@ -23,6 +24,11 @@ class EnglishDetector:
         self._identifier.set_languages(_LANGUAGES)
 
     def is_english(self, text: str) -> bool:
-        """Of any text at all; an empty one is not."""
-        probabilities: dict[str, float] = dict(self._identifier.rank(text[:_MAX_CHARACTERS].lower()))
+        """Of any text at all; an empty one is not.
+
+        Emoji tell no language; where nothing else is written, their English names are read.
+        """
+        written = text[:_MAX_CHARACTERS]
+        line = normalised(without_emoji(written)).text.strip() or normalised(written).text
+        probabilities: dict[str, float] = dict(self._identifier.rank(line[:_MAX_CHARACTERS].lower()))
         return probabilities["en"] >= _LEAST_ENGLISH

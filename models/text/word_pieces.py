@@ -1,8 +1,9 @@
 """The English tokenizer: lines to word pieces.
 
-Word pieces (Schuster and Nakajima, 2012) of BERT's uncased vocabulary. Chat is hostile input: any `str` is taken, and
-the time it costs is bounded, as in `models.text.tokens`. A line may come with the lines before it. Their tokens follow
-its own, nearest first, so that the furthest are cut.
+Word pieces (Schuster and Nakajima, 2012) of BERT's uncased vocabulary, of the normalised line
+(`models.text.normalisation`). Chat is hostile input: any `str` is taken, and the time it costs is bounded, as in
+`models.text.tokens`. A line may come with the lines before it. Their tokens follow its own, nearest first, so that the
+furthest are cut.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from tokenizers import Tokenizer as Pieces
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from models.text.normalisation import normalised
 
 MAX_TOKENS = 192
 """Token budget of one line, marks included: about 140 words."""
@@ -45,9 +48,11 @@ class WordPieceTokenizer:
 
         Marks cover no characters.
         """
-        valid = text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
-        offsets: list[tuple[int, int]] = self._model.encode(valid, add_special_tokens=False).offsets
-        return [(0, 0), *offsets[: MAX_TOKENS - 2], (len(valid), len(valid))]
+        written = text[:_MAX_CHARACTERS]
+        line = normalised(written)
+        offsets = self._model.encode(line.text[:_MAX_CHARACTERS], add_special_tokens=False).offsets[: MAX_TOKENS - 2]
+        spans = [(line.origin[start][0], line.origin[end - 1][1]) for start, end in offsets]
+        return [(0, 0), *spans, (len(written), len(written))]
 
     def context(self, before: Sequence[str]) -> list[int]:
         """Token ids of the lines before, to follow a line's own.
@@ -58,6 +63,6 @@ class WordPieceTokenizer:
         return ids[:CONTEXT_TOKENS]
 
     def _pieces(self, text: str) -> list[int]:
-        valid = text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
-        pieces: list[int] = self._model.encode(valid, add_special_tokens=False).ids
+        line = normalised(text[:_MAX_CHARACTERS]).text[:_MAX_CHARACTERS]
+        pieces: list[int] = self._model.encode(line, add_special_tokens=False).ids
         return pieces

@@ -24,7 +24,7 @@ OTHER = [
     "мне очень плохо",
     "أنا حزين جدا",
 ]
-NEITHER = ["", "   ", "😂😂😂", "!!!", "\ud83d", "\x00", "a" * 100_000]
+NEITHER = ["", "   ", "!!!", "\ud83d", "\x00", "a" * 100_000]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,6 @@ def test_other_languages_are_told(detector: EnglishDetector, line: str) -> None:
     assert not detector.is_english(line)
 
 
-@pytest.mark.parametrize("line", NEITHER, ids=["empty", "blank", "emoji", "marks", "surrogate", "control", "long"])
+@pytest.mark.parametrize("line", NEITHER, ids=["empty", "blank", "marks", "surrogate", "control", "long"])
 def test_what_is_no_language_is_not_english(detector: EnglishDetector, line: str) -> None:
     assert not detector.is_english(line)
