@@ -1,4 +1,4 @@
-"""Normalisation of chat before it is tokenized: what looks the same is read the same.
+"""Text normalisation before tokenizing: what looks alike is read alike.
 
 Chat hides words from a tokenizer, on purpose or not: zero-width characters inside them, letters of other alphabets that
 look alike, styled or full-width letters, letters set apart by spaces or stretched, and emoji, which hardly any
@@ -108,7 +108,7 @@ def _replaced(line: Normalised, pattern: re.Pattern[str], replacement: Callable[
 
 
 def _edited(line: Normalised, edits: Iterable[tuple[int, int, str]]) -> Normalised:
-    """The line with new text in place of spans, which are in order.
+    """Replaces spans, which are in order, by new text.
 
     Where the length changes, each new character comes of the whole span.
     """
@@ -140,7 +140,7 @@ def _emoji_names(text: str) -> Iterator[tuple[int, int, str]]:
 
 @lru_cache(maxsize=8192)
 def _name(character: str) -> str:
-    """An emoji's name in words; empty for one that is rather a letter or a sign."""
+    """An emoji's name in words; empty for letters and signs."""
     plain = character.replace("\ufe0f", "")
     if plain in _LETTERS or plain[0].isascii() or not unicodedata.is_normalized("NFKC", plain):
         return ""
@@ -155,7 +155,7 @@ def _plain_character(match: re.Match[str]) -> str:
 
 @lru_cache(maxsize=65536)
 def _compatible(cluster: str) -> str:
-    """A character with its marks in compatibility form; marks that no letter takes up are dropped."""
+    """NFKC of a character with its marks, without stray marks."""
     form = unicodedata.normalize("NFKC", cluster)
     if form[:1] == " " and not cluster.isspace():  # a lone accent, which would become a space and a mark
         form = cluster
