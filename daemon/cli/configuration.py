@@ -1,4 +1,4 @@
-"""The commands about the configuration: `affectd check-config` and `show-config`."""
+"""The commands about the configuration: `check-config`, `show-config` and `profiles`."""
 
 import os
 from pathlib import Path
@@ -34,3 +34,22 @@ def show_config(file: Path | None, settings: tuple[str, ...]) -> None:
     from daemon.config.source import load
 
     click.echo(effective(load(file, os.environ, settings)), nl=False)
+
+
+@click.command()
+@click.argument("name", required=False)
+def profiles(name: str | None) -> None:
+    """Lists the profiles, or prints one.
+
+    A configuration starts from a profile by extends = "NAME".
+    """
+    from daemon.config.profiles import profile_file, profile_names, profile_settings
+
+    if name is None:
+        for each in profile_names():
+            click.echo(f"{each:<18}{profile_settings(each).intended}")
+        return
+    file = profile_file(name)
+    if file is None:
+        raise click.BadParameter(f"must be one of {', '.join(profile_names())}", param_hint="NAME")
+    click.echo(file.read_text(encoding="utf-8"), nl=False)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from daemon.cli.configuration import check_config, show_config
+from daemon.cli.configuration import check_config, profiles, show_config
 from daemon.cli.explain import explain
 from daemon.cli.extras import missing_extra
 from daemon.cli.kafka import dead_letters, produce
@@ -59,7 +59,7 @@ def cli() -> None:
 
 
 for command in (
-    *(run, demo, replay, explain, transcribe, check_config, show_config, doctor, devices, bench),
+    *(run, demo, replay, explain, transcribe, check_config, show_config, profiles, doctor, devices, bench),
     *(evaluate, train, calibrate, report, produce, dead_letters),
 ):
     cli.add_command(command)

@@ -6,14 +6,14 @@ of them are valid.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
 from daemon.config import Config
 from daemon.config.contradictions import inside
 from daemon.config.errors import Origins, at, contradicted, explain, shown
-from daemon.config.keys import ENDPOINTS
+from daemon.config.keys import ENDPOINTS, is_section
 from daemon.config.surroundings import Remark, remarks
 from daemon.config.values import KeyPath, Section
 
@@ -97,7 +97,9 @@ def _valid_entry(name: str, entry: Any) -> Section | None:
 
 
 def _valid(table: Any, value: Any) -> Section | None:
+    if not is_section(table):
+        return None
     try:
-        return table.model_validate(value) if table is not None else None
+        return cast(type[Section], table).model_validate(value)
     except ValidationError:
         return None

@@ -62,6 +62,11 @@ def _between(config: Sections) -> Iterator[Contradiction]:
     if config.model.set_coverage and config.windows.smoothing_ns:
         sentence = "must be 0 with windows.smoothing_s: sets keep their promise for windows that are answered alone"
         yield ("model", "set_coverage"), sentence, config.model.set_coverage
+    for key, permitted in (("purpose", config.profile.purposes), ("jurisdiction", config.profile.jurisdictions)):
+        stated = getattr(config.privacy, key)
+        if permitted and stated not in permitted:
+            sentence = f"must be one of {', '.join(permitted)}, which the profile {config.profile_name} permits"
+            yield ("privacy", key), sentence, stated
     yield from _repeated(config)
     yield from _shared(config)
     kafka = config.kafka_source

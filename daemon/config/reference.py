@@ -36,8 +36,9 @@ def effective(config: Config) -> str:
     But for what is masked: the passwords and queries of addresses.
     """
     values = without_secrets(config.model_dump(mode="json"))
-    empty = [f"{name} = []\n" for name, value in values.items() if value == []]
-    return "\n".join((*empty, *(table for name, value in values.items() for table in _written(name, value))))
+    keys = [f"{name} = {_toml(value)}\n" for name, value in values.items() if value == [] or isinstance(value, str)]
+    tables = {name: value for name, value in values.items() if not isinstance(value, str)}
+    return "\n".join((*keys, *(table for name, value in tables.items() for table in _written(name, value))))
 
 
 def _written(name: str, value: dict[str, Any] | list[dict[str, Any]]) -> Iterator[str]:
@@ -61,7 +62,11 @@ def _table(header: str, name: str, values: dict[str, Any]) -> Iterator[str]:
 
 
 def _tables() -> Iterator[str]:
+    alone = {name: field for name, field in Config.model_fields.items() if field.annotation is str}
+    yield "\n".join((*(_key(name, field) for name, field in alone.items()), ""))
     for name, field in Config.model_fields.items():
+        if name in alone:
+            continue
         if name == "sources":
             yield from _kinds(name, field, SOURCES_BY_KIND, default="")
         elif name == "sinks":
@@ -95,8 +100,12 @@ def _about(section: type[Section]) -> str:
 def _keys(section: type[Section]) -> Iterator[str]:
     for key, field in section.model_fields.items():
         if field.description:
-            value = field.default if field.default is not PydanticUndefined else field.examples[0]  # type: ignore[index]
-            yield f"{key} = {_toml(value)}  # {field.description}{_allowed(field)}"
+            yield _key(key, field)
+
+
+def _key(key: str, field: FieldInfo) -> str:
+    value = field.default if field.default is not PydanticUndefined else field.examples[0]  # type: ignore[index]
+    return f"{key} = {_toml(value)}  # {field.description}{_allowed(field)}"
 
 
 def _allowed(field: FieldInfo) -> str:

@@ -5,17 +5,27 @@ documentation: `deploy/config/reference.toml` is generated from them. Files, env
 `daemon.config.source`; nothing here touches the machine.
 """
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from daemon.config.endpoints import KafkaSinkTable, KafkaSourceTable, Sinks, Sources, StdoutSinkTable
 from daemon.config.kafka import DeliverySettings
-from daemon.config.values import Address, HostNames, SecretFile, Section
+from daemon.config.values import Address, HostNames, Names, SecretFile, Section
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.connection import Connection
 from streams.speech.session_speech import SpeechConfig
+
+
+class ProfileSettings(Section):
+    """What a profile is for, and what it permits."""
+
+    intended: str = Field(default="", max_length=1000, description="what it is for")
+    prohibited: str = Field(default="", max_length=1000, description="what it must not be used for")
+    purposes: Names = Field(default=(), description="what privacy.purpose may be; empty permits any")
+    jurisdictions: Names = Field(default=(), description="what privacy.jurisdiction may be; empty permits any")
 
 
 class WindowSettings(Section):
@@ -234,6 +244,11 @@ class LogSettings(Section):
 class Sections(Section):
     """All tables of the configuration, each valid by itself."""
 
+    extends: str = Field(
+        default="",
+        description='the configuration that this one adds to: a profile ("affectd profiles" lists them) or a file',
+    )
+    profile: ProfileSettings = ProfileSettings()
     windows: WindowSettings = WindowSettings()
     video: VideoSettings = VideoSettings()
     audio: AudioSettings = AudioSettings()
@@ -247,6 +262,11 @@ class Sections(Section):
     http: HttpSettings = HttpSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def profile_name(self) -> str:
+        """What predictions name: the profile or, without one, the purpose."""
+        return Path(self.extends).stem or self.privacy.purpose or "default"
 
     @property
     def kafka_source(self) -> KafkaSourceTable | None:

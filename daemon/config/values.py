@@ -137,6 +137,7 @@ Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._
 HostNames = Annotated[
     tuple[Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z0-9._-]+$")], ...], BeforeValidator(as_tuple)
 ]
+Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], BeforeValidator(as_tuple)]
 SessionId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_session)]
 OptionalSessionId = Annotated[str, Field(max_length=256), AfterValidator(_session)]
 

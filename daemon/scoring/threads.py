@@ -60,9 +60,10 @@ class ScoringThreads:
                 published(prediction, line)
             inlet.post(WindowPublished())
 
-        profile = config.privacy.purpose or "default"
         transcript, sample_hz = config.privacy.transcript, config.video.sample_hz
-        predictions = PredictionSettings(self.model_ref, profile, transcript, sample_hz, config.windows.segments)
+        predictions = PredictionSettings(
+            self.model_ref, config.profile_name, transcript, sample_hz, config.windows.segments
+        )
         ledger, crash_journal = endpoints.ledger, open_crash_journal(config, instruments.clock)
         self._publisher = Publisher(predictions, endpoints.sinks, done, instruments, ledger, endpoints.transactions)
         self._engine = ScoringEngine(

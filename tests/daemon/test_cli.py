@@ -32,7 +32,7 @@ from streams.sources.base import SourceError
 pytestmark = pytest.mark.unit
 
 COMMANDS = (
-    *("run", "demo", "replay", "check-config", "show-config", "doctor", "devices", "evaluate", "bench"),
+    *("run", "demo", "replay", "check-config", "show-config", "profiles", "doctor", "devices", "evaluate", "bench"),
     *("train", "calibrate", "report", "produce", "dead-letters", "explain", "transcribe"),
 )
 Captured = pytest.CaptureFixture[str]

@@ -10,7 +10,8 @@ import pytest
 from daemon.config import Config
 from daemon.config.endpoints import CameraSourceTable, ChatSourceTable, FileSinkTable, MediaSourceTable, StdoutSinkTable
 from daemon.config.errors import ConfigurationError
-from daemon.config.source import line_numbers, load
+from daemon.config.source import load
+from daemon.config.toml_file import line_numbers
 from daemon.config.values import split_address
 
 pytestmark = pytest.mark.unit

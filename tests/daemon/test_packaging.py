@@ -39,6 +39,7 @@ NEVER_IMPORTED_HERE = {
     "mypy": "make lint",
     "pre-commit": "commits",
     "pytest-timeout": "pytest's option timeout",
+    "pytest-xdist": "pytest's option numprocesses",
     "ruff": "make lint",
     "setuptools": "make's build without isolation",
 }
