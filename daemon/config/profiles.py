@@ -25,12 +25,12 @@ def profile_names() -> list[str]:
 
 
 def profile_file(name: str) -> Path | None:
-    """The file of a profile that is shipped; None where there is none."""
+    """The file of a shipped profile, or None."""
     return _FOLDER / f"{name}.toml" if name in profile_names() else None
 
 
 def profile_settings(name: str) -> ProfileSettings:
-    """What a profile that is shipped is for."""
+    """What a shipped profile is for."""
     values, _ = extended({"extends": name}, {}, Path())
     return ProfileSettings.model_validate(values["profile"])
 
