@@ -29,6 +29,7 @@ from streams.clock import Clock
 from streams.decoding.decode import Limits
 from streams.delivery.crash_journal import CrashJournal
 from streams.delivery.ledger import Ledger
+from streams.participants import NamedBy, Participant
 from streams.sinks.base import Sink, TransactionalSink
 from streams.sinks.json_lines import JsonLines
 from streams.sources.base import Source
@@ -86,6 +87,7 @@ def timeline_config(config: Config) -> TimelineConfig:
         segments=windows.segments,
         lookback_ns=windows.smoothing_ns,
         speech=config.transcription.speech,
+        participants=config.participants.rules,
     )
 
 
@@ -143,17 +145,30 @@ def _source(source: SourceTable, config: Config, ledger: Ledger, instruments: In
     clock, telemetry, sample_hz = instruments.clock, instruments.metrics, config.video.sample_hz
     match source:
         case CameraSourceTable(name=name, camera=camera):
-            settings = CameraConfig(camera.session, str(camera.device), sample_hz, name=name)
+            participant = _configured(camera.participant)
+            settings = CameraConfig(camera.session, str(camera.device), sample_hz, name=name, participant=participant)
             return SourceFeed(Camera(settings, clock), OverflowPolicy.DROP_OLDEST, _CAMERA_PICTURES)
         case MicrophoneSourceTable(name=name, microphone=microphone):
             heard = MicrophoneConfig(
-                microphone.session, str(microphone.device), microphone.rate_hz, microphone.channels, name
+                microphone.session,
+                str(microphone.device),
+                microphone.rate_hz,
+                microphone.channel_count,
+                name,
+                _configured(microphone.participant),
+                microphone.channel_names,
             )
             return SourceFeed(Microphone(heard, clock, telemetry), OverflowPolicy.DROP_OLDEST, _MICROPHONE_RECORDS)
         case ChatSourceTable():
             return SourceFeed(_chat(source, clock, telemetry), OverflowPolicy.BLOCK, _CHAT_LINES)
         case MediaSourceTable(name=name, media=media):
-            options = StoredOptions(media.start_ns, sample_hz, telemetry)
+            options = StoredOptions(
+                media.start_ns,
+                sample_hz,
+                telemetry,
+                participant=_configured(media.participant),
+                channels=media.channels,
+            )
             return stored_feed([Path(path) for path in media.paths], media.factor, options, clock, name)
         case RecordedSourceTable(name=name, recorded=recorded):
             options = StoredOptions(sample_hz=sample_hz, telemetry=telemetry)
@@ -162,6 +177,10 @@ def _source(source: SourceTable, config: Config, ledger: Ledger, instruments: In
             from daemon.kafka.wiring import kafka_source
 
             return SourceFeed(kafka_source(config, ledger, clock, telemetry), OverflowPolicy.BLOCK, None)
+
+
+def _configured(participant: str) -> Participant | None:
+    return Participant(participant, NamedBy.CONFIG) if participant else None
 
 
 def _transactions(

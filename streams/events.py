@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.coordinates import Coordinates
+from streams.participants import Participant
 from streams.reasons import DeadLetterReason
 from streams.records import Modality, Record
 
@@ -35,6 +36,10 @@ class Sound:
     _cache: list[tuple[bytes, bool]] = field(default_factory=list, init=False, repr=False, compare=False)
     """Cache of what reading all samples gave: a long sound lies in many segments."""
 
+    def channel(self, at: int) -> "Sound":
+        """One of several channels."""
+        return Sound(self.samples[:, at].copy(), self.rate_hz)
+
     def digest(self) -> bytes:
         """Digest of the samples and their form."""
         return self._read_through()[0]
@@ -55,13 +60,14 @@ class Sound:
 class Line:
     """One line of chat, or what was said in one utterance.
 
-    spoken: whether a recogniser wrote it.
+    spoken: whether a recogniser wrote it. participant: whose it is, where the line says more than its author.
     """
 
     text: str
     author: str | None = None
     lang: str | None = None
     spoken: bool = False
+    participant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,10 @@ class Event:
     sequence: int | None = None
     record: Record | None = None
     """As it came from a log, to be dead-lettered if the payload is damaged."""
+    participant: Participant | None = None
+    """Whose it is; None where nobody says."""
+    channels: tuple[str, ...] = ()
+    """Of sound that is of several: the names of its channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +177,13 @@ class EncodingUnit:
     """Of an utterance: whether it is dropped where the recogniser comes to it too late."""
     share: float = 1.0
     """How much of its result's weight it carries: a word has a share of what its utterance weighs."""
+    participant: Participant | None = None
+    """Whose it is; None where nobody says."""
+
+    @property
+    def stream(self) -> str:
+        """Names what units may be followed in: the session, or its participant."""
+        return self.session if self.participant is None else f"{self.session}\0{self.participant.id}"
 
     def finish(self) -> None:
         """Marks it encoded, or impossible to encode, and frees its payload.

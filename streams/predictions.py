@@ -23,6 +23,7 @@ Level = Literal["none", "low", "medium", "high", "critical"]
 ClosedByName = Literal["watermark", "idle", "end", "drain"]
 ModalityName = Literal["video", "audio", "text"]
 ReasonCode = Literal["words_of_distress", "words_of_self_harm", "words_of_abuse", "negative_affect"]
+NamedByName = Literal["header", "config", "author", "channel", "track"]
 AbstentionReason = Literal["no_evidence", "low_confidence"]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
@@ -132,6 +133,21 @@ class Modalities(_Part):
     text: ModalityReport
 
 
+class ParticipantReport(_Part):
+    """The answer for one person of the session, from what is theirs.
+
+    It is as the session's: `emotion.label` is null where the model abstains, and of somebody without evidence no
+    modality is present.
+    """
+
+    id: Annotated[str, Field(min_length=1, max_length=256)]
+    role: str | None
+    named_by: NamedByName
+    emotion: Emotion
+    risk: Risk
+    modalities: Modalities
+
+
 class Alignment(_Part):
     """Offset of sound against picture, and lag of the watermark.
 
@@ -166,6 +182,7 @@ class Prediction(_Part):
     """The result for one window of one session.
 
     `abstained` is of the emotion alone, false where one is named; risk is judged from the words, whether it is or not.
+    `participants` are in order of id, and left out where nobody is told apart.
     """
 
     schema_: Annotated[Literal["affectd.prediction/1"], Field(alias="schema")] = SCHEMA
@@ -177,6 +194,9 @@ class Prediction(_Part):
     risk: Risk
     abstained: Literal[False] | Abstained
     modalities: Modalities
+    participants: Annotated[tuple[ParticipantReport, ...], Field(min_length=1)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
     alignment: Alignment
     transcript: str | None
     model: ModelRef

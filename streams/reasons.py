@@ -47,8 +47,21 @@ class DropReason(StrEnum):
     """The log deleted it before it was read."""
     UNREADABLE = "unreadable"
     """The log cannot give it back: its batch is damaged."""
+    MASKED = "masked"
+    """Its participant is not to be scored: `participants.score` names others."""
     INFERENCE = "inference"
     """The device is broken: another process reads it again, where it came from a log."""
+
+
+class UntoldReason(StrEnum):
+    """Why somebody has no row of their own; label of `participants_untold`."""
+
+    TOO_MANY = "too_many"
+    """There are more than `participants.most_participants` in the window."""
+    CHANNELS = "channels"
+    """A sound has another number of channels than there are names for."""
+    NOT_FINITE = "not_finite"
+    """The model gives no finite scores for what is theirs."""
 
 
 class UtteranceOutcome(StrEnum):
@@ -96,6 +109,8 @@ class DeadLetterReason(StrEnum):
     """Neither key nor `ce_subject` names its session."""
     INVALID_SESSION = "invalid_session"
     """Its session's name has not 1 to 256 printable characters of UTF-8."""
+    INVALID_PARTICIPANT = "invalid_participant"
+    """The name of a participant or a channel has not 1 to 256 printable characters of UTF-8."""
     INVALID_UTF8 = "invalid_utf8"
     """Text that is not UTF-8, and says nothing else."""
     INVALID_TEXT = "invalid_text"

@@ -10,6 +10,7 @@ from typing import Any
 
 from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import PartitionAssignment
+from streams.participants import Participant
 from streams.reasons import DeadLetterReason
 
 
@@ -50,6 +51,10 @@ class Record:
     received_ns: int
     sequence: int | None = None
     coordinates: Coordinates | None = None
+    participant: Participant | None = None
+    """Whose it is, where the record or its source says so."""
+    channels: tuple[str, ...] = ()
+    """Of sound: names of its channels, where the record or its source says them."""
 
 
 @dataclass(frozen=True, slots=True)

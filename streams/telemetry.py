@@ -8,7 +8,7 @@ Labels are bounded: modality, reason, source and state names from code and confi
 from enum import StrEnum
 from typing import Protocol
 
-from streams.reasons import ClosedBy, DeadLetterReason, DropReason
+from streams.reasons import ClosedBy, DeadLetterReason, DropReason, UntoldReason
 from streams.records import Modality
 from streams.source_state import SourceState
 
@@ -134,6 +134,10 @@ class Telemetry(Protocol):
         """A frame of sound does not continue the one before."""
         ...
 
+    def untold(self, reason: UntoldReason, count: int = 1) -> None:
+        """Participants have no row of their own."""
+        ...
+
 
 class NullTelemetry:
     """Counts nothing."""
@@ -155,3 +159,4 @@ class NullTelemetry:
     def uncommitted(self, records: int) -> None: ...
     def sequence(self, modality: Modality, fault: SequenceFault, count: int = 1) -> None: ...
     def discontinuity(self, fault: SoundFault) -> None: ...
+    def untold(self, reason: UntoldReason, count: int = 1) -> None: ...

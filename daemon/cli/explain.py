@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from daemon.cli.options import SecondsParam, configured, load_configured
+from daemon.cli.options import SecondsParam, channels, configured, load_configured
 from daemon.exit_codes import ExitCode
 from models.labels import EMOTIONS, RISKS
 
@@ -22,8 +22,16 @@ from models.labels import EMOTIONS, RISKS
     metavar="NAME",
     help="An emotion or a risk; else each window's most probable emotion.",
 )
+@click.option("--participant", metavar="NAME", help="Whose answer; else the session's.")
+@channels
 def explain(
-    file: Path | None, settings: tuple[str, ...], paths: tuple[Path, ...], at_s: float | None, target: str | None
+    file: Path | None,
+    settings: tuple[str, ...],
+    paths: tuple[Path, ...],
+    at_s: float | None,
+    target: str | None,
+    participant: str | None,
+    channels: tuple[str, ...],
 ) -> int:
     """Says which pictures, seconds and words moved the answers.
 
@@ -40,7 +48,7 @@ def explain(
         click.echo(f"{explanation['window']['start']}  {sentence}", err=True)
 
     with shown("loading the model", where=not sys.stdout.isatty()) as progress:
-        outcome = explain(config, paths, Question(at_s, target), write, progress)
+        outcome = explain(config, paths, Question(at_s, target, participant), write, progress, channels)
     if outcome.refused:
         click.echo(refusals(outcome.refused, outcome.counts), err=True)
     if not outcome.windows:

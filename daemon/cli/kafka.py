@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from daemon.cli.options import SPEED_HELP, MomentParam, SpeedParam, configured, load_configured
+from daemon.cli.options import SPEED_HELP, MomentParam, SpeedParam, channels, configured, load_configured
 
 if TYPE_CHECKING:
     from daemon.commands.dead_letters import LetterFilter
@@ -84,6 +84,7 @@ def _load(file: Path | None, settings: tuple[str, ...], server: str | None) -> "
     show_default=True,
     help="png loses nothing, jpeg is a quarter of it.",
 )
+@channels
 def produce(file: Path | None, settings: tuple[str, ...], server: str | None, **production: Any) -> None:
     """Sends media files, chat and recordings into Kafka."""
     config = _load(file, settings, server)

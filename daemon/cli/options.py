@@ -62,6 +62,30 @@ class MomentParam(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class ChannelsParam(click.ParamType[tuple[str, ...]]):
+    """Names of the channels of sound, with commas between."""
+
+    name = "NAME,NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        from streams.participants import CHANNEL_RULE, are_channel_names
+
+        names = value if isinstance(value, tuple) else tuple(name.strip() for name in value.split(","))
+        if names and not are_channel_names(names):
+            self.fail(f"{value!r} is not {CHANNEL_RULE}", param, ctx)
+        return names
+
+
+def channels(command: Command) -> Command:
+    """Adds the way to say who speaks on which channel."""
+    return click.option(
+        "--channels",
+        type=ChannelsParam(),
+        default=(),
+        help="Who speaks on each channel of sound, as agent,customer.",
+    )(command)
+
+
 def configured(command: Command) -> Command:
     """Adds the two ways to configure a command."""
     command = click.option(

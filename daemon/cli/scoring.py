@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from daemon.cli.options import SPEED_HELP, MomentParam, SpeedParam, configured, load_configured, load_configured_to_run
+from daemon.cli.options import (
+    SPEED_HELP,
+    MomentParam,
+    SpeedParam,
+    channels,
+    configured,
+    load_configured,
+    load_configured_to_run,
+)
 
 
 @click.command()
@@ -50,6 +58,7 @@ def demo(out: Path, speed: float | None) -> int:
     show_default=True,
     help="First event time.",
 )
+@channels
 def replay(
     file: Path | None,
     settings: tuple[str, ...],
@@ -57,6 +66,7 @@ def replay(
     speed: float | None,
     out: Path | None,
     start_ns: int,
+    channels: tuple[str, ...],
 ) -> int:
     """Scores media files, chat (.jsonl) and recorded sessions.
 
@@ -65,4 +75,4 @@ def replay(
     config = load_configured(file, settings)
     from daemon.commands.replay import replay
 
-    return replay(config, paths, speed, out, start_ns)
+    return replay(config, paths, speed, out, start_ns, channels)

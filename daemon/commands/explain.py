@@ -18,6 +18,7 @@ from typing import Any
 from daemon.commands.progress import OnProgress, counted
 from daemon.config import Config
 from daemon.scoring.inline import InlineScorer
+from daemon.scoring.participants import units_of
 from daemon.scoring.preparer import build_preparer
 from daemon.scoring.recognizer import build_transcriber, load_recognizer
 from daemon.scoring.results import UnitFeatures, units_with_evidence
@@ -49,11 +50,13 @@ class Question:
     """Which windows to explain, and towards which target.
 
     at_s: those that hold this many seconds after the session's first record; all where it is None. target: an emotion
-    or a risk; where it is None, each window's most probable emotion.
+    or a risk; where it is None, each window's most probable emotion. participant: whose answer, by id; None for the
+    session's.
     """
 
     at_s: float | None = None
     target: str | None = None
+    participant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +77,17 @@ def explain(
     question: Question,
     on_explanation: Callable[[dict[str, Any], str], None],
     progress: OnProgress = lambda _: None,
+    channels: tuple[str, ...] = (),
 ) -> Outcome:
     """Explains windows, and calls `on_explanation` with each.
 
-    It is called in the order of windows, with the explanation and a sentence for a person. SourceError where a path
+    It is called in the order of windows, with the explanation and a sentence for a person. channels: who speaks on each
+    channel of sound. SourceError where a path
     names no session, or what is in it cannot be read; the rest is explained first.
     """
     instruments = Instruments()
-    sessions = stored_sessions(paths, StoredOptions(sample_hz=config.video.sample_hz, telemetry=instruments.metrics))
+    options = StoredOptions(sample_hz=config.video.sample_hz, telemetry=instruments.metrics, channels=channels)
+    sessions = stored_sessions(paths, options)
     model = AffectModel.load(config.model.path, config.model.device, config.model.threads)
     explainer = _Explainer(config, model, question, on_explanation, instruments)
     playback = Playback(sessions, instruments.clock)
@@ -151,15 +157,20 @@ class _Explainer:
         return self._holds_moment(unit.session, unit.start_ns - self._size_ns, unit.end_ns + self._size_ns)
 
     def _explain(self, window: ClosedWindow) -> None:
+        participant = self._question.participant
+        theirs = window.units if participant is None else units_of(window.units, participant)
+        if not any(theirs.values()):
+            return
         events = {
             modality.value: [_event(unit, features) for unit, features in units_with_evidence(units)]
-            for modality, units in window.units.items()
+            for modality, units in theirs.items()
         }
         attribution = attribute(self._model, events, self._question.target)
         self.windows += 1
-        self._on_explanation(
-            _object(window, attribution, self._model.digest), _sentence(attribution, self._question.target)
-        )
+        explanation = _object(window, attribution, self._model.digest)
+        if participant is not None:
+            explanation["participant"] = participant
+        self._on_explanation(explanation, _sentence(attribution, self._question.target))
 
 
 def _event(unit: EncodingUnit, features: UnitFeatures) -> WindowEvent:

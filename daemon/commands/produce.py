@@ -51,6 +51,8 @@ class Production:
     """First event time of media and chat; None: the next whole second, so that no window of theirs is past."""
     session: str | None = None
     pictures: PictureFormat = "png"
+    channels: tuple[str, ...] = ()
+    """Who speaks on each channel of sound."""
 
 
 @dataclass(slots=True)
@@ -90,7 +92,9 @@ def produce(config: Config, inputs: InputTopics, production: Production) -> None
     # Of a whole second on, pictures are sampled and windows cut as `replay` does.
     next_second_ns = -(-clock.wall_ns() // NS_PER_S) * NS_PER_S
     start_ns = next_second_ns if production.start_ns is None else production.start_ns
-    sessions = stored_sessions(production.paths, StoredOptions(start_ns, config.video.sample_hz))
+    sessions = stored_sessions(
+        production.paths, StoredOptions(start_ns, config.video.sample_hz, channels=production.channels)
+    )
     _check_names(sessions, production.session)
     begun_ns = clock.monotonic_ns()
     producer = BoundedProducer(inputs.connection)

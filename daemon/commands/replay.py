@@ -30,16 +30,24 @@ from streams.sources.stored.playback import Playback
 log = structlog.get_logger(__name__)
 
 
-def replay(config: Config, paths: Sequence[Path], speed: float | None, out: Path | None, start_ns: int) -> int:
+def replay(
+    config: Config,
+    paths: Sequence[Path],
+    speed: float | None,
+    out: Path | None,
+    start_ns: int,
+    channels: tuple[str, ...] = (),
+) -> int:
     """Scores the sessions in `paths`; returns the exit status.
 
     speed: times real time, None for as fast as they are scored. out: the file of predictions, replaced; None is stdout.
-    The configuration's own sources and sinks are not used. SourceError where `paths` name no session, or one twice, or
-    where none of them can be read; BrokenPipeError where whoever read the predictions has left.
+    channels: who speaks on each channel of sound. The configuration's own sources and sinks are not used. SourceError
+    where `paths` name no session, or one twice, or where none of them can be read; BrokenPipeError where whoever read
+    the predictions has left.
     """
     _check(paths)
     instruments = Instruments()
-    options = StoredOptions(start_ns, config.video.sample_hz, instruments.metrics)
+    options = StoredOptions(start_ns, config.video.sample_hz, instruments.metrics, channels=channels)
     feed = stored_feed(paths, speed, options, instruments.clock)
     unread = threading.Event()
 

@@ -14,6 +14,8 @@ from daemon.config.endpoints import (
     FileSinkTable,
     KafkaSinkTable,
     KafkaSourceTable,
+    MediaSourceTable,
+    MicrophoneSourceTable,
     StdoutSinkTable,
 )
 from daemon.config.kafka import DeliverySettings, KafkaSecurity, KafkaSinkSettings, KafkaSourceSettings
@@ -50,6 +52,11 @@ def inside(config: Sections) -> Iterator[Contradiction]:
     for index, source in enumerate(config.sources):
         if isinstance(source, ChatSourceTable):
             yield from _of_chat(("sources", index, "chat"), source.chat)
+        elif isinstance(source, MediaSourceTable):
+            yield from _of_channels(("sources", index, "media"), source.media.participant, source.media.channels)
+        elif isinstance(source, MicrophoneSourceTable):
+            named = source.microphone.channel_names
+            yield from _of_channels(("sources", index, "microphone"), source.microphone.participant, named)
         elif isinstance(source, KafkaSourceTable):
             yield from _of_kafka_source(("sources", index, "kafka"), source.kafka)
     for index, sink in enumerate(config.sinks):
@@ -168,6 +175,11 @@ def _of_chat(at: KeyPath, chat: ChatSettings) -> Iterator[Contradiction]:
             yield (*at, key), f"is required with transport {chat.transport}", value
         elif value and not needed:
             yield (*at, key), f"has no meaning with transport {chat.transport}", value
+
+
+def _of_channels(at: KeyPath, participant: str, channels: tuple[str, ...]) -> Iterator[Contradiction]:
+    if participant and channels:
+        yield (*at, "participant"), "has no meaning with names of channels: each of them is somebody", participant
 
 
 def _of_kafka_source(at: KeyPath, source: KafkaSourceSettings) -> Iterator[Contradiction]:

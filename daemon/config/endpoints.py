@@ -12,9 +12,12 @@ from daemon.config.kafka import KafkaSinkSettings, KafkaSourceSettings
 from daemon.config.values import (
     Address,
     CameraDeviceId,
+    CapturedChannels,
+    ChannelNames,
     DeviceId,
     Moment,
     Name,
+    OptionalParticipant,
     OptionalSessionId,
     Section,
     SessionId,
@@ -28,6 +31,9 @@ class CameraSettings(Section):
 
     device: CameraDeviceId = Field(default=0, description="number, path (/dev/video0) or URL (rtsp://...)")
     session: SessionId = Field(examples=["room-1"], description="the session its pictures belong to")
+    participant: OptionalParticipant = Field(
+        default="", description="whose pictures they are, where it sees one person alone"
+    )
 
 
 class MicrophoneSettings(Section):
@@ -36,7 +42,20 @@ class MicrophoneSettings(Section):
     device: DeviceId = Field(default="default", description="name or number, as `affectd devices` lists them")
     session: SessionId = Field(examples=["room-1"], description="the session its sound belongs to")
     rate_hz: int = Field(default=16_000, ge=8000, le=192_000, description="samples per second to capture")
-    channels: int = Field(default=1, ge=1, le=8, description="channels to capture; they are mixed to one")
+    channels: CapturedChannels = Field(
+        default=1,
+        description="how many channels to capture, at most 8, mixed to one; or the name of who speaks on each, as "
+        '["agent", "customer"], to tell them apart',
+    )
+    participant: OptionalParticipant = Field(default="", description="whose sound it is, where one person alone speaks")
+
+    @property
+    def channel_count(self) -> int:
+        return self.channels if isinstance(self.channels, int) else len(self.channels)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        return () if isinstance(self.channels, int) else self.channels
 
 
 class ChatSettings(Section):
@@ -65,6 +84,10 @@ class MediaSettings(Section):
     start: Moment = Field(
         default=datetime(2000, 1, 1, tzinfo=UTC), description="event time of the first sample (RFC 3339)"
     )
+    participant: OptionalParticipant = Field(
+        default="", description="whose pictures and sound they are, where they show one person alone"
+    )
+    channels: ChannelNames = Field(default=(), description="who speaks on each channel of their sound")
 
     @property
     def factor(self) -> float | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from daemon.config.values import File, SecretFile, Section, as_tuple, split_address
+from daemon.config.values import ChannelNames, File, SecretFile, Section, as_tuple, split_address
 from streams.kafka.connection import Connection, Mechanism, Protocol, Security
 
 
@@ -67,6 +67,9 @@ class KafkaSourceSettings(Section):
         default="audio/L16;rate=16000;channels=1", description="of records that do not say theirs"
     )
     text_content_type: ContentTypeName = Field(default="text/plain", description="of records that do not say theirs")
+    channels: ChannelNames = Field(
+        default=(), description="who speaks on each channel of sound, of records without ce_channel"
+    )
     start: Literal["earliest", "latest"] = Field(
         default="earliest", description="where to begin in partitions that the group has never read"
     )

@@ -5,13 +5,13 @@
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from daemon.config import Config
 from daemon.config.endpoints import SINKS_BY_KIND, SOURCES_BY_KIND
@@ -22,6 +22,7 @@ _HEAD = """\
 # Flags (--set section.key=value) are stronger than the environment (AFFECTD__SECTION__KEY=value), and that is stronger
 # than this file. Unknown keys are errors. What is written as a comment has no default.
 """
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _BOUNDS = {"gt": "above", "ge": "at least", "le": "at most"}
 
 
@@ -55,7 +56,7 @@ def _table(header: str, name: str, values: dict[str, Any]) -> Iterator[str]:
     `name` is its dotted name.
     """
     keys = {key: value for key, value in values.items() if not isinstance(value, dict)}
-    yield "\n".join((header, *(f"{key} = {_toml(value)}" for key, value in keys.items()), ""))
+    yield "\n".join((header, *(f"{_toml_key(key)} = {_toml(value)}" for key, value in keys.items()), ""))
     for key, inner in values.items():
         if isinstance(inner, dict):
             yield from _table(f"[{name}.{key}]", f"{name}.{key}", inner)
@@ -104,7 +105,7 @@ def _keys(section: type[Section]) -> Iterator[str]:
 
 
 def _key(key: str, field: FieldInfo) -> str:
-    value = field.default if field.default is not PydanticUndefined else field.examples[0]  # type: ignore[index]
+    value = field.examples[0] if field.is_required() else field.get_default(call_default_factory=True)  # type: ignore[index]
     return f"{key} = {_toml(value)}  # {field.description}{_allowed(field)}"
 
 
@@ -116,6 +117,10 @@ def _allowed(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         words.append(f"one of {', '.join(filter(None, get_args(field.annotation)))}")
     return f" ({', '.join(words)})" if words else ""
+
+
+def _toml_key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else _toml(key)
 
 
 def _toml(value: Any) -> str:

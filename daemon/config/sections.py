@@ -12,10 +12,11 @@ from pydantic import Field
 
 from daemon.config.endpoints import KafkaSinkTable, KafkaSourceTable, Sinks, Sources, StdoutSinkTable
 from daemon.config.kafka import DeliverySettings
-from daemon.config.values import Address, HostNames, Names, SecretFile, Section
+from daemon.config.values import Address, HostNames, Names, ParticipantName, ParticipantNames, SecretFile, Section
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.connection import Connection
+from streams.participants import ParticipantRules
 from streams.speech.session_speech import SpeechConfig
 
 
@@ -191,6 +192,26 @@ class TranscriptionSettings(Section):
         return SpeechConfig(round(self.max_delay_s * NS_PER_S) if self.when_behind == "drop" else None)
 
 
+class ParticipantSettings(Section):
+    """The people of a session, told apart where somebody names them."""
+
+    most_participants: int = Field(
+        default=8, ge=0, le=64, description="people of one window who get scores of their own; those who come first"
+    )
+    score: ParticipantNames = Field(
+        default=(),
+        description='names and roles of those who are scored, as ["customer"]; others, and what nobody names, are left '
+        "out before anything is computed; empty scores everybody",
+    )
+    roles: dict[ParticipantName, ParticipantName] = Field(
+        default_factory=dict, description="roles by name; a channel's role is its name"
+    )
+
+    @property
+    def rules(self) -> ParticipantRules:
+        return ParticipantRules(self.roles, frozenset(self.score))
+
+
 class PrivacySettings(Section):
     """What the operator has stated and allowed."""
 
@@ -258,6 +279,7 @@ class Sections(Section):
     transcription: TranscriptionSettings = TranscriptionSettings()
     sinks: Sinks = Field(default=(StdoutSinkTable(kind="stdout"),), description="where predictions leave")
     delivery: DeliverySettings = DeliverySettings()
+    participants: ParticipantSettings = ParticipantSettings()
     privacy: PrivacySettings = PrivacySettings()
     http: HttpSettings = HttpSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()

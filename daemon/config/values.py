@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from streams.participants import CHANNEL_RULE, are_channel_names, is_participant_name
 from streams.redaction import redacted_address
 
 LEAST_SPEED, MOST_SPEED = 0.001, 1_000_000.0  # times real time: what is slower ends never, what is faster is "max"
 _MOST_DEVICES = 9999
+_MOST_CAPTURED_CHANNELS = 8
 _CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
 
 KeyPath = tuple[str | int, ...]
@@ -86,6 +88,27 @@ def _session(value: str) -> str:
     return value
 
 
+def _participant(value: str) -> str:
+    if value and not is_participant_name(value):
+        raise ValueError("must have 1 to 256 printable characters")
+    return value
+
+
+def _channel_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    if value and not are_channel_names(value):
+        raise ValueError(f"must be {CHANNEL_RULE}")
+    return value
+
+
+def _captured_channels(value: Any) -> Any:
+    names = tuple(value) if isinstance(value, list | tuple) else ()
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_CAPTURED_CHANNELS
+    is_names = all(isinstance(name, str) for name in names) and are_channel_names(names)
+    if is_number or (is_names and len(names) <= _MOST_CAPTURED_CHANNELS):
+        return names or value
+    raise ValueError(f"must be a number from 1 to {_MOST_CAPTURED_CHANNELS}, or as many names, each another")
+
+
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of "host:port" or "[::1]:port".
 
@@ -139,6 +162,11 @@ HostNames = Annotated[
 ]
 Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], BeforeValidator(as_tuple)]
 SessionId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_session)]
+ParticipantName = Annotated[str, Field(min_length=1), AfterValidator(_participant)]
+OptionalParticipant = Annotated[str, AfterValidator(_participant)]
+ParticipantNames = Annotated[tuple[ParticipantName, ...], BeforeValidator(as_tuple)]
+ChannelNames = Annotated[tuple[str, ...], BeforeValidator(as_tuple), AfterValidator(_channel_names)]
+CapturedChannels = Annotated[int | tuple[str, ...], BeforeValidator(_captured_channels)]
 OptionalSessionId = Annotated[str, Field(max_length=256), AfterValidator(_session)]
 
 

@@ -46,7 +46,12 @@ def input_topics(settings: KafkaSourceSettings) -> dict[Modality, InputTopic]:
         Modality.TEXT: settings.text_content_type,
     }
     return {
-        Modality(name): InputTopic(topic, Modality(name), content_types[Modality(name)])
+        Modality(name): InputTopic(
+            topic,
+            Modality(name),
+            content_types[Modality(name)],
+            settings.channels if name == Modality.AUDIO else (),
+        )
         for name, topic in settings.topics.items()
     }
 

@@ -5,26 +5,20 @@ A unit is encoded once; windows are fused from the features of their units; both
 Lanes, in the order they are served: `fuse` (a window is due, and cheap), then `text`, `audio` and `video` (encoders).
 `transcribe` has a thread of its own: CTranslate2 computes beside torch, and an utterance takes as long as many units.
 Results leave by callback: the timeline learns that a unit is encoded, the publisher gets the scored window.
-
-Where scores are smoothed, the windows before a window are fused beside it, from the same units. No score is kept
-from one window to the next, so that any instance scores a window the same.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from daemon.scoring.batching import BatchLane, DeviceRequest, DeviceThread
-from daemon.scoring.features import NOT_FINITE, encode_units, window_features
+from daemon.scoring.features import encode_units
+from daemon.scoring.fusing import WindowFusion, is_finite
 from daemon.scoring.preparation import PreparationPool, Preparer, worker_count
-from daemon.scoring.results import LANES, BadRow, ScoredWindow
+from daemon.scoring.results import LANES, BadRow, ScoredWindow, WindowScores
 from daemon.scoring.transcription import QueuedUtterance, Transcriber
 from daemon.telemetry.instruments import Instruments
-from models.fusion.smoothed_scores import smoothed
-from models.fusion.smoothing import Smoothing
 from models.model import AffectModel
-from models.scores import Scores
 from streams.alignment.closed_window import ClosedWindow
 from streams.clock import NS_PER_MS
 from streams.deadline import Deadline
@@ -48,18 +42,6 @@ class BatchLimits:
     max_delay_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Lookback:
-    """The preceding windows of the grid that a window is smoothed by.
-
-    windows: how many. step_ns: between them. smoothing: their weights.
-    """
-
-    windows: int
-    step_ns: int
-    smoothing: Smoothing
-
-
 class ScoringEngine:
     """Implements `daemon.scoring.pipeline.Engine`.
 
@@ -74,21 +56,21 @@ class ScoringEngine:
         encoded: Callable[[EncodingUnit], None],
         scored: Callable[[ScoredWindow], None],
         instruments: Instruments,
-        lookback: Lookback | None = None,
+        fusion: WindowFusion | None = None,
         crash_journal: CrashJournal | None = None,
         transcriber: Transcriber | None = None,
     ) -> None:
         """encoded, scored: called on engine threads; must not block.
 
-        lookback: what the timeline's windows are smoothed by; None where they are not smoothed. crash_journal:
-        notes the records in work. transcriber: None where speech is not transcribed.
+        fusion: how windows are fused; None for each by itself. crash_journal: notes the records in work. transcriber:
+        None where speech is not transcribed.
         """
         self._model = model
-        self._lookback = lookback
+        self._fusion = fusion or WindowFusion(model, instruments.metrics)
         self._scored = scored
         self._clock = instruments.clock
         max_rows, max_delay_s = limits.max_rows, limits.max_delay_s
-        fuse = BatchLane("fuse", "fuse", self._fuse, max_rows, max_delay_s * _FUSE_DELAY_SHARE)
+        fuse = BatchLane("fuse", "fuse", self._fusion.fuse, max_rows, max_delay_s * _FUSE_DELAY_SHARE)
         encoders = [(modality, model.encoders[modality]) for modality in _SERVED_FIRST]
         lanes = [
             BatchLane(modality, "encode", partial(encode_units, encoder), max_rows, max_delay_s)
@@ -130,11 +112,15 @@ class ScoringEngine:
     def score(self, window: ClosedWindow) -> None:
         submitted_ns = self._clock.monotonic_ns()
 
-        def done(scores: Scores | BadRow | None, seconds: float) -> None:
+        def done(scores: WindowScores | BadRow | None, seconds: float) -> None:
             waited_ms = (self._clock.monotonic_ns() - submitted_ns) / NS_PER_MS - seconds * 1e3
-            self._scored(ScoredWindow(window, scores, max(0.0, waited_ms), seconds * 1e3))
+            queue_ms, fuse_ms = max(0.0, waited_ms), seconds * 1e3
+            if isinstance(scores, WindowScores):
+                self._scored(ScoredWindow(window, scores.session, queue_ms, fuse_ms, scores.participants))
+            else:
+                self._scored(ScoredWindow(window, scores, queue_ms, fuse_ms))
 
-        self._device.submit("fuse", DeviceRequest(window, 1 + (self._lookback.windows if self._lookback else 0), done))
+        self._device.submit("fuse", DeviceRequest(window, self._fusion.rows(window), done))
 
     def _compute(self, unit: EncodingUnit, request: DeviceRequest) -> None:
         """Hands the rows of a unit to their lane."""
@@ -147,23 +133,5 @@ class ScoringEngine:
 
     def _try_device(self) -> None:
         """Scores examples; raises if the scores are not finite."""
-        if not all(_is_finite(scores) for scores in self._model.score_examples()):
+        if not all(is_finite(scores) for scores in self._model.score_examples()):
             raise ArithmeticError("good rows are answered by what is no number")
-
-    def _fuse(self, windows: Sequence[ClosedWindow]) -> list[Scores | BadRow]:
-        return [scores if _is_finite(scores) else NOT_FINITE for scores in self._scores(windows)]
-
-    def _scores(self, windows: Sequence[ClosedWindow]) -> list[Scores]:
-        if self._lookback is None:
-            return self._model.fuse([window_features(window.units) for window in windows])
-        preceding, step_ns = self._lookback.windows, self._lookback.step_ns
-        rows = [(*window.preceding(preceding, step_ns), window.units) for window in windows]
-        scores = self._model.fuse([window_features(units) for row in rows for units in row])
-        length = preceding + 1
-        by_window = [scores[at : at + length] for at in range(0, len(scores), length)]
-        return smoothed(by_window, self._lookback.smoothing, self._model.manifest.least_confidence)
-
-
-def _is_finite(scores: Scores) -> bool:
-    """Whether the scores of a window are finite."""
-    return all(map(math.isfinite, (*scores.emotion, scores.valence, scores.arousal, scores.risk.score)))

@@ -2,22 +2,23 @@
 
 The steps are those of the daemon, in the same order: an item is aligned, the units that it makes final are prepared and
 encoded, utterances are transcribed, the windows that are ready by then are scored. Left out: batches of several units,
-smoothing, and publishing.
+and publishing.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from daemon.scoring.features import encode_units, no_features, window_features
+from daemon.scoring.features import encode_units, no_features
+from daemon.scoring.fusing import WindowFusion
 from daemon.scoring.preparation import Preparer, prepare_unit, uncomputable
-from daemon.scoring.results import BadRow, UnitFeatures, Untranscribed
+from daemon.scoring.results import BadRow, UnitFeatures, Untranscribed, WindowScores
 from daemon.scoring.transcription import QueuedUtterance, Transcriber
 from models.model import AffectModel
-from models.scores import Scores
 from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.driver import AlignmentDriver
 from streams.events import EncodingUnit, Task, Transcript, Voice
 from streams.records import EndOfSession, OfSession
+from streams.telemetry import NullTelemetry
 
 
 def _every(_: EncodingUnit) -> bool:
@@ -34,16 +35,18 @@ class InlineScorer:
         model: AffectModel,
         wanted: Callable[[EncodingUnit], bool] = _every,
         transcriber: Transcriber | None = None,
+        fusion: WindowFusion | None = None,
     ) -> None:
         """wanted: whether to encode or transcribe a unit; another has no result.
 
-        transcriber: None where speech is not transcribed.
+        transcriber: None where speech is not transcribed. fusion: how windows are fused; None for each by itself.
         """
         self._driver = driver
         self._preparer = preparer
         self._model = model
         self._wanted = wanted
         self._transcriber = transcriber
+        self._fusion = fusion or WindowFusion(model, NullTelemetry())
 
     def take(self, item: OfSession, source: str) -> list[ClosedWindow]:
         """Takes one item; returns the windows that are ready, in closing order."""
@@ -58,9 +61,9 @@ class InlineScorer:
         self._encode(self._driver.drain())
         return list(self._driver.ready_windows())
 
-    def scores(self, windows: Sequence[ClosedWindow]) -> list[Scores]:
-        """Returns the scores of windows, each by itself."""
-        return self._model.fuse([window_features(window.units) for window in windows])
+    def scores(self, windows: Sequence[ClosedWindow]) -> list[WindowScores | BadRow]:
+        """Returns the scores of windows: of sessions, and of participants."""
+        return self._fusion.fuse(windows)
 
     def _encode(self, units: Iterable[EncodingUnit]) -> None:
         waiting = deque(units)

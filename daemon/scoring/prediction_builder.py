@@ -4,16 +4,18 @@ Nothing is decided here: the results of alignment, encoding and fusion are put t
 by building it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from daemon.scoring.results import ScoredWindow, UnitFeatures, units_with_evidence
+from daemon.scoring.results import ParticipantScores, ScoredWindow, UnitFeatures, units_with_evidence
 from models.labels import EMOTIONS, RISKS
 from models.scores import ModalityScores, Scores
 from models.transcription.recognition import join
 from streams import predictions as wire
 from streams.alignment.closed_window import ClosedWindow
+from streams.alignment.ordered_units import UnitsByModality
+from streams.alignment.received import received_fraction
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.events import EncodingUnit, Line
@@ -37,7 +39,8 @@ def build_prediction(
 ) -> wire.Prediction:
     """Builds the prediction of one scored window."""
     window, start, end = scored.window, format_ns(scored.window.start_ns), format_ns(scored.window.end_ns)
-    reports = {m: _modality(window, m, scores.modality[m], settings) for m in Modality}
+    session = _Evidence(window.units, window.start_ns, window.end_ns, window.received_fraction)
+    participants = tuple(_participant(window, theirs, settings) for theirs in scored.participants)
     evidence = [
         unit.result for units in window.units.values() for unit in units if isinstance(unit.result, UnitFeatures)
     ]
@@ -46,21 +49,13 @@ def build_prediction(
         revision=window.revision,
         session=window.session,
         window=wire.Window(start=start, end=end, closed_by=cast(wire.ClosedByName, window.closed_by)),
-        emotion=wire.Emotion(
-            label=cast(wire.EmotionName | None, scores.label),
-            probabilities=_probabilities(scores.emotion),
-            valence=scores.valence,
-            arousal=scores.arousal,
-            entropy=scores.entropy,
-            set=cast(tuple[wire.EmotionName, ...] | None, scores.label_set),
-        ),
+        emotion=_emotion(scores),
         risk=_risk(scores),
         abstained=False
         if scores.abstained is None
         else wire.Abstained(reason=cast(wire.AbstentionReason, scores.abstained)),
-        modalities=wire.Modalities(
-            video=reports[Modality.VIDEO], audio=reports[Modality.AUDIO], text=reports[Modality.TEXT]
-        ),
+        modalities=_modalities(session, scores, settings, window.transcribed_fraction),
+        participants=participants or None,
         alignment=wire.Alignment(audio_video_offset_ms=None, watermark_lag_ms=window.watermark_lag_ns / NS_PER_MS),
         transcript=_transcript(window) if settings.transcript else None,
         model=settings.model,
@@ -74,10 +69,56 @@ def build_prediction(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """The units of a session or participant in [start, end)."""
+
+    units: UnitsByModality
+    start_ns: int
+    end_ns: int
+    received_fraction: Mapping[Modality, float]
+
+
+def _participant(
+    window: ClosedWindow, theirs: ParticipantScores, settings: PredictionSettings
+) -> wire.ParticipantReport:
+    participant, scores, units = theirs
+    span_ns = window.start_ns, window.end_ns
+    received = received_fraction(units, span_ns, settings.sample_hz, settings.segments)
+    return wire.ParticipantReport(
+        id=participant.id,
+        role=participant.role,
+        named_by=cast(wire.NamedByName, participant.named_by),
+        emotion=_emotion(scores),
+        risk=_risk(scores),
+        modalities=_modalities(_Evidence(units, *span_ns, received), scores, settings, None),
+    )
+
+
+def _emotion(scores: Scores) -> wire.Emotion:
+    return wire.Emotion(
+        label=cast(wire.EmotionName | None, scores.label),
+        probabilities=_probabilities(scores.emotion),
+        valence=scores.valence,
+        arousal=scores.arousal,
+        entropy=scores.entropy,
+        set=cast(tuple[wire.EmotionName, ...] | None, scores.label_set),
+    )
+
+
+def _modalities(
+    of: _Evidence, scores: Scores, settings: PredictionSettings, transcribed_fraction: float | None
+) -> wire.Modalities:
+    reports = {modality: _modality(of, modality, scores.modality[modality], settings) for modality in Modality}
+    if transcribed_fraction is not None:
+        reports[Modality.TEXT].quality["transcribed"] = transcribed_fraction
+    return wire.Modalities(video=reports[Modality.VIDEO], audio=reports[Modality.AUDIO], text=reports[Modality.TEXT])
+
+
 def _modality(
-    window: ClosedWindow, modality: Modality, scores: ModalityScores, settings: PredictionSettings
+    of: _Evidence, modality: Modality, scores: ModalityScores, settings: PredictionSettings
 ) -> wire.ModalityReport:
-    units = window.units[modality]
+    units = of.units.get(modality, ())
     evidence = units_with_evidence(units)
     features = [each for _, each in evidence]
     names = sorted({name for e in features for name in e.quality})
@@ -85,12 +126,10 @@ def _modality(
         name: sum(e.quality[name] for e in features if name in e.quality) / sum(name in e.quality for e in features)
         for name in names
     }
-    quality["received"] = window.received_fraction[modality]
-    if modality is Modality.TEXT and window.transcribed_fraction is not None:
-        quality["transcribed"] = window.transcribed_fraction
+    quality["received"] = of.received_fraction[modality]
     return wire.ModalityReport(
         present=scores.present,
-        coverage=_coverage(window, modality, evidence, settings) if scores.present else 0.0,
+        coverage=_coverage(of, modality, evidence, settings) if scores.present else 0.0,
         events=len(units),
         quality=quality,
         contribution=scores.contribution,
@@ -99,7 +138,7 @@ def _modality(
 
 
 def _coverage(
-    window: ClosedWindow,
+    of: _Evidence,
     modality: Modality,
     evidence: Sequence[tuple[EncodingUnit, UnitFeatures]],
     settings: PredictionSettings,
@@ -110,9 +149,9 @@ def _coverage(
     """
     match modality:
         case Modality.VIDEO:
-            covered = len(evidence) * NS_PER_S / (settings.sample_hz * (window.end_ns - window.start_ns))
+            covered = len(evidence) * NS_PER_S / (settings.sample_hz * (of.end_ns - of.start_ns))
         case Modality.AUDIO:
-            segments = settings.segments.count_within(window.start_ns, window.end_ns)
+            segments = settings.segments.count_within(of.start_ns, of.end_ns)
             covered = sum(float(e.weight.sum()) for _, e in evidence) / max(1, segments)
         case Modality.TEXT:
             covered = float(bool(evidence))

@@ -6,8 +6,9 @@ from block to block. All else that a modality needs is its encoder's (`models.en
 recogniser's. Left out: threads (`daemon.scoring.preparation`).
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,16 @@ from streams.decoding import pictures, sound
 from streams.events import EncodingUnit, Line, Picture, SoundPieces, Task, Voice
 from streams.records import Modality
 
+_MOST_STREAMS = 64  # of one session and modality: more than people speak in one minute, 5 MB of sound and pictures
+
+Followed = TypeVar("Followed")
+
 
 class UnitPreparer:
     """Implements `daemon.scoring.preparation.Preparer` for all modalities. Shared by all workers.
 
-    No lock: each session has its own face tracker and stream of voice, and is served by one worker at a time.
+    No lock: each session has its own face trackers and streams of voice, one for each participant, and is served by one
+    worker at a time.
     """
 
     def __init__(
@@ -51,8 +57,8 @@ class UnitPreparer:
         self._new_tracker = new_tracker
         self._max_side_px = max_side_px
         self._recognizer = recognizer
-        self._trackers: dict[str, FaceTracker] = {}
-        self._voices: dict[str, VoiceStream] = {}
+        self._trackers: dict[str, OrderedDict[str, FaceTracker]] = {}
+        self._voices: dict[str, OrderedDict[str, VoiceStream]] = {}
 
     @classmethod
     def of_speech(cls, recognizer: SpeechRecognizer) -> "UnitPreparer":
@@ -68,9 +74,9 @@ class UnitPreparer:
 
     def forget(self, session: str) -> None:
         self._trackers.pop(session, None)
-        self._voices.pop(session, None)
-        if self._recognizer is not None:
-            self._recognizer.forget(session)
+        for stream in self._voices.pop(session, ()):
+            if self._recognizer is not None:
+                self._recognizer.forget(stream)
 
     def _events(self, unit: EncodingUnit) -> Sequence[Any]:
         """Finds a picture's faces, a segment's sound, or a line."""
@@ -85,17 +91,27 @@ class UnitPreparer:
                 raise TypeError(f"a unit of {modality} cannot hold a {type(held).__name__}")
 
     def detect_voice(self, unit: EncodingUnit) -> Voice:
-        stream = self._voices.get(unit.session)
-        if stream is None:
-            stream = self._voices[unit.session] = VoiceStream()
-        probability, level_db = stream(unit.start_ns // (unit.end_ns - unit.start_ns), _rendered(unit))
+        voice, left = _followed(self._voices, unit, VoiceStream)
+        if left is not None and self._recognizer is not None:
+            self._recognizer.forget(left)
+        probability, level_db = voice(unit.start_ns // (unit.end_ns - unit.start_ns), _rendered(unit))
         return Voice(tuple(probability.tolist()), tuple(level_db.tolist()))
 
     def _faces(self, unit: EncodingUnit, picture: Picture) -> list[Face]:
-        tracker = self._trackers.get(unit.session)
-        if tracker is None:
-            tracker = self._trackers[unit.session] = self._new_tracker()
+        tracker, _ = _followed(self._trackers, unit, self._new_tracker)
         return tracker.faces(pictures.decode_picture(picture, self._max_side_px), unit.start_ns)
+
+
+def _followed(
+    sessions: dict[str, OrderedDict[str, Followed]], unit: EncodingUnit, new: Callable[[], Followed]
+) -> tuple[Followed, str | None]:
+    """What follows the unit's stream, and a stream given up for it."""
+    streams = sessions.setdefault(unit.session, OrderedDict())
+    if unit.stream not in streams:
+        streams[unit.stream] = new()
+    streams.move_to_end(unit.stream)
+    left = streams.popitem(last=False)[0] if len(streams) > _MOST_STREAMS else None
+    return streams[unit.stream], left
 
 
 def _no_faces() -> FaceTracker:

@@ -5,11 +5,13 @@ Plain data: importing it brings no torch, so that predictions can be built and p
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.scores import Scores
 from streams.alignment.closed_window import ClosedWindow
+from streams.alignment.ordered_units import UnitsByModality
 from streams.events import EncodingUnit, Task
+from streams.participants import Participant
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +36,8 @@ class UnitFeatures:
     weight: "torch.Tensor"
     quality: Mapping[str, float]
     encode_ms: float
+    participants: tuple[Participant | None, ...] | None = None
+    """Of faces that were told apart: whose each row is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,25 @@ class BadRow:
     reason: str
 
 
+class ParticipantScores(NamedTuple):
+    """The scores of one participant of a window, with their units."""
+
+    participant: Participant
+    scores: Scores
+    units: UnitsByModality
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScores:
+    """The scores of a window.
+
+    They are of the session, and of its participants in order of id.
+    """
+
+    session: Scores
+    participants: tuple[ParticipantScores, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredWindow:
     """A window with its scores, and how long they took.
@@ -66,6 +89,8 @@ class ScoredWindow:
     scores: Scores | BadRow | None
     queue_ms: float
     fuse_ms: float
+    participants: tuple[ParticipantScores, ...] = ()
+    """In order of id."""
 
 
 def units_with_evidence(units: Iterable[EncodingUnit]) -> list[tuple[EncodingUnit, UnitFeatures]]:

@@ -6,7 +6,8 @@ import torch
 
 from daemon.config import Config
 from daemon.config.errors import ConfigurationError
-from daemon.scoring.engine import BatchLimits, Lookback, ScoringEngine
+from daemon.scoring.engine import BatchLimits, ScoringEngine
+from daemon.scoring.fusing import Lookback, WindowFusion
 from daemon.scoring.pipeline import Pipeline, TimelineMessage, UnitEncoded, WindowPublished
 from daemon.scoring.prediction_builder import PredictionSettings
 from daemon.scoring.preparer import build_preparer
@@ -73,7 +74,7 @@ class ScoringThreads:
             lambda unit: inlet.post(UnitEncoded(unit)),
             self._publisher.submit,
             instruments,
-            _lookback(config),
+            WindowFusion(model, instruments.metrics, _lookback(config), config.participants.most_participants),
             crash_journal,
             build_transcriber(config, recognizer, endpoints.warm_up, instruments),
         )

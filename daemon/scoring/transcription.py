@@ -25,15 +25,15 @@ class SpeechRecognizer(Protocol):
         ...
 
     def recognize(self, utterances: Sequence[tuple[str, Any]]) -> list[Recognition]:
-        """Recognises prepared utterances of sessions, each as by itself."""
+        """Recognises prepared utterances of streams, each as by itself."""
         ...
 
     def example(self) -> Any:
         """Returns a prepared utterance of usual length."""
         ...
 
-    def forget(self, session: str) -> None:
-        """Frees what is held of a session that has ended."""
+    def forget(self, stream: str) -> None:
+        """Frees what is held of a stream that has ended."""
         ...
 
 
@@ -67,7 +67,7 @@ class Transcriber:
         now_ns = self._clock.monotonic_ns()
         timely = [not each.unit.may_expire or now_ns - each.since_ns <= self._most_ns for each in queued]
         taken = [each for each, in_time in zip(queued, timely, strict=True) if in_time]
-        recognized = iter(self._recognizer.recognize([(each.unit.session, each.prepared) for each in taken]))
+        recognized = iter(self._recognizer.recognize([(each.unit.stream, each.prepared) for each in taken]))
         return [
             self._transcript(each.unit, next(recognized)) if in_time else self._dropped()
             for each, in_time in zip(queued, timely, strict=True)

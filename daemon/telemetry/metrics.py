@@ -17,7 +17,7 @@ from daemon.http.view import RefusalReason
 from daemon.lifecycle import LifecycleState
 from daemon.version import package_version
 from models.scores import Abstention, RiskLevel
-from streams.reasons import ClosedBy, DeadLetterReason, DropReason, UtteranceOutcome
+from streams.reasons import ClosedBy, DeadLetterReason, DropReason, UntoldReason, UtteranceOutcome
 from streams.records import Modality
 from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
@@ -100,6 +100,11 @@ class Metrics:
         self._events = self._counter("events", "Events that entered a timeline", "modality")
         self._dropped = self._counter(
             "events_dropped", f"Events left out by a policy: {', '.join(DropReason)}", "modality", "reason"
+        )
+        self._untold = self._counter(
+            "participants_untold",
+            f"Participants that are in the session's row only: {', '.join(UntoldReason)}",
+            "reason",
         )
         self._decode = self._histogram("decode_seconds", "Decoding of one record", _DECODE_S, "modality")
         self._dead_letters = self._counter(
@@ -265,6 +270,10 @@ class Metrics:
     def sequence(self, modality: Modality, fault: SequenceFault, count: int = 1) -> None:
         """A stream's sequence numbers show a gap, or a repeat."""
         self._sequence.labels(modality, fault).inc(count)
+
+    def untold(self, reason: UntoldReason, count: int = 1) -> None:
+        """Participants have no row of their own."""
+        self._untold.labels(reason).inc(count)
 
     def discontinuity(self, fault: SoundFault) -> None:
         """A frame of sound does not follow the one before."""

@@ -148,15 +148,15 @@ class Recognizer:
         time_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
         return self.prepare((0.1 * np.sin(2 * np.pi * 200 * time_s)).astype(np.float32))
 
-    def forget(self, session: str) -> None:
-        """Drops what is known of a session's language."""
-        self._sessions.forget(session)
+    def forget(self, stream: str) -> None:
+        """Drops what is known of a stream's language."""
+        self._sessions.forget(stream)
 
     def recognize(self, utterances: Sequence[tuple[str, PreparedUtterance]]) -> list[Recognition]:
-        """Recognises utterances, each with its session.
+        """Recognises utterances, each with its stream.
 
-        Those of one session are in their order in time. A row's answer depends on its own sound and on its session's
-        language, not on the other rows.
+        A stream is a session, or one participant of it. Those of one stream are in their order in time. A row's answer
+        depends on its own sound and on its stream's language, not on the other rows.
         """
         rows = [_Row(index, session, utterance) for index, (session, utterance) in enumerate(utterances)]
         batches = [_Batch(some, context, self._encode(some, context)) for context, some in _bucketed(rows)]

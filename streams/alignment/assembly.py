@@ -16,6 +16,7 @@ from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates
 from streams.events import EncodingUnit, Event, Line, Picture, Sound, SoundPieces
+from streams.participants import name_of
 from streams.reasons import DropReason
 from streams.records import Modality
 from streams.telemetry import NullTelemetry, SoundFault, Telemetry
@@ -46,6 +47,11 @@ class Assembler(Protocol):
         """Frees what no window after `before_ns` needs."""
         ...
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is held, so that another would go on alike."""
+        ...
+
 
 class Lines:
     """Makes every line a unit, at once.
@@ -60,7 +66,8 @@ class Lines:
         line = event.payload
         if not isinstance(line, Line):
             raise TypeError(f"a text event holds a Line, not {type(line).__name__}")
-        self._new.append(_instant(event, "\0".join((line.text, line.author or "", line.lang or ""))))
+        name = name_of(event.participant)
+        self._new.append(_instant(event, "\0".join((line.text, line.author or "", line.lang or "", name))))
 
     def reaches_ns(self, event: Event) -> int:
         return event.time_ns
@@ -73,6 +80,10 @@ class Lines:
 
     def forget(self, before_ns: int) -> None:
         return
+
+    @property
+    def empty(self) -> bool:
+        return not self._new
 
 
 class FrameSampler:
@@ -111,13 +122,18 @@ class FrameSampler:
             return []
         final = sorted(cell for cell, waiting in self._waiting.items() if waiting.event.time_ns < watermark_ns)
         self._taken.update(final)
-        units = [_instant(self._waiting.pop(cell).event) for cell in final]
+        taken = [self._waiting.pop(cell).event for cell in final]
+        units = [_instant(event, name_of(event.participant)) for event in taken]
         self._earliest_ns = min((waiting.event.time_ns for waiting in self._waiting.values()), default=FOREVER_NS)
         return units
 
     def forget(self, before_ns: int) -> None:
         first = before_ns // self._cell_ns
         self._taken = {cell for cell in self._taken if cell >= first}
+
+    @property
+    def empty(self) -> bool:
+        return not self._waiting and not self._taken
 
 
 class SoundSegmenter:
@@ -160,6 +176,10 @@ class SoundSegmenter:
         for segment in [s for s in self._sounds if self._grid.start_ns(s + 1) <= before_ns]:
             del self._sounds[segment]
             self._dirty.discard(segment)
+
+    @property
+    def empty(self) -> bool:
+        return not self._sounds
 
     def _segments(self, event: Event) -> range:
         return self._grid.overlapping(event.time_ns, event.time_ns + event.duration_ns)
@@ -211,6 +231,11 @@ class SoundKeeper:
             raise ValueError("no sound is kept of this time")
         return _sound_unit(held, start_ns, end_ns)[0]
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is kept."""
+        return not self._sounds
+
     def forget(self, before_ns: int) -> None:
         """Frees what ends before."""
         if self._sounds and self._sounds[0].event.time_ns < before_ns:
@@ -261,15 +286,16 @@ def _sound_unit(
         end_ns=end_ns,
         received_ns=max(event.received_ns for event in stamped),
         payload=SoundPieces(pieces),
-        order=(start_ns, 0, ""),
+        order=(start_ns, 0, name_of(stamped[0].participant)),
         received_fraction=covered.fraction,
         unbroken_s=covered.unbroken_s,
         sources=tuple(source for event in stamped for source in _sources(event)),
+        participant=stamped[0].participant,
     )
     return unit, dejittered, repeats
 
 
-def _instant(event: Event, content: str = "") -> EncodingUnit:
+def _instant(event: Event, content: str) -> EncodingUnit:
     if isinstance(event.payload, Sound):
         raise TypeError("sound lasts: it is cut into segments, not taken as an instant")
     payload: Picture | Line = event.payload
@@ -283,6 +309,7 @@ def _instant(event: Event, content: str = "") -> EncodingUnit:
         order=(event.time_ns, event.sequence or 0, content),
         record=event.record,
         sources=_sources(event),
+        participant=event.participant,
     )
 
 

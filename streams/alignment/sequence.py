@@ -50,6 +50,11 @@ class SequenceCheck:
             telemetry.sequence(modality, SequenceFault.GAP, number - self._last - 1)
         self._last = number if self._last is None else max(self._last, number)
 
+    @property
+    def empty(self) -> bool:
+        """Whether no number is known any more."""
+        return not self._seen
+
     def forget(self, before_ns: int) -> None:
         """Frees the numbers of event times before `before_ns`.
 

@@ -19,12 +19,13 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from streams.alignment.assembly import FOREVER_NS, Assembler
+from streams.alignment.assembly import FOREVER_NS
 from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.held_windows import HeldWindows, Reached
 from streams.alignment.ordered_units import UnitsByModality, first_from, insert, starting_in, within
 from streams.alignment.origin import LIVE_WITHIN_NS, STORED, Arrival
-from streams.alignment.sequence import SequenceCheck
+from streams.alignment.received import received_fraction
+from streams.alignment.session_streams import SessionStreams, by_participant
 from streams.alignment.timeline_config import TimelineConfig
 from streams.alignment.watermark import NEVER_NS, Watermark
 from streams.alignment.window_progress import BEFORE_ALL, WindowProgress
@@ -32,7 +33,8 @@ from streams.delivery.ledger import SessionLease
 from streams.events import EncodingUnit, Event
 from streams.reasons import ClosedBy, DropReason
 from streams.records import Modality
-from streams.speech.session_speech import SOUND_REACH_NS, SessionSpeech
+from streams.speech.session_speech import SOUND_REACH_NS
+from streams.speech.speech_by_participant import SpeechByParticipant
 from streams.telemetry import Telemetry
 
 
@@ -47,9 +49,8 @@ class SessionTimeline:
     lease: SessionLease | None = None
     """The session's lease in the ledger, where it comes from a log; its progress is the timeline's."""
     watermark: Watermark = field(init=False)
-    assemblers: dict[Modality, Assembler] = field(init=False)
+    streams: SessionStreams = field(init=False)
     units: dict[Modality, list[EncodingUnit]] = field(init=False)
-    sequences: dict[Modality, SequenceCheck] = field(init=False)
     closed: deque[ClosedWindow] = field(default_factory=deque)
     revisions: dict[int, int] = field(init=False)
     """Windows closed and still in grace, with their last revision."""
@@ -63,7 +64,7 @@ class SessionTimeline:
     """How far the first event that missed a window was behind the watermark."""
     warned_of: set[str] = field(default_factory=set)
     """What was logged once for the session."""
-    speech: SessionSpeech | None = field(init=False)
+    speech: SpeechByParticipant | None = field(init=False)
     """None where speech is not transcribed."""
     _over: ClosedBy | None = field(init=False)
     """What ended the session, where words are still awaited; an event takes it up again."""
@@ -75,12 +76,11 @@ class SessionTimeline:
     def _begin(self) -> None:
         self.progress.resume(self.config.lookback_windows)
         self.watermark = Watermark(self.config.watermark)
-        self.assemblers = self.config.assemblers(self.telemetry)
+        self.streams = SessionStreams(lambda modality: self.config.assembler(modality, self.telemetry))
         self.units = {modality: [] for modality in Modality}
-        self.sequences = {modality: SequenceCheck() for modality in Modality}
         self.revisions = {}
         self.newest_ns = self.furthest_ns = NEVER_NS
-        self.speech = None if self.config.speech is None else SessionSpeech(self.config.speech)
+        self.speech = None if self.config.speech is None else SpeechByParticipant(self.config.speech)
         self._over = None
         self.held = HeldWindows(self.config.grid, None if self.speech is None else self.speech.config.max_delay_ns)
 
@@ -111,30 +111,38 @@ class SessionTimeline:
             self.newest_ns = proved_ns
             self.live = arrival.origin is not STORED and event.received_ns - proved_ns <= LIVE_WITHIN_NS
         self.furthest_ns = max(self.furthest_ns, until_ns)
-        accepting_from, assembler = self.progress.accepting_from, self.assemblers[event.modality]
-        last = self.config.grid.last_containing(assembler.reaches_ns(event))
-        speech = self._speech_of(event)
+        accepting_from = self.progress.accepting_from
+        last = self.config.grid.last_containing(self.streams.reaches_ns(event))
+        parts, masked = by_participant(event, self.config.participants, self.telemetry)
+        speech = self._speech_of(parts)
         if last < accepting_from and speech is None:
             self._drop(event, last)
             return None
         if self._first_missed(event) < accepting_from:
             self._late(event)
-        if self.sequences[event.modality].repeats(event, self.telemetry):
+        if self.streams.repeats(event, self.telemetry):
             self.telemetry.dropped(event.modality, DropReason.REPEAT)
             return None
+        if masked:
+            self.telemetry.dropped(event.modality, DropReason.MASKED, masked)
+        if not parts:
+            return None
         self.telemetry.event(event.modality)
-        if last >= accepting_from:
-            assembler.add(event)
+        for part in parts:
+            if last >= accepting_from:
+                self.streams.add(part)
+            if speech is not None and speech.accepts(part):
+                speech.add(part)
         if speech is not None:
-            speech.add(event)
             last = self.config.grid.last_containing(until_ns + SOUND_REACH_NS)
         return last + self.config.lookback_windows
 
-    def _speech_of(self, event: Event) -> SessionSpeech | None:
-        """The session's speech, where the event is sound that may change it."""
-        if self.speech is None or event.modality is not Modality.AUDIO or not self.speech.accepts(event):
+    def _speech_of(self, parts: list[Event]) -> SpeechByParticipant | None:
+        """The session's speech, where a part is sound that may change it."""
+        speech = self.speech
+        if speech is None or not any(each.modality is Modality.AUDIO and speech.accepts(each) for each in parts):
             return None
-        return self.speech
+        return speech
 
     def _take_up(self) -> None:
         """Goes on after the session had ended.
@@ -145,7 +153,7 @@ class SessionTimeline:
             self._close(reached.until_ns, reached.closed_by)
         self._over = None
         if self.config.speech is not None:
-            self.speech = SessionSpeech(self.config.speech)
+            self.speech = SpeechByParticipant(self.config.speech)
 
     @property
     def submitted_until(self) -> int:
@@ -176,8 +184,7 @@ class SessionTimeline:
         end_by = end_by or self._over
         reached_ns = self.watermark.advance(now_ns) if end_by is None else FOREVER_NS
         closed_by = end_by or (ClosedBy.IDLE if self.watermark.by_idleness else ClosedBy.WATERMARK)
-        released = [unit for assembler in self.assemblers.values() for unit in assembler.release(reached_ns)]
-        new = self._insert(released, closed_by)
+        new = self._insert(self.streams.release(reached_ns), closed_by)
         if self.speech is None:
             self._close(reached_ns, closed_by)
             return new
@@ -190,7 +197,7 @@ class SessionTimeline:
         if self.speech is None:
             return []
         following = self.speech.finish(unit, self.live, self._accepting_from_ns)
-        words, self.speech.words = self.speech.words, []
+        words = self.speech.take_words()
         self._drop_late(words)
         self._insert(words, ClosedBy.WATERMARK)
         return following + self.advance(now_ns)
@@ -336,7 +343,9 @@ class SessionTimeline:
                 closed_by=closed_by,
                 revision=revision,
                 units=units,
-                received_fraction=self._received(units, start_ns),
+                received_fraction=received_fraction(
+                    units, (start_ns, end_ns), self.config.sample_hz, self.config.segments
+                ),
                 watermark_lag_ns=max(0, self.newest_ns - max(self.watermark.time_ns, end_ns)),
                 index=index,
                 lease=self.lease,
@@ -362,17 +371,6 @@ class SessionTimeline:
             modality: starting_in(units, start_ns - lookback_ns, start_ns) for modality, units in self.units.items()
         }
 
-    def _received(self, units: UnitsByModality, start_ns: int) -> dict[Modality, float]:
-        size_ns = self.config.grid.size_ns
-        pictures = len(units[Modality.VIDEO]) * 1e9 / (self.config.sample_hz * size_ns)
-        segments = self.config.segments.count_within(start_ns, start_ns + size_ns)
-        sound = sum(unit.received_fraction for unit in units[Modality.AUDIO]) / max(1, segments)
-        return {
-            Modality.VIDEO: min(1.0, pictures),
-            Modality.AUDIO: min(1.0, sound),
-            Modality.TEXT: float(bool(units[Modality.TEXT])),
-        }
-
     def _forget(self) -> None:
         """Frees units that no window which still accepts events needs.
 
@@ -382,10 +380,7 @@ class SessionTimeline:
         before_ns = self.config.grid.start_ns(accepting_from)
         for units in self.units.values():
             del units[: first_from(units, before_ns - self.config.lookback_ns)]
-        for assembler in self.assemblers.values():
-            assembler.forget(before_ns)
-        for check in self.sequences.values():
-            check.forget(before_ns)
+        self.streams.forget(before_ns)
         if self.speech is not None:
             self.speech.forget(before_ns)
         for index in [i for i in self.revisions if i < accepting_from]:

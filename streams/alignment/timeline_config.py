@@ -6,6 +6,7 @@ from streams.alignment.assembly import Assembler, FrameSampler, Lines, SoundSegm
 from streams.alignment.watermark import WatermarkConfig
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_S
+from streams.participants import EVERYBODY, ParticipantRules
 from streams.records import Modality
 from streams.speech.session_speech import SpeechConfig
 from streams.telemetry import Telemetry
@@ -31,6 +32,7 @@ class TimelineConfig:
     """How far before its own start a window's lookback reaches: whole steps."""
     speech: SpeechConfig | None = None
     """How speech becomes words; None where it is not transcribed."""
+    participants: ParticipantRules = EVERYBODY
 
     def __post_init__(self) -> None:
         if self.grace_ns < 0 or self.sample_hz <= 0:
@@ -45,10 +47,12 @@ class TimelineConfig:
         """Number of windows in a window's lookback."""
         return self.lookback_ns // self.grid.step_ns
 
-    def assemblers(self, telemetry: Telemetry) -> dict[Modality, Assembler]:
-        """Makes one assembler for each modality of a new session."""
-        return {
-            Modality.VIDEO: FrameSampler(self.sample_hz, telemetry),
-            Modality.AUDIO: SoundSegmenter(self.segments, telemetry),
-            Modality.TEXT: Lines(),
-        }
+    def assembler(self, modality: Modality, telemetry: Telemetry) -> Assembler:
+        """Makes an assembler for one modality of a session."""
+        match modality:
+            case Modality.VIDEO:
+                return FrameSampler(self.sample_hz, telemetry)
+            case Modality.AUDIO:
+                return SoundSegmenter(self.segments, telemetry)
+            case Modality.TEXT:
+                return Lines()

@@ -7,8 +7,8 @@ costs only itself. Of a picture only the header is read here; its pixels are dec
 
 import codecs
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from streams.clock import NS_PER_S
 from streams.decoding import pictures, sound
@@ -16,8 +16,12 @@ from streams.decoding.content_type import ContentType, parse_content_type
 from streams.events import Event, Line, Picture, Sound
 from streams.formats import rfc3339
 from streams.formats.strict_json import loads_object
+from streams.participants import NAME_RULE, NamedBy, Participant, is_participant_name
 from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import RAW_PICTURE, Modality, Record
+
+LINE_KEYS = ("text", "author", "participant", "lang")
+"""Keys that are read of a line as JSON; `text` is needed."""
 
 _EARLIEST_NS = 631_152_000 * NS_PER_S  # 1990-01-01: before it, a clock was never set
 _SHOWN_CHARACTERS = 64  # of a content type in messages; the longest that is read has 16
@@ -59,6 +63,7 @@ def decode_record(record: Record, limits: Limits, live: bool) -> Event:
             DeadLetterReason.OVERSIZED, f"{len(record.payload)} bytes; the limit is {limits.max_record_bytes}"
         )
     payload = _PAYLOADS[record.modality](record, limits)
+    participant, channels = _named(record, payload)
     return Event(
         session=record.session,
         modality=record.modality,
@@ -68,7 +73,26 @@ def decode_record(record: Record, limits: Limits, live: bool) -> Event:
         payload=payload,
         sequence=record.sequence,
         record=None if record.coordinates is None else record,
+        participant=participant,
+        channels=channels,
     )
+
+
+def _named(record: Record, payload: Picture | Sound | Line) -> tuple[Participant | None, tuple[str, ...]]:
+    """Whose it is, or else the names of its channels.
+
+    What names the record goes first. One name of a channel is that of a whole sound, and the role of whoever is named.
+    """
+    named, channels = record.participant, record.channels
+    if isinstance(payload, Line):
+        name = payload.participant if payload.participant is not None else payload.author
+        return (named or (None if name is None else Participant(name, NamedBy.AUTHOR))), ()
+    if not isinstance(payload, Sound) or not channels:
+        return named, ()
+    if len(channels) == 1:
+        named = named or Participant(channels[0], NamedBy.CHANNEL)
+        return replace(named, role=named.role or channels[0]), ()
+    return named, () if named is not None else channels
 
 
 def _check_time(record: Record, limits: Limits, live: bool) -> None:
@@ -154,12 +178,20 @@ def _json_line(text: str) -> Line:
         value = loads_object(text)
     except ValueError as error:
         raise BadRecord(DeadLetterReason.INVALID_JSON, str(error)) from error
-    fields = {key: value[key] for key in ("text", "author", "lang") if value.get(key) is not None}
+    fields = {key: value[key] for key in LINE_KEYS if value.get(key) is not None}
     wrong = [key for key, field in fields.items() if not isinstance(field, str)]
     if wrong or "text" not in fields:
         raise BadRecord(DeadLetterReason.INVALID_JSON, f"{', '.join(wrong) or 'text'}: a string is needed")
-    author, lang = (fields.get(key) and _well_formed(fields[key]) for key in ("author", "lang"))
-    return Line(_well_formed(fields["text"]), author, lang)
+    written = {key: _well_formed(field) for key, field in fields.items()}
+    check_names(written)
+    return Line(written["text"], written.get("author"), written.get("lang"), participant=written.get("participant"))
+
+
+def check_names(line: Mapping[str, str]) -> None:
+    """BadRecord if the author or participant of a line cannot name anybody."""
+    for key in ("author", "participant"):
+        if key in line and not is_participant_name(line[key]):
+            raise BadRecord(DeadLetterReason.INVALID_PARTICIPANT, f"{key}: {NAME_RULE}")
 
 
 def _well_formed(text: str) -> str:

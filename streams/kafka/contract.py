@@ -1,7 +1,8 @@
 """Converts Kafka messages to records and back: the input contract.
 
 Reading: a topic holds one modality. The session is the key, else `ce_subject`; event time is `ce_time`, else the
-message's timestamp; `ce_sequence` and `content-type` may be there. So plain messages and CloudEvents 1.0 (binary mode,
+message's timestamp; `ce_sequence`, `content-type`, `ce_participant` (whose it is) and `ce_channel` (names of the
+channels of a sound, with commas between) may be there. So plain messages and CloudEvents 1.0 (binary mode,
 Kafka protocol binding) are read alike. Of headers that repeat the last counts, and names are compared without case.
 Writing: always CloudEvents, with an id that depends on nothing but the record.
 
@@ -18,6 +19,14 @@ from kafka.consumer.fetcher import ConsumerRecord
 from streams.clock import NS_PER_MS
 from streams.coordinates import Coordinates, Partition
 from streams.formats import rfc3339
+from streams.participants import (
+    CHANNEL_RULE,
+    NAME_RULE,
+    NamedBy,
+    Participant,
+    are_channel_names,
+    is_participant_name,
+)
 from streams.reasons import BadRecord, DeadLetterReason
 from streams.records import Modality, Record, RejectedRecord, is_session_name
 
@@ -42,6 +51,8 @@ class InputTopic:
     modality: Modality
     content_type: str
     """Of messages that name none."""
+    channels: tuple[str, ...] = ()
+    """Names of the channels of sounds that name none."""
 
 
 class KafkaMessage(NamedTuple):
@@ -55,7 +66,7 @@ class KafkaMessage(NamedTuple):
 def from_kafka(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> Record | RejectedRecord:
     """Converts a message to a record; never raises.
 
-    Reasons of a rejected one: missing_key, invalid_session, invalid_time, empty, content_encoding.
+    Reasons of a rejected one: missing_key, invalid_session, invalid_participant, invalid_time, empty, content_encoding.
     """
     headers = tuple((name, value or b"") for name, value in message.headers) if message.headers else ()
     written_ns = message.timestamp * NS_PER_MS if message.timestamp >= 0 else received_ns
@@ -77,6 +88,8 @@ def from_kafka(message: ConsumerRecord, topic: InputTopic, received_ns: int) -> 
             received_ns,
             _sequence(named["ce_sequence"]) if "ce_sequence" in named else None,
             coordinates,
+            _participant(named),
+            _channels(named) or topic.channels,
         )
     except BadRecord as rejected:
         payload = message.value or b""
@@ -94,6 +107,8 @@ def to_kafka(record: Record) -> KafkaMessage:
     time = rfc3339.format_ns(record.event_time_ns).encode()
     content_type = record.content_type.encode()
     sequence = [] if record.sequence is None else [("ce_sequence", str(record.sequence).encode())]
+    participant = [] if record.participant is None else [("ce_participant", record.participant.id.encode())]
+    channels = [("ce_channel", ",".join(record.channels).encode())] if record.channels else []
     headers: Headers = [
         ("ce_specversion", b"1.0"),
         ("ce_type", f"io.affectd.{record.modality}.v1".encode()),
@@ -102,6 +117,8 @@ def to_kafka(record: Record) -> KafkaMessage:
         ("ce_time", time),
         ("content-type", content_type),
         *sequence,
+        *participant,
+        *channels,
     ]
     headers.append(("ce_id", _event_id(headers, record.payload)))
     return KafkaMessage(key, record.payload, headers)
@@ -123,6 +140,35 @@ def _session(key: bytes | None, named: dict[str, bytes]) -> str:
     if not is_session_name(session):
         raise BadRecord(DeadLetterReason.INVALID_SESSION, "a session's name has 1 to 256 printable characters")
     return session
+
+
+def _participant(named: dict[str, bytes]) -> Participant | None:
+    return Participant(_name("ce_participant", named), NamedBy.HEADER) if "ce_participant" in named else None
+
+
+def _channels(named: dict[str, bytes]) -> tuple[str, ...]:
+    if "ce_channel" not in named:
+        return ()
+    channels = tuple(name.strip() for name in _text("ce_channel", named).split(","))
+    if not are_channel_names(channels):
+        raise BadRecord(DeadLetterReason.INVALID_PARTICIPANT, f"header ce_channel: {CHANNEL_RULE}")
+    return channels
+
+
+def _name(header: str, named: dict[str, bytes]) -> str:
+    name = _text(header, named)
+    if not is_participant_name(name):
+        raise BadRecord(DeadLetterReason.INVALID_PARTICIPANT, f"header {header}: {NAME_RULE}")
+    return name
+
+
+def _text(header: str, named: dict[str, bytes]) -> str:
+    try:
+        return named[header].decode()
+    except UnicodeDecodeError as error:
+        raise BadRecord(
+            DeadLetterReason.INVALID_PARTICIPANT, f"header {header}: byte {error.start} is not UTF-8"
+        ) from None
 
 
 def _event_time_ns(timestamp_ms: int, named: dict[str, bytes]) -> int:

@@ -1,4 +1,4 @@
-"""Follows the speech of one session, from sound to words.
+"""Follows the speech of one session or participant, sound to words.
 
 The way of a word, in which every step is a unit that the engine works on:
 
@@ -19,6 +19,7 @@ from streams.alignment.assembly import FOREVER_NS, SoundKeeper, SoundSegmenter
 from streams.alignment.watermark import NEVER_NS
 from streams.alignment.windows import SegmentGrid
 from streams.events import EncodingUnit, Event, Line, Task, Transcript, Voice
+from streams.participants import name_of
 from streams.records import Modality
 from streams.speech.utterances import FRAME_NS, REACH_NS, Utterance, UtteranceSegmenter
 
@@ -31,6 +32,11 @@ VOICE_REACH_BLOCKS = 20
 
 SOUND_REACH_NS = REACH_NS + VOICE_REACH_BLOCKS * BLOCKS.hop_ns
 """Sound changes no word that is said later than this after it: 25 s."""
+
+
+def released_until_ns(watermark_ns: int) -> int:
+    """Where the last block ends that is final at the watermark."""
+    return watermark_ns if watermark_ns == FOREVER_NS else watermark_ns // BLOCKS.hop_ns * BLOCKS.hop_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,10 @@ class _Heard:
 
 @dataclass(slots=True)
 class SessionSpeech:
-    """Speech of one session. Owned by the timeline thread; no lock."""
+    """Speech of one session or participant.
+
+    Owned by the timeline thread; no lock.
+    """
 
     config: SpeechConfig
     words: list[EncodingUnit] = field(default_factory=list)
@@ -102,7 +111,7 @@ class SessionSpeech:
 
         live: whether the session happens now. needed_from_ns: where the first window begins that still takes words.
         """
-        until_ns = watermark_ns if watermark_ns == FOREVER_NS else watermark_ns // BLOCKS.hop_ns * BLOCKS.hop_ns
+        until_ns = released_until_ns(watermark_ns)
         if until_ns <= self._released_until_ns:
             return []
         blocks = [b for b in self._blocks.release(until_ns) if b.start_ns >= self._released_until_ns]
@@ -127,11 +136,13 @@ class SessionSpeech:
                 self._encoded(unit)
                 return []
 
-    def transcribed_fraction(self, start_ns: int, end_ns: int) -> float | None:
-        """How much of the speech in [start, end) has become words.
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is held, so that another would go on alike."""
+        return self.hold_ns == FOREVER_NS and self._blocks.empty and self._sounds.empty and not self._heard
 
-        0..1; None without speech.
-        """
+    def voiced_ns(self, start_ns: int, end_ns: int) -> tuple[int, int]:
+        """How much speech lies in [start, end), and how much lacks words."""
         awaited = [_Heard(s.utterance.start_ns, s.utterance.end_ns, missed=True) for s in self._spoken.values()]
         open_from_ns = self._segmenter.open_from_ns
         if open_from_ns is not None:
@@ -139,7 +150,7 @@ class SessionSpeech:
         spans = [(min(h.end_ns, end_ns) - max(h.start_ns, start_ns), h.missed) for h in (*self._heard, *awaited)]
         total_ns = sum(length_ns for length_ns, _ in spans if length_ns > 0)
         missed_ns = sum(length_ns for length_ns, missed in spans if missed and length_ns > 0)
-        return 1.0 - missed_ns / total_ns if total_ns else None
+        return total_ns, missed_ns
 
     def forget(self, before_ns: int) -> None:
         """Frees what no window after `before_ns` needs."""
@@ -187,6 +198,7 @@ class SessionSpeech:
             payload=Line(transcript.text, lang=transcript.language, spoken=True),
             order=unit.order,
             sources=unit.sources,
+            participant=unit.participant,
         )
         self._spoken[line] = _Spoken(utterance, transcript)
         return [line]
@@ -208,9 +220,10 @@ class SessionSpeech:
                     end_ns=at_ns,
                     received_ns=line.received_ns,
                     payload=Line(word.text, lang=transcript.language, spoken=True),
-                    order=(at_ns, 0, f"{utterance.start_ns:020}{place:06}"),
+                    order=(at_ns, 0, f"{utterance.start_ns:020}{place:06}{name_of(line.participant)}"),
                     result=line.result,
                     done=True,
                     share=share,
+                    participant=line.participant,
                 )
             )

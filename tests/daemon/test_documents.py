@@ -19,7 +19,7 @@ from daemon.lifecycle import LifecycleState
 from models.labels import EMOTIONS
 from models.scores import Abstention
 from streams.predictions import Prediction, json_schema, prediction_id
-from streams.reasons import ClosedBy, DropReason, UtteranceOutcome
+from streams.reasons import ClosedBy, DropReason, UntoldReason, UtteranceOutcome
 from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
 from tests.daemon.test_metrics import everything_happened
@@ -228,6 +228,7 @@ def test_every_metric_stands_in_the_table_with_its_labels() -> None:
         ("affectd_commits_total", CommitOutcome),
         ("affectd_lifecycle_state", LifecycleState),
         ("affectd_utterances_total", UtteranceOutcome),
+        ("affectd_participants_untold_total", UntoldReason),
     ],
 )
 def test_the_values_of_a_label_are_those_of_its_enumeration(metric: str, values: Any) -> None:
@@ -244,6 +245,9 @@ def fields(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
     def walk(node: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
         options = node.get("anyOf", [node])
+        if path == "participants":
+            person = schema["$defs"]["ParticipantReport"]["properties"]
+            return {path: {}} | {f"{path}[].{name}": inner for name, inner in person.items()}
         names = [option["$ref"].rpartition("/")[2] for option in options if "$ref" in option]
         if not names:
             item = node.get("items", {})

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from daemon.scoring.engine import BatchLimits, Lookback, ScoringEngine
+from daemon.scoring.engine import BatchLimits, ScoringEngine
 from daemon.scoring.features import encode_units, window_features
+from daemon.scoring.fusing import Lookback, WindowFusion
 from daemon.scoring.results import BadRow, ScoredWindow, UnitFeatures, UnitRows
 from models.encoder import Encoded, Encoder, Pooled
 from models.face.crop import Face, given_face
@@ -269,10 +270,9 @@ def answered(*windows: ClosedWindow, lookback_windows: int, model: FakeModel | N
     """How an engine answers windows that wait together."""
     scored = Told[ScoredWindow]()
     lookback = Lookback(lookback_windows, NS_PER_S, Smoothing(size_s=4, step_s=1)) if lookback_windows else None
-    of = instruments()
-    made = ScoringEngine(
-        model or Moody(), Characters(), BatchLimits(64, 0.0), Told[EncodingUnit](), scored, of, lookback
-    )
+    of, model = instruments(), model or Moody()
+    fusion = WindowFusion(model, of.metrics, lookback)
+    made = ScoringEngine(model, Characters(), BatchLimits(64, 0.0), Told[EncodingUnit](), scored, of, fusion)
     for each in windows:
         made.score(each)
     made.start()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from daemon.scoring.inline import InlineScorer
-from daemon.scoring.results import UnitRows
+from daemon.scoring.results import BadRow, UnitRows
 from daemon.telemetry.instruments import Instruments
 from streams.alignment.driver import AlignmentDriver, RecordCounts
 from streams.alignment.sessions import Sessions
@@ -55,7 +55,8 @@ class Inline:
         """The start of each window in seconds, and how many rows its scores are of."""
         windows = [window for item in items for window in self.scorer.take(item, "test")]
         scores = self.scorer.scores(windows)
-        return [(seconds(w.start_ns), scored.entropy) for w, scored in zip(windows, scores, strict=True)]
+        sessions = [scored.session for scored in scores if not isinstance(scored, BadRow)]
+        return [(seconds(w.start_ns), scored.entropy) for w, scored in zip(windows, sessions, strict=True)]
 
 
 def inline(wanted: Callable[[EncodingUnit], bool] = lambda unit: True) -> Inline:

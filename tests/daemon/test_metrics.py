@@ -10,7 +10,7 @@ from daemon.http.view import RefusalReason
 from daemon.lifecycle import LifecycleState
 from daemon.telemetry.metrics import Metrics
 from models.scores import Abstention, RiskLevel
-from streams.reasons import ClosedBy, DeadLetterReason, DropReason, UtteranceOutcome
+from streams.reasons import ClosedBy, DeadLetterReason, DropReason, UntoldReason, UtteranceOutcome
 from streams.records import Modality
 from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault, Telemetry
@@ -59,6 +59,8 @@ def everything_happened() -> Metrics:
     metrics.decoded(Modality.VIDEO, 0.004)
     for drop in DropReason:
         metrics.dropped(Modality.VIDEO, drop, 3)
+    for untold in UntoldReason:
+        metrics.untold(untold, 2)
     for defect in DeadLetterReason:
         metrics.dead_letter(defect)
     for refusal in RefusalReason:
@@ -127,6 +129,7 @@ def test_each_happening_is_counted_under_its_labels(metrics: Metrics) -> None:
     assert value(metrics, "source_reconnects_total", source="front") == 1
     assert value(metrics, "events_total", modality="video") == 1
     assert value(metrics, "events_dropped_total", modality="video", reason="overrun") == 3
+    assert value(metrics, "participants_untold_total", reason="too_many") == 2
     assert value(metrics, "dead_letters_total", reason="oversized") == 1
     assert value(metrics, "late_events_total", modality="text") == 1
     assert value(metrics, "windows_closed_total", closed_by="watermark") == 1

@@ -14,6 +14,7 @@ from daemon.sample import SAMPLE
 from daemon.scoring.inline import InlineScorer
 from daemon.scoring.preparer import build_preparer
 from daemon.scoring.recognizer import build_transcriber, load_recognizer
+from daemon.scoring.results import BadRow
 from daemon.telemetry.instruments import Instruments
 from daemon.wiring import limits, timeline_config
 from models.model import AffectModel
@@ -99,7 +100,7 @@ def text_contributions(config: Config, model: AffectModel) -> dict[int, float]:
     )
     items: list[OfSession] = [*sound_between(4.5, 8.5), EndOfSession("sample")]
     windows = [window for item in items for window in scorer.take(item, "test")]
-    scores = scorer.scores(windows)
+    scores = [scored.session for scored in scorer.scores(windows) if not isinstance(scored, BadRow)]
     return {window.start_ns: score.modality["text"].contribution for window, score in zip(windows, scores, strict=True)}
 
 

@@ -9,7 +9,7 @@ import pytest
 from models.face.encoder import FaceEncoder
 from models.speech.segment import SegmentEncoder
 from models.text.encoder import TextEncoder
-from streams.reasons import ClosedBy, DeadLetterReason, DropReason, UtteranceOutcome
+from streams.reasons import ClosedBy, DeadLetterReason, DropReason, UntoldReason, UtteranceOutcome
 from streams.source_state import SourceState
 from streams.telemetry import CommitOutcome, OffsetResetReason, SequenceFault, SoundFault
 from tests.documents import text
@@ -41,6 +41,7 @@ def table(heading: str) -> list[str]:
         ("commit outcome", CommitOutcome),
         ("offset reset", OffsetResetReason),
         ("utterance", UtteranceOutcome),
+        ("untold", UntoldReason),
     ],
 )
 def test_a_table_has_one_row_for_each_value_of_its_closed_set(heading: str, closed_set: type[StrEnum]) -> None:

@@ -248,4 +248,5 @@ def test_no_sound_is_kept_beyond_its_utterance() -> None:
     on.stored(*spoken((3.0, 5.0), until_s=60))
     (timeline,) = on.sessions._live.values()
     assert timeline.speech is not None
-    assert len(timeline.speech._sounds._sounds) <= 10
+    (nobodys,) = timeline.speech._speech.values()
+    assert len(nobodys._sounds._sounds) <= 10

@@ -29,7 +29,7 @@ def state_size(sessions: Sessions) -> int:
     for timeline in sessions._live.values():
         size += sum(map(len, timeline.units.values())) + len(timeline.closed) + len(timeline.revisions)
         size += len(timeline.watermark.streams)
-        for assembler in timeline.assemblers.values():
+        for assembler in timeline.streams._assemblers.values():
             kept = [value for value in vars(assembler).values() if isinstance(value, dict | set | list)]
             size += sum(map(len, kept))
             size += sum(len(v) for k in kept if isinstance(k, dict) for v in k.values() if isinstance(v, list))

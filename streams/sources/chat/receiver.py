@@ -2,7 +2,8 @@
 
 All chat sources share it.
 
-A line that begins with `{` is a JSON message `{"text", "author"?, "lang"?, "session"?}`, anything else is plain text.
+A line that begins with `{` is a JSON message `{"text", "author"?, "participant"?, "lang"?, "session"?}`,
+anything else is plain text.
 It is handed on as it was received. Whether it is valid UTF-8 and JSON is checked where records are decoded, which
 keeps its bytes as a dead letter. Here only what has no payload to keep is refused: lines that are too long
 (`oversized`) and invalid session names (`invalid_session`).

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import cv2
 
 from streams.clock import NS_PER_S, Clock
+from streams.participants import Participant
 from streams.records import RAW_PICTURE, Modality, Progress, Record
 from streams.redaction import redacted_address
 from streams.sources.base import Emit, SourceError
@@ -43,6 +44,8 @@ class CameraConfig:
     """Local cameras answer at once when they are pulled out; one that hangs is noticed after ten seconds at most."""
     name: str = "camera"
     """Of the source, in metrics and logs; faults name the device too."""
+    participant: Participant | None = None
+    """Whose pictures it takes."""
 
     @property
     def is_network(self) -> bool:
@@ -158,7 +161,8 @@ class Camera:
             raise SourceError(f"{self._device}: breaks off: {error}") from error
         if not retrieved or picture is None:
             raise SourceError(f"{self._device}: gives a picture that cannot be decoded")
-        return Record(self._config.session, Modality.VIDEO, RAW_PICTURE, picture, now_ns, received_ns=now_ns)
+        session, participant = self._config.session, self._config.participant
+        return Record(session, Modality.VIDEO, RAW_PICTURE, picture, now_ns, now_ns, participant=participant)
 
     def _advice(self) -> str:
         if self._config.is_network:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from streams.clock import Clock
+from streams.participants import Participant
 from streams.reasons import DropReason
 from streams.records import Modality, Progress, Record
 from streams.sources.base import Emit, SourceError
@@ -41,6 +42,10 @@ class MicrophoneConfig:
     channels: int = 1
     name: str = "microphone"
     """Of the source, in metrics and logs; faults name the device too."""
+    participant: Participant | None = None
+    """Whose sound it takes."""
+    channel_names: tuple[str, ...] = ()
+    """Whose sound each channel takes."""
 
 
 class _Block(NamedTuple):
@@ -159,7 +164,17 @@ class Microphone:
 
     def _record(self, block: _Block, first_ns: int) -> Record:
         content_type = f"audio/L16;rate={self._rate_hz};channels={self._config.channels}"
-        return Record(self._config.session, Modality.AUDIO, content_type, block.pcm, first_ns, block.arrived_ns)
+        config = self._config
+        return Record(
+            config.session,
+            Modality.AUDIO,
+            content_type,
+            block.pcm,
+            first_ns,
+            block.arrived_ns,
+            participant=config.participant,
+            channels=config.channel_names,
+        )
 
     def _found_device(self, sounddevice: Any) -> Any:
         wanted: int | str | None = self._config.device

@@ -1,7 +1,8 @@
 """Chat of a stored session: `NAME.chat.jsonl`.
 
-A line is `{"at_s": 1.5, "text": "...", "author"?, "lang"?}`. Any other line is a dead letter, reported with file and
-line, and the rest goes on. Lines may end as on any system, and a byte order mark before the first is skipped.
+A line is `{"at_s": 1.5, "text": "...", "author"?, "participant"?, "lang"?}`. Any other line is a dead letter, reported
+with file and line, and the rest goes on. Lines may end as on any system, and a byte order mark before the first is
+skipped.
 """
 
 import codecs
@@ -12,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from streams.clock import NS_PER_S
+from streams.decoding.decode import LINE_KEYS, check_names
 from streams.formats.lines import LINE_LIMIT_BYTES, numbered_lines
 from streams.formats.strict_json import loads_object
 from streams.formats.text_files import FileError, check_utf_16, open_file
@@ -74,9 +76,11 @@ def _script_line(line: bytes | None) -> ScriptLine:
         raise BadRecord(DeadLetterReason.INVALID_UTF8, f"byte {error.start} of the line is not UTF-8") from None
     except ValueError as error:
         raise BadRecord(DeadLetterReason.INVALID_JSON, str(error)) from None
-    message = {key: value[key] for key in ("text", "author", "lang") if value.get(key) is not None}
+    message = {key: value[key] for key in LINE_KEYS if value.get(key) is not None}
     if "text" not in message or not all(isinstance(part, str) for part in message.values()):
-        raise BadRecord(DeadLetterReason.INVALID_CHAT_LINE, "text (needed), author and lang must be strings")
+        strings = f"text (needed) and {', '.join(LINE_KEYS[1:])} must be strings"
+        raise BadRecord(DeadLetterReason.INVALID_CHAT_LINE, strings)
+    check_names(message)
     return ScriptLine(_at_ns(value.get("at_s")), json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
 
 

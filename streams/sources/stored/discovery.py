@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streams.participants import Participant
 from streams.records import Modality
 from streams.sources.base import SourceError
 from streams.sources.stored.media_session import START_NS, MediaSession
@@ -31,13 +32,15 @@ MEDIA_SUFFIXES = frozenset(
 class StoredOptions:
     """How media become sessions: see `MediaSession`.
 
-    wanted: the modalities that are read.
+    wanted: the modalities that are read. participant, channels: whose pictures and sound they hold.
     """
 
     start_ns: int = START_NS
     sample_hz: float | None = None
     telemetry: Telemetry = field(default_factory=NullTelemetry)
     wanted: frozenset[Modality] = frozenset(Modality)
+    participant: Participant | None = None
+    channels: tuple[str, ...] = ()
 
 
 def stored_sessions(paths: Iterable[Path], options: StoredOptions | None = None) -> list[StoredSession]:
@@ -98,7 +101,17 @@ def _media_session(name: str, media: Path | None, chat: Path | None, options: St
     """
     text = os.fsencode(name).decode("utf-8", "replace")
     printable = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-    return MediaSession(printable, media, chat, options.start_ns, options.sample_hz, options.telemetry, options.wanted)
+    return MediaSession(
+        printable,
+        media,
+        chat,
+        options.start_ns,
+        options.sample_hz,
+        options.telemetry,
+        options.wanted,
+        options.participant,
+        options.channels,
+    )
 
 
 def _beside(path: Path, name: str, suffixes: Sequence[str]) -> Path | None:

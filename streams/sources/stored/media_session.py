@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streams.clock import NS_PER_S
+from streams.participants import Participant
 from streams.records import RAW_PICTURE, Modality, Record
 from streams.sources.base import SourceError
 from streams.sources.sampler import Sampler
@@ -38,6 +39,10 @@ class MediaSession:
     telemetry: Telemetry = field(default_factory=NullTelemetry)
     wanted: frozenset[Modality] = frozenset(Modality)
     """What of it is opened."""
+    participant: Participant | None = None
+    """Whose pictures and sound it holds."""
+    channels: tuple[str, ...] = ()
+    """Names of the channels of its sound."""
     faults: list[str] = field(default_factory=list, init=False)
     modalities: frozenset[Modality] = field(default=frozenset(), init=False)
 
@@ -112,4 +117,15 @@ class MediaSession:
             yield self._record(Modality.TEXT, "application/json", line.payload, line.at_ns)
 
     def _record(self, modality: Modality, content_type: str, payload: object, at_ns: int) -> Record:
-        return Record(self.session, modality, content_type, payload, self.start_ns + at_ns, received_ns=0)
+        participant = None if modality is Modality.TEXT else self.participant
+        channels = self.channels if modality is Modality.AUDIO else ()
+        return Record(
+            self.session,
+            modality,
+            content_type,
+            payload,
+            self.start_ns + at_ns,
+            received_ns=0,
+            participant=participant,
+            channels=channels,
+        )

@@ -85,6 +85,8 @@ class RecordedSession:
                         stored.event_time_ns,
                         received_ns=0,
                         sequence=stored.sequence,
+                        participant=stored.participant,
+                        channels=stored.channels,
                     )
         except FileError as problem:
             self.faults.append(f"{self.folder / PAYLOADS_FILE}: {problem}")

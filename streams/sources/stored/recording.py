@@ -3,8 +3,9 @@
 `replay` reads it. The operator opts in: nothing else writes media.
 
 A recording is three files: `session.json` (schema, session, start), `records.jsonl` (one line per record: modality,
-event time, content type, sequence, and where its payload lies) and `payloads.bin`. A payload is written before the line
-that names it, so a crash leaves at most one torn line at the end, which readers skip and the next writer cuts off.
+event time, content type, sequence, whose it is, and where its payload lies) and `payloads.bin`. A payload is written
+before the line that names it, so a crash leaves at most one torn line at the end, which readers skip and the next
+writer cuts off.
 Raw pictures are stored as JPEG. Coordinates and received times are not kept: they belong to how records arrived.
 """
 
@@ -23,6 +24,14 @@ import numpy as np
 from streams.decoding import frames
 from streams.formats import rfc3339
 from streams.formats.text_files import read_text
+from streams.participants import (
+    CHANNEL_RULE,
+    NAME_RULE,
+    NamedBy,
+    Participant,
+    are_channel_names,
+    is_participant_name,
+)
 from streams.records import RAW_PICTURE, Modality, Record, is_session_name
 
 SCHEMA = "affectd.recording/1"
@@ -55,6 +64,8 @@ class StoredRecord:
     sequence: int | None
     offset: int
     length: int
+    participant: Participant | None = None
+    channels: tuple[str, ...] = ()
 
 
 def folder_name(session: str) -> str:
@@ -95,7 +106,7 @@ class RecordingWriter:
         offset = self._payloads.tell()
         self._payloads.write(payload)
         self._payloads.flush()
-        line = {
+        line: dict[str, object] = {
             "modality": record.modality,
             "event_time": rfc3339.format_ns(record.event_time_ns),
             "content_type": content_type,
@@ -103,6 +114,10 @@ class RecordingWriter:
             "offset": offset,
             "length": len(payload),
         }
+        if record.participant is not None:
+            line["participant"] = record.participant.id
+        if record.channels:
+            line["channels"] = list(record.channels)
         self._lines.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         self._lines.flush()
 
@@ -155,9 +170,37 @@ def read_line(line: bytes, payloads_bytes: int) -> StoredRecord:
             raise ValueError(f"its sequence is no whole number: {sequence!r}")
         event_time_ns = rfc3339.parse(_string(value["event_time"]))
         content_type = _string(value["content_type"])
-        return StoredRecord(Modality(value["modality"]), event_time_ns, content_type, sequence, offset, length)
+        return StoredRecord(
+            Modality(value["modality"]),
+            event_time_ns,
+            content_type,
+            sequence,
+            offset,
+            length,
+            _participant(value),
+            _channels(value),
+        )
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not the line of a record: {error!r}") from error
+
+
+def _participant(value: dict[str, object]) -> Participant | None:
+    name = value.get("participant")
+    if name is None:
+        return None
+    if not is_participant_name(_string(name)):
+        raise ValueError(f"participant: {NAME_RULE}")
+    return Participant(_string(name), NamedBy.HEADER)
+
+
+def _channels(value: dict[str, object]) -> tuple[str, ...]:
+    channels = value.get("channels", [])
+    if not isinstance(channels, list):
+        raise TypeError(f"not a list: {channels!r}")
+    names = tuple(_string(name) for name in channels)
+    if names and not are_channel_names(names):
+        raise ValueError(f"channels: {CHANNEL_RULE}")
+    return names
 
 
 def _string(value: object) -> str:

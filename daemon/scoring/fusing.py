@@ -1,0 +1,132 @@
+"""Fuses windows: a row for the session and one for each participant.
+
+All rows of a batch are fused in one call. A session's row is of all its units; a participant's is of those that are
+theirs. Somebody who is alone in the session has the session's row.
+
+Where scores are smoothed, the windows before a window are fused beside it, from the same units. No score is kept
+from one window to the next, so that any instance scores a window the same.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.scoring.features import NOT_FINITE, window_features
+from daemon.scoring.participants import participants_of, units_of
+from daemon.scoring.results import BadRow, ParticipantScores, WindowScores
+from models.fusion.smoothed_scores import smoothed
+from models.fusion.smoothing import Smoothing
+from models.model import AffectModel
+from models.scores import Scores
+from streams.alignment.closed_window import ClosedWindow
+from streams.alignment.ordered_units import UnitsByModality
+from streams.participants import Participant
+from streams.reasons import UntoldReason
+from streams.telemetry import Telemetry
+
+MOST_PARTICIPANTS = 8
+"""People told apart in one window where the configuration says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookback:
+    """The preceding windows of the grid that a window is smoothed by.
+
+    windows: how many. step_ns: between them. smoothing: their weights.
+    """
+
+    windows: int
+    step_ns: int
+    smoothing: Smoothing
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """A participant of a window, and their units.
+
+    row: which of the call's rows is theirs; the session's where that is the same.
+    """
+
+    participant: Participant
+    units: UnitsByModality
+    row: int
+
+
+class WindowFusion:
+    """Fuses windows in batches. Any thread may call `rows`."""
+
+    def __init__(
+        self,
+        model: AffectModel,
+        telemetry: Telemetry,
+        lookback: Lookback | None = None,
+        most_participants: int = MOST_PARTICIPANTS,
+    ) -> None:
+        """lookback: what windows are smoothed by; None where they are not."""
+        self._model = model
+        self._telemetry = telemetry
+        self._lookback = lookback
+        self._most = most_participants
+
+    def rows(self, window: ClosedWindow) -> int:
+        """How many rows of fusion a window takes."""
+        told, _ = participants_of(window.units, self._most)
+        return (1 + len(told)) * (1 + (self._lookback.windows if self._lookback else 0))
+
+    def fuse(self, windows: Sequence[ClosedWindow]) -> list[WindowScores | BadRow]:
+        """Scores windows, each independent of the others.
+
+        A `BadRow` where a session's row is not finite; a participant's row that is not costs that participant only.
+        """
+        rows: list[list[UnitsByModality]] = []
+        people = [self._people(window, rows) for window in windows]
+        scores = self._scores(rows)
+        return [self._window_scores(scores, session, those) for session, those in people]
+
+    def _people(self, window: ClosedWindow, rows: list[list[UnitsByModality]]) -> tuple[int, list[_Person]]:
+        """Appends the rows of a window.
+
+        Returns its session's row, and whose the others are.
+        """
+        session = len(rows)
+        rows.append([*self._preceding(window), window.units])
+        told, too_many = participants_of(window.units, self._most)
+        if too_many:
+            self._telemetry.untold(UntoldReason.TOO_MANY, too_many)
+        people = []
+        for participant in told:
+            theirs = [units_of(units, participant.id) for units in rows[session]]
+            row = session
+            if theirs != rows[session]:
+                row = len(rows)
+                rows.append(theirs)
+            people.append(_Person(participant, theirs[-1], row))
+        return session, people
+
+    def _preceding(self, window: ClosedWindow) -> list[UnitsByModality]:
+        return [] if self._lookback is None else window.preceding(self._lookback.windows, self._lookback.step_ns)
+
+    def _scores(self, rows: Sequence[Sequence[UnitsByModality]]) -> list[Scores]:
+        """The scores of each row's newest window."""
+        scores = self._model.fuse([window_features(units) for row in rows for units in row])
+        if self._lookback is None:
+            return scores
+        length = self._lookback.windows + 1
+        by_row = [scores[at : at + length] for at in range(0, len(scores), length)]
+        return smoothed(by_row, self._lookback.smoothing, self._model.manifest.least_confidence)
+
+    def _window_scores(self, scores: Sequence[Scores], session: int, people: list[_Person]) -> WindowScores | BadRow:
+        if not is_finite(scores[session]):
+            return NOT_FINITE
+        told = [each for each in people if is_finite(scores[each.row])]
+        if len(told) < len(people):
+            self._telemetry.untold(UntoldReason.NOT_FINITE, len(people) - len(told))
+        return WindowScores(
+            scores[session],
+            tuple(ParticipantScores(each.participant, scores[each.row], each.units) for each in told),
+        )
+
+
+def is_finite(scores: Scores) -> bool:
+    """Whether the scores of a window are finite."""
+    return all(map(math.isfinite, (*scores.emotion, scores.valence, scores.arousal, scores.risk.score)))
