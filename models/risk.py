@@ -5,8 +5,8 @@ beforehand, and the score is the greatest of them. So distress alone can raise t
 lines of wanting to die are often read as distress and not as self-harm. Without words every category is 0. Negative
 affect (sadness, anger and fear together, in the fused emotion) beyond `affect_from` can lift the score by itself, but
 only to `low`: a face or a voice alone justifies no more. Levels are thresholds on the score, chosen by
-how often ordinary chat reaches them (the model card gives the figures). Left out: the course of a session over time,
-which belongs to whoever keeps the session.
+how often ordinary chat reaches them (the model card gives the figures). Left out: the windows before
+(`models.risk_course`).
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,8 @@ _WORDS = {
     "abuse": RiskCode.WORDS_OF_ABUSE,
 }
 
-_NEGATIVE = [EMOTIONS.index(emotion) for emotion in ("sadness", "anger", "fear")]
+NEGATIVE = [EMOTIONS.index(emotion) for emotion in ("sadness", "anger", "fear")]
+"""Places of the emotions that are negative affect, among EMOTIONS."""
 
 
 class RiskRule(BaseModel):
@@ -66,13 +67,20 @@ class RiskRule(BaseModel):
         """The highest level that the score reaches."""
         return next((level for level in reversed(LEVELS) if score >= self.levels[level]), RiskLevel.NONE)
 
+    def beyond_mixed(self, negative: float) -> float:
+        """How far a share of negative affect is beyond that of a mixed mood.
+
+        It rises in proportion from 0 at `affect_from` to 1.
+        """
+        return max(0.0, negative - self.affect_from) / (1 - self.affect_from)
+
     def score(self, words: torch.Tensor, posterior: torch.Tensor, evidence: torch.Tensor) -> list[RiskScores]:
         """Scores windows that have evidence.
 
         words: (windows, 3) from `categories`, 0 without text. posterior: (windows, 7). evidence: (3, windows, 7).
         """
-        negative = posterior[:, _NEGATIVE].sum(dim=-1).tolist()
-        leading = evidence[:, :, _NEGATIVE].sum(dim=-1).argmax(dim=0).tolist()
+        negative = posterior[:, NEGATIVE].sum(dim=-1).tolist()
+        leading = evidence[:, :, NEGATIVE].sum(dim=-1).argmax(dim=0).tolist()
         rows = zip(words.tolist(), negative, leading, strict=True)
         return [self._score(row, share, MODALITIES[modality]) for row, share, modality in rows]
 
@@ -85,9 +93,6 @@ class RiskRule(BaseModel):
         return RiskScores(score, self.level(score), dict(zip(RISKS, words, strict=True)), reasons)
 
     def _affect(self, negative: float) -> float:
-        """Score of negative affect, at most the middle of `low`.
-
-        It rises in proportion from 0 at `affect_from`.
-        """
+        """Score of negative affect, at most the middle of `low`."""
         ceiling = (self.levels[RiskLevel.LOW] + self.levels[RiskLevel.MEDIUM]) / 2
-        return ceiling * max(0.0, negative - self.affect_from) / (1 - self.affect_from)
+        return ceiling * self.beyond_mixed(negative)

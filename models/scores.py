@@ -29,12 +29,16 @@ class RiskLevel(StrEnum):
 
 
 class RiskCode(StrEnum):
-    """What a risk is scored by: words, or negative affect."""
+    """What a risk is scored by: words, affect, or the windows before."""
 
     WORDS_OF_DISTRESS = "words_of_distress"
     WORDS_OF_SELF_HARM = "words_of_self_harm"
     WORDS_OF_ABUSE = "words_of_abuse"
     NEGATIVE_AFFECT = "negative_affect"
+    AGITATED_VOICE = "agitated_voice"
+    """Anger and fear in the voice, for most of the lookback."""
+    RECENT_COURSE = "recent_course"
+    """What was said shortly before, and still counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,14 @@ EmotionName = Literal["neutral", "happiness", "surprise", "sadness", "anger", "d
 Level = Literal["none", "low", "medium", "high", "critical"]
 ClosedByName = Literal["watermark", "idle", "end", "drain"]
 ModalityName = Literal["video", "audio", "text"]
-ReasonCode = Literal["words_of_distress", "words_of_self_harm", "words_of_abuse", "negative_affect"]
+ReasonCode = Literal[
+    "words_of_distress",
+    "words_of_self_harm",
+    "words_of_abuse",
+    "negative_affect",
+    "agitated_voice",
+    "recent_course",
+]
 NamedByName = Literal["header", "config", "author", "channel", "track"]
 AbstentionReason = Literal["no_evidence", "low_confidence"]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]

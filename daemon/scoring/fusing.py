@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from daemon.scoring.features import NOT_FINITE, window_features
 from daemon.scoring.participants import participants_of, units_of
 from daemon.scoring.results import BadRow, ParticipantScores, WindowScores
-from models.fusion.smoothed_scores import smoothed
-from models.fusion.smoothing import Smoothing
+from models.fusion.smoothed_scores import Course, smoothed
 from models.model import AffectModel
 from models.scores import Scores
 from streams.alignment.closed_window import ClosedWindow
@@ -30,14 +29,14 @@ MOST_PARTICIPANTS = 8
 
 @dataclass(frozen=True, slots=True)
 class Lookback:
-    """The preceding windows of the grid that a window is smoothed by.
+    """The preceding windows that a window is scored by.
 
-    windows: how many. step_ns: between them. smoothing: their weights.
+    windows: how many. step_ns: between them. course: what they change.
     """
 
     windows: int
     step_ns: int
-    smoothing: Smoothing
+    course: Course
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ class WindowFusion:
             return scores
         length = self._lookback.windows + 1
         by_row = [scores[at : at + length] for at in range(0, len(scores), length)]
-        return smoothed(by_row, self._lookback.smoothing, self._model.manifest.least_confidence)
+        return smoothed(by_row, self._lookback.course, self._model.manifest.least_confidence)
 
     def _window_scores(self, scores: Sequence[Scores], session: int, people: list[_Person]) -> WindowScores | BadRow:
         if not is_finite(scores[session]):

@@ -15,7 +15,7 @@ from daemon.scoring.publisher import Publisher
 from daemon.scoring.recognizer import build_transcriber, load_recognizer
 from daemon.telemetry.instruments import Instruments
 from daemon.wiring import Endpoints, limits, open_crash_journal, timeline_config
-from models.fusion.smoothing import Smoothing
+from models.fusion.smoothed_scores import Course
 from models.model import AffectModel
 from streams.alignment.driver import AlignmentDriver, RecordCounts
 from streams.alignment.sessions import Sessions, SessionsState
@@ -74,7 +74,7 @@ class ScoringThreads:
             lambda unit: inlet.post(UnitEncoded(unit)),
             self._publisher.submit,
             instruments,
-            WindowFusion(model, instruments.metrics, _lookback(config), config.participants.most_participants),
+            WindowFusion(model, instruments.metrics, _lookback(config, model), config.participants.most_participants),
             crash_journal,
             build_transcriber(config, recognizer, endpoints.warm_up, instruments),
         )
@@ -154,12 +154,13 @@ class ScoringThreads:
         return self._pipeline.state
 
 
-def _lookback(config: Config) -> Lookback | None:
-    """What windows are smoothed by; None where they are not."""
+def _lookback(config: Config, model: AffectModel) -> Lookback | None:
+    """What windows are scored in the light of; None for each by itself."""
     windows, timeline = config.windows, timeline_config(config)
     if not timeline.lookback_windows:
         return None
-    return Lookback(timeline.lookback_windows, timeline.grid.step_ns, Smoothing(windows.size_s, windows.step_s))
+    course = Course.of_windows(windows.size_s, windows.step_s, model.manifest.risk)
+    return Lookback(timeline.lookback_windows, timeline.grid.step_ns, course)
 
 
 def promise_sets(model: AffectModel, coverage: float) -> None:

@@ -21,6 +21,8 @@ _RAISED_BY: Mapping[str, str] = {
     RiskCode.WORDS_OF_SELF_HARM: "words of self-harm",
     RiskCode.WORDS_OF_ABUSE: "words of abuse",
     RiskCode.NEGATIVE_AFFECT: "how it feels",
+    RiskCode.AGITATED_VOICE: "a voice that stays agitated",
+    RiskCode.RECENT_COURSE: "what was said before",
 }
 
 
