@@ -12,9 +12,9 @@ least what the whole state gives. When nothing more is said, what is left of the
 one line that says it plainly is enough, in its own window; several that each say less come to more; and the score falls
 when no more is said.
 
-Face and voice do not accumulate: ten sour faces say what one says. Where one of them bears out words that reach a level,
-it raises their odds, at most to twice. An agitated voice (anger and fear together) is a reason of its own if it lasts:
-it counts by its share of the lookback, and reaches `medium` at most.
+Face and voice do not accumulate: ten sour faces say what one says. Where one of them bears out words that reach a
+level, it raises their odds, at most to twice. An agitated voice (anger and fear together) is a reason of its own if it
+lasts: it counts by its share of the lookback, and reaches `medium` at most.
 
 There is no state but the windows of the lookback: the same windows always give the same answer. Left out: words that
 take others back, because who is in danger often says so.

@@ -17,7 +17,7 @@ from daemon.scoring.results import BadRow, ScoredWindow, UnitFeatures, UnitRows
 from models.encoder import Encoded, Encoder, Pooled
 from models.face.crop import Face, given_face
 from models.face.network import CROP_PX
-from models.fusion.smoothing import Smoothing
+from models.fusion.smoothed_scores import Course
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, WindowFeatures
 from models.scores import NO_RISK, Abstention, ModalityScores, Scores
@@ -27,6 +27,7 @@ from streams.clock import NS_PER_S
 from streams.events import EncodingUnit
 from streams.records import Modality
 from tests.daemon.making import NoSound, Told, counted, deadline, evidence, instruments, unit, window
+from tests.models.model_folders import plain_manifest
 
 pytestmark = pytest.mark.unit
 
@@ -269,7 +270,8 @@ class Moody(FakeModel):
 def answered(*windows: ClosedWindow, lookback_windows: int, model: FakeModel | None = None) -> list[Scores]:
     """How an engine answers windows that wait together."""
     scored = Told[ScoredWindow]()
-    lookback = Lookback(lookback_windows, NS_PER_S, Smoothing(size_s=4, step_s=1)) if lookback_windows else None
+    course = Course.of_windows(4, 1, plain_manifest().risk)
+    lookback = Lookback(lookback_windows, NS_PER_S, course) if lookback_windows else None
     of, model = instruments(), model or Moody()
     fusion = WindowFusion(model, of.metrics, lookback)
     made = ScoringEngine(model, Characters(), BatchLimits(64, 0.0), Told[EncodingUnit](), scored, of, fusion)

@@ -1,11 +1,11 @@
-"""Smoothed answers stick to what the windows before say, and follow what is plain or lasts."""
+"""Smoothed answers keep to what was named, and follow what is plain or lasts."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.fusion.smoothing import Smoothing
+from models.fusion.smoothing import KEEP_ODDS, Smoothing
 from models.labels import EMOTIONS
 
 pytestmark = pytest.mark.property
@@ -97,13 +97,31 @@ def test_a_lasting_change_is_followed_within_the_length_of_a_window_and_a_step(
     smoothing: Smoothing, label: int, other: int, probability: float
 ) -> None:
     per_window = round(smoothing.size_s / smoothing.step_s)
-    stream = [saying(label, probability)] * (2 * per_window) + [saying(other, probability)] * (per_window + 1)
-    assert smoothed_label(smoothing, *stream[-(2 * per_window + 1) :]) == other
+    stream = [saying(label, probability)] * (8 * per_window) + [saying(other, probability)] * (per_window + 1)
+    assert smoothed_label(smoothing, *stream) == other
+
+
+@given(st.lists(st.tuples(labels, probabilities), min_size=40, max_size=60), labels)
+def test_a_steady_mood_with_noise_that_is_shorter_than_a_window_keeps_its_label(
+    noise: list[tuple[int, float]], label: int
+) -> None:
+    """Every third window says something else, as surely as the others say the mood."""
+    smoothing = Smoothing(4, 1)
+    stream = [saying(*noise[at]) if at % 3 == 2 else saying(label, 0.6) for at in range(len(noise))]
+    assert {smoothed_label(smoothing, *stream[at - 31 : at]) for at in range(31, len(stream) + 1)} == {label}
+
+
+def test_a_label_is_easier_to_keep_than_to_regain() -> None:
+    """The window between is sure enough to name a label in one reading, and abstained from in the other."""
+    smoothing, stream = Smoothing(4, 1, dwell_s=1), torch.stack([saying(1, 0.999), saying(1, 1 / 7), saying(1, 0.2)])
+    evident = torch.ones(1, 3, dtype=torch.bool)
+    kept, regained = (smoothing.smooth(stream[None], evident, least)[0, 1] for least in (0.5, 0.99))
+    assert kept > regained
 
 
 @given(smoothings, labels, labels)
 def test_a_window_that_is_plain_is_followed_at_once(smoothing: Smoothing, label: int, other: int) -> None:
-    odds = smoothing.stay * (len(EMOTIONS) - 1) / (1 - smoothing.stay)  # the most that the past can weigh
+    odds = KEEP_ODDS * smoothing.stay * (len(EMOTIONS) - 1) / (1 - smoothing.stay)  # the most that the past can weigh
     stream = [saying(label, 0.999)] * _MANY + [saying(other, 1 - 1 / (2 * odds))]
     assert smoothed_label(smoothing, *stream) == other
 

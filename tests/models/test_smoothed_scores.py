@@ -1,17 +1,19 @@
 """Scores in the light of the windows before: the answer changes, what each modality says does not."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from models.fusion.smoothed_scores import smoothed
-from models.fusion.smoothing import Smoothing
-from models.labels import EMOTIONS, MODALITIES
-from models.scores import NO_RISK, Abstention, ModalityScores, Scores
+from models.fusion.smoothed_scores import Course, smoothed
+from models.labels import EMOTIONS, MODALITIES, RISKS
+from models.scores import NO_RISK, Abstention, ModalityScores, RiskScores, Scores
 from models.valence_arousal import valence_arousal
+from tests.models.model_folders import plain_manifest
 
 pytestmark = pytest.mark.unit
 
-SMOOTHING = Smoothing(size_s=4, step_s=1)
+COURSE = Course.of_windows(4, 1, plain_manifest().risk)
 LEAST = 0.45
 
 
@@ -33,8 +35,15 @@ def nothing() -> Scores:
     return Scores(flat, None, 0.0, 0.0, 1.9, absent, NO_RISK, Abstention.NO_EVIDENCE)
 
 
+def words(**categories: float) -> RiskScores:
+    """The risk of a window whose words speak of these categories."""
+    rule, flat = plain_manifest().risk, torch.full((1, len(EMOTIONS)), 1 / len(EMOTIONS), dtype=torch.float64)
+    said_of = torch.tensor([[categories.get(name, 0.0) for name in RISKS]], dtype=torch.float64)
+    return rule.score(said_of, flat, torch.zeros(3, 1, len(EMOTIONS), dtype=torch.float64))[0]
+
+
 def answer(*windows: Scores) -> Scores:
-    [found] = smoothed([windows], SMOOTHING, LEAST)
+    [found] = smoothed([windows], COURSE, LEAST)
     return found
 
 
@@ -67,9 +76,9 @@ def test_windows_too_unsure_to_answer_answer_together() -> None:
 
 
 def test_where_past_and_present_disagree_too_much_the_window_is_abstained_from() -> None:
-    found = answer(*[said("sadness", 0.6)] * 4, said("fear", 0.6))
+    found = answer(*[said("sadness", 0.6)] * 4, said("fear", 0.965))
     assert max(found.emotion) < 0.55
-    [strict] = smoothed([[*[said("sadness", 0.6)] * 4, said("fear", 0.6)]], SMOOTHING, least_confidence=0.55)
+    [strict] = smoothed([[*[said("sadness", 0.6)] * 4, said("fear", 0.965)]], COURSE, least_confidence=0.55)
     assert (strict.label, strict.abstained) == (None, "low_confidence")
     assert strict.emotion == found.emotion
 
@@ -88,6 +97,19 @@ def test_a_probability_of_nothing_is_no_certainty() -> None:
 
 def test_each_row_is_answered_as_alone() -> None:
     rows = [[said("anger", 0.9), said("fear", 0.5)], [nothing(), said("fear", 0.5)], [said("fear", 0.9), nothing()]]
-    together = smoothed(rows, SMOOTHING, LEAST)
+    together = smoothed(rows, COURSE, LEAST)
     assert together == [answer(*row) for row in rows]
-    assert smoothed([], SMOOTHING, LEAST) == []
+    assert smoothed([], COURSE, LEAST) == []
+
+
+def test_a_set_holds_the_smoothed_label_and_its_order_follows_the_smoothed_probabilities() -> None:
+    own = replace(said("fear", 0.46), label_set=("fear", "anger"))
+    found = answer(*[said("sadness", 0.8)] * 4, own)
+    assert (found.label, found.label_set) == ("sadness", ("sadness", "fear", "anger"))
+
+
+def test_a_window_without_evidence_keeps_the_risk_of_what_was_said_just_before() -> None:
+    cry = replace(said("fear", 0.9), risk=words(self_harm=0.97))
+    found = answer(said("neutral", 0.9), cry, nothing(), nothing())
+    assert (found.label, found.abstained) == (None, "no_evidence")
+    assert [reason.code for reason in found.risk.reasons] == ["recent_course"]
