@@ -68,9 +68,9 @@ class RiskRule(BaseModel):
         return next((level for level in reversed(LEVELS) if score >= self.levels[level]), RiskLevel.NONE)
 
     def beyond_mixed(self, negative: float) -> float:
-        """How far a share of negative affect is beyond that of a mixed mood.
+        """How far negative affect is beyond a mixed mood.
 
-        It rises in proportion from 0 at `affect_from` to 1.
+        negative: its share. It rises in proportion from 0 at `affect_from` to 1.
         """
         return max(0.0, negative - self.affect_from) / (1 - self.affect_from)
 

@@ -1,4 +1,4 @@
-"""Risk over time: what was said counts on for a while, adds up, and fades.
+"""Risk over time: what was said adds up, and fades.
 
 The state is a leaky accumulator (Usher and McClelland, 2001) of one-sided evidence (the cumulative sum of Page, 1954,
 with the level `low` as its reference). The evidence e of a window is by how many log-odds its worst words, or signals,
@@ -39,7 +39,7 @@ _FELT = (RiskCode.NEGATIVE_AFFECT, RiskCode.AGITATED_VOICE)
 
 @dataclass(frozen=True, slots=True)
 class RiskCourse:
-    """Scores the risk of the newest window of a row, in the light of those before.
+    """Scores the risk of a window and those before it.
 
     rule: as of the model. All lengths are above 0, and the step is at most the size.
     """
@@ -90,7 +90,7 @@ class RiskCourse:
         return state
 
     def _apart(self, evidence: Sequence[float]) -> float:
-        """The state now of the windows that do not overlap with the newest.
+        """The state of the windows that the newest does not overlap.
 
         What overlaps may be the same words.
         """
@@ -123,7 +123,7 @@ def _evidence(risk: RiskScores, rule: RiskRule) -> float:
 
 
 def _borne_out(scores: Scores, rule: RiskRule) -> float:
-    """How far a face or a voice bears out words of risk, in 0..1."""
+    """How far a face or a voice bears out words, 0..1."""
     alone = (scores.modality[name].probabilities for name in ("video", "audio"))
     return max((rule.beyond_mixed(sum(found[i] for i in NEGATIVE)) for found in alone if found is not None), default=0)
 

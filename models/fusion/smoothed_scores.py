@@ -31,7 +31,10 @@ class Course:
 
     @classmethod
     def of_windows(cls, size_s: float, step_s: float, rule: RiskRule) -> Self:
-        """The course of windows of a size and a step. rule: as of the model."""
+        """The course of windows of a size and a step.
+
+        rule: as of the model.
+        """
         return cls(Smoothing(size_s, step_s), RiskCourse(rule, size_s, step_s))
 
 
@@ -85,6 +88,6 @@ def _with_answer(
 
 
 def _with_best(label_set: tuple[str, ...], answer: tuple[float, ...]) -> tuple[str, ...]:
-    """The set with the most probable label, in the order of the smoothed probabilities."""
+    """The set with the best label, the most probable first."""
     places = sorted(range(len(answer)), key=answer.__getitem__, reverse=True)
     return tuple(EMOTIONS[place] for place in places if place == places[0] or EMOTIONS[place] in label_set)
