@@ -96,7 +96,8 @@ class Smoothing:
     def _best(self, own: Floats, seen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The best label of each window, and where it has lasted.
 
-        That is where it just has been the best for longer than a window. Both are (rows, windows). Windows without evidence are passed over.
+        That is where it just has been the best for longer than a window. Both are (rows, windows). Windows without
+        evidence are passed over.
         """
         lasting = math.floor(self.size_s / self.step_s) + 1
         best, lasts = own.argmax(axis=-1), np.zeros(seen.shape, bool)
