@@ -155,7 +155,7 @@ class ScoringThreads:
 
 
 def _lookback(config: Config, model: AffectModel) -> Lookback | None:
-    """What windows are scored in the light of; None for each by itself."""
+    """What windows are scored by; None for each by itself."""
     windows, timeline = config.windows, timeline_config(config)
     if not timeline.lookback_windows:
         return None
