@@ -173,7 +173,7 @@ def _text(
     make: Callable[[Path, Path, TextTraining, Mapping[str, Report]], dict[str, Any]] = make_text_part,
 ) -> None:
     training = trainings.text
-    epochs = {name: training.recipe(name).epochs for name in SHIPPED}
+    epochs = {name: sum(stage.epochs for stage in training.recipe(name).stages) for name in SHIPPED}
     with recorded(data, folder, training) as wanted, shown("text", sum(epochs.values())) as bar:
         if wanted:
             before = {"english": 0, "multilingual": epochs["english"]}

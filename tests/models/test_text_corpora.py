@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from models.data.corpora.text import CORPORA, CorpusError, TextSample, read_corpus, without_repeats
-from models.data.project_lines import project_lines
 from models.labels import EMOTIONS
 
 pytestmark = pytest.mark.unit
@@ -128,13 +127,3 @@ def test_no_group_of_the_real_corpora_is_in_two_splits(name: str) -> None:
     assert train
     assert valid
     assert not {sample.group for sample in train} & {sample.group for sample in valid}
-
-
-def test_project_lines_speak_of_dying_in_earnest_and_in_figures_and_no_phrase_is_in_two_splits() -> None:
-    train, valid = project_lines(held_out=False), project_lines(held_out=True)
-    for lines in (train, valid):
-        assert {(line.lang, line.risk[:2]) for line in lines} == {
-            (lang, (risk, risk)) for lang in ("en", "zh") for risk in (0.0, 1.0)
-        }
-    assert not {line.group for line in train} & {line.group for line in valid}
-    assert not {line.text for line in train} & {line.text for line in valid}

@@ -9,8 +9,8 @@ from models.text.network import TextNetwork
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.training.text.augment import augment, crop_span, drop_tokens
-from models.training.text.batches import Rows, TextBatch, TextMix, log_prior, rows_of
-from models.training.text.loss import emotion_loss, joint_loss, risk_loss
+from models.training.text.batches import PROJECT_LINES, Rows, TextBatch, TextMix, log_prior, rows_of
+from models.training.text.loss import emotion_loss, joint_loss, pair_loss, risk_loss
 
 pytestmark = pytest.mark.unit
 
@@ -52,7 +52,7 @@ def test_a_label_that_a_corpus_does_not_use_gets_no_gradient() -> None:
     prior = torch.from_numpy(log_prior(emotion)).expand(2, 7)
     logits = torch.zeros(2, 7, requires_grad=True)
     nothing = torch.zeros(2, 3)
-    batch = TextBatch([], torch.zeros(2), torch.from_numpy(emotion), prior, nothing, nothing)
+    batch = TextBatch([], torch.zeros(2), torch.from_numpy(emotion), prior, nothing, nothing, torch.full((2,), -1))
     emotion_loss(logits, batch).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert logits.grad[:, [0, 2, 3, 5, 6]].abs().max() == 0
@@ -61,8 +61,37 @@ def test_a_label_that_a_corpus_does_not_use_gets_no_gradient() -> None:
 
 def test_masked_risks_cost_nothing() -> None:
     third = torch.tensor([[0.0, 0.0, 1.0]])
-    batch = TextBatch([], torch.zeros(1), torch.zeros(1, 7), torch.zeros(1, 7), torch.zeros(1, 3), third)
+    batch = TextBatch(
+        [], torch.zeros(1), torch.zeros(1, 7), torch.zeros(1, 7), torch.zeros(1, 3), third, torch.full((1,), -1)
+    )
     assert risk_loss(torch.tensor([[50.0, 50.0, -50.0]]), batch).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def paired(risk: list[list[float]], pair: list[int]) -> TextBatch:
+    rows = len(pair)
+    nothing = torch.zeros(rows, 7)
+    return TextBatch(
+        [], torch.zeros(rows), nothing, nothing, torch.tensor(risk), torch.ones(rows, 3), torch.tensor(pair)
+    )
+
+
+def test_the_worse_line_of_a_pair_is_taught_to_be_above_the_other_and_lines_apart_are_not() -> None:
+    crisis, calm = [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]
+    wrong, right = torch.tensor([[-3.0] * 3, [3.0] * 3]), torch.tensor([[3.0] * 3, [-3.0] * 3])
+    together = paired([crisis, calm], [7, 7])
+    assert pair_loss(wrong, together) > 5
+    assert pair_loss(right, together) < 0.1
+    for apart in (paired([crisis, calm], [7, 8]), paired([crisis, calm], [-1, -1]), paired([calm, calm], [7, 7])):
+        assert pair_loss(wrong, apart).item() == 0
+
+
+def test_lines_of_a_pair_are_drawn_into_one_batch() -> None:
+    lines = [
+        TextSample(str(i), "en", f"line {i}", f"pair {i // 2}", HAPPY, (0.0, 0.0, float(i % 2))) for i in range(100)
+    ]
+    rows = {PROJECT_LINES: rows_of(PROJECT_LINES, lines, Tokenizer())}
+    for batch in TextMix(rows, {PROJECT_LINES: 96}, batch_rows=32).batches(0):
+        assert set(np.bincount(batch.pair.numpy()).tolist()) == {0, 2}
 
 
 def test_a_corpus_of_other_habits_moves_its_own_terms_and_no_others(corpora: dict[str, Rows]) -> None:

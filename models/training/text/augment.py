@@ -6,6 +6,7 @@ length itself would tell them apart. What was said before a line is left out at 
 Typos and case are changes of letters, made before a line is cut into tokens (Belinkov and Bisk, 2018).
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,9 @@ _LONG_LINE = 64
 _CROP_SHARE = 0.7
 _TOKEN_DROP_RATE = 0.05
 _CONTEXT_SHARE = 0.7
+_PLACED_AMONG, _PLACED_AFTER = 0.2, 0.15  # shares of copies
+_LONGEST_ORDINARY = 90  # characters
+_TAILS = {"en": ("lol", "...", "haha", "idk", "!!"), "zh": ("……", "哈哈", "唉", "！！", "吧")}
 _TYPO_RATE = 0.05  # of the letters of a misspelt line
 
 
@@ -91,3 +95,63 @@ def with_typos(text: str, rate: float, rng: np.random.Generator) -> str:
 def in_another_case(text: str, rng: np.random.Generator) -> str:
     """All in capitals, or all in small letters."""
     return text.upper() if rng.random() < 0.5 else text.lower()
+
+
+def varied(samples: Sequence[TextSample], copies: int, seed: int = 0) -> list[TextSample]:
+    """Copies of lines in matched pairs, most of them changed.
+
+    The first copy is as written, the others are worded or placed otherwise.
+    Lines of a pair are placed alike: among the same ordinary sentences, which are harmless lines of other pairs, or
+    after them. What makes a copy is a group of its own.
+    """
+    ordinary: dict[str, list[str]] = {}
+    for sample in samples:
+        if not any(sample.risk) and len(sample.text) <= _LONGEST_ORDINARY:
+            ordinary.setdefault(sample.lang, []).append(sample.text)
+    return [
+        _copy(sample, copy, ordinary.get(sample.lang, []), seed) if copy else sample
+        for copy in range(copies)
+        for sample in samples
+    ]
+
+
+def _copy(sample: TextSample, copy: int, ordinary: Sequence[str], seed: int) -> TextSample:
+    digest = int.from_bytes(hashlib.sha256(f"{sample.group}/{copy}/{seed}".encode()).digest()[:8])
+    of_pair, own = np.random.default_rng(digest), np.random.default_rng((digest, len(sample.text)))
+    text, before = _reworded(sample, own), sample.before
+    place = of_pair.random()
+    beside = [str(each) for each in of_pair.choice(ordinary, 2)] if ordinary else []
+    if place < _PLACED_AMONG and beside:
+        first = int(of_pair.integers(len(beside) + 1))
+        joint = " " if sample.lang == "en" else ""
+        text = joint.join(_ended(each, sample.lang) for each in [*beside[:first], text, *beside[first:]])
+    elif place < _PLACED_AMONG + _PLACED_AFTER:
+        before = (*before, *beside)
+    return replace(sample, text=text, before=before, group=f"{sample.group}#{copy}")
+
+
+def _reworded(sample: TextSample, rng: np.random.Generator) -> str:
+    """The line as others would type it."""
+    kind, text = rng.random(), sample.text
+    if sample.lang == "zh" and kind < 0.35:
+        return traditional(text)
+    if kind < 0.25:
+        return with_typos(text, _TYPO_RATE, rng)
+    if kind < 0.4:
+        return in_another_case(text, rng)
+    if kind < 0.55:
+        return "".join(c for c in text if c.isalnum() or c.isspace() or c in "'’") or text
+    if kind < 0.65:
+        return f"{text} {rng.choice(_TAILS[sample.lang])}"
+    return text
+
+
+def traditional(text: str) -> str:
+    """Chinese in traditional characters."""
+    from zhconv import convert  # of `affectd[train]`; a user's lines are trained on without it
+
+    return str(convert(text, "zh-hant"))
+
+
+def _ended(text: str, lang: str) -> str:
+    return text if not text[-1:].isalnum() else text + ("." if lang == "en" else "。")

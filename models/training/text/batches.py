@@ -24,6 +24,9 @@ Floats = npt.NDArray[np.float32]
 ABSENT = -1e4
 """Log prior of a label that a corpus does not use; finite, so that 0 times it is 0."""
 
+PROJECT_LINES = "own"
+"""The corpus of lines written for this project."""
+
 _WEAK_CORPORA = ("goemotions", "meld", "smp2020")
 _WEAK_SHARE = 0.5  # weight of all weak negatives of a head against all its labelled rows
 _ALARMING = {"distress": ("sadness", "anger", "disgust", "fear"), "self_harm": (), "abuse": ("anger", "disgust")}
@@ -50,6 +53,7 @@ class Rows:
 
     ids, context: token ids of the line and of those before it. emotion: (rows, 7) shares, 0 where unlabelled.
     log_prior: (7,) of the corpus. risk, weak: (rows, 3), NaN where the corpus, or the weak rule, says nothing.
+    pair: (rows,) lines of one number are drawn together; -1 alone.
     """
 
     ids: list[list[int]]
@@ -58,6 +62,7 @@ class Rows:
     log_prior: Floats
     risk: Floats
     weak: Floats
+    pair: npt.NDArray[np.int64]
 
     @property
     def lines(self) -> list[list[int]]:
@@ -70,7 +75,7 @@ class TextBatch:
     """A training batch of lines from several corpora.
 
     sentences: token ids. corpus: (rows,) int64, in the order of the mix. The rest (rows, 7) or (rows, 3) float32,
-    weights 0 where a head is not taught.
+    weights 0 where a head is not taught. pair: (rows,) int64, -1 for a line that was not written against another.
     """
 
     sentences: list[list[int]]
@@ -79,6 +84,7 @@ class TextBatch:
     log_prior: torch.Tensor
     risk: torch.Tensor
     risk_weight: torch.Tensor
+    pair: torch.Tensor
 
 
 def rows_of(name: str, samples: Sequence[TextSample], tokenizer: LineTokenizer) -> Rows:
@@ -92,7 +98,16 @@ def rows_of(name: str, samples: Sequence[TextSample], tokenizer: LineTokenizer) 
             alarming = emotion[:, [EMOTIONS.index(label) for label in labels]].sum(axis=1) > 0
             weak[~alarming & np.isnan(risk[:, head]), head] = 0.0
     ids = [tokenizer.ids(sample.text) for sample in samples]
-    return Rows(ids, [tokenizer.context(s.before) for s in samples], emotion, log_prior(emotion), risk, weak)
+    context = [tokenizer.context(sample.before) for sample in samples]
+    return Rows(ids, context, emotion, log_prior(emotion), risk, weak, _pairs(name, samples))
+
+
+def _pairs(name: str, samples: Sequence[TextSample]) -> npt.NDArray[np.int64]:
+    """(rows,) the number of each row's matched pair; -1 without one."""
+    if name != PROJECT_LINES:
+        return np.full(len(samples), -1)
+    number = {group: i for i, group in enumerate(dict.fromkeys(sample.group for sample in samples))}
+    return np.array([number[sample.group] for sample in samples], np.int64)
 
 
 def log_prior(emotion: Floats) -> Floats:
@@ -127,15 +142,31 @@ class TextMix:
     def batches(self, epoch: int) -> Iterator[TextBatch]:
         """One epoch's batches of augmented rows, the same every time."""
         rng = np.random.default_rng((self._seed, epoch))
-        drawn = [(name, row) for name, count in self._draws.items() for row in self._rows(name, count, epoch)]
+        drawn = [
+            [(name, row) for row in rows]
+            for name, count in self._draws.items()
+            for rows in self._drawn_together(name, count, epoch)
+        ]
         order = rng.permutation(len(drawn))
+        rows = [row for i in order for row in drawn[i]]
         for step in range(self.steps_per_epoch):
-            chosen = [drawn[i] for i in order[step * self._batch_rows : (step + 1) * self._batch_rows]]
-            yield self._batch(chosen, rng)
+            yield self._batch(rows[step * self._batch_rows : (step + 1) * self._batch_rows], rng)
 
-    def _rows(self, name: str, count: int, epoch: int) -> npt.NDArray[np.int64]:
-        """The rows of turn `epoch` in an endless sequence of shuffles."""
-        size = len(self._corpora[name].ids)
+    def _drawn_together(self, name: str, count: int, epoch: int) -> list[list[int]]:
+        """An epoch's `count` rows of a corpus.
+
+        Lines of a pair are in one list.
+        """
+        pair = self._corpora[name].pair
+        together: dict[int, list[int]] = {}
+        for row in range(len(pair)):
+            together.setdefault(int(pair[row]) if pair[row] >= 0 else -1 - row, []).append(row)
+        groups = list(together.values())
+        turns = self._turns(len(groups), max(1, round(count * len(groups) / len(pair))), epoch)
+        return [groups[i] for i in turns]
+
+    def _turns(self, size: int, count: int, epoch: int) -> npt.NDArray[np.int64]:
+        """Turn `epoch` of an endless sequence of shuffles of `size` numbers."""
         first, last = epoch * count, (epoch + 1) * count
         turns = [
             np.random.default_rng((self._seed, size, turn)).permutation(size)
@@ -157,6 +188,7 @@ class TextMix:
             torch.from_numpy(np.stack([source.log_prior for source in sources])),
             torch.from_numpy(np.nan_to_num(risk)),
             torch.from_numpy(weight.astype(np.float32)),
+            torch.tensor([int(source.pair[row]) for source, row in zip(sources, rows, strict=True)]),
         )
 
     def _expected(self, labelled: bool) -> Floats:

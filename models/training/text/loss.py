@@ -1,7 +1,7 @@
 """The joint loss of the text heads on partly labelled corpora.
 
 Emotion is a cross-entropy under the corpus's own prior, and each label is also taught for itself, for rows that hold
-several. Risk is a masked binary loss a head.
+several. Risk is a masked binary loss a head, and the order of the lines in matched pairs.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,8 @@ from models.labels import EMOTIONS
 from models.text.network import TextNetwork
 from models.training.text.batches import ABSENT, TextBatch
 
+_PAIR_SHARE = 0.3  # weight of the order in pairs against the other losses
+_MARGIN = 2.0  # logits that the worse line of a pair should be above the other
 _BINARY_SHARE = 2.0  # weight of the labels taught for themselves against the cross-entropy
 
 
@@ -32,7 +34,9 @@ def joint_loss(network: nn.Module, batch: TextBatch) -> torch.Tensor:
     )
     return torch.stack(
         [
-            emotion_loss(logits[:, : len(EMOTIONS)], batch) + risk_loss(logits[:, len(EMOTIONS) :], batch)
+            emotion_loss(logits[:, : len(EMOTIONS)], batch)
+            + risk_loss(logits[:, len(EMOTIONS) :], batch)
+            + pair_loss(logits[:, len(EMOTIONS) :], batch) * _PAIR_SHARE
             for logits in of_heads
         ]
     ).mean()
@@ -62,3 +66,14 @@ def risk_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
     """logits: (rows, 3). Heads weigh the same, however few rows teach them."""
     each = functional.binary_cross_entropy_with_logits(logits, batch.risk, reduction="none")
     return (each * batch.risk_weight).mean()
+
+
+def pair_loss(logits: torch.Tensor, batch: TextBatch) -> torch.Tensor:
+    """Loss of the order in matched pairs: the worse line above.
+
+    logits: (rows, 3). A soft margin (RankNet: Burges et al., 2005) over pairs that differ in a risk, 0 without any.
+    """
+    paired = (batch.pair[:, None] == batch.pair[None, :]) & (batch.pair[:, None] >= 0)
+    worse = (batch.risk[:, None] - batch.risk[None, :] > 0.5) & paired[..., None]
+    above = logits[:, None] - logits[None, :]
+    return functional.softplus(_MARGIN - above[worse]).sum() / worse.sum().clamp_min(1)

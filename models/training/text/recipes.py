@@ -4,7 +4,7 @@ A network starts from a tokenizer and an encoder. Word tables of the encoders st
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from models.text.minilm import load_minilm, minilm_vocabulary
 from models.text.network import LineEncoder
@@ -12,10 +12,21 @@ from models.text.recurrent import start_recurrent
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
-from models.training.text.batches import LineTokenizer
+from models.training.text.batches import PROJECT_LINES, LineTokenizer
 
-PROJECT_LINES = "own"
-"""The corpus of lines written for this project."""
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How a trained network is trained further, with other draws.
+
+    They are of the same corpora.
+    """
+
+    draws: Mapping[str, int]
+    epochs: int
+    batch_rows: int
+    learning_rate: float
+    misspelt: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +35,7 @@ class Recipe:
 
     languages: of the lines it learns from. draws: rows of each corpus in one epoch; a corpus that has more takes turns.
     start: tokenizer and encoder to begin with, given the lines it will learn from. misspelt: share of these lines that
-    are learnt from with typos and in another case.
+    are learnt from with typos and in another case. finish: a second part of the training.
     """
 
     languages: tuple[str, ...]
@@ -35,6 +46,16 @@ class Recipe:
     learning_rate: float
     dropout: float
     misspelt: float = 0.0
+    finish: Finish | None = None
+
+    @property
+    def stages(self) -> list["Recipe"]:
+        """The parts of the training, one after another."""
+        first = replace(self, finish=None)
+        if self.finish is None:
+            return [first]
+        changed = {field.name: getattr(self.finish, field.name) for field in fields(self.finish)}
+        return [first, replace(first, **changed)]
 
 
 RECIPES = {
@@ -57,6 +78,24 @@ RECIPES = {
         batch_rows=64,
         learning_rate=1.5e-4,
         dropout=0.1,
+        finish=Finish(
+            draws={
+                "goemotions": 800,
+                "meld": 200,
+                "tweeteval-emotion": 80,
+                "isear": 100,
+                "dreaddit": 80,
+                "sdcnl": 60,
+                "davidson": 120,
+                "tweeteval-hate": 180,
+                "tweeteval-offensive": 180,
+                PROJECT_LINES: 2_400,
+            },
+            epochs=8,
+            batch_rows=32,
+            learning_rate=6e-5,
+            misspelt=0.1,
+        ),
     ),
     "multilingual": Recipe(
         languages=("en", "zh"),
@@ -80,6 +119,27 @@ RECIPES = {
         batch_rows=128,
         learning_rate=4e-4,
         dropout=0.3,
+        finish=Finish(
+            draws={
+                "goemotions": 700,
+                "meld": 150,
+                "tweeteval-emotion": 100,
+                "isear": 150,
+                "smp2020": 1_000,
+                "dreaddit": 100,
+                "sdcnl": 80,
+                "sos1k": 300,
+                "davidson": 150,
+                "tweeteval-hate": 200,
+                "tweeteval-offensive": 250,
+                "cold": 1_500,
+                PROJECT_LINES: 3_000,
+            },
+            epochs=8,
+            batch_rows=64,
+            learning_rate=3e-4,
+            misspelt=0.1,
+        ),
     ),
     "recurrent": Recipe(
         languages=("en",),
@@ -129,5 +189,10 @@ class TextTraining:
     def recipe(self, name: str) -> Recipe:
         """That of a network, as changed."""
         usual = RECIPES[name]
-        draws = {corpus: max(1, round(rows * self.draws_share)) for corpus, rows in usual.draws.items()}
-        return replace(usual, draws=draws, epochs=self.epochs or usual.epochs)
+        finish = usual.finish and replace(
+            usual.finish, draws=self._fewer(usual.finish.draws), epochs=self.epochs or usual.finish.epochs
+        )
+        return replace(usual, draws=self._fewer(usual.draws), epochs=self.epochs or usual.epochs, finish=finish)
+
+    def _fewer(self, draws: Mapping[str, int]) -> dict[str, int]:
+        return {corpus: max(1, round(rows * self.draws_share)) for corpus, rows in draws.items()}

@@ -25,8 +25,8 @@ from models.text.minilm import minilm_vocabulary
 from models.training.loop.progress import Report
 from models.training.part.folder import PartFolder
 from models.training.part.held_out import CLEAN, EmotionLogits, HeldOutLogits, RiskLogits
-from models.training.text.batches import Floats, log_prior
-from models.training.text.recipes import PROJECT_LINES, SHIPPED, TextTraining
+from models.training.text.batches import PROJECT_LINES, Floats, log_prior
+from models.training.text.recipes import SHIPPED, TextTraining
 from models.training.text.train import read_training_data, train_text
 
 _LINES_PER_CALL = 64

@@ -16,21 +16,22 @@ import torch
 from torch import nn
 
 from models.data.corpora.text import CORPORA, TextSample, read_corpus, without_repeats
-from models.data.project_lines import project_lines
+from models.data.own_lines import own_samples
 from models.labels import EMOTIONS
 from models.metrics.text import emotion_figures, risk_figures, text_logits
 from models.precision import mixed_precision
 from models.text.network import TextNetwork
 from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
 from models.training.part.folder import PartFolder
-from models.training.text.augment import misspelt
-from models.training.text.batches import Floats, LineTokenizer, Rows, TextMix, rows_of
+from models.training.text.augment import misspelt, varied
+from models.training.text.batches import PROJECT_LINES, Floats, LineTokenizer, Rows, TextMix, rows_of
 from models.training.text.loss import joint_loss
-from models.training.text.recipes import PROJECT_LINES, Recipe, TextTraining
+from models.training.text.recipes import Recipe, TextTraining
 
 log = logging.getLogger(__name__)
 
 
+_COPIES = 5  # of a line written for this project
 _VALID_ROWS = 1200  # most rows of a corpus that an epoch is judged by: all of them take half as long as the epoch
 
 
@@ -44,7 +45,7 @@ def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[st
     train, repeats = {}, {}
     for name in CORPORA:
         train[name], repeats[name] = without_repeats(read_corpus(name, data, "train"), everything)
-    train[PROJECT_LINES], valid[PROJECT_LINES] = project_lines(held_out=False), project_lines(held_out=True)
+    train[PROJECT_LINES], valid[PROJECT_LINES] = own_samples(held_out=False), own_samples(held_out=True)
     return train, valid, repeats
 
 
@@ -61,13 +62,29 @@ def train_text(
     recipe, seed = training.recipe(name), training.seed
     train, valid, repeats = read_training_data(data_dir)
     log.info("training rows that repeat a validation text, left out: %s", repeats)
-    learnt = {corpus: misspelt(_spoken(train[corpus], recipe), recipe.misspelt, seed) for corpus in recipe.draws}
+    spoken = {corpus: _spoken(train[corpus], recipe) for corpus in recipe.draws}
     torch.manual_seed(seed)
-    tokenizer, encoder = recipe.start([sample.text for samples in learnt.values() for sample in samples])
+    tokenizer, encoder = recipe.start([sample.text for samples in spoken.values() for sample in samples])
     judged = {corpus: _some(_spoken(valid[corpus], recipe), seed) for corpus in recipe.draws}
     network = TextNetwork(encoder, recipe.dropout, corpora=list(recipe.draws))
-    fit_text(network, tokenizer, learnt, judged, recipe, seed, folder.checkpoint(name), progress)
+    before = 0
+    for number, stage in enumerate(recipe.stages):
+        learnt = {corpus: _learnt(corpus, spoken[corpus], stage, seed) for corpus in stage.draws}
+        checkpoint = folder.checkpoint(f"{name}/finish" if number else name)
+        report = _later(progress, before)
+        fit_text(network, tokenizer, learnt, judged, stage, seed, checkpoint, report)
+        before += stage.epochs
     return network
+
+
+def _learnt(corpus: str, samples: list[TextSample], stage: Recipe, seed: int) -> list[TextSample]:
+    if corpus == PROJECT_LINES:
+        return varied(samples, _COPIES, seed)
+    return misspelt(samples, stage.misspelt, seed)
+
+
+def _later(report: Callable[[int, Metrics], None], epochs: int) -> Callable[[int, Metrics], None]:
+    return lambda epoch, metrics: report(epochs + epoch, metrics)
 
 
 def fit_text(
@@ -116,14 +133,16 @@ def _some(samples: list[TextSample], seed: int) -> list[TextSample]:
 def score(network: nn.Module, valid: Mapping[str, Rows], priors: Mapping[str, Floats]) -> Metrics:
     """Validation figures, and `score`, their mean, which chooses the epoch.
 
-    Emotion and risk count half each, or whichever of them is labelled does; and a corpus counts twice: by the heads, as
+    The lines written for this project count half, since they are nearest to what is asked of the service. Emotion and
+    risk count half each, or whichever of them is labelled does; and a corpus counts twice: by the heads, as
     the service asks, and on its own terms. Raises ValueError for rows that measure nothing.
     """
     if not isinstance(network, TextNetwork):
         raise TypeError(f"wanted a TextNetwork, got {type(network).__name__}")
     figures: Metrics = {}
-    emotions, risks = [], []
+    by_corpus: list[tuple[bool, list[float], list[float]]] = []
     for name, rows in valid.items():
+        emotions, risks = [], []
         with mixed_precision(next(network.parameters()).device):
             served, own = text_logits(network, rows.lines, name)
         for logits, of in ((served, name), (own, f"{name}/own")):
@@ -135,6 +154,18 @@ def score(network: nn.Module, valid: Mapping[str, Rows], priors: Mapping[str, Fl
             for head, reached in risk_figures(risk, rows.risk).items():
                 figures[f"{of}/{head}"] = reached["auroc"]
                 risks.append(reached["auroc"])
-    if not emotions + risks:
+        by_corpus.append((name == PROJECT_LINES, emotions, risks))
+    if not any(emotions + risks for _, emotions, risks in by_corpus):
         raise ValueError("no validation line has an emotion, and no risk has lines with it and without")
-    return {"score": float(np.mean([np.mean(reached) for reached in (emotions, risks) if reached])), **figures}
+    return {"score": _score(by_corpus), **figures}
+
+
+def _score(by_corpus: Sequence[tuple[bool, list[float], list[float]]]) -> float:
+    """The mean of public corpora's and own lines' means."""
+    means = []
+    for of_project in (False, True):
+        chosen = [(emotions, risks) for own, emotions, risks in by_corpus if own == of_project]
+        kinds = ([x for emotions, _ in chosen for x in emotions], [x for _, risks in chosen for x in risks])
+        if any(kinds):
+            means.append(np.mean([np.mean(reached) for reached in kinds if reached]))
+    return float(np.mean(means))
