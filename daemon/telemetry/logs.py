@@ -18,7 +18,7 @@ from structlog.typing import Processor
 from daemon.telemetry.log_flood import FloodGuard
 from streams.redaction import redacted, redacted_error, redacted_traceback
 
-PAYLOAD_KEYS = frozenset({"payload", "text", "line", "transcript", "author", "picture", "samples"})
+PAYLOAD_KEYS = frozenset({"payload", "text", "line", "transcript", "author", "participant", "picture", "samples"})
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _QUIET = ("uvicorn.access", "uvicorn.error", "httpx", "httpcore", "PIL", "matplotlib", "faster_whisper", "kafka")
 

@@ -12,14 +12,26 @@ from streams.formats.rfc3339 import MAX_NS
 from streams.kafka.contract import InputTopic, from_kafka, to_kafka
 from streams.kafka.dead_letters import dead_letter_message, read_dead_letter, resubmission
 from streams.kafka.resubmissions import Resubmissions
+from streams.participants import NamedBy, Participant, are_channel_names, is_participant_name
 from streams.reasons import DeadLetterReason
 from streams.records import Modality, Record, RejectedRecord, is_session_name
 
 pytestmark = pytest.mark.property
 
 RECEIVED_NS = 1_700_000_000_000_000_000
-REASONS = {"missing_key", "invalid_session", "invalid_time", "empty"}
-NAMES = ["ce_subject", "ce_time", "ce_sequence", "content-type", "CE_Time", "x-topic", "x-offset", "x-resubmitted"]
+REASONS = {"missing_key", "invalid_session", "invalid_participant", "invalid_time", "empty"}
+NAMES = [
+    "ce_participant",
+    "ce_channel",
+    "ce_subject",
+    "ce_time",
+    "ce_sequence",
+    "content-type",
+    "CE_Time",
+    "x-topic",
+    "x-offset",
+    "x-resubmitted",
+]
 
 nullable = st.none() | st.binary(max_size=40)
 header_values = nullable | st.sampled_from([b"room", b"12", b"-3", b"2000-01-01T00:00:00Z", b"text/plain"])
@@ -36,6 +48,7 @@ def messages(draw: st.DrawFn) -> ConsumerRecord:
     return ConsumerRecord("topic", 0, 0, offset, timestamp, 0, key, value, draw(headers), None, -1, -1, -1)
 
 
+names = st.text(min_size=1, max_size=20).filter(is_participant_name)
 sessions = st.text(min_size=1, max_size=256).filter(is_session_name)
 records = st.builds(
     Record,
@@ -46,6 +59,10 @@ records = st.builds(
     event_time_ns=times_ns,
     received_ns=times_ns,
     sequence=st.none() | st.integers(-(2**63) + 1, 2**63 - 1),
+    participant=st.none() | st.builds(Participant, names, st.just(NamedBy.HEADER)),
+    channels=st.lists(names.map(str.strip), max_size=3)
+    .map(tuple)
+    .filter(lambda found: not found or are_channel_names(found)),
 )
 
 

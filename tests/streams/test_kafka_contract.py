@@ -10,6 +10,7 @@ from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates, Partition
 from streams.formats import rfc3339
 from streams.kafka.contract import CONTENT_TYPES, InputTopic, from_kafka, to_kafka
+from streams.participants import NamedBy, Participant
 from streams.records import Modality, Record, RejectedRecord
 
 pytestmark = pytest.mark.unit
@@ -215,3 +216,43 @@ def test_a_header_without_a_value_is_kept_as_an_empty_one() -> None:
     record = read(message(headers=[("trace", None)]))
     assert record.coordinates is not None
     assert record.coordinates.headers == (("trace", b""),)
+
+
+def test_a_record_names_its_participant_and_its_channels() -> None:
+    record = read(message(headers=[("ce_participant", "安".encode()), ("ce_channel", b"agent, customer")]))
+    assert record.participant == Participant("安", NamedBy.HEADER)
+    assert record.channels == ("agent", "customer")
+
+
+def test_channels_of_a_record_that_names_none_are_those_of_its_topic() -> None:
+    topic = replace(TOPICS[Modality.AUDIO], channels=("agent", "customer"))
+    plain = from_kafka(message(), topic, RECEIVED_NS)
+    named = from_kafka(message(headers=[("ce_channel", b"one")]), topic, RECEIVED_NS)
+    assert isinstance(plain, Record)
+    assert isinstance(named, Record)
+    assert (plain.channels, named.channels) == (("agent", "customer"), ("one",))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("ce_participant", b"", "header ce_participant: a participant's name has 1 to 256 printable characters"),
+        ("ce_participant", None, "header ce_participant: a participant's name has 1 to 256 printable characters"),
+        (
+            "ce_participant",
+            b"x" * 1024,
+            "header ce_participant: a participant's name has 1 to 256 printable characters",
+        ),
+        ("ce_participant", b"a\nb", "header ce_participant: a participant's name has 1 to 256 printable characters"),
+        ("ce_participant", b"ann\xff", "header ce_participant: byte 3 is not UTF-8"),
+        ("ce_channel", b"", "header ce_channel: 1 to 64 names"),
+        ("ce_channel", b"agent,", "header ce_channel: 1 to 64 names"),
+        ("ce_channel", b"agent,agent", "header ce_channel: 1 to 64 names"),
+        ("ce_channel", b"\xff", "header ce_channel: byte 0 is not UTF-8"),
+    ],
+)
+def test_a_name_that_cannot_be_one_is_refused_and_its_header_is_told(name: str, value: bytes | None, why: str) -> None:
+    item = refused(message(headers=[(name, value)]))
+    assert item.reason == "invalid_participant"
+    assert item.why.startswith(why)
+    assert item.payload == b"hello"

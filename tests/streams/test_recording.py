@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from streams.clock import NS_PER_S, ManualClock
 from streams.formats import rfc3339
+from streams.participants import NamedBy, Participant
 from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Record
 from streams.sources.base import SourceError
 from streams.sources.stored.discovery import stored_sessions
@@ -62,6 +63,8 @@ RECORDS = st.builds(
     event_time_ns=st.integers(0, rfc3339.MAX_NS),
     received_ns=st.just(7),
     sequence=st.none() | st.integers(0, 2**63),
+    participant=st.sampled_from([None, Participant("ann", NamedBy.HEADER), Participant("安", NamedBy.HEADER)]),
+    channels=st.sampled_from([(), ("agent",), ("agent", "customer")]),
 )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
+from streams.participants import NamedBy, Participant
 from streams.records import RAW_PICTURE, Item, Modality, Progress, Record
 from streams.sources.base import SourceError
 from streams.sources.devices import camera as camera_module
@@ -219,3 +220,13 @@ def test_of_a_cameras_device_files_the_one_with_pictures_is_listed(
     monkeypatch.setattr(discovery, "local_cameras", lambda: [Path("/dev/null")])
     monkeypatch.setattr("fcntl.ioctl", answers)
     assert [camera.problem for camera in discovery.cameras()] == ([None] if is_listed else [])
+
+
+def test_pictures_are_of_the_participant_that_is_configured() -> None:
+    clock, ann = ManualClock(), Participant("ann", NamedBy.CONFIG)
+    capture, items = FakeCapture(clock, frames=30), list[Item]()
+    camera = Camera(CameraConfig("room", "rtsp://10.0.0.9/cam", participant=ann), clock, lambda config: capture)
+    camera.open()
+    with pytest.raises(SourceError, match="gives no more pictures"):
+        camera.read(items.append, threading.Event())
+    assert {item.participant for item in items if isinstance(item, Record)} == {ann}

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.clock import NS_PER_MS, NS_PER_S, ManualClock
+from streams.participants import NamedBy, Participant
 from streams.records import Item, Modality, Progress, Record
 from streams.sources.base import SourceError
 from streams.sources.devices import discovery
@@ -295,3 +296,22 @@ def test_a_missing_portaudio_says_which_package_has_it(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "meta_path", [NoLibrary(), *sys.meta_path])
     with pytest.raises(SourceError, match=r"libportaudio2.*PortAudio library not found"):
         microphone(ManualClock()).open()
+
+
+def test_sound_is_of_the_participant_and_the_channels_that_are_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, ann = ManualClock(), Participant("ann", NamedBy.CONFIG)
+
+    def deliver(callback: Any) -> None:
+        clock.advance(0.1)
+        callback(b"\1\0" * 2 * BLOCK, BLOCK, None, FINE)
+
+    fake_sounddevice(monkeypatch, deliver)
+    for named, said in (
+        ({"participant": ann}, (ann, ())),
+        ({"channels": 2, "channel_names": ("agent", "customer")}, (None, ("agent", "customer"))),
+    ):
+        mic = microphone(clock, rate_hz=RATE_HZ, **named)
+        mic.open()
+        [record] = [item for item in read_items(mic, 1) if isinstance(item, Record)]
+        mic.close()
+        assert (record.participant, record.channels) == said
