@@ -14,7 +14,7 @@ from daemon.scoring.fusing import Lookback, WindowFusion
 from daemon.scoring.participants import participants_of, units_of
 from daemon.scoring.prediction_builder import build_prediction
 from daemon.scoring.results import BadRow, ScoredWindow, UnitFeatures, WindowScores
-from models.fusion.smoothing import Smoothing
+from models.fusion.smoothed_scores import Course
 from models.model import WindowFeatures
 from models.scores import Scores
 from streams.alignment.closed_window import ClosedWindow
@@ -25,9 +25,11 @@ from streams.records import Modality
 from tests.daemon.making import counted, evidence, instruments, unit, window
 from tests.daemon.test_engine import FakeModel, Moody
 from tests.daemon.test_prediction_builder import PUBLICATION, SCHEMA
+from tests.models.model_folders import plain_manifest
 
 pytestmark = pytest.mark.unit
 
+COURSE = Course.of_windows(4, 1, plain_manifest().risk)
 ANN, BEN, EVE = (Participant(name, NamedBy.AUTHOR) for name in ("ann", "ben", "eve"))
 
 
@@ -47,7 +49,7 @@ def names(found: Sequence[Participant]) -> list[str]:
 def fused(
     *windows: ClosedWindow, model: FakeModel | None = None, lookback: int = 0, most: int = 8
 ) -> list[WindowScores]:
-    smoothing = Lookback(lookback, NS_PER_S, Smoothing(size_s=4, step_s=1)) if lookback else None
+    smoothing = Lookback(lookback, NS_PER_S, COURSE) if lookback else None
     answers = WindowFusion(model or FakeModel(), instruments().metrics, smoothing, most).fuse(windows)
     return [answer for answer in answers if not isinstance(answer, BadRow)]
 
@@ -120,7 +122,7 @@ def test_each_person_is_smoothed_by_their_own_past() -> None:
 
 
 def test_rows_of_a_window_are_counted_with_those_of_its_people() -> None:
-    model, smoothing = Moody(), Lookback(3, NS_PER_S, Smoothing(size_s=4, step_s=1))
+    model, smoothing = Moody(), Lookback(3, NS_PER_S, COURSE)
     fusion = WindowFusion(model, instruments().metrics, smoothing, 2)
     crowd = window(*of(ANN, 0), *of(BEN, 1), *of(EVE, 2), at_s=0, lookback=tuple(of(None, -1)))
     assert fusion.rows(crowd) == 3 * 4
