@@ -29,7 +29,7 @@ class RiskLevel(StrEnum):
 
 
 class RiskCode(StrEnum):
-    """What a risk is scored by: words, affect, or the windows before."""
+    """What a risk is scored by: words, affect, signals, or windows before."""
 
     WORDS_OF_DISTRESS = "words_of_distress"
     WORDS_OF_SELF_HARM = "words_of_self_harm"
@@ -37,6 +37,8 @@ class RiskCode(StrEnum):
     NEGATIVE_AFFECT = "negative_affect"
     AGITATED_VOICE = "agitated_voice"
     """Anger and fear in the voice, for most of the lookback."""
+    SIGNAL = "signal"
+    """A score from elsewhere."""
     RECENT_COURSE = "recent_course"
     """What was said shortly before, and still counts."""
 
@@ -90,7 +92,7 @@ class Scores:
 
     emotion: probabilities in the order of EMOTIONS. entropy: of them, in nats. abstained: why there is no label; label
     is None exactly where it is not None. label_set: the labels that cannot be ruled out, the most probable first; None
-    where sets are off or there is no evidence.
+    where sets are off or there is no evidence. signals: what they add to the risk's score; None where there are none.
     """
 
     emotion: tuple[float, ...]
@@ -102,3 +104,4 @@ class Scores:
     risk: RiskScores
     abstained: Abstention | None
     label_set: tuple[str, ...] | None = None
+    signals: float | None = None

@@ -71,6 +71,19 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """A score from elsewhere, named; value and confidence are in 0..1.
+
+    participant: whose it is, where it says so.
+    """
+
+    name: str
+    value: float
+    confidence: float = 1.0
+    participant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Voice:
     """Voice in a block of sound, frame by frame.
 
@@ -126,7 +139,7 @@ class Event:
     time_ns: int
     duration_ns: int
     received_ns: int
-    payload: Picture | Sound | Line
+    payload: Picture | Sound | Line | Signal
     sequence: int | None = None
     record: Record | None = None
     """As it came from a log, to be dead-lettered if the payload is damaged."""
@@ -147,6 +160,8 @@ class SoundPieces:
 class EncodingUnit:
     """What is encoded once: a picture, a sound segment, or a line.
 
+    A signal is a unit too, and done from the start.
+
     It spans [start_ns, end_ns). `result` is the engine's, set when `done`; a unit that could not be encoded is done
     without a result. Blocks of sound and utterances are units of other tasks, which no window holds.
     """
@@ -156,7 +171,7 @@ class EncodingUnit:
     start_ns: int
     end_ns: int
     received_ns: int
-    payload: Picture | SoundPieces | Line | None
+    payload: Picture | SoundPieces | Line | Signal | None
     """What to encode; a picture or a sound is freed when done, since pixels would be most of a session's memory."""
     order: tuple[int, int, str]
     """Where it stands among units of its modality: by time, then sequence, then content, never by arrival."""
@@ -188,9 +203,9 @@ class EncodingUnit:
     def finish(self) -> None:
         """Marks it encoded, or impossible to encode, and frees its payload.
 
-        Windows need its `result` only, and the text of a line.
+        Windows need its `result` only, the text of a line, and a signal.
         """
         self.done = True
-        if not isinstance(self.payload, Line):
+        if not isinstance(self.payload, Line | Signal):
             self.payload = None
         self.record = None

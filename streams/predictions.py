@@ -21,13 +21,14 @@ Signed = Annotated[float, Field(ge=-1, le=1)]
 EmotionName = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear"]
 Level = Literal["none", "low", "medium", "high", "critical"]
 ClosedByName = Literal["watermark", "idle", "end", "drain"]
-ModalityName = Literal["video", "audio", "text"]
+ModalityName = Literal["video", "audio", "text", "signals"]
 ReasonCode = Literal[
     "words_of_distress",
     "words_of_self_harm",
     "words_of_abuse",
     "negative_affect",
     "agitated_voice",
+    "signal",
     "recent_course",
 ]
 NamedByName = Literal["header", "config", "author", "channel", "track"]
@@ -133,11 +134,18 @@ class ModalityReport(_Part):
 
 
 class Modalities(_Part):
-    """A report for each modality, present or not."""
+    """A report for each modality, present or not.
+
+    `signals` is left out where none came; its `quality` has the mean value of each name, its `contribution` is what
+    signals add to the risk's score.
+    """
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     video: ModalityReport
     audio: ModalityReport
     text: ModalityReport
+    signals: ModalityReport | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class ParticipantReport(_Part):

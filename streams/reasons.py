@@ -117,6 +117,8 @@ class DeadLetterReason(StrEnum):
     """Text that is not in the character set that it states."""
     INVALID_JSON = "invalid_json"
     """Not one JSON object with a `text`, each key once."""
+    INVALID_SIGNAL = "invalid_signal"
+    """A signal without a name, or with a value or confidence that is not in 0..1."""
     INVALID_CHAT_LINE = "invalid_chat_line"
     """A line of a chat script without `text` or with an `at_s` that cannot be."""
     INVALID_RECORD = "invalid_record"

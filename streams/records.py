@@ -1,7 +1,7 @@
 """Items that sources hand on: records, progress and partition changes.
 
-A record is one picture, one stretch of sound or one line of text, still in the form it arrived in. Nothing here
-decodes.
+A record is one picture, one stretch of sound, one line of text or one signal, still in the form it arrived in. Nothing
+here decodes.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,12 @@ class Modality(StrEnum):
     VIDEO = "video"
     AUDIO = "audio"
     TEXT = "text"
+    SIGNALS = "signals"
+    """Scores from elsewhere, of which nothing is encoded."""
+
+
+MEDIA = (Modality.VIDEO, Modality.AUDIO, Modality.TEXT)
+"""The modalities that are encoded."""
 
 
 _LONGEST_SESSION_CHARACTERS = 256

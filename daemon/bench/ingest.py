@@ -28,7 +28,7 @@ from streams.kafka.consumer_config import KafkaSourceConfig, consumer_options
 from streams.kafka.contract import CONTENT_TYPES, InputTopic
 from streams.kafka.errors import BrokerUnavailable, broker_errors
 from streams.kafka.reachability import probe_cluster
-from streams.records import Modality
+from streams.records import MEDIA, Modality
 
 _PARTITIONS = 3
 _BROKER_SETTINGS = {"retention.ms": "3600000"}  # should the topics outlive the benchmark
@@ -51,7 +51,7 @@ def ingest(effort: Effort, connection: Connection) -> Iterator[Figure]:
         with _topics(connection, modality) as (topic,):
             write(connection, topic, count, effort.sessions)
             yield _against_poll_loop(name, connection, topic, count, effort.scored_rounds)
-    with _topics(connection, *Modality) as topics:
+    with _topics(connection, *MEDIA) as topics:
         yield from _as_it_happens(connection, topics, effort)
 
 
@@ -176,7 +176,7 @@ def _sample(half: StreamingHalf) -> _Sample:
     registry = half.instruments.metrics.registry
     behind = [
         registry.get_sample_value("affectd_source_lag_records", {"source": "kafka", "modality": modality}) or 0.0
-        for modality in Modality
+        for modality in MEDIA
     ]
     used = resource.getrusage(resource.RUSAGE_SELF)
     return _Sample(half.instruments.clock.monotonic_ns(), sum(behind), half.records, used.ru_utime + used.ru_stime)

@@ -62,6 +62,9 @@ class KafkaSourceSettings(Section):
     video_topic: OptionalTopic = Field(default="affectd.video", description="empty: video is not read")
     audio_topic: OptionalTopic = Field(default="affectd.audio", description="empty: audio is not read")
     text_topic: OptionalTopic = Field(default="affectd.text", description="empty: text is not read")
+    signals_topic: OptionalTopic = Field(
+        default="", description='scores from elsewhere, as "affectd.signals"; empty: none are read'
+    )
     video_content_type: ContentTypeName = Field(default="image/jpeg", description="of records that do not say theirs")
     audio_content_type: ContentTypeName = Field(
         default="audio/L16;rate=16000;channels=1", description="of records that do not say theirs"
@@ -95,6 +98,7 @@ class KafkaSourceSettings(Section):
     def topics(self) -> dict[str, str]:
         """The topic of every modality that is read, by the modality's name."""
         named = {"video": self.video_topic, "audio": self.audio_topic, "text": self.text_topic}
+        named["signals"] = self.signals_topic
         return {modality: topic for modality, topic in named.items() if topic}
 
     @property

@@ -12,7 +12,17 @@ from pydantic import Field
 
 from daemon.config.endpoints import KafkaSinkTable, KafkaSourceTable, Sinks, Sources, StdoutSinkTable
 from daemon.config.kafka import DeliverySettings
-from daemon.config.values import Address, HostNames, Names, ParticipantName, ParticipantNames, SecretFile, Section
+from daemon.config.values import (
+    Address,
+    HostNames,
+    Name,
+    Names,
+    ParticipantName,
+    ParticipantNames,
+    SecretFile,
+    Section,
+    Share,
+)
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.connection import Connection
@@ -212,6 +222,14 @@ class ParticipantSettings(Section):
         return ParticipantRules(self.roles, frozenset(self.score))
 
 
+class RiskSettings(Section):
+    """What risk is scored by, beside words, face and voice."""
+
+    signals: dict[Name, Share] = Field(
+        default={}, description="weight of each signal by its name, 0 to 1; others count for nothing"
+    )
+
+
 class PrivacySettings(Section):
     """What the operator has stated and allowed."""
 
@@ -280,6 +298,7 @@ class Sections(Section):
     sinks: Sinks = Field(default=(StdoutSinkTable(kind="stdout"),), description="where predictions leave")
     delivery: DeliverySettings = DeliverySettings()
     participants: ParticipantSettings = ParticipantSettings()
+    risk: RiskSettings = RiskSettings()
     privacy: PrivacySettings = PrivacySettings()
     http: HttpSettings = HttpSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()

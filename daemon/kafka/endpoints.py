@@ -15,7 +15,7 @@ from daemon.config.endpoints import KafkaSinkTable, KafkaSourceTable
 from daemon.config.errors import ConfigurationError
 from daemon.config.kafka import KafkaSinkSettings, KafkaSourceSettings
 from streams.kafka.connection import Connection
-from streams.kafka.contract import InputTopic
+from streams.kafka.contract import CONTENT_TYPES, InputTopic
 from streams.records import Modality
 
 _LOCAL = "127.0.0.1:9092"
@@ -44,6 +44,7 @@ def input_topics(settings: KafkaSourceSettings) -> dict[Modality, InputTopic]:
         Modality.VIDEO: settings.video_content_type,
         Modality.AUDIO: settings.audio_content_type,
         Modality.TEXT: settings.text_content_type,
+        Modality.SIGNALS: CONTENT_TYPES[Modality.SIGNALS],
     }
     return {
         Modality(name): InputTopic(

@@ -8,19 +8,23 @@ from one window to the next, so that any instance scores a window the same.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from daemon.scoring.features import NOT_FINITE, window_features
 from daemon.scoring.participants import participants_of, units_of
 from daemon.scoring.results import BadRow, ParticipantScores, WindowScores
 from models.fusion.smoothed_scores import Course, smoothed
 from models.model import AffectModel
+from models.risk_signals import strength, with_signals
 from models.scores import Scores
 from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.ordered_units import UnitsByModality
+from streams.events import Signal
 from streams.participants import Participant
 from streams.reasons import UntoldReason
+from streams.records import Modality
 from streams.telemetry import Telemetry
 
 MOST_PARTICIPANTS = 8
@@ -60,12 +64,17 @@ class WindowFusion:
         telemetry: Telemetry,
         lookback: Lookback | None = None,
         most_participants: int = MOST_PARTICIPANTS,
+        signal_weights: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
-        """lookback: what windows are smoothed by; None where they are not."""
+        """lookback: what windows are smoothed by; None where they are not.
+
+        signal_weights: of signals in the risk, by their names.
+        """
         self._model = model
         self._telemetry = telemetry
         self._lookback = lookback
         self._most = most_participants
+        self._signal_weights = signal_weights
 
     def rows(self, window: ClosedWindow) -> int:
         """How many rows of fusion a window takes."""
@@ -107,12 +116,19 @@ class WindowFusion:
 
     def _scores(self, rows: Sequence[Sequence[UnitsByModality]]) -> list[Scores]:
         """The scores of each row's newest window."""
-        scores = self._model.fuse([window_features(units) for row in rows for units in row])
+        windows = [units for row in rows for units in row]
+        scores = self._model.fuse([window_features(units) for units in windows])
+        scores = [self._with_signals(each, units) for each, units in zip(scores, windows, strict=True)]
         if self._lookback is None:
             return scores
         length = self._lookback.windows + 1
         by_row = [scores[at : at + length] for at in range(0, len(scores), length)]
         return smoothed(by_row, self._lookback.course, self._model.manifest.least_confidence)
+
+    def _with_signals(self, scores: Scores, units: UnitsByModality) -> Scores:
+        signals = [unit.payload for unit in units.get(Modality.SIGNALS, ()) if isinstance(unit.payload, Signal)]
+        strongest = strength(((each.name, each.value, each.confidence) for each in signals), self._signal_weights)
+        return scores if strongest is None else with_signals(scores, strongest, self._model.manifest.risk)
 
     def _window_scores(self, scores: Sequence[Scores], session: int, people: list[_Person]) -> WindowScores | BadRow:
         if not is_finite(scores[session]):

@@ -18,9 +18,9 @@ from streams.alignment.ordered_units import UnitsByModality
 from streams.alignment.received import received_fraction
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_MS, NS_PER_S
-from streams.events import EncodingUnit, Line
+from streams.events import EncodingUnit, Line, Signal
 from streams.formats.rfc3339 import format_ns
-from streams.records import Modality
+from streams.records import MEDIA, Modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +109,34 @@ def _emotion(scores: Scores) -> wire.Emotion:
 def _modalities(
     of: _Evidence, scores: Scores, settings: PredictionSettings, transcribed_fraction: float | None
 ) -> wire.Modalities:
-    reports = {modality: _modality(of, modality, scores.modality[modality], settings) for modality in Modality}
+    reports = {modality: _modality(of, modality, scores.modality[modality], settings) for modality in MEDIA}
     if transcribed_fraction is not None:
         reports[Modality.TEXT].quality["transcribed"] = transcribed_fraction
-    return wire.Modalities(video=reports[Modality.VIDEO], audio=reports[Modality.AUDIO], text=reports[Modality.TEXT])
+    return wire.Modalities(
+        video=reports[Modality.VIDEO],
+        audio=reports[Modality.AUDIO],
+        text=reports[Modality.TEXT],
+        signals=_signals(of, scores),
+    )
+
+
+def _signals(of: _Evidence, scores: Scores) -> wire.ModalityReport | None:
+    """The report of signals, with the mean value of each name."""
+    units = of.units.get(Modality.SIGNALS, ())
+    if not units:
+        return None
+    values: dict[str, list[float]] = {}
+    for unit in units:
+        if isinstance(unit.payload, Signal):
+            values.setdefault(unit.payload.name, []).append(unit.payload.value)
+    return wire.ModalityReport(
+        present=True,
+        coverage=1.0,
+        events=len(units),
+        quality={name: sum(each) / len(each) for name, each in sorted(values.items())},
+        contribution=scores.signals or 0.0,
+        probabilities=None,
+    )
 
 
 def _modality(
@@ -153,7 +177,7 @@ def _coverage(
         case Modality.AUDIO:
             segments = settings.segments.count_within(of.start_ns, of.end_ns)
             covered = sum(float(e.weight.sum()) for _, e in evidence) / max(1, segments)
-        case Modality.TEXT:
+        case _:
             covered = float(bool(evidence))
     return min(1.0, covered)
 

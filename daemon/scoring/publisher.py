@@ -28,7 +28,7 @@ from streams.clock import NS_PER_S
 from streams.deadline import Deadline
 from streams.delivery.ledger import Ledger
 from streams.formats.rfc3339 import format_ns
-from streams.records import Modality, RejectedRecord
+from streams.records import MEDIA, RejectedRecord
 from streams.redaction import redacted_error
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
 
@@ -258,7 +258,7 @@ class Publisher:
             return
         prediction = outgoing.prediction
         self._metrics.published((self._clock.monotonic_ns() - since_ns) / NS_PER_S)
-        for modality in Modality:
+        for modality in MEDIA:
             self._metrics.coverage(modality, getattr(prediction.modalities, modality).coverage)
         abstention = Abstention(prediction.abstained.reason) if prediction.abstained else None
         self._metrics.prediction(RiskLevel(prediction.risk.level), abstention)

@@ -74,7 +74,13 @@ class ScoringThreads:
             lambda unit: inlet.post(UnitEncoded(unit)),
             self._publisher.submit,
             instruments,
-            WindowFusion(model, instruments.metrics, _lookback(config, model), config.participants.most_participants),
+            WindowFusion(
+                model,
+                instruments.metrics,
+                _lookback(config, model),
+                config.participants.most_participants,
+                config.risk.signals,
+            ),
             crash_journal,
             build_transcriber(config, recognizer, endpoints.warm_up, instruments),
         )

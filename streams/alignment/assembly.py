@@ -1,4 +1,4 @@
-"""Assembles events into encoding units: sampled pictures, sound segments, lines.
+"""Assembles events into encoding units: sampled pictures, sound segments, lines, signals.
 
 An assembler holds events back only until the watermark makes its choice final, so that the units are the same whatever
 the order events arrived in. It leaves encoding, windows and lateness to the timeline.
@@ -15,7 +15,7 @@ from streams.alignment.frame_order import recorded_order
 from streams.alignment.windows import SegmentGrid
 from streams.clock import NS_PER_S
 from streams.coordinates import Coordinates
-from streams.events import EncodingUnit, Event, Line, Picture, Sound, SoundPieces
+from streams.events import EncodingUnit, Event, Line, Picture, Signal, Sound, SoundPieces
 from streams.participants import name_of
 from streams.reasons import DropReason
 from streams.records import Modality
@@ -53,21 +53,26 @@ class Assembler(Protocol):
         ...
 
 
-class Lines:
-    """Makes every line a unit, at once.
+class Instants:
+    """Makes every line or signal a unit, at once.
 
-    Nothing that comes later changes it.
+    Nothing that comes later changes it. A signal is done: there is nothing to encode.
     """
 
     def __init__(self) -> None:
         self._new: list[EncodingUnit] = []
 
     def add(self, event: Event) -> None:
-        line = event.payload
-        if not isinstance(line, Line):
-            raise TypeError(f"a text event holds a Line, not {type(line).__name__}")
         name = name_of(event.participant)
-        self._new.append(_instant(event, "\0".join((line.text, line.author or "", line.lang or "", name))))
+        match event.payload:
+            case Line(text=text, author=author, lang=lang):
+                unit = _instant(event, "\0".join((text, author or "", lang or "", name)))
+            case Signal(name=what, value=value, confidence=confidence):
+                unit = _instant(event, "\0".join((what, repr(value), repr(confidence), name)))
+                unit.finish()
+            case other:
+                raise TypeError(f"a line or a signal is needed, not a {type(other).__name__}")
+        self._new.append(unit)
 
     def reaches_ns(self, event: Event) -> int:
         return event.time_ns
@@ -298,7 +303,7 @@ def _sound_unit(
 def _instant(event: Event, content: str) -> EncodingUnit:
     if isinstance(event.payload, Sound):
         raise TypeError("sound lasts: it is cut into segments, not taken as an instant")
-    payload: Picture | Line = event.payload
+    payload: Picture | Line | Signal = event.payload
     return EncodingUnit(
         session=event.session,
         modality=event.modality,

@@ -11,7 +11,7 @@ def received_fraction(
 ) -> dict[Modality, float]:
     """Fraction received of the window [start, end), 0..1, by modality.
 
-    units: those of the window. For text it is whether there was a line.
+    units: those of the window. For text and signals it is whether there was one.
     """
     start_ns, end_ns = span_ns
     pictures = len(units.get(Modality.VIDEO, ())) * NS_PER_S / (sample_hz * (end_ns - start_ns))
@@ -21,4 +21,5 @@ def received_fraction(
         Modality.VIDEO: min(1.0, pictures),
         Modality.AUDIO: min(1.0, sound),
         Modality.TEXT: float(bool(units.get(Modality.TEXT, ()))),
+        Modality.SIGNALS: float(bool(units.get(Modality.SIGNALS, ()))),
     }

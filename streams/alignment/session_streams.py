@@ -98,7 +98,7 @@ def _channels(event: Event, telemetry: Telemetry) -> list[Event]:
 
 
 def _stream(event: Event) -> _Stream:
-    """Which assembler an event goes to; lines share one."""
-    if event.participant is None or event.modality is Modality.TEXT:
+    """Which assembler an event goes to; lines share one, and signals."""
+    if event.participant is None or event.modality in (Modality.TEXT, Modality.SIGNALS):
         return event.modality, None
     return event.modality, event.participant.id

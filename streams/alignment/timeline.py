@@ -208,7 +208,7 @@ class SessionTimeline:
             yield self.closed.popleft()
 
     def _insert(self, released: list[EncodingUnit], closed_by: ClosedBy) -> list[EncodingUnit]:
-        """Inserts units into windows that accept them; returns them.
+        """Inserts units into windows that accept them; returns those to encode.
 
         Windows in grace are revised.
         """
@@ -223,7 +223,7 @@ class SessionTimeline:
             insert(self.units[unit.modality], unit)
         if new:
             self._revise(new, accepting_from, closed_by)
-        return new
+        return [unit for unit in new if not unit.done]
 
     def open_windows(self) -> int:
         """Counts windows that hold units and are not closed yet."""

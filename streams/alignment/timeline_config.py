@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from streams.alignment.assembly import Assembler, FrameSampler, Lines, SoundSegmenter
+from streams.alignment.assembly import Assembler, FrameSampler, Instants, SoundSegmenter
 from streams.alignment.watermark import WatermarkConfig
 from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_S
@@ -54,5 +54,5 @@ class TimelineConfig:
                 return FrameSampler(self.sample_hz, telemetry)
             case Modality.AUDIO:
                 return SoundSegmenter(self.segments, telemetry)
-            case Modality.TEXT:
-                return Lines()
+            case Modality.TEXT | Modality.SIGNALS:
+                return Instants()

@@ -9,11 +9,12 @@ import codecs
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from streams.clock import NS_PER_S
 from streams.decoding import pictures, sound
 from streams.decoding.content_type import ContentType, parse_content_type
-from streams.events import Event, Line, Picture, Sound
+from streams.events import Event, Line, Picture, Signal, Sound
 from streams.formats import rfc3339
 from streams.formats.strict_json import loads_object
 from streams.participants import NAME_RULE, NamedBy, Participant, is_participant_name
@@ -30,6 +31,8 @@ _CHARSETS = re.compile(
     r"|shift_jis|euc_jp|euc_kr"
 )
 """Python's names of the character sets that texts are read in: those that turn bytes into text and nothing else."""
+_MOST_SIGNAL_BYTES = 4096
+_SIGNAL_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LATEST_NS = 4_102_444_800 * NS_PER_S  # 2100-01-01
 
 
@@ -78,7 +81,7 @@ def decode_record(record: Record, limits: Limits, live: bool) -> Event:
     )
 
 
-def _named(record: Record, payload: Picture | Sound | Line) -> tuple[Participant | None, tuple[str, ...]]:
+def _named(record: Record, payload: Picture | Sound | Line | Signal) -> tuple[Participant | None, tuple[str, ...]]:
     """Whose it is, or else the names of its channels.
 
     What names the record goes first. One name of a channel is that of a whole sound, and the role of whoever is named.
@@ -87,6 +90,8 @@ def _named(record: Record, payload: Picture | Sound | Line) -> tuple[Participant
     if isinstance(payload, Line):
         name = payload.participant if payload.participant is not None else payload.author
         return (named or (None if name is None else Participant(name, NamedBy.AUTHOR))), ()
+    if isinstance(payload, Signal) and payload.participant is not None:
+        return (named or Participant(payload.participant, NamedBy.AUTHOR)), ()
     if not isinstance(payload, Sound) or not channels:
         return named, ()
     if len(channels) == 1:
@@ -143,6 +148,35 @@ def _line(record: Record, limits: Limits) -> Line:
     if not line.text.strip():
         raise BadRecord(DeadLetterReason.EMPTY, "a line without text")
     return line
+
+
+def _signal(record: Record, limits: Limits) -> Signal:
+    if len(record.payload) > _MOST_SIGNAL_BYTES:
+        sentence = f"a signal of {len(record.payload)} bytes; the limit is {_MOST_SIGNAL_BYTES}"
+        raise BadRecord(DeadLetterReason.OVERSIZED, sentence)
+    stated = parse_content_type(record.content_type)
+    if stated.kind != "application/json":
+        raise _of_other_kind("signals", stated, "application/json")
+    stated.allow("charset")
+    try:
+        fields = loads_object(_text(record.payload, stated.parameters.get("charset", "utf-8")))
+    except ValueError as error:
+        raise BadRecord(DeadLetterReason.INVALID_JSON, str(error)) from error
+    name = fields.get("name")
+    if not isinstance(name, str) or not _SIGNAL_NAME.fullmatch(name):
+        sentence = "name: 1 to 64 letters, digits, '.', '_' and '-' are needed"
+        raise BadRecord(DeadLetterReason.INVALID_SIGNAL, sentence)
+    whose = fields.get("participant")
+    if whose is not None and not (isinstance(whose, str) and is_participant_name(whose)):
+        raise BadRecord(DeadLetterReason.INVALID_PARTICIPANT, f"participant: {NAME_RULE}")
+    return Signal(name, _share(fields, "value"), _share(fields, "confidence", 1.0), whose)
+
+
+def _share(fields: dict[str, Any], key: str, default: float | None = None) -> float:
+    value = fields.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise BadRecord(DeadLetterReason.INVALID_SIGNAL, f"{key}: a number from 0 to 1 is needed")
+    return float(value)
 
 
 def _of_other_kind(modality: str, stated: ContentType, read: str) -> BadRecord:
@@ -202,8 +236,9 @@ def _well_formed(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-_PAYLOADS: dict[Modality, Callable[[Record, Limits], Picture | Sound | Line]] = {
+_PAYLOADS: dict[Modality, Callable[[Record, Limits], Picture | Sound | Line | Signal]] = {
     Modality.VIDEO: _picture,
     Modality.AUDIO: _sound,
     Modality.TEXT: _line,
+    Modality.SIGNALS: _signal,
 }

@@ -34,6 +34,7 @@ CONTENT_TYPES = {
     Modality.VIDEO: "image/jpeg",
     Modality.AUDIO: "audio/L16;rate=16000;channels=1",
     Modality.TEXT: "text/plain",
+    Modality.SIGNALS: "application/json",
 }
 """The content type of messages where neither they nor the configuration say it."""
 

@@ -11,7 +11,7 @@ from daemon.telemetry.instruments import Instruments
 from streams.alignment.closed_window import ClosedWindow
 from streams.clock import Clock, ManualClock, SystemClock
 from streams.deadline import Deadline
-from streams.events import EncodingUnit, Line, Picture, SoundPieces, Voice
+from streams.events import EncodingUnit, Line, Picture, Signal, SoundPieces, Voice
 from streams.reasons import ClosedBy
 from streams.records import Modality
 from tests.streams.making import ns
@@ -74,10 +74,11 @@ def unit(
     result: Any = None,
 ) -> EncodingUnit:
     """A unit of one modality; with a `result`, it has been encoded."""
-    payloads: dict[Modality, Callable[[], Picture | SoundPieces | Line]] = {
+    payloads: dict[Modality, Callable[[], Picture | SoundPieces | Line | Signal]] = {
         Modality.VIDEO: lambda: Picture("image/jpeg", b"picture"),
         Modality.AUDIO: lambda: SoundPieces(()),
         Modality.TEXT: lambda: Line(text),
+        Modality.SIGNALS: lambda: Signal("pulse", 0.5),
     }
     start_ns, end_ns = ns(at_s), ns(at_s + for_s)
     order = (start_ns, 0, text)

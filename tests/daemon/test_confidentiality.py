@@ -37,7 +37,7 @@ from models.text.encoder import TextEncoder
 from streams.channels.channel import OverflowPolicy
 from streams.decoding.decode import decode_record
 from streams.predictions import Prediction
-from streams.records import Item, Modality, Record
+from streams.records import MEDIA, Item, Modality, Record
 from streams.sinks.base import SinkError
 from streams.sources.base import Emit
 from tests.e2e.devices import free_port
@@ -104,7 +104,7 @@ class Emitting:
     items: Sequence[Item]
     name: str
     live: bool
-    modalities: frozenset[Modality] = frozenset(Modality)
+    modalities: frozenset[Modality] = frozenset(MEDIA)
 
     def open(self) -> None:
         """Nothing to open."""

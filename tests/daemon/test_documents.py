@@ -248,6 +248,8 @@ def fields(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
         if path == "participants":
             person = schema["$defs"]["ParticipantReport"]["properties"]
             return {path: {}} | {f"{path}[].{name}": inner for name, inner in person.items()}
+        if path == "modalities.signals":
+            return {path: {}}
         names = [option["$ref"].rpartition("/")[2] for option in options if "$ref" in option]
         if not names:
             item = node.get("items", {})
@@ -255,7 +257,8 @@ def fields(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
         found = {path: node} if len(options) > 1 or names[0] in wholes else {}
         if names[0] not in wholes:
             for name, inner in schema["$defs"][names[0]]["properties"].items():
-                found |= walk(inner, f"{path}.{'*' if path == 'modalities' else name}")
+                every = path == "modalities" and name != "signals"
+                found |= walk(inner, f"{path}.{'*' if every else name}")
         return found
 
     found = dict[str, dict[str, Any]]()

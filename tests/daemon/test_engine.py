@@ -25,7 +25,7 @@ from models.speech.segment import SpeechSegment
 from streams.alignment.closed_window import ClosedWindow
 from streams.clock import NS_PER_S
 from streams.events import EncodingUnit
-from streams.records import Modality
+from streams.records import MEDIA, Modality
 from tests.daemon.making import NoSound, Told, counted, deadline, evidence, instruments, unit, window
 from tests.models.model_folders import plain_manifest
 
@@ -138,7 +138,7 @@ class FakeModel(AffectModel):
 
     def __init__(self, broken: bool = False, poison_rows: int = 0) -> None:
         """poison_rows: a window with so many rows of text is answered by what is no number."""
-        self.encoders = {modality.value: FakeEncoder() for modality in Modality}
+        self.encoders = {modality.value: FakeEncoder() for modality in MEDIA}
         self.batches: list[int] = []
         self.manifest: Any = SimpleNamespace(least_confidence=0.0)
         self._broken = broken
@@ -162,7 +162,7 @@ def scores(entropy: float) -> Scores:
     flat = tuple([1 / 7] * 7)
     absent = ModalityScores(False, 0.0, None)
     assert set(NO_RISK.categories) == set(RISKS)
-    return Scores(flat, "fear", 0.0, 0.0, entropy, {m.value: absent for m in Modality}, NO_RISK, None)
+    return Scores(flat, "fear", 0.0, 0.0, entropy, {m.value: absent for m in MEDIA}, NO_RISK, None)
 
 
 class Characters(NoSound):

@@ -15,7 +15,7 @@ from models.scores import NO_RISK, Abstention, ModalityScores, RiskCode, RiskLev
 from streams.alignment.timeline_config import SEGMENTS
 from streams.events import EncodingUnit
 from streams.predictions import ModelRef
-from streams.records import Modality
+from streams.records import MEDIA, Modality
 from tests.daemon.making import evidence, unit, window
 
 pytestmark = pytest.mark.unit
@@ -35,7 +35,7 @@ WORDS = RiskScores(
 
 
 def scores(*present: Modality, risk: RiskScores = NO_RISK, abstained: Abstention | None = None) -> Scores:
-    modality = {m.value: PRESENT if m in present else ABSENT for m in Modality}
+    modality = {m.value: PRESENT if m in present else ABSENT for m in MEDIA}
     label = None if abstained else "happiness"
     return Scores(PEAKED, label, 0.3, 0.2, 1.7, modality, risk, abstained)
 
@@ -67,12 +67,12 @@ SCHEMA = json.loads(files("streams").joinpath("schemas/prediction-1.json").read_
     "published_as",
     [
         {},
-        {"answer": scores(*Modality, risk=WORDS)},
+        {"answer": scores(*MEDIA, risk=WORDS)},
         {"answer": scores(abstained=Abstention.NO_EVIDENCE)},
         {"answer": scores(Modality.TEXT, abstained=Abstention.LOW_CONFIDENCE)},
         {"publication": replace(PUBLICATION, transcript=True)},
         {"revision": 3},
-        {"answer": replace(scores(*Modality), label_set=EMOTIONS)},
+        {"answer": replace(scores(*MEDIA), label_set=EMOTIONS)},
     ],
     ids=["all there", "risky", "nothing there", "not sure", "with its words", "revised", "with its set"],
 )
@@ -164,7 +164,7 @@ def test_another_session_gives_another_id() -> None:
 # Modalities.
 
 
-@pytest.mark.parametrize("absent", list(Modality))
+@pytest.mark.parametrize("absent", list(MEDIA))
 def test_an_absent_modality_is_told_to_be_absent_and_never_neutral(absent: Modality) -> None:
     units = [each for each in everything() if each.modality is not absent]
     told = published(*units)["modalities"]
@@ -176,8 +176,8 @@ def test_an_absent_modality_is_told_to_be_absent_and_never_neutral(absent: Modal
         "contribution": 0.0,
         "probabilities": None,
     }
-    assert all(told[other]["present"] for other in Modality if other is not absent)
-    assert all(told[other]["probabilities"] for other in Modality if other is not absent)
+    assert all(told[other]["present"] for other in MEDIA if other is not absent)
+    assert all(told[other]["probabilities"] for other in MEDIA if other is not absent)
 
 
 def test_a_modality_that_was_received_but_held_no_evidence_is_absent() -> None:

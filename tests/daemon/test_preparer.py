@@ -16,7 +16,7 @@ from models.speech.segment import SEGMENT_SAMPLES, SegmentSound, SpeechSegment
 from models.text.encoder import ChatLine, PreparedLine, TextEncoder
 from streams.events import EncodingUnit, Picture, Sound, SoundPieces
 from streams.reasons import BadRecord
-from streams.records import RAW_PICTURE, Modality
+from streams.records import MEDIA, RAW_PICTURE, Modality
 from tests.daemon.making import unit
 
 pytestmark = pytest.mark.unit
@@ -155,7 +155,7 @@ def test_a_line_becomes_its_tokens() -> None:
     assert prepared.quality == {"characters": 2.0}
 
 
-@pytest.mark.parametrize("modality", list(Modality))
+@pytest.mark.parametrize("modality", list(MEDIA))
 def test_a_unit_that_holds_what_its_modality_does_not_is_refused_by_name(modality: Modality) -> None:
     wrong = Modality.AUDIO if modality is Modality.TEXT else Modality.TEXT
     odd = unit(modality)

@@ -21,7 +21,7 @@ from streams.coordinates import Coordinates, Partition
 from streams.delivery.ledger import Ledger, SessionLease
 from streams.predictions import ModelRef, Prediction
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, RejectedRecord
+from streams.records import MEDIA, Modality, RejectedRecord
 from streams.sinks.base import DeadLetterSink, Outgoing, Sink, SinkBlockedError, SinkError, TransactionalSink
 from tests.daemon.making import Told, counted, deadline, evidence, instruments, unit, window
 
@@ -123,7 +123,7 @@ PEAKED = (0.1, 0.4, 0.1, 0.1, 0.1, 0.1, 0.1)
 
 
 def scores(abstained: Abstention | None = None) -> Scores:
-    modality = {m.value: ModalityScores(True, 0.25, PEAKED) for m in Modality}
+    modality = {m.value: ModalityScores(True, 0.25, PEAKED) for m in MEDIA}
     return Scores(PEAKED, None if abstained else EMOTIONS[1], 0.3, 0.2, 1.7, modality, NO_RISK, abstained)
 
 

@@ -12,7 +12,7 @@ from daemon.wiring import SourceFeed, build_endpoints, limits, timeline_config
 from streams.channels.channel import OverflowPolicy
 from streams.clock import NS_PER_MS, NS_PER_S
 from streams.kafka.source import KafkaSource
-from streams.records import Modality
+from streams.records import MEDIA, Modality
 from streams.sinks.base import SinkError
 from streams.sources.chat.posted import PostedChat
 from streams.sources.chat.socket_server import SocketChat
@@ -77,9 +77,9 @@ def source(folder: Path, kind: str, settings: str, of: Instruments | None = None
             {Modality.TEXT},
         ),
         ("chat", 'transport = "http"', PostedChat, OverflowPolicy.BLOCK, True, {Modality.TEXT}),
-        ("media", 'paths = ["x.mp4"]', Playback, OverflowPolicy.BLOCK, False, set(Modality)),
-        ("recorded", 'path = "room"', Playback, OverflowPolicy.BLOCK, False, set(Modality)),
-        ("kafka", 'bootstrap_servers = ["127.0.0.1:9092"]', KafkaSource, OverflowPolicy.BLOCK, True, set(Modality)),
+        ("media", 'paths = ["x.mp4"]', Playback, OverflowPolicy.BLOCK, False, set(MEDIA)),
+        ("recorded", 'path = "room"', Playback, OverflowPolicy.BLOCK, False, set(MEDIA)),
+        ("kafka", 'bootstrap_servers = ["127.0.0.1:9092"]', KafkaSource, OverflowPolicy.BLOCK, True, set(MEDIA)),
     ],
 )
 def test_each_kind_becomes_its_source_with_its_policy(

@@ -17,7 +17,7 @@ from kafka.producer.future import FutureRecordMetadata
 
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.kafka.contract import to_kafka
-from streams.records import Modality, Record
+from streams.records import MEDIA, Modality, Record
 from tests.kafka.conftest import Topics
 
 PARTITIONS = 4
@@ -50,7 +50,7 @@ def sendings(start_ns: int, for_s: float, seed: int = 0, picture_bytes: int = 0)
     chance = random.Random(seed)
     planned: list[Sending] = []
     for session in range(SESSIONS):
-        for modality, step_s in zip(Modality, (_FRAME_S, _SOUND_S, _LINE_S), strict=True):
+        for modality, step_s in zip(MEDIA, (_FRAME_S, _SOUND_S, _LINE_S), strict=True):
             for sequence in range(int(for_s / step_s)):
                 event_ns = start_ns + round((sequence + 0.1 * session) * step_s * NS_PER_S)
                 lasts_s = step_s if modality is Modality.AUDIO else 0.0
@@ -116,7 +116,7 @@ class Feed:
         assert self._acknowledged, "the input could not be written"
 
     def _run(self) -> None:
-        topic = dict(zip(Modality, self.topics.inputs, strict=True))
+        topic = dict(zip(MEDIA, self.topics.inputs, strict=True))
         producer = KafkaProducer(
             bootstrap_servers=self.topics.cluster.bootstrap,
             acks="all",

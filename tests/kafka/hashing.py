@@ -33,7 +33,7 @@ from streams.delivery.crash_journal import CrashJournal
 from streams.delivery.ledger import Ledger
 from streams.events import EncodingUnit, Line, Picture, SoundPieces
 from streams.predictions import ModelRef
-from streams.records import Modality, Record
+from streams.records import MEDIA, Record
 from streams.telemetry import NullTelemetry
 
 MODEL = ModelRef(name="hash", version="1", digest="sha256:0")
@@ -166,7 +166,7 @@ def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
             prediction = build_prediction(ScoredWindow(window, scores(window), 0.0, 0.0), scores(window), settings, 0.0)
             published[prediction.id] = content(prediction.json_line())
 
-    ordered = sorted(records, key=lambda record: (record.event_time_ns, list(Modality).index(record.modality)))
+    ordered = sorted(records, key=lambda record: (record.event_time_ns, list(MEDIA).index(record.modality)))
     for record in ordered:
         take(sessions.add(decode_record(record, limits(config), live=False), "log", STORED))
     for session in {record.session for record in ordered}:

@@ -23,7 +23,7 @@ from streams.decoding import pictures
 from streams.events import EncodingUnit, Picture
 from streams.kafka.source import KafkaSource
 from streams.reasons import BadRecord
-from streams.records import Modality
+from streams.records import MEDIA
 from tests.kafka.conftest import Topics
 from tests.kafka.hashing import NO_SPEECH, HashingEngine, HashingModel
 
@@ -67,7 +67,7 @@ class Daemon:
     @property
     def taken(self) -> int:
         """How many events are in the timeline, or were."""
-        return round(sum(self.metric("events_total", modality=modality) for modality in Modality))
+        return round(sum(self.metric("events_total", modality=modality) for modality in MEDIA))
 
     @property
     def closed(self) -> int:

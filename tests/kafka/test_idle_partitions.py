@@ -19,7 +19,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from streams.clock import NS_PER_MS, NS_PER_S, SystemClock
 from streams.formats import rfc3339
 from streams.kafka.contract import to_kafka
-from streams.records import Modality, Record
+from streams.records import MEDIA, Modality, Record
 from tests.kafka.broker import Broker, Cluster
 from tests.kafka.conftest import Topics
 from tests.kafka.hashing import Content, content, expected
@@ -50,7 +50,7 @@ class Room:
 
 
 def going_on(**until_s: float) -> dict[Modality, float]:
-    return {modality: until_s.get(modality, LENGTH_S) for modality in Modality}
+    return {modality: until_s.get(modality, LENGTH_S) for modality in MEDIA}
 
 
 ROOMS = (
@@ -87,7 +87,7 @@ class Writer:
     """Writes records as they happen, or with past timestamps."""
 
     def __init__(self, topics: Topics) -> None:
-        self._topic_of = dict(zip(Modality, topics.inputs, strict=True))
+        self._topic_of = dict(zip(MEDIA, topics.inputs, strict=True))
         self._producer = KafkaProducer(bootstrap_servers=topics.cluster.bootstrap, acks="all")
 
     def write(self, planned: list[tuple[int, Record]], now_ns: Callable[[], int] | None = None) -> None:

@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from daemon.telemetry import logs
-from streams.records import Modality
+from streams.records import MEDIA
 from tests.kafka.broker import Broker
 from tests.kafka.conftest import Topics
 from tests.kafka.in_process import configured, daemon
@@ -60,7 +60,7 @@ def test_a_broker_that_is_away_is_two_lines_and_metrics_that_say_so(
             return running.metric("source_state", source="kafka", state=name)
 
         def lags() -> list[float]:
-            return [running.metric("source_lag_records", source="kafka", modality=each) for each in Modality]
+            return [running.metric("source_lag_records", source="kafka", modality=each) for each in MEDIA]
 
         wait(lambda: running.numbers == (0, 1) and lags() == [0, 0, 0], "all to be read")
         begun = len(out.getvalue().splitlines())

@@ -30,7 +30,7 @@ from streams.formats.rfc3339 import format_ns
 from streams.kafka.contract import CONTENT_TYPES, Headers, InputTopic, from_kafka, to_kafka
 from streams.kafka.dead_letters import read_dead_letter
 from streams.reasons import BadRecord
-from streams.records import Modality, Record, RejectedRecord
+from streams.records import MEDIA, Modality, Record, RejectedRecord
 from tests.kafka.conftest import Topics
 from tests.kafka.hashing import content, expected
 from tests.kafka.in_process import Daemon, configured, daemon
@@ -106,7 +106,7 @@ def poisons(start_ns: int) -> Iterator[Sent]:
     yield bad("a line that is not UTF-8", "invalid_utf8", text, b"\xff\xfe", lines)
     yield bad("JSON that breaks off", "invalid_json", text, b'{"text": "he', kind("application/json"))
     yield bad("a line of blanks", "empty", text, b"  \n", lines)
-    for modality in Modality:
+    for modality in MEDIA:
         yield bad(f"{modality} without a key", "missing_key", modality, b"something", lines, None)
         yield bad(f"{modality} of a key that is not UTF-8", "invalid_session", modality, b"x", lines, b"\xff")
         yield bad(f"{modality} of no bytes", "empty", modality, b"", lines)
@@ -155,7 +155,7 @@ class Campaign:
         self._topics = topics
         self._running = running
         self._config = config
-        self._topic_of = dict(zip(Modality, topics.inputs, strict=True))
+        self._topic_of = dict(zip(MEDIA, topics.inputs, strict=True))
 
     def run(self, bad: Callable[[int], Iterable[Sent]]) -> dict[At, Sent]:
         """Sends everything and waits; returns the coordinates of bad messages."""
@@ -244,7 +244,7 @@ def test_every_kind_of_poison_is_dead_lettered_as_it_came_and_good_records_are_s
         assert (letter.key, letter.value or b"") == (sent.key, sent.value or b""), sent.name
         assert letter.headers[: len(sent.headers)] == sent.headers, sent.name
     run.check_predictions()
-    for modality in Modality:
+    for modality in MEDIA:
         assert running.metric("source_lag_records", source="kafka", modality=modality) == 0
     counts = Counter(sent.reason for sent in sent_at.values())
     assert {reason: running.metric("dead_letters_total", reason=reason) for reason in counts} == counts
@@ -273,7 +273,7 @@ def spoiled(draw: st.DrawFn) -> bytes:
 
 ANYTHING = st.builds(
     Sent,
-    st.sampled_from(Modality),
+    st.sampled_from(MEDIA),
     st.none() | st.binary(max_size=12) | st.text(max_size=8).map(str.encode),
     st.none() | st.binary(max_size=200) | st.text(max_size=50).map(str.encode) | spoiled(),
     HEADERS,
@@ -315,7 +315,7 @@ def test_whatever_the_bytes_each_record_is_judged_alone(campaign: tuple[Campaign
     sent_at = run.run(lambda _: anything(400))
     letters, config = run.letters(), configured(topics, WINDOWS)
     assert letters.keys() <= sent_at.keys()
-    for modality, topic in zip(Modality, topics.inputs, strict=True):
+    for modality, topic in zip(MEDIA, topics.inputs, strict=True):
         for message in everything(topics.cluster.bootstrap, topic):
             at = message.topic, message.partition, message.offset
             letter, reason = letters.get(at), refusal(message, modality, config)

@@ -20,7 +20,7 @@ from streams.events import Picture
 from streams.formats import rfc3339
 from streams.kafka import bounded_producer
 from streams.kafka.contract import InputTopic, from_kafka
-from streams.records import RAW_PICTURE, Modality, Record
+from streams.records import MEDIA, RAW_PICTURE, Modality, Record
 from streams.sources.stored.discovery import StoredOptions, stored_sessions
 from streams.sources.stored.playback import Playback
 from tests.kafka.broker import Broker
@@ -37,7 +37,7 @@ START = "2000-01-01T00:00:00Z"  # where replay starts
 def configured(topics: Topics, tmp_path: Path) -> str:
     """A configuration file that names the topics."""
     file = tmp_path / "kafka.toml"
-    names = "\n".join(f'{modality}_topic = "{getattr(topics, modality)}"' for modality in Modality)
+    names = "\n".join(f'{modality}_topic = "{getattr(topics, modality)}"' for modality in MEDIA)
     file.write_text(
         f"[video]\nsample_hz = {SAMPLE_HZ}\nmax_side_px = {MAX_SIDE_PX}\n"
         f'[[sources]]\nkind = "kafka"\n[sources.kafka]\nbootstrap_servers = ["{topics.cluster.bootstrap}"]\n{names}\n'
@@ -85,7 +85,7 @@ def test_what_arrives_is_what_replay_plays(topics: Topics, tmp_path: Path, capsy
     for record in played(SAMPLE):
         expected[record.modality].append(record)
     numbers = set()
-    for modality in Modality:
+    for modality in MEDIA:
         found, wanted = arrived(topics, modality), expected[modality]
         assert [(each.session, each.event_time_ns) for each in found] == [
             (each.session, each.event_time_ns) for each in wanted

@@ -25,7 +25,7 @@ from streams.kafka.connection import Connection
 from streams.kafka.consumer_config import KafkaSourceConfig
 from streams.kafka.contract import CONTENT_TYPES, InputTopic
 from streams.kafka.source import KafkaSource
-from streams.records import Assigned, Item, Modality, PartitionIdle, Record, Revoked
+from streams.records import MEDIA, Assigned, Item, Modality, PartitionIdle, Record, Revoked
 from streams.source_state import SourceState
 from streams.sources.runner import SourceRunner
 from streams.telemetry import NullTelemetry, OffsetResetReason
@@ -75,7 +75,7 @@ class Instance:
         self.ledger = Ledger(GRID)
         self.items: list[Item] = []
         self.takes = takes
-        inputs = tuple(InputTopic(topics.inputs[at], m, CONTENT_TYPES[m]) for at, m in enumerate(Modality))
+        inputs = tuple(InputTopic(topics.inputs[at], m, CONTENT_TYPES[m]) for at, m in enumerate(MEDIA))
         settings = {"session_timeout_s": 6.0, "commit_interval_s": 0.1} | config
         connection = Connection((topics.cluster.bootstrap,))
         self.config = KafkaSourceConfig("kafka", connection, topics.group, inputs, **settings)

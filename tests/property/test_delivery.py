@@ -13,12 +13,12 @@ from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import decode
 from streams.delivery.ledger import Ledger, Position
 from streams.events import EncodingUnit, Event
-from streams.records import Modality
+from streams.records import MEDIA
 from tests.streams.making import Counts, Stage, config, line, ns, picture, sound, span_ns
 
 pytestmark = pytest.mark.property
 
-PARTITIONS = {modality: Partition(modality, 0) for modality in Modality}
+PARTITIONS = {modality: Partition(modality, 0) for modality in MEDIA}
 BOUND_S = 0.5
 KINDS: list[Callable[..., Event]] = [picture, sound, line]
 

@@ -14,7 +14,7 @@ from streams.kafka.dead_letters import dead_letter_message, read_dead_letter, re
 from streams.kafka.resubmissions import Resubmissions
 from streams.participants import NamedBy, Participant, are_channel_names, is_participant_name
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, Record, RejectedRecord, is_session_name
+from streams.records import MEDIA, Modality, Record, RejectedRecord, is_session_name
 
 pytestmark = pytest.mark.property
 
@@ -53,7 +53,7 @@ sessions = st.text(min_size=1, max_size=256).filter(is_session_name)
 records = st.builds(
     Record,
     session=sessions,
-    modality=st.sampled_from(Modality),
+    modality=st.sampled_from(MEDIA),
     content_type=st.text(min_size=1, max_size=40),
     payload=st.binary(min_size=1, max_size=200),
     event_time_ns=times_ns,
@@ -70,7 +70,7 @@ def as_consumed(topic: str, key: bytes | None, value: bytes, headers: list[tuple
     return ConsumerRecord(topic, 3, 0, 99, 1_700_000_000_000, 0, key, value, headers, None, -1, -1, -1)
 
 
-@given(messages(), st.sampled_from(Modality), times_ns)
+@given(messages(), st.sampled_from(MEDIA), times_ns)
 def test_any_message_is_a_record_or_says_why_not(message: ConsumerRecord, modality: Modality, received_ns: int) -> None:
     item = from_kafka(message, InputTopic("topic", modality, "text/plain"), received_ns)
     assert item.coordinates is not None

@@ -13,7 +13,7 @@ from streams.alignment.ordered_units import UnitsByModality
 from streams.alignment.timeline_config import TimelineConfig
 from streams.alignment.window_progress import BEFORE_ALL
 from streams.events import Event
-from streams.records import Modality
+from streams.records import MEDIA
 from tests.property.test_time import (
     BOUND_S,
     anything,
@@ -113,4 +113,4 @@ def test_no_more_is_kept_than_windows_can_look_back_on(
         for timeline in stage.sessions._live.values():
             if timeline.progress.open_from != BEFORE_ALL:
                 oldest_ns = stage.config.grid.start_ns(timeline.progress.open_from) - span_ns(steps * grid[1])
-                assert all(unit.start_ns >= oldest_ns for modality in Modality for unit in timeline.units[modality])
+                assert all(unit.start_ns >= oldest_ns for modality in MEDIA for unit in timeline.units[modality])

@@ -15,7 +15,7 @@ from streams.alignment.timeline_config import TimelineConfig
 from streams.alignment.watermark import Watermark, WatermarkConfig
 from streams.alignment.windows import WindowGrid
 from streams.events import EncodingUnit, Event, Line, Picture, SoundPieces
-from streams.records import Modality
+from streams.records import MEDIA, Modality
 from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, span_ns
 
 pytestmark = pytest.mark.property
@@ -53,7 +53,7 @@ def value(unit: EncodingUnit) -> tuple[Any, ...]:
 def held(windows: Iterable[ClosedWindow]) -> list[tuple[Any, ...]]:
     """Windows as values, in the order they were handed on."""
     return [
-        (seconds(w.start_ns), w.revision, [[value(unit) for unit in w.units[m]] for m in Modality], w.received_fraction)
+        (seconds(w.start_ns), w.revision, [[value(unit) for unit in w.units[m]] for m in MEDIA], w.received_fraction)
         for w in windows
     ]
 
@@ -81,7 +81,7 @@ def test_any_arrival_order_within_the_bound_gives_the_same_windows(
     in_order, arrived = orders
     expected, found = played(in_order, settings(grid)), played(arrived, settings(grid))
     assert held(found.windows) == held(expected.windows)
-    assert not any(found.counts.of["missed a window", modality] for modality in Modality)
+    assert not any(found.counts.of["missed a window", modality] for modality in MEDIA)
 
 
 @given(shuffled(), grids, st.floats(0, 4), st.integers(1, 4))
@@ -92,7 +92,7 @@ def test_promises_and_the_clock_change_nothing_in_a_replay(
     stage = Stage(settings(grid))
     for at, event in enumerate(arrived):
         if at % every == 0:
-            for modality in Modality:
+            for modality in MEDIA:
                 stage.promise(modality, min(seconds(later.time_ns) for later in arrived[at:]))
         stage.clock.advance(wait_s)
         stage.tick()
@@ -122,7 +122,7 @@ def test_each_unit_lies_in_exactly_the_windows_that_contain_it(found: list[Event
 @given(timelines, grids)
 def test_every_event_is_in_a_unit_or_counted_as_sampled_out(found: list[Event], grid: tuple[float, float]) -> None:
     stage = played(found, settings(grid))
-    units = {modality: [unit for unit in stage.units if unit.modality is modality] for modality in Modality}
+    units = {modality: [unit for unit in stage.units if unit.modality is modality] for modality in MEDIA}
     of = Counter(event.modality for event in found)
     assert len(units[TEXT]) == of[TEXT]
     assert len(units[VIDEO]) + stage.counts.of["sampled_out", VIDEO] == of[VIDEO]
@@ -160,7 +160,7 @@ anything = st.lists(
     st.one_of(
         st.tuples(st.just("event"), st.one_of(events, ahead), sources),
         st.tuples(st.just("wait"), st.floats(0, 40), st.just("")),
-        st.tuples(st.just("promise"), tenths, st.sampled_from(list(Modality))),
+        st.tuples(st.just("promise"), tenths, st.sampled_from(list(MEDIA))),
         st.tuples(st.just("end"), st.just(0.0), sources),
     ),
     max_size=50,
@@ -196,7 +196,7 @@ def test_an_event_ahead_of_its_time_changes_no_window_but_those_it_is_in(
     reached_ns = ns(100)
     before = [window for window in stage.windows if window.end_ns <= reached_ns]
     assert held(before) == held(window for window in expected.windows if window.end_ns <= reached_ns)
-    assert not any(stage.counts.of["missed a window", modality] for modality in Modality)
+    assert not any(stage.counts.of["missed a window", modality] for modality in MEDIA)
 
 
 @given(anything, grids, st.sampled_from([0.0, 3.0, 30.0]))
@@ -227,7 +227,7 @@ def test_every_event_ends_in_a_window_or_in_a_count(
     in_windows = {unit for w in stage.windows for units in w.units.values() for unit in units}
     changed_since = {value(unit)[:3] for unit in set(stage.units) - in_windows}
     assert changed_since <= {value(unit)[:3] for unit in in_windows if unit.modality is AUDIO}
-    for modality in Modality:
+    for modality in MEDIA:
         assert stage.counts.of["event", modality] + stage.counts.of["late", modality] == offered[modality]
     for modality in (VIDEO, TEXT):
         units = sum(unit.modality is modality for unit in in_windows)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streams.alignment.assembly import FOREVER_NS, FrameSampler, Lines, SoundSegmenter
+from streams.alignment.assembly import FOREVER_NS, FrameSampler, Instants, SoundSegmenter
 from streams.alignment.windows import SegmentGrid
 from streams.events import EncodingUnit, Event, Line, Picture, SoundPieces
 from streams.records import Modality
@@ -77,7 +77,7 @@ def test_forgetting_frees_the_cells_before_it_and_keeps_the_others() -> None:
 
 
 def test_a_line_is_released_at_once() -> None:
-    lines = Lines()
+    lines = Instants()
     lines.add(line(5, "hello"))
     (unit,) = lines.release(ns(0))
     assert (unit.payload, unit.start_ns, unit.end_ns) == (Line("hello"), ns(5), ns(5))
@@ -85,7 +85,7 @@ def test_a_line_is_released_at_once() -> None:
 
 
 def test_lines_of_the_same_time_have_an_order_of_their_own() -> None:
-    lines = Lines()
+    lines = Instants()
     event = line(5)
     for author in ("zoe", "ann"):
         lines.add(Event(event.session, event.modality, event.time_ns, 0, 0, Line("hello", author)))
@@ -191,8 +191,8 @@ def test_of_sounds_of_the_same_time_the_content_decides_their_order(order: tuple
 
 
 def test_an_event_of_another_modality_is_refused() -> None:
-    with pytest.raises(TypeError, match="holds a Line"):
-        Lines().add(picture(0))
+    with pytest.raises(TypeError, match="a line or a signal is needed, not a Picture"):
+        Instants().add(picture(0))
     sampler = FrameSampler(5, Counts())
     sampler.add(sound(0))
     with pytest.raises(TypeError, match="sound lasts"):

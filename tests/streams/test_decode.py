@@ -8,7 +8,7 @@ from streams.decoding.decode import Limits, decode_record
 from streams.events import Line, Picture, Sound
 from streams.formats import rfc3339
 from streams.reasons import BadRecord
-from streams.records import RAW_PICTURE, Modality, Record
+from streams.records import MEDIA, RAW_PICTURE, Modality, Record
 from tests.streams.making import ns
 from tests.streams.test_pictures import compressed, png_header
 from tests.streams.test_sound import file_of, tone, wav_header
@@ -175,7 +175,7 @@ def test_a_record_that_cannot_be_used_is_refused_with_its_reason(
     assert refused(record(modality, content_type, payload)) == reason
 
 
-@pytest.mark.parametrize("modality", list(Modality))
+@pytest.mark.parametrize("modality", list(MEDIA))
 def test_a_record_beyond_the_limit_of_bytes_is_refused_unread(modality: Modality) -> None:
     assert refused(record(modality, "whatever", b"x" * 101), limits=Limits(max_record_bytes=100)) == "oversized"
 

@@ -11,13 +11,13 @@ from streams.coordinates import Coordinates, Partition
 from streams.formats import rfc3339
 from streams.kafka.contract import CONTENT_TYPES, InputTopic, from_kafka, to_kafka
 from streams.participants import NamedBy, Participant
-from streams.records import Modality, Record, RejectedRecord
+from streams.records import MEDIA, Modality, Record, RejectedRecord
 
 pytestmark = pytest.mark.unit
 
 RECEIVED_NS = rfc3339.parse("2026-01-01T12:00:00Z")
 WRITTEN_MS = (RECEIVED_NS - 2 * NS_PER_S) // 1_000_000
-TOPICS = {modality: InputTopic(f"affectd.{modality}", modality, CONTENT_TYPES[modality]) for modality in Modality}
+TOPICS = {modality: InputTopic(f"affectd.{modality}", modality, CONTENT_TYPES[modality]) for modality in MEDIA}
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -57,7 +57,7 @@ def test_a_plain_message_is_a_record_of_its_key_at_its_timestamp() -> None:
     )
 
 
-@pytest.mark.parametrize("modality", Modality)
+@pytest.mark.parametrize("modality", MEDIA)
 def test_a_message_that_names_no_content_type_has_that_of_its_topic(modality: Modality) -> None:
     item = from_kafka(message(topic=TOPICS[modality].name), TOPICS[modality], RECEIVED_NS)
     assert isinstance(item, Record)

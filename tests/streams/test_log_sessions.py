@@ -9,12 +9,12 @@ from streams.coordinates import Coordinates, Partition
 from streams.delivery.checkpoint import session_digest
 from streams.delivery.ledger import Ledger, PartitionAssignment
 from streams.events import Event, Line
-from streams.records import Modality
+from streams.records import MEDIA, Modality
 from tests.streams.making import Stage, config, line, ns, picture, seconds, sound, span_ns
 
 pytestmark = pytest.mark.unit
 
-PARTITIONS = {modality: Partition(modality, 0) for modality in Modality}
+PARTITIONS = {modality: Partition(modality, 0) for modality in MEDIA}
 
 
 class LogStage(Stage):

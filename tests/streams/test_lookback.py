@@ -6,7 +6,7 @@ import pytest
 
 from streams.alignment.closed_window import ClosedWindow
 from streams.delivery.ledger import PartitionAssignment
-from streams.records import Modality
+from streams.records import MEDIA, Modality
 from tests.streams.making import Stage, config, line, ns, picture, sound, span_ns, starts_of
 from tests.streams.test_log_sessions import PARTITIONS, LogStage
 
@@ -125,7 +125,7 @@ def test_a_session_that_comes_back_is_given_what_its_first_window_looks_back_on_
     assert before.starts() + after.starts() == undisturbed.starts()
     for window in after.windows:
         expected = next(each for each in undisturbed.windows if each.index == window.index)
-        for modality in Modality:
+        for modality in MEDIA:
             assert starts_of(window.units[modality]) == starts_of(expected.units[modality])
             assert starts_of(window.lookback[modality]) == starts_of(expected.lookback[modality])
     assert sum(after.counts.of["window", by] for by in ("watermark", "idle")) == len(after.windows)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streams.clock import NS_PER_S, ManualClock
 from streams.formats import rfc3339
 from streams.participants import NamedBy, Participant
-from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Record
+from streams.records import MEDIA, RAW_PICTURE, EndOfSession, Item, Modality, Record
 from streams.sources.base import SourceError
 from streams.sources.stored.discovery import stored_sessions
 from streams.sources.stored.playback import Playback
@@ -57,7 +57,7 @@ def read(*folders: Path) -> tuple[list[Record], list[Item]]:
 RECORDS = st.builds(
     Record,
     session=st.just("room"),
-    modality=st.sampled_from(Modality),
+    modality=st.sampled_from(MEDIA),
     content_type=st.sampled_from(["text/plain", "image/jpeg", "audio/L16;rate=16000;channels=1", "x/ü"]),
     payload=st.binary(max_size=50),
     event_time_ns=st.integers(0, rfc3339.MAX_NS),

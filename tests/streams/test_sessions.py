@@ -14,7 +14,7 @@ from streams.clock import ManualClock
 from streams.coordinates import Coordinates, Partition
 from streams.decoding.decode import Limits, decode_record
 from streams.delivery.ledger import Ledger
-from streams.records import RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
+from streams.records import MEDIA, RAW_PICTURE, EndOfSession, Item, Modality, Progress, Record
 from streams.sources.stored.playback import Playback
 from tests.streams.making import Counts, Stage, config, line, ns, picture, seconds, sound, span_ns, starts_of
 
@@ -164,7 +164,7 @@ def test_a_source_that_was_not_listened_to_is_not_silent() -> None:
 class Stored:
     """Three seconds of sound, a picture every tenth of a second, and two lines of chat far apart."""
 
-    modalities = frozenset(Modality)
+    modalities = frozenset(MEDIA)
     start_ns = 0
 
     def __init__(self, session: str) -> None:
@@ -200,7 +200,7 @@ def test_a_recording_is_cut_the_same_at_every_speed(speed: float | None) -> None
                 stage.end(session=session)
 
     Playback([Stored("a"), Stored("b")], stage.clock, speed=speed).read(emit, threading.Event())
-    assert not any(stage.counts.of["missed a window", modality] for modality in Modality)
+    assert not any(stage.counts.of["missed a window", modality] for modality in MEDIA)
     for session in ("a", "b"):
         windows = [window for window in stage.windows if window.session == session]
         assert [seconds(window.start_ns) for window in windows] == list(range(-3, 12))

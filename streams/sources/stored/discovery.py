@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streams.participants import Participant
-from streams.records import Modality
+from streams.records import MEDIA, Modality
 from streams.sources.base import SourceError
 from streams.sources.stored.media_session import START_NS, MediaSession
 from streams.sources.stored.playback import StoredSession
@@ -38,7 +38,7 @@ class StoredOptions:
     start_ns: int = START_NS
     sample_hz: float | None = None
     telemetry: Telemetry = field(default_factory=NullTelemetry)
-    wanted: frozenset[Modality] = frozenset(Modality)
+    wanted: frozenset[Modality] = frozenset(MEDIA)
     participant: Participant | None = None
     channels: tuple[str, ...] = ()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streams.clock import NS_PER_S
 from streams.participants import Participant
-from streams.records import RAW_PICTURE, Modality, Record
+from streams.records import MEDIA, RAW_PICTURE, Modality, Record
 from streams.sources.base import SourceError
 from streams.sources.sampler import Sampler
 from streams.sources.stored.chat_script import ScriptLine, read_script
@@ -37,7 +37,7 @@ class MediaSession:
     start_ns: int = START_NS
     sample_hz: float | None = None
     telemetry: Telemetry = field(default_factory=NullTelemetry)
-    wanted: frozenset[Modality] = frozenset(Modality)
+    wanted: frozenset[Modality] = frozenset(MEDIA)
     """What of it is opened."""
     participant: Participant | None = None
     """Whose pictures and sound it holds."""

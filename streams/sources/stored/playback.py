@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from streams.clock import NS_PER_MS, NS_PER_S, Clock
-from streams.records import EndOfSession, Modality, OfSession, Progress, Record
+from streams.records import MEDIA, EndOfSession, Modality, OfSession, Progress, Record
 from streams.sources.base import SourceError
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ class Playback:
     """
 
     live = False
-    modalities = frozenset(Modality)
+    modalities = frozenset(MEDIA)
 
     def __init__(
         self,

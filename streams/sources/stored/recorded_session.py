@@ -15,7 +15,7 @@ import structlog
 from streams.formats.lines import LINE_LIMIT_BYTES, numbered_lines
 from streams.formats.text_files import FileError, open_file
 from streams.reasons import DeadLetterReason
-from streams.records import Modality, Record
+from streams.records import MEDIA, Modality, Record
 from streams.sources.base import SourceError
 from streams.sources.stored.recording import (
     PAYLOADS_FILE,
@@ -36,7 +36,7 @@ class RecordedSession:
 
     folder: Path
     telemetry: Telemetry = field(default_factory=NullTelemetry)
-    wanted: frozenset[Modality] = frozenset(Modality)
+    wanted: frozenset[Modality] = frozenset(MEDIA)
     """What of it is read."""
     session: str = field(default="", init=False)
     """Known once the header is read, which is when this object is made."""
@@ -68,7 +68,7 @@ class RecordedSession:
         self._index = sorted(wanted, key=lambda stored: stored.event_time_ns)
         self.modalities = frozenset(stored.modality for stored in self._index)
         if not self._index:
-            of = "" if self.wanted == frozenset(Modality) else f" of {' or '.join(sorted(self.wanted))}"
+            of = "" if self.wanted == frozenset(MEDIA) else f" of {' or '.join(sorted(self.wanted))}"
             raise SourceError(f"{self.folder}: holds no records{of}")
 
     def records(self) -> Iterator[Record]:
