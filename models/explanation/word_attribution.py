@@ -4,8 +4,9 @@ Rule (Sundararajan et al., 2017): a token's evidence is the gradient of the line
 path from a baseline to the token's embedding. So the evidence of all tokens adds up to the line's logit less the
 baseline's, but for the error of integration, which is returned. The baseline is the same line with every token's
 embedding the mean of the word table. The networks read that as neutral and without risk; a line of unknown tokens they
-read as sad and in distress. Marks and the lines before have no characters of the line, and stay as they are. Where two
-networks answer together, their tokens' evidence is weighted as their logits are.
+read as sad and in distress. Marks and the lines before have no characters of the line, and stay as they are. Where
+several readings of a line answer together, by two networks or of its sentences, their tokens' evidence is weighted as
+their logits are; how the weights of a soft maximum would change is left out.
 
 Tokens are joined to words: whatever is written in one piece between spaces and punctuation, and in scripts without
 spaces the smallest pieces that no token straddles. Left out: interactions of words, which the path shares out among
@@ -34,6 +35,7 @@ The number of steps is doubled until it is met.
 """
 
 _STEPS = (32, 64, 128)
+_LEAST_SHARE = 0.01  # of a reading in the line's logit; what a smaller one says is not attributed
 _NO_SPACES = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Thai, Lao, kana, Chinese characters
 _ATOM = re.compile(rf"[{_NO_SPACES}]|[^\W{_NO_SPACES}]+(?:['’][^\W{_NO_SPACES}]+)*|[^\w\s]+")
 
@@ -113,11 +115,16 @@ def attribute_line(encoder: Encoder, line: str | ChatLine, target: str) -> LineA
     words = np.zeros(len(spans))
     evidence = baseline = 0.0
     for network_input in network_inputs:
+        share = float((toward.abs() * network_input.share).sum() / toward.abs().sum())
+        if share < _LEAST_SHARE:
+            own = share * _own_logit(network_input, toward)
+            evidence, baseline = evidence + own, baseline + own
+            continue
         tokens, ends = _token_evidence(network_input, toward)
-        evidence, baseline = evidence + network_input.share * ends[1], baseline + network_input.share * ends[0]
+        evidence, baseline = evidence + share * ends[1], baseline + share * ends[0]
         for word, of_token in zip(_words_of(network_input.spans, spans), tokens, strict=True):
             if word is not None:
-                words[word] += network_input.share * of_token
+                words[word] += share * of_token
     attributions = tuple(WordAttribution(*span, float(of_word)) for span, of_word in zip(spans, words, strict=True))
     return LineAttribution(attributions, evidence, baseline, float(words.sum()) - (evidence - baseline))
 
@@ -171,6 +178,14 @@ def _token_evidence(network_input: NetworkInput, toward: torch.Tensor) -> tuple[
         if abs(float(evidence.sum()) - (ends[1] - ends[0])) <= TOLERANCE * max(1.0, abs(ends[1] - ends[0])):
             break
     return evidence[: len(network_input.spans)].tolist(), (ends[0], ends[1])
+
+
+@torch.no_grad()
+def _own_logit(network_input: NetworkInput, toward: torch.Tensor) -> float:
+    """The logit of a reading as it is."""
+    device = network_input.network.hidden.weight.device
+    line = _embedding(network_input.network).embed(torch.tensor(network_input.ids, device=device))
+    return float(_logit(network_input, line[None], toward))
 
 
 @cache

@@ -1,7 +1,9 @@
 """The encoder of text: lines to logits, windows to one answer.
 
 A multilingual network reads every line, and an English network reads English lines too; the weighted mean of their
-logits is better than either alone.
+logits is better than either alone. A line is read whole, and sentence by sentence (`models.text.readings`): its emotion
+is the mean of the whole's stretches, its risk that of the worst stretch or sentence. A corpus labels its posts as
+wholes, so on a corpus's terms sentences are not read by themselves.
 
 The rule of pooling: a window's emotion is the mean of its lines; its risk is that of its worst line, because one cry
 for help among ten jokes counts. The worst is a soft maximum (a Boltzmann mean), so that two alarming lines weigh as one
@@ -10,8 +12,8 @@ calibrated for transcripts, which hold recognition errors. Left out: authors. Th
 are one stream.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -20,7 +22,7 @@ from models.encoder import Encoded, Encoder, Pooled
 from models.labels import EMOTIONS, RISKS
 from models.text.language import EnglishDetector
 from models.text.network import TextNetwork
-from models.text.tokens import Tokenizer
+from models.text.readings import LineSpans, LineTokenizer, line_spans
 from models.text.word_pieces import WordPieceTokenizer
 
 _SHARPNESS = 2.0  # per logit: a line 2 logits above another counts 55 times as much
@@ -41,20 +43,33 @@ class ChatLine:
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedLine:
-    """The token ids of a line.
+class Reading:
+    """The token ids of what is read at once.
 
-    ids: for the network of many languages. english_ids: for the English one, where the line is English. characters: of
-    the line, before any is cut off. spoken: whether the line is a transcript.
+    ids: for the network of many languages. english_ids: for the English one, where it is English.
     """
 
     ids: list[int]
-    characters: int
     english_ids: list[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLine:
+    """The readings of a line, and how much of it they cover.
+
+    whole: of its stretches, at least one. sentences: each by itself, where that is more to read. lengths: characters
+    of each stretch. characters, read: of the line, and those that are read. spoken: whether the line is a transcript.
+    """
+
+    whole: tuple[Reading, ...]
+    sentences: tuple[Reading, ...]
+    lengths: tuple[int, ...]
+    characters: int
+    read: int
     spoken: bool = False
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return sum(len(reading.ids) for reading in (*self.whole, *self.sentences))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +81,18 @@ class EnglishBranch:
     detector: EnglishDetector
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NetworkInput:
-    """One network's view of a line.
+    """One network's view of one reading of a line.
 
-    ids: of its tokens, the context's last. spans: of the line's own tokens and marks, characters of the line.
-    share: of the network in the answer; a line's readings sum to 1.
+    ids: of its tokens, the context's last. spans: of the reading's own tokens and marks, characters of the line.
+    share: (10,) of this input in each of the line's logits; those of a line sum to 1.
     """
 
     network: TextNetwork
     ids: list[int]
     spans: list[tuple[int, int]]
-    share: float
+    share: torch.Tensor
 
 
 class TextEncoder(Encoder):
@@ -92,7 +107,7 @@ class TextEncoder(Encoder):
     def __init__(
         self,
         network: TextNetwork,
-        tokenizer: Tokenizer | WordPieceTokenizer,
+        tokenizer: LineTokenizer,
         device: torch.device | None = None,
         english: EnglishBranch | None = None,
     ) -> None:
@@ -110,25 +125,23 @@ class TextEncoder(Encoder):
         return corpus in self._network.corpora or corpus in english
 
     def prepare(self, event: str | ChatLine) -> PreparedLine:
-        """Cuts one line into tokens.
+        """Divides one line into what is read of it, and that into tokens.
 
-        Any text at all will do, and ends at the tokenizer's budget. Only English lines use context.
+        Any text at all will do. Only English lines use context, and sentences by themselves none.
         """
         chat = event if isinstance(event, ChatLine) else ChatLine(event)
-        ids = self._tokenizer.ids(chat.text)
-        if self._english is None or not self._english.detector.is_english(chat.text):
-            return PreparedLine(ids, len(chat.text), spoken=chat.spoken)
-        tokenizer = self._english.tokenizer
-        english_ids = tokenizer.ids(chat.text) + tokenizer.context(chat.before)
-        return PreparedLine(ids, len(chat.text), english_ids, chat.spoken)
+        return self._divided(chat)[0]
 
     def example(self) -> PreparedLine:
         """Returns a line of usual length."""
         return self.prepare("a line of chat, as long as lines of chat usually are")
 
     def quality(self, prepared: Sequence[PreparedLine]) -> dict[str, float]:
-        """Returns how many characters a line has."""
-        return {"characters": float(sum(line.characters for line in prepared))} if prepared else {}
+        """Returns how many characters a line has, and the share of them that is read."""
+        characters = sum(line.characters for line in prepared)
+        if not characters:
+            return {}
+        return {"characters": float(characters), "read": sum(line.read for line in prepared) / characters}
 
     def encode(self, prepared: Sequence[PreparedLine]) -> Encoded:
         """Encodes at least one line: (lines, 10) logits, weight 1.
@@ -143,30 +156,33 @@ class TextEncoder(Encoder):
 
         The networks, which nearly all of the time is spent in, run once for both.
         """
-        logits = self._read(self._network, [line.ids for line in prepared], corpus)
-        english = {i: line.english_ids for i, line in enumerate(prepared) if line.english_ids is not None}
-        if self._english is not None and english:
-            rows = list(english)
-            read = self._read(self._english.network, list(english.values()), corpus)
-            logits[:, rows] = logits[:, rows].lerp(read, _ENGLISH_SHARE)
+        logits = self._reading_logits([each for line in prepared for each in (*line.whole, *line.sentences)], corpus)
+        sizes = [len(line.whole) + len(line.sentences) for line in prepared]
+        lines = zip(prepared, torch.split(logits, sizes, dim=1), strict=True)
+        mixed = torch.stack([_line_logits(line, own) for line, own in lines], dim=1)
         spoken = [i for i, line in enumerate(prepared) if line.spoken]
         if self.transcripts is not None and spoken:
-            logits[:, spoken] = self.transcripts.scaled(logits[:, spoken])
+            mixed[:, spoken] = self.transcripts.scaled(mixed[:, spoken])
         weight = torch.ones(len(prepared))
-        return Encoded(logits[0], weight), Encoded(logits[1], weight)
+        return Encoded(mixed[0], weight), Encoded(mixed[1], weight)
 
+    @torch.inference_mode()
     def network_inputs(self, line: str | ChatLine) -> list[NetworkInput]:
-        """Each network's input from a line, and its share.
+        """Each network's input from each reading of a line, and its share.
 
-        Their logits are those before the calibration of transcripts.
+        Their logits are those before the calibration of transcripts. Runs on the device thread.
         """
-        chat, prepared = line if isinstance(line, ChatLine) else ChatLine(line), self.prepare(line)
-        every = NetworkInput(self._network, prepared.ids, self._tokenizer.spans(chat.text), 1.0)
-        if self._english is None or prepared.english_ids is None:
-            return [every]
-        network, pieces = self._english.network, self._english.tokenizer
-        english = NetworkInput(network, prepared.english_ids, pieces.spans(chat.text), _ENGLISH_SHARE)
-        return [replace(every, share=1 - _ENGLISH_SHARE), english]
+        chat = line if isinstance(line, ChatLine) else ChatLine(line)
+        prepared, spans = self._divided(chat)
+        readings = [*prepared.whole, *prepared.sentences]
+        shares = _shares(prepared, self._reading_logits(readings, None)[0])
+        return [
+            each
+            for reading, (start, end), share in zip(
+                readings, [*spans.stretches, *spans.sentences], shares.unbind(), strict=True
+            )
+            for each in self._inputs(reading, chat.text[start:end], start, share)
+        ]
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
         """Pools lines: a weighted mean of emotion, a soft maximum of risk.
@@ -181,6 +197,51 @@ class TextEncoder(Encoder):
         worst = (score.softmax(dim=1) * risk).sum(dim=1)
         return Pooled(mean.to(self._device), worst.to(self._device))
 
+    def _divided(self, chat: ChatLine) -> tuple[PreparedLine, LineSpans]:
+        """A line's readings, and where they lie in it.
+
+        Each sentence is read in its own language, the whole in one.
+        """
+        text, english = chat.text, self._english_branch(chat.text)
+        spans = line_spans(text, [self._tokenizer, *([] if english is None else [english.tokenizer])])
+        whole = tuple(self._reading(text[start:end], english, chat.before) for start, end in spans.stretches)
+        alone = [text[start:end] for start, end in spans.sentences]
+        sentences = tuple(self._reading(sentence, self._english_branch(sentence)) for sentence in alone)
+        lengths = tuple(end - start for start, end in spans.stretches)
+        return PreparedLine(whole, sentences, lengths, len(text), spans.read, chat.spoken), spans
+
+    def _reading(self, text: str, english: EnglishBranch | None, before: Sequence[str] = ()) -> Reading:
+        ids = self._tokenizer.ids(text)
+        if english is None:
+            return Reading(ids)
+        return Reading(ids, english.tokenizer.ids(text) + english.tokenizer.context(before))
+
+    def _english_branch(self, text: str) -> EnglishBranch | None:
+        return self._english if self._english is not None and self._english.detector.is_english(text) else None
+
+    def _inputs(self, reading: Reading, text: str, start: int, share: torch.Tensor) -> Iterator[NetworkInput]:
+        """Each network's input from one reading, which begins at `start`."""
+
+        def spans(tokenizer: LineTokenizer) -> list[tuple[int, int]]:
+            return [(start + first, start + last) for first, last in tokenizer.spans(text)]
+
+        if self._english is None or reading.english_ids is None:
+            yield NetworkInput(self._network, reading.ids, spans(self._tokenizer), share)
+            return
+        yield NetworkInput(self._network, reading.ids, spans(self._tokenizer), (1 - _ENGLISH_SHARE) * share)
+        pieces = spans(self._english.tokenizer)
+        yield NetworkInput(self._english.network, reading.english_ids, pieces, _ENGLISH_SHARE * share)
+
+    def _reading_logits(self, readings: Sequence[Reading], corpus: str | None) -> torch.Tensor:
+        """(2, readings, 10) logits without and with the corpus head."""
+        logits = self._read(self._network, [reading.ids for reading in readings], corpus)
+        english = {i: each.english_ids for i, each in enumerate(readings) if each.english_ids is not None}
+        if self._english is not None and english:
+            rows = list(english)
+            read = self._read(self._english.network, list(english.values()), corpus)
+            logits[:, rows] = logits[:, rows].lerp(read, _ENGLISH_SHARE)
+        return logits
+
     def _read(self, network: TextNetwork, lines: Sequence[list[int]], corpus: str | None) -> torch.Tensor:
         """(2, lines, 10) logits without and with the corpus head.
 
@@ -188,3 +249,25 @@ class TextEncoder(Encoder):
         """
         calls = [lines[start : start + _LINES_PER_CALL] for start in range(0, len(lines), _LINES_PER_CALL)]
         return torch.cat([torch.stack(network.service_and_corpus_logits(call, corpus)) for call in calls], dim=1).cpu()
+
+
+def _line_logits(line: PreparedLine, readings: torch.Tensor) -> torch.Tensor:
+    """(2, 10) logits of a line, as the service reads it and as a corpus does.
+
+    readings: (2, readings, 10), of the whole first.
+    """
+    if len(line.whole) + len(line.sentences) == 1:
+        return readings[:, 0]
+    of_corpus = readings[1, : len(line.whole)]
+    return torch.stack([(_shares(line, each) * each).sum(dim=0) for each in (readings[0], of_corpus)])
+
+
+def _shares(line: PreparedLine, readings: torch.Tensor) -> torch.Tensor:
+    """(readings, 10) of each reading in each logit of the line, which sum to 1.
+
+    readings: (readings, 10) logits; the line's stretches first, then any of its sentences.
+    """
+    emotion = readings.new_zeros(len(readings))
+    emotion[: len(line.whole)] = readings.new_tensor(line.lengths) / max(1, sum(line.lengths))
+    risk = (_SHARPNESS * readings[:, len(EMOTIONS) :]).softmax(dim=0)
+    return torch.cat([emotion[:, None].expand(-1, len(EMOTIONS)), risk], dim=1)

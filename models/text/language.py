@@ -5,6 +5,8 @@ network knows. A line counts as English from a probability of one tenth on; the 
 chat resemble no language much. Left out: lines in two languages.
 """
 
+import re
+
 from py3langid.langid import LanguageIdentifier
 
 from models.text.normalisation import normalised, without_emoji
@@ -13,6 +15,7 @@ from models.trusted_files import LANGUAGES
 _LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh")
 _LEAST_ENGLISH = 0.1
 _MAX_CHARACTERS = 400
+_LATIN = re.compile("[A-Za-z]")
 
 
 class EnglishDetector:
@@ -30,5 +33,7 @@ class EnglishDetector:
         """
         written = text[:_MAX_CHARACTERS]
         line = normalised(without_emoji(written)).text.strip() or normalised(written).text
+        if not _LATIN.search(line):
+            return False
         probabilities: dict[str, float] = dict(self._identifier.rank(line[:_MAX_CHARACTERS].lower()))
         return probabilities["en"] >= _LEAST_ENGLISH

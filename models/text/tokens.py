@@ -5,8 +5,8 @@ The sentence encoder's own unigram tokenizer (Kudo, 2018), one for 16 languages.
 Chat is hostile input: a line may be a megabyte, hold control characters, emoji, lone surrogates from escaped JSON, or
 nothing. The rule: never fail on a `str`, and never take more than a bounded time. A line is normalised
 (`models.text.normalisation`), cut at `MAX_CHARACTERS` before that and before it is tokenized, and at `MAX_TOKENS`
-after; its beginning stays. An empty line becomes one unknown token between
-the sentence marks. What is cut is not scored: long documents are not chat.
+after; its beginning stays. `models.text.readings` divides longer lines. An empty line becomes one unknown token between
+the sentence marks.
 """
 
 from collections.abc import Sequence
@@ -28,6 +28,8 @@ _UNKNOWN = 0  # the id of a character that is in no piece
 
 class Tokenizer:
     """Tokenizes lines. Stateless after construction; shared by all decode threads."""
+
+    most_tokens = MAX_TOKENS
 
     def __init__(self, path: Path | None = None) -> None:
         """Reads the vocabulary at `path`, or the package's.

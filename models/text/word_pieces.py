@@ -29,6 +29,8 @@ _MAX_CHARACTERS = 4096
 class WordPieceTokenizer:
     """Tokenizes lines. Stateless after construction; shared by all decode threads."""
 
+    most_tokens = MAX_TOKENS
+
     def __init__(self, vocabulary: Sequence[str]) -> None:
         """vocabulary: pieces by id. Raises ValueError without the marks."""
         ids = {piece: i for i, piece in enumerate(vocabulary)}

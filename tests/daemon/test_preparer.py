@@ -13,7 +13,7 @@ from models.face.encoder import FaceEncoder
 from models.face.tracking import FaceTracker, TrackerConfig
 from models.speech.encoder import SpeechEncoder
 from models.speech.segment import SEGMENT_SAMPLES, SegmentSound, SpeechSegment
-from models.text.encoder import ChatLine, PreparedLine, TextEncoder
+from models.text.encoder import ChatLine, PreparedLine, Reading, TextEncoder
 from streams.events import EncodingUnit, Picture, Sound, SoundPieces
 from streams.reasons import BadRecord
 from streams.records import MEDIA, RAW_PICTURE, Modality
@@ -66,7 +66,9 @@ class FakeTokens(TextEncoder):
 
     def prepare(self, event: str | ChatLine) -> PreparedLine:
         assert isinstance(event, ChatLine)
-        return PreparedLine([ord(character) for character in event.text], len(event.text))
+        length = len(event.text)
+        reading = Reading([ord(character) for character in event.text])
+        return PreparedLine((reading,), (), (length,), length, length)
 
 
 def made(

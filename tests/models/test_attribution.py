@@ -283,7 +283,7 @@ def test_where_two_networks_answer_together_their_words_are_weighed_as_their_ans
     reader = EnglishBranch(english, WordPieceTokenizer(vocabulary), EnglishDetector())
     encoder = TextEncoder(TextNetwork(SentenceEncoder.load()), tokenizer, english=reader)
     line = ChatLine("I am so sad and alone today.", ("I am so so so sad",))
-    assert math.fsum(reading.share for reading in encoder.network_inputs(line)) == pytest.approx(1)
+    torch.testing.assert_close(sum(each.share for each in encoder.network_inputs(line)), torch.ones(10))
     assert len(encoder.network_inputs(line)) == 2
     found = attribute_line(encoder, line, "abuse")
     assert found.evidence == pytest.approx(float(encoder.encode([encoder.prepare(line)]).embedding[0, 9]), abs=1e-4)

@@ -1,5 +1,7 @@
 """The text encoder batches without mixing rows, and pools a window's mood by mean and its risk by its worst line."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -40,6 +42,44 @@ def test_a_line_scores_the_same_alone_and_among_seventy(encoder: TextEncoder) ->
         torch.testing.assert_close(
             together.embedding[i : i + 1], encoder.encode([prepared[i]]).embedding, atol=1e-5, rtol=0
         )
+
+
+CRY, ORDINARY = "I want to die.", ("The bus was late again.", "I had pasta for lunch.")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["first", "in the middle", "last"])
+def test_the_risk_of_a_line_is_that_of_its_worst_sentence(encoder: TextEncoder, place: int) -> None:
+    line = [*ORDINARY]
+    line.insert(place, CRY)
+    read = encoder.encode([encoder.prepare(each) for each in (" ".join(line), *line)]).embedding[:, 7:]
+    worst = read[1:].max(dim=0).values
+    assert (read[0] > read[1:].mean(dim=0)).all()
+    torch.testing.assert_close(read[0], worst, atol=0.5, rtol=0)
+
+
+def test_the_mood_of_a_line_is_that_of_the_whole(encoder: TextEncoder) -> None:
+    line = " ".join([CRY, *ORDINARY])
+    prepared = encoder.prepare(line)
+    assert len(prepared.sentences) == 3
+    whole = replace(prepared, sentences=())
+    both = encoder.encode([prepared, whole]).embedding
+    torch.testing.assert_close(both[0, :7], both[1, :7])
+
+
+def test_the_mood_of_a_long_line_is_the_mean_of_its_stretches(encoder: TextEncoder) -> None:
+    prepared = encoder.prepare("so many words and then so many more " * 60)
+    stretches = [replace(prepared, whole=(each,), sentences=(), lengths=(1,)) for each in prepared.whole]
+    assert len(stretches) > 1
+    read = encoder.encode([prepared, *stretches]).embedding[:, :7]
+    lengths = torch.tensor(prepared.lengths, dtype=torch.float32)
+    torch.testing.assert_close(read[0], (lengths[:, None] * read[1:]).sum(dim=0) / lengths.sum(), atol=1e-4, rtol=0)
+
+
+def test_quality_says_how_much_of_a_line_was_read(encoder: TextEncoder) -> None:
+    assert encoder.quality([encoder.prepare("a short line")]) == {"characters": 12.0, "read": 1.0}
+    long = encoder.quality([encoder.prepare("word " * 20_000)])
+    assert long["characters"] == 100_000
+    assert 0.01 < long["read"] < 0.5
 
 
 def test_mood_is_the_weighted_mean_of_the_lines(encoder: TextEncoder) -> None:

@@ -50,7 +50,7 @@ def test_a_table_has_one_row_for_each_value_of_its_closed_set(heading: str, clos
 
 def test_every_measure_of_quality_has_its_row() -> None:
     face = SimpleNamespace(size_px=100.0, sharpness=50.0, brightness=0.5)
-    line = SimpleNamespace(characters=3)
+    line = SimpleNamespace(characters=3, read=3)
     voice = SimpleNamespace(level_db=-20.0, snr_db=30.0)
     measured = {
         *FaceEncoder.quality(NOBODY, [cast(Any, face)]),

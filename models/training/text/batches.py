@@ -9,7 +9,6 @@ not fire.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ import torch
 
 from models.data.corpora.text import TextSample
 from models.labels import EMOTIONS, RISKS
+from models.text.readings import LineTokenizer
 from models.training.text.augment import augment
 
 Floats = npt.NDArray[np.float32]
@@ -30,21 +30,6 @@ PROJECT_LINES = "own"
 _WEAK_CORPORA = ("goemotions", "meld", "smp2020")
 _WEAK_SHARE = 0.5  # weight of all weak negatives of a head against all its labelled rows
 _ALARMING = {"distress": ("sadness", "anger", "disgust", "fear"), "self_harm": (), "abuse": ("anger", "disgust")}
-
-
-class LineTokenizer(Protocol):
-    """What turns a line and the lines before it into token ids."""
-
-    def ids(self, text: str) -> list[int]:
-        """Of one line, between its marks."""
-        ...
-
-    def context(self, before: Sequence[str]) -> list[int]:
-        """Token ids of the lines before, for after the line's own.
-
-        Empty for a tokenizer of single lines.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

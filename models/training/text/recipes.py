@@ -8,11 +8,12 @@ from dataclasses import dataclass, fields, replace
 
 from models.text.minilm import load_minilm, minilm_vocabulary
 from models.text.network import LineEncoder
+from models.text.readings import LineTokenizer
 from models.text.recurrent import start_recurrent
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
-from models.training.text.batches import PROJECT_LINES, LineTokenizer
+from models.training.text.batches import PROJECT_LINES
 
 
 @dataclass(frozen=True, slots=True)

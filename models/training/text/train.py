@@ -21,10 +21,11 @@ from models.labels import EMOTIONS
 from models.metrics.text import emotion_figures, risk_figures, text_logits
 from models.precision import mixed_precision
 from models.text.network import TextNetwork
+from models.text.readings import LineTokenizer
 from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
 from models.training.part.folder import PartFolder
 from models.training.text.augment import misspelt, varied
-from models.training.text.batches import PROJECT_LINES, Floats, LineTokenizer, Rows, TextMix, rows_of
+from models.training.text.batches import PROJECT_LINES, Floats, Rows, TextMix, rows_of
 from models.training.text.loss import joint_loss
 from models.training.text.recipes import Recipe, TextTraining
 
