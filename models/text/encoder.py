@@ -125,7 +125,7 @@ class TextEncoder(Encoder):
         return corpus in self._network.corpora or corpus in english
 
     def prepare(self, event: str | ChatLine) -> PreparedLine:
-        """Divides one line into what is read of it, and that into tokens.
+        """Divides one line into readings, and these into tokens.
 
         Any text at all will do. Only English lines use context, and sentences by themselves none.
         """
@@ -137,7 +137,7 @@ class TextEncoder(Encoder):
         return self.prepare("a line of chat, as long as lines of chat usually are")
 
     def quality(self, prepared: Sequence[PreparedLine]) -> dict[str, float]:
-        """Returns how many characters a line has, and the share of them that is read."""
+        """Returns the characters of a line, and the share that is read."""
         characters = sum(line.characters for line in prepared)
         if not characters:
             return {}
@@ -252,7 +252,7 @@ class TextEncoder(Encoder):
 
 
 def _line_logits(line: PreparedLine, readings: torch.Tensor) -> torch.Tensor:
-    """(2, 10) logits of a line, as the service reads it and as a corpus does.
+    """(2, 10) logits of a line, for the service and for a corpus.
 
     readings: (2, readings, 10), of the whole first.
     """
@@ -263,9 +263,9 @@ def _line_logits(line: PreparedLine, readings: torch.Tensor) -> torch.Tensor:
 
 
 def _shares(line: PreparedLine, readings: torch.Tensor) -> torch.Tensor:
-    """(readings, 10) of each reading in each logit of the line, which sum to 1.
+    """(readings, 10) shares of each reading in the line's logits.
 
-    readings: (readings, 10) logits; the line's stretches first, then any of its sentences.
+    They sum to 1. readings: (readings, 10) logits; the line's stretches first, then any of its sentences.
     """
     emotion = readings.new_zeros(len(readings))
     emotion[: len(line.whole)] = readings.new_tensor(line.lengths) / max(1, sum(line.lengths))
