@@ -252,7 +252,7 @@ class TextEncoder(Encoder):
 
 
 def _line_logits(line: PreparedLine, readings: torch.Tensor) -> torch.Tensor:
-    """(2, 10) logits of a line, for the service and for a corpus.
+    """(2, 10) logits of a line, for service and corpus.
 
     readings: (2, readings, 10), of the whole first.
     """

@@ -1,4 +1,4 @@
-"""Which parts of a line are read: the line as a whole, and each of its sentences.
+"""The parts of a line that are read: whole, and sentence by sentence.
 
 The whole tells how a line is meant: words of relief turn a complaint, and posts are labelled as wholes. But a cry for
 help after two ordinary sentences is lost in their mean. So a line of several sentences is read both ways, and each
@@ -83,7 +83,7 @@ def line_spans(text: str, tokenizers: Sequence[LineTokenizer]) -> LineSpans:
 
 
 def _stretches(text: str, span: Span, tokenizers: Sequence[LineTokenizer], most: int) -> list[Span]:
-    """Overlapping spans that cover a span, as far as `most` of them reach."""
+    """Overlapping spans over a span, at most `most` of them."""
     start, last = span
     found: list[Span] = []
     while not found or (found[-1][1] < last and len(found) < most):

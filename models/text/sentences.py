@@ -65,7 +65,10 @@ def _places(pattern: re.Pattern[str], text: str, span: tuple[int, int]) -> Itera
 
 
 def _cut(text: str, span: tuple[int, int], places: Iterable[int], least: float) -> list[tuple[int, int]]:
-    """Cuts a span at places; a piece of less than `least` letters joins its neighbour."""
+    """Cuts a span at places.
+
+    A piece of less than `least` letters joins its neighbour.
+    """
     pieces: list[tuple[int, int]] = []
     start, before = span[0], 0.0
     for end in [*places, span[1]]:
