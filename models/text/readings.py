@@ -1,4 +1,4 @@
-"""The parts of a line that are read: whole, and sentence by sentence.
+"""The parts of a line that are read: whole and sentences.
 
 The whole tells how a line is meant: words of relief turn a complaint, and posts are labelled as wholes. But a cry for
 help after two ordinary sentences is lost in their mean. So a line of several sentences is read both ways, and each
