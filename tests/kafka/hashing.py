@@ -12,13 +12,16 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from daemon.config import Config
+from daemon.scoring.fusing import MOST_PARTICIPANTS
+from daemon.scoring.participants import participants_of, units_of
 from daemon.scoring.prediction_builder import PredictionSettings, build_prediction
-from daemon.scoring.results import ScoredWindow, UnitFeatures
+from daemon.scoring.results import ParticipantScores, ScoredWindow, UnitFeatures
 from daemon.telemetry.instruments import Instruments
 from daemon.wiring import limits, timeline_config
 from models.labels import EMOTIONS
@@ -105,7 +108,7 @@ class HashingEngine:
         later.start()
 
     def score(self, window: ClosedWindow) -> None:
-        self._scored(ScoredWindow(window, scores(window), 0.0, 0.0))
+        self._scored(scored(window))
 
 
 def hashed(unit: EncodingUnit) -> UnitFeatures:
@@ -143,6 +146,17 @@ def scores(window: ClosedWindow) -> Scores:
     )
 
 
+def scored(window: ClosedWindow) -> ScoredWindow:
+    """A window with its scores and those of the people in it."""
+    told, _ = participants_of(window.units, MOST_PARTICIPANTS)
+    people = []
+    for participant in told:
+        units, lookback = units_of(window.units, participant.id), units_of(window.lookback, participant.id)
+        theirs = scores(replace(window, units=units, lookback=lookback))
+        people.append(ParticipantScores(participant, theirs, units))
+    return ScoredWindow(window, scores(window), 0.0, 0.0, tuple(people))
+
+
 def content(line: bytes) -> Content:
     """What two predictions of the same window must have in common."""
     published: Content = json.loads(line)
@@ -163,7 +177,7 @@ def expected(records: Iterable[Record], config: Config) -> dict[str, Content]:
             unit.result = hashed(unit)
             unit.finish()
         for window in sessions.ready_windows():
-            prediction = build_prediction(ScoredWindow(window, scores(window), 0.0, 0.0), scores(window), settings, 0.0)
+            prediction = build_prediction(scored(window), scores(window), settings, 0.0)
             published[prediction.id] = content(prediction.json_line())
 
     ordered = sorted(records, key=lambda record: (record.event_time_ns, list(MEDIA).index(record.modality)))
