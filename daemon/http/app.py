@@ -35,7 +35,7 @@ _INDEX = """affectd
 /metrics  Prometheus, or OpenMetrics for those who accept it
 /status   JSON
 /events   predictions as they are published (server-sent events)
-POST /chat/{session}  one line: text/plain, or application/json {"text", "author"?, "lang"?}
+POST /chat/{session}  one line: text/plain, or application/json {"text", "author"?, "participant"?, "lang"?}
 """
 
 

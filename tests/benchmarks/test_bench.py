@@ -68,6 +68,8 @@ def test_units_are_encoded_once_however_many_windows_they_lie_in(figures: dict[s
     assert whole["units"] == pictures_and_lines + _SCORED_S - 1  # pairs of seconds over a window's edge are in none
     assert tenth["units"] == pictures_and_lines + _SCORED_S + 1  # with those that reach over the ends
     assert (whole["windows"], tenth["windows"]) == (1, 19)
+    people = figures["second of a whole session, step = size / 10, of two people"]
+    assert (people["units"], people["windows"]) == (tenth["units"], tenth["windows"])
 
 
 def test_what_is_compared_is_timed_in_turns_after_a_first_call() -> None:
