@@ -3,8 +3,8 @@
 All rows of a batch are fused in one call. A session's row is of all its units; a participant's is of those that are
 theirs. Somebody who is alone in the session has the session's row.
 
-Where scores are smoothed, the windows before a window are fused beside it, from the same units. No score is kept
-from one window to the next, so that any instance scores a window the same.
+Where windows are scored by those before them, too, these are fused from the same units, each once
+(`daemon.scoring.fused_once`). A score depends on nothing else, so that any instance scores a window the same.
 """
 
 import math
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from daemon.scoring.features import NOT_FINITE, window_features
-from daemon.scoring.participants import participants_of, units_of
+from daemon.scoring.fused_once import FusedWindow, FusingOnce, Row
+from daemon.scoring.participants import participants_of
 from daemon.scoring.results import BadRow, ParticipantScores, WindowScores
 from models.fusion.smoothed_scores import Course, smoothed
-from models.model import AffectModel
+from models.model import AffectModel, WindowFeatures
 from models.risk_signals import strength, with_signals
 from models.scores import Scores
 from streams.alignment.closed_window import ClosedWindow
@@ -45,13 +46,12 @@ class Lookback:
 
 @dataclass(frozen=True, slots=True)
 class _Person:
-    """A participant of a window, and their units.
+    """A participant of a window.
 
     row: which of the call's rows is theirs; the session's where that is the same.
     """
 
     participant: Participant
-    units: UnitsByModality
     row: int
 
 
@@ -77,60 +77,78 @@ class WindowFusion:
         self._signal_weights = signal_weights
 
     def rows(self, window: ClosedWindow) -> int:
-        """How many rows of fusion a window takes."""
+        """How many rows of fusion a window takes; those before it are known."""
         told, _ = participants_of(window.units, self._most)
-        return (1 + len(told)) * (1 + (self._lookback.windows if self._lookback else 0))
+        return 1 + len(told)
 
     def fuse(self, windows: Sequence[ClosedWindow]) -> list[WindowScores | BadRow]:
         """Scores windows, each independent of the others.
 
         A `BadRow` where a session's row is not finite; a participant's row that is not costs that participant only.
         """
-        rows: list[list[UnitsByModality]] = []
-        people = [self._people(window, rows) for window in windows]
+        once, rows = FusingOnce(), list[list[FusedWindow]]()
+        people = [self._people(window, once, rows) for window in windows]
+        once.fuse(self._alone)
         scores = self._scores(rows)
-        return [self._window_scores(scores, session, those) for session, those in people]
+        return [self._window_scores(rows, scores, session, those) for session, those in people]
 
-    def _people(self, window: ClosedWindow, rows: list[list[UnitsByModality]]) -> tuple[int, list[_Person]]:
+    def _people(
+        self, window: ClosedWindow, once: FusingOnce, rows: list[list[FusedWindow]]
+    ) -> tuple[int, list[_Person]]:
         """Appends the rows of a window.
 
         Returns its session's row, and whose the others are.
         """
-        session = len(rows)
-        rows.append([*self._preceding(window), window.units])
+        session, placed = len(rows), self._placed(window)
+        rows.append(once.add(Row(window.memo, None, placed)))
         told, too_many = participants_of(window.units, self._most)
         if too_many:
             self._telemetry.untold(UntoldReason.TOO_MANY, too_many)
         people = []
         for participant in told:
-            theirs = [units_of(units, participant.id) for units in rows[session]]
-            row = session
-            if theirs != rows[session]:
-                row = len(rows)
+            theirs = once.add(Row(window.memo, participant.id, placed))
+            alone = all(each is of_session for each, of_session in zip(theirs, rows[session], strict=True))
+            people.append(_Person(participant, session if alone else len(rows)))
+            if not alone:
                 rows.append(theirs)
-            people.append(_Person(participant, theirs[-1], row))
         return session, people
 
-    def _preceding(self, window: ClosedWindow) -> list[UnitsByModality]:
-        return [] if self._lookback is None else window.preceding(self._lookback.windows, self._lookback.step_ns)
-
-    def _scores(self, rows: Sequence[Sequence[UnitsByModality]]) -> list[Scores]:
-        """The scores of each row's newest window."""
-        windows = [units for row in rows for units in row]
-        scores = self._model.fuse([window_features(units) for units in windows])
-        scores = [self._with_signals(each, units) for each, units in zip(scores, windows, strict=True)]
+    def _placed(self, window: ClosedWindow) -> list[tuple[int, UnitsByModality]]:
+        """The windows that a window is scored by, and itself: start and units."""
         if self._lookback is None:
-            return scores
-        length = self._lookback.windows + 1
-        by_row = [scores[at : at + length] for at in range(0, len(scores), length)]
-        return smoothed(by_row, self._lookback.course, self._model.manifest.least_confidence)
+            return [(window.start_ns, window.units)]
+        count, step_ns = self._lookback.windows, self._lookback.step_ns
+        starts_ns = [window.start_ns - ago * step_ns for ago in range(count, -1, -1)]
+        return list(zip(starts_ns, [*window.preceding(count, step_ns), window.units], strict=True))
+
+    def _scores(self, rows: Sequence[Sequence[FusedWindow]]) -> list[Scores]:
+        """The scores of each row's newest window."""
+        own = [[window.scores for window in row if window.scores is not None] for row in rows]
+        if self._lookback is None:
+            return [newest for [newest] in own]
+        return smoothed(
+            [[*map(self._finite, row[:-1]), row[-1]] for row in own],
+            self._lookback.course,
+            self._model.manifest.least_confidence,
+        )
+
+    def _finite(self, scores: Scores) -> Scores:
+        """Scores of a window before; of one that is no number, those of nothing."""
+        return scores if is_finite(scores) else self._model.fuse([WindowFeatures({})])[0]
+
+    def _alone(self, windows: Sequence[UnitsByModality]) -> list[Scores]:
+        """The scores of windows by themselves."""
+        scores = self._model.fuse([window_features(units) for units in windows])
+        return [self._with_signals(each, units) for each, units in zip(scores, windows, strict=True)]
 
     def _with_signals(self, scores: Scores, units: UnitsByModality) -> Scores:
         signals = [unit.payload for unit in units.get(Modality.SIGNALS, ()) if isinstance(unit.payload, Signal)]
         strongest = strength(((each.name, each.value, each.confidence) for each in signals), self._signal_weights)
         return scores if strongest is None else with_signals(scores, strongest, self._model.manifest.risk)
 
-    def _window_scores(self, scores: Sequence[Scores], session: int, people: list[_Person]) -> WindowScores | BadRow:
+    def _window_scores(
+        self, rows: Sequence[Sequence[FusedWindow]], scores: Sequence[Scores], session: int, people: list[_Person]
+    ) -> WindowScores | BadRow:
         if not is_finite(scores[session]):
             return NOT_FINITE
         told = [each for each in people if is_finite(scores[each.row])]
@@ -138,7 +156,7 @@ class WindowFusion:
             self._telemetry.untold(UntoldReason.NOT_FINITE, len(people) - len(told))
         return WindowScores(
             scores[session],
-            tuple(ParticipantScores(each.participant, scores[each.row], each.units) for each in told),
+            tuple(ParticipantScores(each.participant, scores[each.row], rows[each.row][-1].units) for each in told),
         )
 
 

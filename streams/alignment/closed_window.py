@@ -1,6 +1,7 @@
 """A closed window with its encoding units, ready once these are encoded."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from streams.alignment.ordered_units import UnitsByModality, within
 from streams.delivery.ledger import SessionLease
@@ -30,6 +31,8 @@ class ClosedWindow:
     """What starts in the lookback before `start_ns`: with `units`, all that lies in the preceding windows."""
     transcribed_fraction: float | None = None
     """How much of its speech has become words, 0..1; None where there is none, or none is transcribed."""
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What whoever scores the session's windows keeps for the next; owned by them, freed with the session."""
     live: bool = True
     """Whether it was of the present when it closed, and not of a stored session or a backlog."""
 

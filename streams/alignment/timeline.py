@@ -18,6 +18,7 @@ Left out: I/O and the clock (monotonic time is handed in), and many sessions and
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from streams.alignment.assembly import FOREVER_NS
 from streams.alignment.closed_window import ClosedWindow
@@ -69,6 +70,8 @@ class SessionTimeline:
     _over: ClosedBy | None = field(init=False)
     """What ended the session, where words are still awaited; an event takes it up again."""
     held: HeldWindows = field(init=False)
+    memo: dict[Any, Any] = field(init=False, repr=False)
+    """Handed to whoever scores the windows, and never looked at here."""
 
     def __post_init__(self) -> None:
         self._begin()
@@ -81,7 +84,7 @@ class SessionTimeline:
         self.revisions = {}
         self.newest_ns = self.furthest_ns = NEVER_NS
         self.speech = None if self.config.speech is None else SpeechByParticipant(self.config.speech)
-        self._over = None
+        self._over, self.memo = None, {}
         self.held = HeldWindows(self.config.grid, None if self.speech is None else self.speech.config.max_delay_ns)
 
     def reset(self, now_ns: int) -> list[EncodingUnit]:
@@ -350,6 +353,7 @@ class SessionTimeline:
                 index=index,
                 lease=self.lease,
                 lookback=self._lookback(start_ns),
+                memo=self.memo,
                 transcribed_fraction=self._transcribed(start_ns, end_ns),
                 live=self.live,
             ),
