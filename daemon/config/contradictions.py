@@ -66,9 +66,6 @@ def inside(config: Sections) -> Iterator[Contradiction]:
 
 def _between(config: Sections) -> Iterator[Contradiction]:
     """What tables demand of each other."""
-    if config.model.set_coverage and config.windows.smoothing_ns:
-        sentence = "must be 0 with windows.smoothing_s: sets keep their promise for windows that are answered alone"
-        yield ("model", "set_coverage"), sentence, config.model.set_coverage
     for key, permitted in (("purpose", config.profile.purposes), ("jurisdiction", config.profile.jurisdictions)):
         stated = getattr(config.privacy, key)
         if permitted and stated not in permitted:

@@ -6,9 +6,9 @@ documentation: `deploy/config/reference.toml` is generated from them. Files, env
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from daemon.config.endpoints import KafkaSinkTable, KafkaSourceTable, Sinks, Sources, StdoutSinkTable
 from daemon.config.kafka import DeliverySettings
@@ -39,6 +39,10 @@ class ProfileSettings(Section):
     jurisdictions: Names = Field(default=(), description="what privacy.jurisdiction may be; empty permits any")
 
 
+_USUAL_SMOOTHING_S = 30.0  # twice the decay of risk: hardly anything is cut off
+_MOST_USUAL_STEPS = 240  # where nobody asked for it, smoothing takes no more windows
+
+
 class WindowSettings(Section):
     """Event time: windows, disorder, grace, idleness and session timeout."""
 
@@ -52,13 +56,6 @@ class WindowSettings(Section):
         le=600_000,
         description="how far out of order events may arrive; delays every window by as much",
     )
-    smoothing_s: float = Field(
-        default=0.0,
-        ge=0,
-        le=60,
-        description="answers heed windows that began up to this long before: whole steps, 0 is off; labels flicker "
-        "less, unsure changes show some steps later, fusion costs as many windows more",
-    )
     grace_s: float = Field(default=0.0, ge=0, le=600, description="how long a closed window still accepts events")
     idle_after_s: float = Field(
         default=3.0, ge=0.01, le=3600, description="a stream silent for this long no longer holds windows"
@@ -66,6 +63,28 @@ class WindowSettings(Section):
     session_timeout_s: float = Field(
         default=60.0, ge=0.01, le=86_400, description="a session silent for this long is forgotten"
     )
+    smoothing_s: float = Field(
+        default=_USUAL_SMOOTHING_S,
+        ge=0,
+        le=60,
+        description="answers heed windows that began up to this long before: whole steps, 0 is off; labels flicker "
+        "less, unsure changes show up to a window later, risk adds up and fades; without this key about 30 s, or what "
+        "session_timeout_s leaves",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fit_smoothing(cls, given: Any) -> Any:
+        """Fits smoothing that nobody asked for to the steps and the session timeout."""
+        if not isinstance(given, dict) or "smoothing_s" in given:
+            return given
+        keys = {"size_s": 4.0, "step_s": 1.0, "session_timeout_s": 60.0} | given
+        size_s, step_s, timeout_s = (keys[name] for name in ("size_s", "step_s", "session_timeout_s"))
+        if not all(type(value) in (int, float) and 0.01 <= value <= 86_400 for value in (size_s, step_s, timeout_s)):
+            return given  # an error of its own
+        step_ns = round(step_s * NS_PER_S)
+        steps = round(min(_USUAL_SMOOTHING_S, timeout_s - size_s) * NS_PER_S) // step_ns
+        return given | {"smoothing_s": min(max(0, steps), _MOST_USUAL_STEPS) * step_ns / NS_PER_S}
 
     @property
     def size_ns(self) -> int:

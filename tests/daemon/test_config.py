@@ -109,11 +109,6 @@ def test_each_kind_of_source_has_a_table_of_its_own(tmp_path: Path) -> None:
             "camera.toml:3 windows.session_timeout_s: must be at least windows.size_s and windows.smoothing_s "
             "together, 10.0: a session that is forgotten is not smoothed by what was before (is 9.0)",
         ),
-        (
-            "[model]\nset_coverage = 0.9\n[windows]\nsmoothing_s = 2\n",
-            "camera.toml:2 model.set_coverage: must be 0 with windows.smoothing_s: sets keep their promise for windows "
-            "that are answered alone (is 0.9)",
-        ),
         ('[privacy]\ntranscript = "yes"\n', 'camera.toml:2 privacy.transcript: must be true or false (is "yes")'),
         ('[model]\ndevice = "gpu"\n', "camera.toml:2 model.device: must be 'auto', 'cpu' or 'cuda' (is \"gpu\")"),
         (
@@ -347,3 +342,24 @@ def test_a_pipe_in_place_of_the_configuration_is_named_and_not_waited_for(tmp_pa
     os.mkfifo(tmp_path / "camera.toml")
     with pytest.raises(ConfigurationError, match=r"camera\.toml: is a pipe, not a file"):
         load(tmp_path / "camera.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("windows", "smoothing_s"),
+    [
+        ("", 30),
+        ("step_s = 4", 28),
+        ("session_timeout_s = 20", 16),
+        ("session_timeout_s = 3", 0),
+        ("step_s = 0.01", 2.4),
+        ("size_s = 600\nstep_s = 60", 0),
+        ("smoothing_s = 0", 0),
+        ("smoothing_s = 60\nsession_timeout_s = 90", 60),
+    ],
+)
+def test_windows_are_smoothed_by_half_a_minute_or_what_fits_their_steps_and_the_session_timeout(
+    windows: str, smoothing_s: float, tmp_path: Path
+) -> None:
+    file = tmp_path / "windows.toml"
+    file.write_text(f"[windows]\n{windows}\n")
+    assert load(file, {}).windows.smoothing_s == pytest.approx(smoothing_s)
