@@ -29,7 +29,7 @@ from models.risk import NEGATIVE, RiskRule
 from models.scores import RiskCode, RiskLevel, RiskReason, RiskScores, Scores
 
 DECAY_S = 15.0
-"""What was said counts for 1 / e after so long: half of a lookback, so that hardly anything is cut off at its end."""
+"""What was said counts for 1 / e after so long: hardly anything is left of it at the end of the usual lookback."""
 
 _MOST_ODDS = 2.0  # by which a face or a voice raises those of words: it never makes a level of words that reach none
 _LEAST_CERTAIN = 1e-9  # probabilities are at least so far from 0 and 1

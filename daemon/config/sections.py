@@ -39,7 +39,7 @@ class ProfileSettings(Section):
     jurisdictions: Names = Field(default=(), description="what privacy.jurisdiction may be; empty permits any")
 
 
-_USUAL_SMOOTHING_S = 30.0  # twice the decay of risk: hardly anything is cut off
+_USUAL_SMOOTHING_S = 50.0  # labels of a steady mood are to change once a minute at most
 _MOST_USUAL_STEPS = 240  # where nobody asked for it, smoothing takes no more windows
 
 
@@ -68,7 +68,7 @@ class WindowSettings(Section):
         ge=0,
         le=60,
         description="answers heed windows that began up to this long before: whole steps, 0 is off; labels flicker "
-        "less, unsure changes show up to a window later, risk adds up and fades; without this key about 30 s, or what "
+        "less, unsure changes show up to a window later, risk adds up and fades; without this key about 50 s, or what "
         "session_timeout_s leaves",
     )
 

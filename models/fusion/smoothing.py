@@ -4,7 +4,7 @@ The rule is the forward filter of a hidden Markov model (Rabiner, 1989, "A tutor
 two windows an emotion stays with probability exp(-step / dwell), and otherwise becomes any of the others alike; each
 window's posterior, being for labels equally likely beforehand, is its likelihood. Windows that overlap share evidence,
 so the log-evidence of one of the past counts step / size of its weight: every second of the past counts once. The
-newest counts whole.
+newest counts whole, and is joined to what was believed when it began: the windows that overlap with it hold the same.
 
 Hysteresis: the label that was named last has higher odds in the next window, by `KEEP_ODDS` where that window named
 it, by the square root of that where it abstained. So it is easier to go on than to begin, for labels and for
@@ -13,12 +13,12 @@ filter begins again there. So a change shows at once where it is plain, and else
 in the probabilities: the label is the most probable one.
 
 There is no state: the filter starts from labels equally likely at the oldest window of the lookback. The same windows
-always give the same answer. What the newest window shares with those before it counts up to twice; were it left out of
-the past, older answers would return. Left out: smoothing backwards, which would need later windows, and transition
-probabilities that differ between emotions.
+always give the same answer. Left out: smoothing backwards, which would need later windows, and transition probabilities
+that differ between emotions.
 """
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +32,7 @@ shows all the same where it is plain, or longer than a window.
 """
 
 KEEP_ODDS = math.exp(3.0)
-"""By what the odds of the last label are raised. Of lines alone, a third of which are misread, labels of a steady mood
-change 1.1 times a minute with it, 1.8 times with e^2, 3 times without.
-"""
+"""By what the odds of the last label are raised. With more, a label that was misread is kept for too long."""
 
 Floats = NDArray[np.float64]
 
@@ -76,17 +74,23 @@ class Smoothing:
         likelihood, shared = np.exp(own), np.exp(own * (self.step_s / self.size_s))
         best, lasts = self._best(own, seen)
         leaves = (1 - self.stay) / (labels - 1)
-        answer = now = np.full((rows, labels), 1 / labels)
+        flat = np.full((rows, labels), 1 / labels)
+        answer = now = flat
+        apart = math.ceil(self.size_s / self.step_s)  # steps to the last window that does not overlap
+        believed = deque([flat] * apart, maxlen=apart)
+        remains = (self.stay - leaves) ** apart
         named, odds, row = np.full(rows, -1), np.ones(rows), np.arange(rows)
         for at in range(windows):
             before = leaves + (self.stay - leaves) * now
             if (anew := lasts[:, at] & (named >= 0) & (named != best[:, at])).any():
                 before[anew], odds[anew] = 1 / labels, 1.0
-            answer = before * likelihood[:, at]
+                believed = deque([np.where(anew[:, None], flat, each) for each in believed], maxlen=apart)
+            answer = ((1 - remains) / labels + remains * believed[0]) * likelihood[:, at]
             answer[row, named] *= odds
             answer /= answer.sum(axis=-1, keepdims=True)
             now = before * shared[:, at]
             now /= now.sum(axis=-1, keepdims=True)
+            believed.append(now)
             sure = answer.max(axis=-1) >= least_confidence
             named = np.where(seen[:, at] & sure, answer.argmax(axis=-1), named)
             kept = np.where(sure, KEEP_ODDS, math.sqrt(KEEP_ODDS))

@@ -1,7 +1,7 @@
 """Scripted sessions: what is written, and how the face looks, second by second; and their scores, window by window.
 
 Lines go through the text network that is shipped. Faces are the answers of a face, with noise, so that an hour of them
-is played in seconds. Windows are 4 s long, one a second, and are scored by the half minute before them, as in the
+is played in seconds. Windows are 4 s long, one a second, and are scored by the fifty seconds before them, as in the
 service.
 """
 
@@ -21,7 +21,7 @@ from models.scores import Abstention, Scores
 from models.text.encoder import ChatLine
 from tests.models.model_folders import Repeater
 
-SIZE, STEP, LOOKBACK = 4, 1, 30  # seconds
+SIZE, STEP, LOOKBACK = 4, 1, 50  # seconds
 _ROWS_PER_CALL = 64
 
 Played = Sequence[tuple[int, Scores]]

@@ -130,7 +130,9 @@ def test_time_passes_in_windows_without_evidence() -> None:
     """A past is believed less, the longer ago it is."""
     smoothing = Smoothing(4, 1)
     happy, unsure, nothing = (saying(1, 0.9), True), (saying(4, 0.3), True), (saying(0, 0.9), False)
-    recent, longer_ago = tensors([[nothing] * 6 + [happy] * 4 + [unsure], [happy] * 4 + [nothing] * 6 + [unsure]])
+    recent, longer_ago = tensors(
+        [[nothing] * 6 + [happy] * 4 + [nothing] * 4 + [unsure], [happy] * 4 + [nothing] * 10 + [unsure]]
+    )
     smoothed = smoothing.smooth(recent, longer_ago)
     assert smoothed[0, 1] > smoothed[1, 1]
     assert smoothed[0].argmax() == 1

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.labels import EMOTIONS, MODALITIES, RISKS
-from models.risk_course import DECAY_S, RiskCourse
+from models.risk_course import RiskCourse
 from models.scores import NO_RISK, Abstention, ModalityScores, RiskLevel, RiskScores, Scores
 from tests.models.model_folders import LEVELS, plain_manifest
 
@@ -169,7 +169,3 @@ def test_a_risk_that_was_greater_before_is_never_less_now(lines: list[float], at
 def test_a_course_without_time_is_refused(size_s: float, step_s: float, decay_s: float) -> None:
     with pytest.raises(ValueError, match="0 < step <= size"):
         RiskCourse(RULE, size_s, step_s, decay_s)
-
-
-def test_the_decay_is_half_of_the_usual_lookback() -> None:
-    assert LOOKBACK == 2 * DECAY_S

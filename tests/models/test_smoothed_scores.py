@@ -76,9 +76,9 @@ def test_windows_too_unsure_to_answer_answer_together() -> None:
 
 
 def test_where_past_and_present_disagree_too_much_the_window_is_abstained_from() -> None:
-    found = answer(*[said("sadness", 0.6)] * 4, said("fear", 0.965))
+    found = answer(*[said("sadness", 0.6)] * 8, said("fear", 0.975))
     assert max(found.emotion) < 0.55
-    [strict] = smoothed([[*[said("sadness", 0.6)] * 4, said("fear", 0.965)]], COURSE, least_confidence=0.55)
+    [strict] = smoothed([[*[said("sadness", 0.6)] * 8, said("fear", 0.975)]], COURSE, least_confidence=0.55)
     assert (strict.label, strict.abstained) == (None, "low_confidence")
     assert strict.emotion == found.emotion
 
