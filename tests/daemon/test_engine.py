@@ -13,7 +13,7 @@ import torch
 from daemon.scoring.engine import BatchLimits, ScoringEngine
 from daemon.scoring.features import encode_units, window_features
 from daemon.scoring.fusing import Lookback, WindowFusion
-from daemon.scoring.results import BadRow, ScoredWindow, UnitFeatures, UnitRows
+from daemon.scoring.results import BadRow, ScoredWindow, UnitFeatures, UnitRows, WindowScores
 from models.encoder import Encoded, Encoder, Pooled
 from models.face.crop import Face, given_face
 from models.face.network import CROP_PX
@@ -28,6 +28,7 @@ from streams.events import EncodingUnit
 from streams.records import MEDIA, Modality
 from tests.daemon.making import NoSound, Told, counted, deadline, evidence, instruments, unit, window
 from tests.models.model_folders import plain_manifest
+from tests.streams.making import ns
 
 pytestmark = pytest.mark.unit
 
@@ -308,3 +309,57 @@ def test_a_window_without_a_past_or_without_evidence_is_answered_as_it_is() -> N
     first = window(*lines_at(7, 7.3, 7.6), at_s=4)
     silent = window(unit(at_s=4), at_s=4, lookback=lines_at(0, 1, 2, 3))
     assert answered(first, silent, lookback_windows=4) == answered(first, silent, lookback_windows=0)
+
+
+def fused(fusion: WindowFusion, *windows: ClosedWindow) -> list[Scores]:
+    return [answer.session for answer in fusion.fuse(windows) if isinstance(answer, WindowScores)]
+
+
+def four_windows_back() -> Lookback:
+    return Lookback(4, NS_PER_S, Course.of_windows(4, 1, plain_manifest().risk))
+
+
+def in_turn(*lines: EncodingUnit, memo: dict[Any, Any] | None = None) -> list[ClosedWindow]:
+    """The windows of a session one step after another, each with four seconds of lookback."""
+    windows = []
+    for at_s in range(4, 9):
+        units, before = (
+            [u for u in lines if from_s * NS_PER_S <= u.start_ns - ns(0) < until_s * NS_PER_S]
+            for from_s, until_s in ((at_s, at_s + 4), (at_s - 4, at_s))
+        )
+        made = window(*units, at_s=at_s, lookback=tuple(before))
+        windows.append(made if memo is None else replace(made, memo=memo))
+    return windows
+
+
+def test_a_window_is_fused_once_however_many_look_back_on_it_and_scored_as_if_it_were_the_first() -> None:
+    lines = lines_at(0, 1, 3, 4, 5, 6, 8, 9, 11)
+    model, of = Moody(), instruments()
+    course = four_windows_back()
+    kept = [fused(WindowFusion(model, of.metrics, course), each)[0] for each in in_turn(*lines, memo={})]
+    assert model.batches == [5, 1, 1, 1, 1]
+    together = fused(WindowFusion(model, of.metrics, course), *in_turn(*lines, memo={}))
+    assert model.batches[5:] == [9]
+    restarted = [fused(WindowFusion(model, of.metrics, course), each)[0] for each in in_turn(*lines)]
+    assert kept == together == restarted
+
+
+def test_a_window_whose_units_have_changed_is_fused_again() -> None:
+    model, memo = Moody(), dict[Any, Any]()
+    fusion = WindowFusion(model, instruments().metrics, four_windows_back())
+    lines = lines_at(4, 5)
+    fused(fusion, in_turn(*lines, memo=memo)[0])
+    fused(fusion, in_turn(*lines, *lines_at(6), memo=memo)[0])
+    assert model.batches == [5, 2]  # the third line lies in the newest window and the one before
+
+
+def test_an_earlier_window_that_is_no_number_costs_itself_only() -> None:
+    class Poisoned(Moody):
+        def _mood(self, lines: int) -> Scores:
+            answer = super()._mood(lines)
+            return replace(answer, emotion=(math.nan,) * len(EMOTIONS)) if lines == 2 else answer
+
+    fusion = WindowFusion(Poisoned(), instruments().metrics, four_windows_back())
+    [answer] = fused(fusion, window(*lines_at(8), at_s=8, lookback=lines_at(4, 7.5)))
+    assert answer.label == "happiness"
+    assert all(map(math.isfinite, answer.emotion))
