@@ -75,7 +75,7 @@ class WindowSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _fit_smoothing(cls, given: Any) -> Any:
-        """Fits smoothing that nobody asked for to the steps and the session timeout."""
+        """Fits smoothing to steps and timeout, where none is given."""
         if not isinstance(given, dict) or "smoothing_s" in given:
             return given
         keys = {"size_s": 4.0, "step_s": 1.0, "session_timeout_s": 60.0} | given
