@@ -1,4 +1,4 @@
-"""Fuses each window of a session once, however many look back on it.
+"""Fuses each window once, however many look back on it.
 
 The scores of a window by itself follow from its units alone. They are kept with the session, beside the units, and are
 fused again where the units are others: in grace, or after a restart. So what is kept changes no answer.
