@@ -41,7 +41,10 @@ class Row:
 
 
 class FusingOnce:
-    """The windows of one call that are to be fused. Owned by one thread; no lock."""
+    """The windows to be fused in one call.
+
+    Owned by one thread; no lock.
+    """
 
     def __init__(self) -> None:
         self._new: list[tuple[Memo, Hashable, FusedWindow]] = []

@@ -77,7 +77,7 @@ class WindowFusion:
         self._signal_weights = signal_weights
 
     def rows(self, window: ClosedWindow) -> int:
-        """How many rows of fusion a window takes; those before it are known."""
+        """How many rows a window takes; those before are known."""
         told, _ = participants_of(window.units, self._most)
         return 1 + len(told)
 
@@ -114,7 +114,7 @@ class WindowFusion:
         return session, people
 
     def _placed(self, window: ClosedWindow) -> list[tuple[int, UnitsByModality]]:
-        """The windows that a window is scored by, and itself: start and units."""
+        """Start and units of a window and those before it."""
         if self._lookback is None:
             return [(window.start_ns, window.units)]
         count, step_ns = self._lookback.windows, self._lookback.step_ns
@@ -133,7 +133,7 @@ class WindowFusion:
         )
 
     def _finite(self, scores: Scores) -> Scores:
-        """Scores of a window before; of one that is no number, those of nothing."""
+        """Scores of an earlier window; of nothing where not finite."""
         return scores if is_finite(scores) else self._model.fuse([WindowFeatures({})])[0]
 
     def _alone(self, windows: Sequence[UnitsByModality]) -> list[Scores]:
