@@ -154,7 +154,7 @@ def test_a_voice_is_one_row_and_silence_none_but_both_tell_their_level() -> None
 def test_a_line_becomes_its_tokens() -> None:
     prepared = made().prepare(unit(text="ab"))
     assert [row.whole[0].ids for row in prepared.rows] == [[97, 98]]
-    assert prepared.quality == {"characters": 2.0}
+    assert prepared.quality == {"characters": 2.0, "read": 1.0}
 
 
 @pytest.mark.parametrize("modality", list(MEDIA))

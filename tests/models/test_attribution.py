@@ -205,7 +205,9 @@ def test_a_planted_word_gets_the_largest_share_and_all_shares_add_up(tokenizer: 
     assert found.error == pytest.approx(said - (found.evidence - found.baseline), abs=1e-6)
 
 
-@pytest.mark.parametrize("line", ["I hate this!", "我很难过,一直在哭。", "ok"])
+@pytest.mark.parametrize(
+    "line", ["I hate this!", "我很难过,一直在哭。", "ok", "All is well here. I ha\u200bte this 😡! Я не хочу жить."]
+)
 def test_words_of_an_untrained_network_add_up_to_its_logit(line: str, tokenizer: Tokenizer) -> None:
     torch.manual_seed(0)
     encoder = TextEncoder(TextNetwork(SentenceEncoder.load()), tokenizer)
