@@ -13,8 +13,10 @@ from daemon.bench.align import SIZE_NS, timeline_config
 from daemon.bench.material import START_NS, records
 from daemon.bench.measure import Effort, Figure, figure, timed
 from daemon.config import Config
+from daemon.scoring.fusing import Lookback, WindowFusion
 from daemon.scoring.inline import InlineScorer
 from daemon.scoring.preparer import build_preparer
+from models.fusion.smoothed_scores import Course
 from models.model import AffectModel, WindowFeatures
 from streams.alignment.driver import AlignmentDriver
 from streams.alignment.sessions import Sessions
@@ -26,6 +28,7 @@ from streams.records import Modality, Record
 from streams.telemetry import NullTelemetry
 
 _BATCH = 32
+_LOOKBACK = 50  # windows, as many as the service looks back on at a step of 1 s
 _SPEAKERS = {
     Modality.VIDEO: Participant("one", NamedBy.HEADER),
     Modality.AUDIO: Participant("one", NamedBy.HEADER),
@@ -59,14 +62,17 @@ def fuse(model: AffectModel, effort: Effort) -> Iterator[Figure]:
 def _whole(model: AffectModel, effort: Effort) -> Iterator[Figure]:
     taken, room = records(effort.scored_s), _Room(model)
     named = [replace(record, participant=_SPEAKERS[record.modality]) for record in taken]
-    sessions = ((taken, SIZE_NS), (taken, SIZE_NS // 10), (named, SIZE_NS // 10))
-    whole, tenth, people = timed([partial(room.score, *session) for session in sessions], effort.scored_rounds)
+    tenth_ns = SIZE_NS // 10
+    sessions = ((taken, SIZE_NS), (taken, tenth_ns), (named, tenth_ns), (taken, tenth_ns, _LOOKBACK))
+    whole, tenth, people, course = timed([partial(room.score, *session) for session in sessions], effort.scored_rounds)
     dearer: Figure = {"ratio": tenth[1] / whole[1], "against": "cost at step = size"}
+    lasting: Figure = {"ratio": course[1] / tenth[1], "against": "cost of each window by itself"}
     told: Figure = {"ratio": people[1] / tenth[1], "against": "cost with nobody named"}
     for step, ((units, windows), took_s), compared in (
         ("size", whole, Figure()),
         ("size / 10", tenth, dearer),
         ("size / 10, of two people", people, told),
+        (f"size / 10, by {_LOOKBACK} windows before", course, lasting),
     ):
         yield figure(
             "fuse",
@@ -86,12 +92,18 @@ class _Room:
         self._model = model
         self._preparer = build_preparer(Config(), model)
 
-    def score(self, taken: Sequence[Record], step_ns: int) -> tuple[int, int]:
-        """Returns how many units were encoded and how many windows were scored."""
-        config, clock = timeline_config(step_ns), ManualClock(START_NS)
+    def score(self, taken: Sequence[Record], step_ns: int, lookback: int = 0) -> tuple[int, int]:
+        """Returns how many units were encoded and how many windows were scored.
+
+        lookback: windows before each that it is scored by.
+        """
+        config, clock = replace(timeline_config(step_ns), lookback_ns=lookback * step_ns), ManualClock(START_NS)
+        course = Course.of_windows(SIZE_NS / NS_PER_S, step_ns / NS_PER_S, self._model.manifest.risk)
+        before = Lookback(lookback, step_ns, course) if lookback else None
+        fusion = WindowFusion(self._model, NullTelemetry(), before)
         sessions = Sessions(config, 60 * NS_PER_S, clock, NullTelemetry(), Ledger(config.grid))
         driver = AlignmentDriver(sessions, Limits(), clock, NullTelemetry())
-        scorer = InlineScorer(driver, self._preparer, self._model)
+        scorer = InlineScorer(driver, self._preparer, self._model, fusion=fusion)
         windows = sum(len(scorer.scores(scorer.take(record, record.modality))) for record in taken)
         windows += len(scorer.scores(scorer.drain()))
         self._preparer.forget(taken[0].session)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-_OTHERS = ("corpus", "split", "task", "labels", "confusion", "per_label", "model", "note")
+_OTHERS = ("corpus", "split", "task", "labels", "confusion", "per_label", "alarms", "model", "note")
 
 
 def print_figures(figures: Mapping[str, Any], console: Console | None = None) -> None:
@@ -23,6 +23,8 @@ def print_figures(figures: Mapping[str, Any], console: Console | None = None) ->
     console.print(_summary({name: value for name, value in figures.items() if name not in _OTHERS}))
     console.print(_by_label(figures["per_label"]))
     console.print(_confusion(figures["labels"], figures["confusion"]))
+    if figures.get("alarms"):
+        console.print(_alarms(figures["alarms"]))
     if figures["note"]:
         console.print(figures["note"], markup=False, highlight=False)
 
@@ -102,3 +104,13 @@ def _number(value: float | None) -> str:
     if isinstance(value, int):
         return str(value)
     return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def _alarms(points: Sequence[Mapping[str, Any]]) -> Table:
+    """The alarm curve; false alarms are of an hour with 240 lines."""
+    table = _table("level", "threshold", "precision", "recall", "false alarms an hour")
+    for point in points:
+        precision = "" if point["precision"] is None else f"{point['precision']:.3f}"
+        cells = (f"{point['threshold']:.3f}", precision, f"{point['recall']:.3f}", f"{point['alarms_per_hour']:.1f}")
+        table.add_row(point["level"] or "", *cells)
+    return table

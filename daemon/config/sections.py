@@ -242,10 +242,15 @@ class ParticipantSettings(Section):
 
 
 class RiskSettings(Section):
-    """What risk is scored by, beside words, face and voice."""
+    """Signals that risk is scored by, and its levels."""
 
     signals: dict[Name, Share] = Field(
         default={}, description="weight of each signal by its name, 0 to 1; others count for nothing"
+    )
+    levels: dict[Name, Share] = Field(
+        default={},
+        description="least score of low, medium, high or critical, in place of the model's; affectd evaluate prints "
+        "what a threshold finds, and its false alarms an hour",
     )
 
 

@@ -1,8 +1,9 @@
 """Builds the scoring threads around a model: timeline, engine, publisher."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
+from pydantic import ValidationError
 
 from daemon.config import Config
 from daemon.config.errors import ConfigurationError
@@ -17,6 +18,7 @@ from daemon.telemetry.instruments import Instruments
 from daemon.wiring import Endpoints, limits, open_crash_journal, timeline_config
 from models.fusion.smoothed_scores import Course
 from models.model import AffectModel
+from models.risk import RiskRule
 from streams.alignment.driver import AlignmentDriver, RecordCounts
 from streams.alignment.sessions import Sessions, SessionsState
 from streams.channels.inlet import Inlet, InletClock
@@ -44,11 +46,12 @@ class ScoringThreads:
 
         published: called with each prediction and its JSON, on the publish thread.
         Raises models.artifact.ModelError for a model or a recogniser that cannot be used, DeviceUnavailableError
-        without its device, ConfigurationError for sets that the model cannot promise.
+        without its device, ConfigurationError for sets that the model cannot promise, and levels that do not rise.
         """
         settings = config.model
         model = self._model = AffectModel.load(settings.path, settings.device, settings.threads)
         promise_sets(model, settings.set_coverage)
+        set_levels(model, config.risk.levels)
         recognizer = load_recognizer(config)
         if endpoints.warm_up:
             model.warm_up(settings.batch_rows)
@@ -179,6 +182,20 @@ def promise_sets(model: AffectModel, coverage: float) -> None:
         sentence = f"must be {fitted}: {model.name} {model.version} promises no other sets (is {coverage})"
         raise ConfigurationError([f"model.set_coverage: {sentence}"])
     model.set_coverage = coverage
+
+
+def set_levels(model: AffectModel, levels: Mapping[str, float]) -> None:
+    """Puts levels of risk in place of the model's.
+
+    Raises ConfigurationError for one that there is not, and where they do not rise.
+    """
+    rule = model.manifest.risk
+    try:
+        changed = RiskRule(heads=rule.heads, levels={**rule.levels, **levels}, affect_from=rule.affect_from)
+    except ValidationError as wrong:
+        sentences = [f"risk.levels: {error['msg'].removeprefix('Value error, ')}" for error in wrong.errors()]
+        raise ConfigurationError(sentences) from wrong
+    model.manifest = model.manifest.model_copy(update={"risk": changed})
 
 
 def _watch_model(model: AffectModel, instruments: Instruments) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 from models.data.fusion.studied_corpora import STUDIED
 from models.evaluation.corpus_rows import read_rows
 from models.evaluation.notes import evaluation_notes
-from models.evaluation.predictions import predict
+from models.evaluation.predictions import Predictions, predict
 from models.evaluation.progress import OnRows, no_progress
 from models.evaluation.study_evaluation import evaluate_study
+from models.labels import RISKS
+from models.metrics.alarms import AlarmPoint, alarm_curve
 from models.metrics.classification import classification_figures
 from models.metrics.labelled_rows import EvaluationError
 from models.model import AffectModel
@@ -52,7 +54,16 @@ def evaluate(
         "n": len(predictions.truth),
         "labels": list(rows.labels),
         **figures,
+        **_alarms(loaded, predictions),
         "rows_per_second": round(predictions.rows_per_second, 1),
         "model": {"name": loaded.name, "version": loaded.version, "digest": loaded.digest},
         "note": " ".join(evaluation_notes(loaded, corpus, split, predictions)),
     }
+
+
+def _alarms(model: AffectModel, predictions: Predictions) -> dict[str, list[AlarmPoint]]:
+    """The alarm curve of a risk, on the terms of the service."""
+    if predictions.rows.task not in RISKS:
+        return {}
+    scores = predictions.service_posterior[predictions.known, 1]
+    return {"alarms": alarm_curve(scores, predictions.truth == 1, model.manifest.risk.levels)}

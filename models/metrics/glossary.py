@@ -15,6 +15,7 @@ EXPLANATIONS = {
     "precision": "share of the answers with this label that are right",
     "recall": "share of the rows with this label that were found",
     "f1": "harmonic mean of precision and recall",
+    "alarms_per_hour": "false alarms in an hour with 240 lines without the risk",
     "confusion": "rows by their label (lines) and by the answer (columns)",
     "rows_per_second": "rows encoded and answered in a second on this machine",
     "loss": "mean training loss of the epoch, lower is better; comparable only within one run",
