@@ -130,3 +130,16 @@ def test_what_is_said_is_explained_by_the_ids_and_answers_of_a_replay(tmp_path: 
         spoken = window["modalities"].get("text", {"events": []})["events"]
         assert sum(event["events"] for event in spoken) == prediction["modalities"]["text"]["events"]
     assert "afraid" not in out + err
+
+
+def test_the_answer_of_one_person_is_explained_by_what_is_theirs(tmp_path: Path, capsys: Captured) -> None:
+    chat = tmp_path / "talk.chat.jsonl"
+    said = (("ann", "I am so happy, thank you!"), ("ben", "I hate this, I am so angry"))
+    lines = [json.dumps({"at_s": at, "text": text, "author": who}) for at, (who, text) in enumerate(said)]
+    chat.write_text("\n".join(lines), encoding="utf-8")
+    asked = ("--at", "0.5", "--set", "windows.step_s=4", "--participant")
+    [window], _, _ = explained(capsys, chat, *asked, "ann")
+    assert (window["participant"], window["target"]) == ("ann", "happiness")
+    assert [event["start_s"] for event in window["modalities"]["text"]["events"]] == [0]
+    assert main(["explain", str(chat), *asked, "eve"]) == ExitCode.BAD_DATA
+    assert "no window" in capsys.readouterr().err
