@@ -1,4 +1,4 @@
-"""Two people in one session are recognised as well as alone, and better than by their session's own answer."""
+"""Two people in one session are recognised as well as alone, and voices and faces better than by the session."""
 
 import os
 from pathlib import Path
@@ -23,11 +23,11 @@ def found() -> dict[str, Row]:
 
 
 @pytest.mark.parametrize("kind", ["channels", "cameras", "authors"])
-def test_each_of_two_people_is_recognised_as_well_as_alone_and_better_than_by_the_session(
-    kind: str, found: dict[str, Row]
-) -> None:
+def test_each_of_two_people_is_recognised_as_well_as_alone(kind: str, found: dict[str, Row]) -> None:
     row = found[kind]
     assert row.people == 7 * _OF_EACH
     assert abs(row.uar_in_session - row.uar_alone) <= _MOST_WORSE
     assert row.same_label >= 1 - _MOST_WORSE
-    assert row.uar_in_session > max(row.uar_of_session, 2 / 7)
+    assert row.uar_in_session > 2 / 7
+    if kind != "authors":  # of two lines the session's answer is one of theirs as often as not
+        assert row.uar_in_session > row.uar_of_session + 0.2
