@@ -30,6 +30,7 @@ from streams.decoding.decode import Limits
 from streams.delivery.crash_journal import CrashJournal
 from streams.delivery.ledger import Ledger
 from streams.participants import NamedBy, Participant
+from streams.records import Modality
 from streams.sinks.base import Sink, TransactionalSink
 from streams.sinks.json_lines import JsonLines
 from streams.sources.base import Source
@@ -88,6 +89,7 @@ def timeline_config(config: Config) -> TimelineConfig:
         lookback_ns=windows.smoothing_ns,
         speech=config.transcription.speech,
         participants=config.participants.rules,
+        modalities=frozenset({*map(Modality, config.model.modalities), Modality.SIGNALS}),
     )
 
 

@@ -48,7 +48,7 @@ class DropReason(StrEnum):
     UNREADABLE = "unreadable"
     """The log cannot give it back: its batch is damaged."""
     MASKED = "masked"
-    """Its participant is not to be scored: `participants.score` names others."""
+    """Its participant (`participants.score`) or modality (`model.modalities`) is not to be scored."""
     INFERENCE = "inference"
     """The device is broken: another process reads it again, where it came from a log."""
 

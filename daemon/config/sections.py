@@ -15,6 +15,7 @@ from daemon.config.kafka import DeliverySettings
 from daemon.config.values import (
     Address,
     HostNames,
+    Modalities,
     Name,
     Names,
     ParticipantName,
@@ -165,6 +166,11 @@ class ModelSettings(Section):
     """What scores the windows, and on what."""
 
     path: str = Field(default="default", min_length=1, description='"default" is the one shipped; or a model folder')
+    modalities: Modalities = Field(
+        default=("video", "audio", "text"),
+        min_length=1,
+        description="what is scored; the others are left out before anything is computed",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto takes the GPU where there is one")
     set_coverage: float = Field(
         default=0.0,

@@ -167,6 +167,7 @@ OptionalParticipant = Annotated[str, AfterValidator(_participant)]
 ParticipantNames = Annotated[tuple[ParticipantName, ...], BeforeValidator(as_tuple)]
 ChannelNames = Annotated[tuple[str, ...], BeforeValidator(as_tuple), AfterValidator(_channel_names)]
 CapturedChannels = Annotated[int | tuple[str, ...], BeforeValidator(_captured_channels)]
+Modalities = Annotated[tuple[Literal["video", "audio", "text"], ...], BeforeValidator(as_tuple)]
 Share = Annotated[float, Field(ge=0, le=1)]
 OptionalSessionId = Annotated[str, Field(max_length=256), AfterValidator(_session)]
 

@@ -116,7 +116,7 @@ class SessionTimeline:
         self.furthest_ns = max(self.furthest_ns, until_ns)
         accepting_from = self.progress.accepting_from
         last = self.config.grid.last_containing(self.streams.reaches_ns(event))
-        parts, masked = by_participant(event, self.config.participants, self.telemetry)
+        parts, masked = self._scored_parts(event)
         speech = self._speech_of(parts)
         if last < accepting_from and speech is None:
             self._drop(event, last)
@@ -139,6 +139,12 @@ class SessionTimeline:
         if speech is not None:
             last = self.config.grid.last_containing(until_ns + SOUND_REACH_NS)
         return last + self.config.lookback_windows
+
+    def _scored_parts(self, event: Event) -> tuple[list[Event], int]:
+        """What of an event is scored, and how many parts are not."""
+        if event.modality not in self.config.modalities:
+            return [], 1
+        return by_participant(event, self.config.participants, self.telemetry)
 
     def _speech_of(self, parts: list[Event]) -> SpeechByParticipant | None:
         """The session's speech, where a part is sound that may change it."""

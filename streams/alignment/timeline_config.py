@@ -33,6 +33,8 @@ class TimelineConfig:
     speech: SpeechConfig | None = None
     """How speech becomes words; None where it is not transcribed."""
     participants: ParticipantRules = EVERYBODY
+    modalities: frozenset[Modality] = frozenset(Modality)
+    """What is scored; events of the others are masked."""
 
     def __post_init__(self) -> None:
         if self.grace_ns < 0 or self.sample_hz <= 0:

@@ -9,6 +9,7 @@ from daemon.config.errors import ConfigurationError
 from daemon.config.profiles import profile_file, profile_names, profile_settings
 from daemon.config.source import load
 from daemon.exit_codes import ExitCode
+from streams.participants import NamedBy, Participant
 
 pytestmark = pytest.mark.unit
 
@@ -100,3 +101,15 @@ def test_the_command_lists_the_profiles_and_prints_one(capsys: pytest.CaptureFix
     assert capsys.readouterr().out == file.read_text(encoding="utf-8")
     assert main(["profiles", "nothing"]) == ExitCode.USAGE
     assert "must be one of customer-service" in capsys.readouterr().err
+
+
+def test_education_scores_words_alone() -> None:
+    assert load(None, {}, ["extends=education"]).model.modalities == ("text",)
+
+
+@pytest.mark.parametrize("name", ["customer-service", "finance"])
+def test_a_line_of_service_scores_customers_and_nobody_else(name: str) -> None:
+    rules = load(None, {}, [f"extends={name}"]).participants.rules
+    assert rules.scores(Participant("ann", NamedBy.CHANNEL, "customer"))
+    assert not rules.scores(Participant("bob", NamedBy.CHANNEL, "agent"))
+    assert not rules.scores(None)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -349,3 +350,12 @@ def test_a_window_says_how_far_event_time_was_ahead_when_it_closed() -> None:
 def test_settings_that_would_lose_events_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"below 0|lie in no window"):
         config(**settings)
+
+
+def test_what_is_of_a_modality_that_is_not_scored_is_masked_and_counted() -> None:
+    stage = Stage(replace(TUMBLING, modalities=frozenset({TEXT})))
+    stage.stored(picture(0.5), line(1), sound(1, 0.5))
+    stage.end()
+    (window,) = stage.windows
+    assert [modality for modality, units in window.units.items() if units] == [TEXT]
+    assert (stage.counts.of["masked", VIDEO], stage.counts.of["masked", AUDIO]) == (1, 1)

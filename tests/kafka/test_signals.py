@@ -1,7 +1,4 @@
-"""Two people of one chat and a monitor's signals, through a real broker: who is in trouble is told on the right person.
-
-Real commands and the shipped model.
-"""
+"""A monitor's signals beside chat, through a real broker. Real commands and the shipped model."""
 
 import json
 from pathlib import Path
@@ -21,9 +18,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 START_NS = 946_684_800 * NS_PER_S  # 2000
 CHAT = [
     (0.5, "ann", "good morning, the parcel came today, thank you"),
-    (1.5, "bob", "I want to kill myself tonight"),
     (6.5, "ann", "the weather is lovely here"),
-    (9.5, "bob", "see you at the meeting on Monday"),
+    (9.5, "ann", "see you at the meeting on Monday"),
 ]
 SIGNALS: list[tuple[float, dict[str, Any]]] = [
     (6.0, {"name": "heart-rate", "value": 1.5}),  # is no share of anything
@@ -64,16 +60,12 @@ def predictions(topics: Topics, tmp_path: Path) -> dict[float, dict[str, Any]]:
     return dict(sorted(begins.items()))
 
 
-def test_each_person_has_an_answer_and_signals_count_for_whose_they_are(
+def test_a_signal_counts_in_its_window_and_for_whose_it_is(
     predictions: dict[float, dict[str, Any]], topics: Topics
 ) -> None:
     first, second, last = predictions.values()
-    told = {person["id"]: person for person in first["participants"]}
-    assert {person["named_by"] for person in told.values()} == {"header"}
-    assert told["bob"]["risk"]["level"] in ("high", "critical")
-    assert first["risk"]["level"] in ("high", "critical")
-    assert told["ann"]["risk"]["level"] == "none"
     assert "signals" not in first["modalities"]
+    assert first["risk"]["level"] == "none"
 
     (ann,) = second["participants"]
     assert second["risk"]["level"] == ann["risk"]["level"] == "critical"
@@ -81,6 +73,6 @@ def test_each_person_has_an_answer_and_signals_count_for_whose_they_are(
     assert ann["modalities"]["signals"]["quality"] == {"heart-rate": 0.99}
     assert second["modalities"]["signals"]["events"] == 1
 
-    assert last["risk"]["level"] == "none"
+    assert "signals" not in last["modalities"]
     (rejected,) = everything(topics.cluster.bootstrap, topics.dead_letters)
     assert dict(rejected.headers)["x-error-reason"] == b"invalid_signal"
