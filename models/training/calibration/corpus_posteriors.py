@@ -45,13 +45,13 @@ def _emotion(manifest: Manifest, held_out: HeldOutLogits, prior: Prior | None) -
 
 
 def _risks(manifest: Manifest, text: HeldOutLogits, priors: Mapping[str, Prior]) -> dict[str, CorpusPosteriors]:
-    """Of the corpora that have lines with and without a risk."""
+    """Of the corpora that have lines with and without a risk, and known frequencies."""
     posteriors = {}
     for risk, held_out in text.risks.items():
         for corpus in np.unique(held_out.corpus):
             rows = held_out.corpus == corpus
             truth = held_out.labels[rows].astype(np.int64)
-            if truth.min() == truth.max():
+            if truth.min() == truth.max() or f"{corpus}/{risk}" not in priors:
                 continue
             logits = torch.from_numpy(held_out.corpus_logits[rows])
             probability = manifest.risk.heads[risk].probability(logits).numpy()

@@ -17,6 +17,7 @@ from models.labels import RISKS
 from models.risk import LEVELS, RiskRule
 from models.training.calibration.scaling import equal_label_weight, fit_platt
 from models.training.part.held_out import RiskLogits
+from models.training.text.batches import PROJECT_LINES
 
 ORDINARY_SHARE = {"low": 0.05, "medium": 0.02, "high": 0.005, "critical": 0.001}
 """Share of ordinary lines that reach each level."""
@@ -28,13 +29,11 @@ _STEP = 0.001  # between levels, at least
 def fit_risk(heads: Mapping[str, RiskLogits], ordinary: Mapping[str, torch.Tensor]) -> tuple[RiskRule, dict[str, Any]]:
     """Fits a curve for each risk, and the levels of all.
 
-    heads: by risk, held-out logits. ordinary: by corpus of everyday lines, logits (rows, 3).
+    heads: by risk, held-out logits; of those of lines written for this project alone, where there are any, since these are
+    as short as chat and are labelled in every risk. ordinary: by corpus of everyday lines, logits (rows, 3).
     Returns the rule, and how often ordinary lines and lines labelled with a risk reach each level.
     """
-    curves = {
-        name: fit_platt(head.logits, head.labels, equal_label_weight(head.labels.astype(np.int64), head.corpus))
-        for name, head in heads.items()
-    }
+    curves = {name: _curve(head) for name, head in heads.items()}
     scores = {corpus: _scores(curves, logits) for corpus, logits in ordinary.items()}
     pooled = np.concatenate(list(scores.values()))
     levels = _rising({level: float(np.quantile(pooled, 1 - share)) for level, share in ORDINARY_SHARE.items()})
@@ -48,6 +47,13 @@ def fit_risk(heads: Mapping[str, RiskLogits], ordinary: Mapping[str, torch.Tenso
     }
     alarms = {corpus: _reached(score, levels) for corpus, score in scores.items()}
     return RiskRule(heads=curves, levels=levels), {"ordinary_lines": alarms, "lines_with_the_risk": with_risk}
+
+
+def _curve(head: RiskLogits) -> PlattScaling:
+    of_project = head.corpus == PROJECT_LINES
+    rows = of_project if of_project.any() else np.ones_like(of_project)
+    labels, corpus = head.labels[rows], head.corpus[rows]
+    return fit_platt(head.logits[rows], labels, equal_label_weight(labels.astype(np.int64), corpus))
 
 
 def _rising(quantiles: Mapping[str, float]) -> dict[str, float]:

@@ -71,14 +71,13 @@ def write_part(
 def measure_text(encoder: TextEncoder, train: Corpora, valid: Corpora) -> tuple[dict[str, Any], HeldOutLogits]:
     """Figures by corpus, and held-out logits of validation lines.
 
-    Lines of several emotions are not among those logits, nor are those written for this project.
+    Lines of several emotions are not among those logits. Those written for this project are among those of risk alone.
     """
     both = {name: encoded_lines(encoder, samples, name) for name, samples in valid.items()}
     figures = {name: _figures(*both[name], samples, _emotion(train[name])) for name, samples in valid.items()}
     lines = [
         _Line(sample, corpus, both[corpus][0][row], both[corpus][1][row])
         for corpus in valid
-        if corpus != PROJECT_LINES
         for row, sample in enumerate(valid[corpus])
     ]
     return figures, _held_out(lines)
@@ -98,7 +97,8 @@ class _Line:
 
 
 def _held_out(lines: Sequence[_Line]) -> HeldOutLogits:
-    of_emotion = [line for line in lines if line.sample.emotion is not None and max(line.sample.emotion) == 1]
+    of_corpora = [line for line in lines if line.corpus != PROJECT_LINES]
+    of_emotion = [line for line in of_corpora if line.sample.emotion is not None and max(line.sample.emotion) == 1]
     emotions = slice(0, len(EMOTIONS))
     emotion = EmotionLogits(
         _stacked([line.logits[emotions] for line in of_emotion]),
