@@ -32,11 +32,23 @@ _LIMITS = """## Limits
 - Lines: the epoch was chosen on the validation lines that the figures are of. Emotion of Chinese lines is learned from
   one corpus without disgust, of which much is about one epidemic. Other languages were taught nothing but what carries
   over from these two, and are not measured. Lines of a dialogue are read worst; the service reads each by itself.
-- Wanting to die in few words, and figures of speech about dying, are learned from a few hundred lines put together of
-  some dozens of phrases (`models/data/project_lines.py`): other words for either may be misread.
+- Crisis, threats and contempt in the words of chat, and harmless words that frighten, are learned from some 7,000 lines
+  written for this project in English and Chinese (`models/data/lines`). People write in more ways than their few
+  writers thought of, and many lines at risk still get no level: see above.
 - What is abuse differs from corpus to corpus; hate against groups is told from rudeness poorly.
 - Distress fires on plain fear and anger too, and disgust at food in Chinese may read as abuse.
 - Who is shown matters: no figure here is broken down by age, sex, skin colour or dialect: few corpora tell."""
+
+
+_OF_LINES = {
+    "self_harm_auroc": "self-harm, AUROC",
+    "distress_auroc": "distress, AUROC",
+    "abuse_auroc": "abuse, AUROC",
+    "self_harm_at_none": "at risk of self-harm, level none",
+    "abuse_at_none": "abusive, level none",
+    "pairs_in_order": "pairs whose worse line scores higher",
+    "harmless_at_medium": "harmless, level medium or above",
+}
 
 
 def model_card(manifest: Manifest) -> str:
@@ -55,6 +67,7 @@ def model_card(manifest: Manifest) -> str:
         _abstention(manifest),
         *_sets(manifest),
         _risk(manifest),
+        *_written_lines(manifest),
         *_transcripts(manifest),
         _LIMITS,
         _data(manifest),
@@ -291,6 +304,29 @@ def _risk(manifest: Manifest) -> str:
         "the level to low by itself, which is not counted here. smp2020 is Weibo, much of it on an epidemic.\n\n"
         + _table(("lines", "n", *LEVELS), rows)
     )
+
+
+def _written_lines(manifest: Manifest) -> list[str]:
+    """Lines written to see whom the model misses, where it was measured."""
+    rows = [
+        (name, lang, str(figures["lines"]), *(_with_interval(figures[column]) for column in _OF_LINES))
+        for name, by_lang in manifest.metrics.get("written_lines", {}).items()
+        for lang, figures in by_lang.items()
+    ]
+    if not rows:
+        return []
+    return [
+        "## Whom it misses\nLines written for this project, each read by itself at the levels above, with 95 % "
+        "intervals of the bootstrap over matched pairs. Validation lines are of one voice and two situations that were "
+        "not trained on; curves and levels were fitted to them. Test lines are by writers who had seen no other line; "
+        "nothing was trained or chosen on them. German, Spanish and French were not trained.\n\n"
+        + _table(("lines", "language", "n", *_OF_LINES.values()), rows)
+    ]
+
+
+def _with_interval(figure: Sequence[float]) -> str:
+    *value, low, high = figure
+    return f"{_share(value[0]) if len(value) == 1 else ' of '.join(map(str, value))} [{low:.2f}, {high:.2f}]"
 
 
 def _user_risk(text: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Measures a model on lines that were written to see whom it misses.
+"""Measures a model on lines written to see whom it misses.
 
 Validation lines of the project, and test lines, which nothing was trained or chosen on. Each line is read by itself, at
 the levels that the service has. By language: how well each risk is told, how many lines at risk get the level `none`,
@@ -95,24 +95,22 @@ def line_figures(read: ReadLines) -> dict[str, Any]:
     """
     rng = np.random.default_rng(0)
     of_pair = [np.flatnonzero(read.pair == pair) for pair in range(int(read.pair.max()) + 1)]
-    draws = [
-        np.concatenate([of_pair[i] for i in rng.integers(len(of_pair), size=len(of_pair))]) for _ in range(_DRAWS)
-    ]
+    draws = [np.concatenate([of_pair[i] for i in rng.integers(len(of_pair), size=len(of_pair))]) for _ in range(_DRAWS)]
     every = np.arange(len(read.pair))
     figures: dict[str, Any] = {"lines": len(every)}
     for name, value in {**_AUROC, "emotion_accuracy": _right}.items():
-        drawn = [value(read, rows) for rows in draws]
-        figures[name] = [round(float(value(read, every)), 3), *_interval(np.array(drawn))]
+        values = np.array([value(read, rows) for rows in draws])
+        figures[name] = [round(float(value(read, every)), 3), *_interval(values)]
     for name, counts in _COUNTS.items():
-        drawn = np.array([counts(read, rows) for rows in draws], np.float64)
-        shares = np.divide(drawn[:, 0], drawn[:, 1], out=np.full(len(drawn), np.nan), where=drawn[:, 1] > 0)
+        some, of = np.array([counts(read, rows) for rows in draws], np.float64).T
+        shares = np.divide(some, of, out=np.full(len(of), np.nan), where=of > 0)
         figures[name] = [*map(int, counts(read, every)), *_interval(shares)]
     return figures
 
 
 def _interval(values: NDArray[np.float64]) -> list[float]:
     known = values[~np.isnan(values)]
-    return [round(float(each), 3) for each in np.quantile(known, (0.025, 0.975))] if len(known) else []
+    return [round(float(each), 3) for each in np.quantile(known, (0.025, 0.975))] if len(known) else [0.0, 1.0]
 
 
 def _auroc(head: int) -> Callable[[ReadLines, NDArray[np.int64]], float]:
@@ -141,7 +139,7 @@ def _alarms(read: ReadLines, rows: NDArray[np.int64]) -> Sequence[float]:
 
 
 def _ordered(read: ReadLines, rows: NDArray[np.int64]) -> Sequence[float]:
-    """A pair that is drawn twice counts twice: its lines follow each other."""
+    """Pairs whose worse line scores higher, of those that differ."""
     right = all_pairs = 0
     starts = np.flatnonzero(np.r_[True, np.diff(read.pair[rows]) != 0])
     for lines in np.split(rows, starts[1:]):

@@ -45,7 +45,7 @@ def _emotion(manifest: Manifest, held_out: HeldOutLogits, prior: Prior | None) -
 
 
 def _risks(manifest: Manifest, text: HeldOutLogits, priors: Mapping[str, Prior]) -> dict[str, CorpusPosteriors]:
-    """Of the corpora that have lines with and without a risk, and known frequencies."""
+    """Of corpora of known frequencies with and without a risk."""
     posteriors = {}
     for risk, held_out in text.risks.items():
         for corpus in np.unique(held_out.corpus):

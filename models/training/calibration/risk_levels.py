@@ -29,8 +29,8 @@ _STEP = 0.001  # between levels, at least
 def fit_risk(heads: Mapping[str, RiskLogits], ordinary: Mapping[str, torch.Tensor]) -> tuple[RiskRule, dict[str, Any]]:
     """Fits a curve for each risk, and the levels of all.
 
-    heads: by risk, held-out logits; of those of lines written for this project alone, where there are any, since these are
-    as short as chat and are labelled in every risk. ordinary: by corpus of everyday lines, logits (rows, 3).
+    heads: by risk, held-out logits. Curves are of lines written for this project alone, where there are any, since
+    these are as short as chat and labelled in every risk. ordinary: by corpus of everyday lines, logits (rows, 3).
     Returns the rule, and how often ordinary lines and lines labelled with a risk reach each level.
     """
     curves = {name: _curve(head) for name, head in heads.items()}
