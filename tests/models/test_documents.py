@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from models.training.calibration.risk_levels import ORDINARY_SHARE
 from tests.documents import ROOT, prose, rows
 
 pytestmark = pytest.mark.unit
@@ -65,5 +64,6 @@ def test_figures_of_corrupted_modalities_are_the_models() -> None:
 def test_levels_and_the_limit_of_abstention_are_the_models() -> None:
     levels = {name.strip("`"): row for name, row in table("Where levels come from", 3).items()}
     assert {name: float(row[0]) for name, row in levels.items()} == MODEL["risk"]["levels"]
-    assert {name: float(row[1]) for name, row in levels.items()} == ORDINARY_SHARE
+    reached = MODEL["metrics"]["risk"]["every_ordinary_line"]
+    assert {name: row[1] for name, row in levels.items()} == {name: f"{reached[name]:.3f}" for name in levels}
     assert f"less probable than {MODEL['least_confidence']} " in prose(SIGN)

@@ -6,10 +6,11 @@ import torch
 
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import LEVELS
-from models.training.calibration.risk_levels import ORDINARY_SHARE, fit_risk
+from models.training.calibration.risk_levels import HARMLESS_SHARE, ORDINARY_SHARE, SELF_HARM_SHARE, fit_risk
 from models.training.fusion import synthetic_windows
 from models.training.fusion.pool import fit_fusion
 from models.training.part.held_out import RiskLogits
+from models.training.text.batches import PROJECT_LINES
 from tests.models.synthetic_logits import synthetic_logits
 
 pytestmark = pytest.mark.unit
@@ -68,3 +69,15 @@ def test_levels_are_what_the_stated_share_of_ordinary_lines_reaches() -> None:
     reached = [figures["lines_with_the_risk"]["distress of made"][level] for level in LEVELS]
     assert reached == sorted(reached, reverse=True)
     assert rule.level(0.0) == "none"
+
+
+def test_lines_written_for_the_project_move_levels_to_see_self_harm_and_to_leave_harmless_lines_alone() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 2 == 1
+    logits = rng.normal(np.where(labels, 1, -1), 1.5).astype(np.float32)
+    heads = {name: RiskLogits(logits, logits, labels, np.full(400, PROJECT_LINES)) for name in RISKS}
+    rule, figures = fit_risk(heads, {"chat": torch.from_numpy(rng.normal(-3, 1, (5000, 3)))})
+    score = rule.categories(torch.from_numpy(logits)[:, None].repeat(1, 3)).amax(dim=1).numpy()
+    assert (score[labels] >= rule.levels["low"]).mean() >= SELF_HARM_SHARE - 0.01
+    assert (score[~labels] >= rule.levels["medium"]).mean() <= HARMLESS_SHARE + 0.01
+    assert figures["every_ordinary_line"]["medium"] < ORDINARY_SHARE["medium"]

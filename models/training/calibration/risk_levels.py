@@ -2,7 +2,9 @@
 
 A level's threshold is the score that a given share of ordinary lines reaches, because what a level costs is the false
 alarms that a person has to look at. Some ordinary lines are distressed or abusive in earnest, so the true rate of false
-alarms is a little lower. Left out: negative affect, which by itself only ever raises the lowest.
+alarms is a little lower. Lines written for this project, where there are any, move two of them: `low` is low enough for
+most lines of self-harm, and `medium` high enough for nearly all harmless lines, which were written to frighten.
+Left out: negative affect, which by itself only ever raises the lowest.
 """
 
 from collections.abc import Mapping
@@ -22,6 +24,11 @@ from models.training.text.batches import PROJECT_LINES
 ORDINARY_SHARE = {"low": 0.05, "medium": 0.02, "high": 0.005, "critical": 0.001}
 """Share of ordinary lines that reach each level."""
 
+SELF_HARM_SHARE = 0.9
+"""Share of the project's lines of self-harm that reach `low`, at least."""
+
+HARMLESS_SHARE = 0.04
+"""Share of the project's harmless lines that reach `medium`, at most."""
 
 _STEP = 0.001  # between levels, at least
 
@@ -36,7 +43,8 @@ def fit_risk(heads: Mapping[str, RiskLogits], ordinary: Mapping[str, torch.Tenso
     curves = {name: _curve(head) for name, head in heads.items()}
     scores = {corpus: _scores(curves, logits) for corpus, logits in ordinary.items()}
     pooled = np.concatenate(list(scores.values()))
-    levels = _rising({level: float(np.quantile(pooled, 1 - share)) for level, share in ORDINARY_SHARE.items()})
+    limits = {level: float(np.quantile(pooled, 1 - share)) for level, share in ORDINARY_SHARE.items()}
+    levels = _rising(_moved(limits, heads, curves))
     with_risk = {
         f"{name} of {corpus}": _reached(
             curves[name].probability(torch.from_numpy(head.logits[head.labels & (head.corpus == corpus)])).numpy(),
@@ -46,7 +54,8 @@ def fit_risk(heads: Mapping[str, RiskLogits], ordinary: Mapping[str, torch.Tenso
         for corpus in np.unique(head.corpus)
     }
     alarms = {corpus: _reached(score, levels) for corpus, score in scores.items()}
-    return RiskRule(heads=curves, levels=levels), {"ordinary_lines": alarms, "lines_with_the_risk": with_risk}
+    figures = {"every_ordinary_line": _reached(pooled, levels), "ordinary_lines": alarms}
+    return RiskRule(heads=curves, levels=levels), {**figures, "lines_with_the_risk": with_risk}
 
 
 def _curve(head: RiskLogits) -> PlattScaling:
@@ -54,6 +63,21 @@ def _curve(head: RiskLogits) -> PlattScaling:
     rows = of_project if of_project.any() else np.ones_like(of_project)
     labels, corpus = head.labels[rows], head.corpus[rows]
     return fit_platt(head.logits[rows], labels, equal_label_weight(labels.astype(np.int64), corpus))
+
+
+def _moved(
+    limits: Mapping[str, float], heads: Mapping[str, RiskLogits], curves: Mapping[str, PlattScaling]
+) -> dict[str, float]:
+    """The limits as lines written for this project, which have all labels, move them."""
+    own = {name: head.corpus == PROJECT_LINES for name, head in heads.items()}
+    if not own["self_harm"].any():
+        return dict(limits)
+    logits = np.stack([heads[name].logits[own[name]] for name in RISKS], axis=1)
+    labels = np.stack([heads[name].labels[own[name]] for name in RISKS], axis=1)
+    score = _scores(curves, torch.from_numpy(logits))
+    most_low = float(np.quantile(score[labels[:, RISKS.index("self_harm")]], 1 - SELF_HARM_SHARE))
+    least_medium = float(np.quantile(score[~labels.any(axis=1)], 1 - HARMLESS_SHARE))
+    return {**limits, "low": min(limits["low"], most_low), "medium": max(limits["medium"], least_medium)}
 
 
 def _rising(quantiles: Mapping[str, float]) -> dict[str, float]:
