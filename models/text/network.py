@@ -93,6 +93,23 @@ class TextNetwork(nn.Module):
         rows = torch.arange(len(corpus), device=corpus.device)
         return shared, shared + self._added(hidden)[rows, corpus].float()
 
+    def states(self, sentences: Sequence[Sequence[int]]) -> torch.Tensor:
+        """(sentences, 256) of the hidden layer, which all heads read."""
+        return self._hidden(self.encoder(sentences))
+
+    def logits_of(self, states: torch.Tensor) -> torch.Tensor:
+        """(sentences, 10) logits of the shared heads. states: from `states`."""
+        return self._logits(states)
+
+    def corpus_head(self, corpus: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weight (10, 256) and bias (10,) of a corpus's head.
+
+        They are the network's own: what is written into them counts. Raises ValueError for a corpus without a head.
+        """
+        index = self.corpora.index(corpus)
+        weight = self.terms.weight.data.view(len(self.corpora), _OUTPUTS, -1)
+        return weight[index], self.terms.bias.data.view(len(self.corpora), _OUTPUTS)[index]
+
     def _hidden(self, vectors: torch.Tensor) -> torch.Tensor:
         scaled = functional.normalize(vectors, dim=1) * math.sqrt(vectors.shape[1])
         hidden: torch.Tensor = self.dropout(functional.relu(self.hidden(self.dropout(scaled))))

@@ -30,13 +30,16 @@ class Finish:
     misspelt: float
 
 
+_CHANGED = [field.name for field in fields(Finish)]
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How one of the networks is trained.
 
     languages: of the lines it learns from. draws: rows of each corpus in one epoch; a corpus that has more takes turns.
     start: tokenizer and encoder to begin with, given the lines it will learn from. misspelt: share of these lines that
-    are learnt from with typos and in another case. finish: a second part of the training.
+    are learnt from with typos and in another case. finish: further parts of the training.
     """
 
     languages: tuple[str, ...]
@@ -47,16 +50,13 @@ class Recipe:
     learning_rate: float
     dropout: float
     misspelt: float = 0.0
-    finish: Finish | None = None
+    finish: tuple[Finish, ...] = ()
 
     @property
     def stages(self) -> list["Recipe"]:
         """The parts of the training, one after another."""
-        first = replace(self, finish=None)
-        if self.finish is None:
-            return [first]
-        changed = {field.name: getattr(self.finish, field.name) for field in fields(self.finish)}
-        return [first, replace(first, **changed)]
+        first = replace(self, finish=())
+        return [first, *(replace(first, **{name: getattr(each, name) for name in _CHANGED}) for each in self.finish)]
 
 
 RECIPES = {
@@ -79,23 +79,25 @@ RECIPES = {
         batch_rows=64,
         learning_rate=1.5e-4,
         dropout=0.1,
-        finish=Finish(
-            draws={
-                "goemotions": 800,
-                "meld": 200,
-                "tweeteval-emotion": 80,
-                "isear": 100,
-                "dreaddit": 80,
-                "sdcnl": 60,
-                "davidson": 120,
-                "tweeteval-hate": 180,
-                "tweeteval-offensive": 180,
-                PROJECT_LINES: 2_400,
-            },
-            epochs=8,
-            batch_rows=32,
-            learning_rate=6e-5,
-            misspelt=0.1,
+        finish=(
+            Finish(
+                draws={
+                    "goemotions": 800,
+                    "meld": 200,
+                    "tweeteval-emotion": 80,
+                    "isear": 100,
+                    "dreaddit": 80,
+                    "sdcnl": 60,
+                    "davidson": 120,
+                    "tweeteval-hate": 180,
+                    "tweeteval-offensive": 180,
+                    PROJECT_LINES: 2_400,
+                },
+                epochs=8,
+                batch_rows=32,
+                learning_rate=6e-5,
+                misspelt=0.1,
+            ),
         ),
     ),
     "multilingual": Recipe(
@@ -120,26 +122,49 @@ RECIPES = {
         batch_rows=128,
         learning_rate=4e-4,
         dropout=0.3,
-        finish=Finish(
-            draws={
-                "goemotions": 700,
-                "meld": 150,
-                "tweeteval-emotion": 100,
-                "isear": 150,
-                "smp2020": 1_000,
-                "dreaddit": 100,
-                "sdcnl": 80,
-                "sos1k": 300,
-                "davidson": 150,
-                "tweeteval-hate": 200,
-                "tweeteval-offensive": 250,
-                "cold": 1_500,
-                PROJECT_LINES: 3_000,
-            },
-            epochs=8,
-            batch_rows=64,
-            learning_rate=3e-4,
-            misspelt=0.1,
+        finish=(
+            Finish(
+                draws={
+                    "goemotions": 700,
+                    "meld": 150,
+                    "tweeteval-emotion": 100,
+                    "isear": 150,
+                    "smp2020": 1_000,
+                    "dreaddit": 100,
+                    "sdcnl": 80,
+                    "sos1k": 300,
+                    "davidson": 150,
+                    "tweeteval-hate": 200,
+                    "tweeteval-offensive": 250,
+                    "cold": 1_500,
+                    PROJECT_LINES: 3_000,
+                },
+                epochs=8,
+                batch_rows=64,
+                learning_rate=3e-4,
+                misspelt=0.1,
+            ),
+            Finish(
+                draws={
+                    "goemotions": 1_000,
+                    "meld": 200,
+                    "tweeteval-emotion": 120,
+                    "isear": 200,
+                    "smp2020": 2_600,
+                    "dreaddit": 150,
+                    "sdcnl": 100,
+                    "sos1k": 600,
+                    "davidson": 200,
+                    "tweeteval-hate": 250,
+                    "tweeteval-offensive": 300,
+                    "cold": 5_200,
+                    PROJECT_LINES: 2_600,
+                },
+                epochs=3,
+                batch_rows=64,
+                learning_rate=3e-4,
+                misspelt=0.1,
+            ),
         ),
     ),
     "recurrent": Recipe(
@@ -190,8 +215,8 @@ class TextTraining:
     def recipe(self, name: str) -> Recipe:
         """That of a network, as changed."""
         usual = RECIPES[name]
-        finish = usual.finish and replace(
-            usual.finish, draws=self._fewer(usual.finish.draws), epochs=self.epochs or usual.finish.epochs
+        finish = tuple(
+            replace(each, draws=self._fewer(each.draws), epochs=self.epochs or each.epochs) for each in usual.finish
         )
         return replace(usual, draws=self._fewer(usual.draws), epochs=self.epochs or usual.epochs, finish=finish)
 

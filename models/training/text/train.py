@@ -26,6 +26,7 @@ from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
 from models.training.part.folder import PartFolder
 from models.training.text.augment import misspelt, varied
 from models.training.text.batches import PROJECT_LINES, Floats, Rows, TextMix, rows_of
+from models.training.text.corpus_heads import fit_corpus_heads
 from models.training.text.loss import joint_loss
 from models.training.text.recipes import Recipe, TextTraining
 
@@ -71,10 +72,11 @@ def train_text(
     before = 0
     for number, stage in enumerate(recipe.stages):
         learnt = {corpus: _learnt(corpus, spoken[corpus], stage, seed) for corpus in stage.draws}
-        checkpoint = folder.checkpoint(f"{name}/finish" if number else name)
+        checkpoint = folder.checkpoint(f"{name}/finish_{number}" if number else name)
         report = _later(progress, before)
         fit_text(network, tokenizer, learnt, judged, stage, seed, checkpoint, report)
         before += stage.epochs
+    fit_corpus_heads(network, tokenizer, spoken, seed)
     return network
 
 
