@@ -57,7 +57,7 @@ def _fit_head(network: TextNetwork, corpus: str, rows: Rows, seed: int) -> None:
     for epoch in range(_EPOCHS):
         for group in optimiser.param_groups:
             group["lr"] = _LEARNING_RATE * (1 - epoch / _EPOCHS)
-        for chosen in torch.randperm(len(states), generator=generator).split(_BATCH_ROWS):
+        for chosen in torch.split(torch.randperm(len(states), generator=generator), _BATCH_ROWS):
             kept = (torch.rand(len(chosen), states.shape[1], generator=generator) > _DROPOUT) / (1 - _DROPOUT)
             logits = shared[chosen] + nn.functional.linear(states[chosen] * kept, *parameters)
             alone = torch.full((len(chosen),), -1)
