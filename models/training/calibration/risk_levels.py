@@ -68,7 +68,7 @@ def _curve(head: RiskLogits) -> PlattScaling:
 def _moved(
     limits: Mapping[str, float], heads: Mapping[str, RiskLogits], curves: Mapping[str, PlattScaling]
 ) -> dict[str, float]:
-    """The limits as lines written for this project, which have all labels, move them."""
+    """The limits as lines written for this project move them."""
     own = {name: head.corpus == PROJECT_LINES for name, head in heads.items()}
     if not own["self_harm"].any():
         return dict(limits)

@@ -76,8 +76,13 @@ def train_text(
         report = _later(progress, before)
         fit_text(network, tokenizer, learnt, judged, stage, seed, checkpoint, report)
         before += stage.epochs
-    fit_corpus_heads(network, tokenizer, spoken, seed)
+    fit_corpus_heads(network, tokenizer, {corpus: _drawn(corpus, spoken[corpus], recipe) for corpus in spoken}, seed)
     return network
+
+
+def _drawn(corpus: str, samples: list[TextSample], recipe: Recipe) -> list[TextSample]:
+    """As many as the training drew."""
+    return samples[: sum(stage.draws[corpus] * stage.epochs for stage in recipe.stages)]
 
 
 def _learnt(corpus: str, samples: list[TextSample], stage: Recipe, seed: int) -> list[TextSample]:
