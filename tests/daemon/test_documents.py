@@ -306,7 +306,7 @@ def test_the_example_adds_up() -> None:
     assert sum(probabilities.values()) == pytest.approx(1, abs=0.004)
     added = sum(each["contribution"] for each in example()["modalities"].values())
     assert added == pytest.approx(max(probabilities.values()) - 1 / len(EMOTIONS), abs=0.004)
-    assert example()["risk"]["score"] == max(example()["risk"]["categories"].values())
+    assert example()["risk"]["score"] >= max(example()["risk"]["categories"].values())
 
 
 def test_the_sections_that_tests_name_are_there() -> None:

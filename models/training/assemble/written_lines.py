@@ -21,7 +21,7 @@ from models.data.own_lines import LEVELS, OwnLine, own_lines, read_lines
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.text.encoder import TextEncoder
 
-_DRAWS = 1000
+_DRAWS = 200
 _LINES_PER_CALL = 64
 _MEDIUM = LEVELS.index("medium")
 
