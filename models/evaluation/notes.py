@@ -4,18 +4,22 @@ They state label frequencies, rows left out, clips without a voice, and contamin
 been trained on or chosen by. Left out: the figures themselves (`models.metrics.classification`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from models.encoder import Encoder
 from models.evaluation.corpus_rows import SPEECH_CORPORA
 from models.evaluation.predictions import Predictions
 from models.labels import EMOTIONS
 from models.metrics.classification import classification_figures
 from models.metrics.text import label_scores, multi_label_f1
 from models.model import AffectModel
+from models.text.encoder import ChatLine
+
+_SURELY_READ = 100  # characters of a line, whatever they are
 
 
 def evaluation_notes(model: AffectModel, corpus: str, split: str, predictions: Predictions) -> list[str]:
@@ -38,7 +42,18 @@ def evaluation_notes(model: AffectModel, corpus: str, split: str, predictions: P
     clips = [row for row in predictions.encoded.get("audio", ()) if row is not None]
     if silent := sum(float(row.weight.sum()) == 0 for row in clips):
         notes.append(f"In {silent} clips no voice was found; their answer is flat.")
+    if "text" in model.encoders:
+        notes += unread_lines(model.encoders["text"], [line for lines in rows.units.get("text", ()) for line in lines])
     return notes + _contamination(model, corpus, split)
+
+
+def unread_lines(encoder: Encoder, lines: Sequence[ChatLine]) -> list[str]:
+    """Says how many lines were not read to their end."""
+    long = [encoder.prepare(line) for line in lines if len(line.text) > _SURELY_READ]
+    shares = [encoder.quality([line]).get("read", 1.0) for line in long]
+    if cut := [share for share in shares if share < 1]:
+        return [f"{len(cut)} lines are longer than is read; the least that was read of one is {min(cut):.0%}."]
+    return []
 
 
 def _multi_label(model: AffectModel, corpus: str, predictions: Predictions) -> list[str]:

@@ -21,7 +21,7 @@ EVENTS = {
 QUALITIES = {
     "video": {"faces", "size_px", "sharpness", "brightness"},
     "audio": {"level_db", "snr_db"},
-    "text": {"characters"},
+    "text": {"characters", "read"},
 }
 
 

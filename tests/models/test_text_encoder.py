@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from models.encoder import Encoder
-from models.text.encoder import TextEncoder
+from models.evaluation.notes import unread_lines
+from models.text.encoder import ChatLine, TextEncoder
 from models.text.network import TextNetwork
 from models.text.sentence_encoder import SentenceEncoder
 from models.text.tokens import Tokenizer
@@ -80,6 +81,13 @@ def test_quality_says_how_much_of_a_line_was_read(encoder: TextEncoder) -> None:
     long = encoder.quality([encoder.prepare("word " * 20_000)])
     assert long["characters"] == 100_000
     assert 0.01 < long["read"] < 0.5
+
+
+def test_an_evaluation_says_which_lines_were_not_read_to_their_end(encoder: TextEncoder) -> None:
+    short, long = ChatLine("a post of some sentences. " * 30), ChatLine("word " * 20_000)
+    assert unread_lines(encoder, [short]) == []
+    (note,) = unread_lines(encoder, [short, long])
+    assert note.startswith("1 lines are longer than is read")
 
 
 def test_mood_is_the_weighted_mean_of_the_lines(encoder: TextEncoder) -> None:
