@@ -24,7 +24,7 @@ from models.training.text.batches import PROJECT_LINES
 ORDINARY_SHARE = {"low": 0.05, "medium": 0.02, "high": 0.005, "critical": 0.001}
 """Share of ordinary lines that reach each level."""
 
-SELF_HARM_SHARE = 0.7
+SELF_HARM_SHARE = 0.85
 """Share of the project's lines of self-harm that reach `low`, at least."""
 
 HARMLESS_SHARE = 0.04
