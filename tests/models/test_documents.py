@@ -51,7 +51,7 @@ def test_figures_of_strategies_are_the_models() -> None:
 
 
 def test_figures_of_corrupted_modalities_are_the_models() -> None:
-    printed = list(table("Figures", 4).values())
+    printed = list(table("Figures", 4).values())[-len(FUSION["noise"]) :]
     assert printed == [
         [
             f"{found[name.partition(',')[0]]['uar']:.3f}" if name.partition(",")[0] in found else "",
