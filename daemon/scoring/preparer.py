@@ -19,6 +19,7 @@ from daemon.scoring.transcription import SpeechRecognizer
 from models.encoder import Encoder
 from models.face.crop import Face
 from models.face.detector import FaceDetector
+from models.face.eyes import EyeReader
 from models.face.rotated import RotatedFaceDetector
 from models.face.tracking import FaceTracker, TrackerConfig
 from models.model import AffectModel
@@ -138,5 +139,6 @@ def build_preparer(config: Config, model: AffectModel, recognizer: SpeechRecogni
     """Builds the preparer that all workers share."""
     detector = FaceDetector()
     rotated, tracking = RotatedFaceDetector(detector), tracker_config(config)
+    eyes = EyeReader() if config.risk.drowsiness else None
     side_px = config.video.max_side_px
-    return UnitPreparer(model.encoders, lambda: FaceTracker(detector, tracking, rotated), side_px, recognizer)
+    return UnitPreparer(model.encoders, lambda: FaceTracker(detector, tracking, rotated, eyes), side_px, recognizer)

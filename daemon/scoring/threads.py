@@ -24,6 +24,7 @@ from streams.alignment.sessions import Sessions, SessionsState
 from streams.channels.inlet import Inlet, InletClock
 from streams.deadline import Deadline
 from streams.predictions import ModelRef, Prediction
+from streams.telemetry import Telemetry
 
 _BATCHES_IN_FLIGHT = 4  # one on the device, one filling in each of three encoder lanes
 
@@ -77,13 +78,7 @@ class ScoringThreads:
             lambda unit: inlet.post(UnitEncoded(unit)),
             self._publisher.submit,
             instruments,
-            WindowFusion(
-                model,
-                instruments.metrics,
-                _lookback(config, model),
-                config.participants.most_participants,
-                config.risk.signals,
-            ),
+            window_fusion(config, model, instruments.metrics),
             crash_journal,
             build_transcriber(config, recognizer, endpoints.warm_up, instruments),
         )
@@ -161,6 +156,12 @@ class ScoringThreads:
     def sessions(self) -> SessionsState:
         """A recent snapshot of the sessions."""
         return self._pipeline.state
+
+
+def window_fusion(config: Config, model: AffectModel, telemetry: Telemetry) -> WindowFusion:
+    """Builds what fuses windows."""
+    most, risk = config.participants.most_participants, config.risk
+    return WindowFusion(model, telemetry, _lookback(config, model), most, risk.signals, risk.drowsiness)
 
 
 def _lookback(config: Config, model: AffectModel) -> Lookback | None:

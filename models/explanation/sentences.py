@@ -22,6 +22,8 @@ _RAISED_BY: Mapping[str, str] = {
     RiskCode.WORDS_OF_ABUSE: "words of abuse",
     RiskCode.NEGATIVE_AFFECT: "how it feels",
     RiskCode.AGITATED_VOICE: "a voice that stays agitated",
+    RiskCode.EYES_CLOSED: "closed eyes",
+    RiskCode.NODDING: "a nodding head",
     RiskCode.RECENT_COURSE: "what was said before",
 }
 

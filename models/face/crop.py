@@ -17,7 +17,8 @@ class Face:
 
     box: in pixels of the picture. score: of the detection, 0..1. crop: (48, 48) uint8 grey. size_px: longest side of
     the box. sharpness: variance of the crop's Laplacian (Pech-Pacheco et al., 2000), below about 50 on a blurred face.
-    brightness: mean of the crop, 0..1.
+    brightness: mean of the crop, 0..1. eyes_open: 0..1, and pitch_degrees: of the head, downwards; None where they are
+    not read or cannot be told.
     """
 
     box: Box
@@ -26,6 +27,8 @@ class Face:
     size_px: float
     sharpness: float
     brightness: float
+    eyes_open: float | None = None
+    pitch_degrees: float | None = None
 
 
 def cut_face(grey: NDArray[np.uint8], detection: Detection) -> Face:

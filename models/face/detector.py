@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.face.geometry import Box
+from models.face.geometry import Box, Landmarks
 from models.trusted_files import CENTERFACE
 
 _STRIDE_PX = 4  # of the heat map
@@ -34,7 +34,7 @@ class Detection:
 
     box: Box
     score: float
-    landmarks: tuple[tuple[float, float], ...]
+    landmarks: Landmarks
     quarter_turns: int = 0
 
 

@@ -22,6 +22,9 @@ from models.face.crop import Face, given_face
 from models.face.network import CROP_PX, ExpressionCommittee, ExpressionNet, build_network
 from models.labels import EMOTIONS
 
+EYES_OPEN, PITCH_DEGREES = "eyes_open", "pitch_degrees"
+"""Qualities of a picture that drowsiness is read from."""
+
 
 class FaceEncoder(Encoder):
     """Encodes face crops; a prepared event is a `Face`."""
@@ -45,15 +48,20 @@ class FaceEncoder(Encoder):
         return prepared.score
 
     def quality(self, prepared: Sequence[Face]) -> dict[str, float]:
-        """The number of faces, and the quality of the largest."""
+        """The number of faces, and the quality of the largest.
+
+        Its eyes and head where they were told.
+        """
         if not prepared:
             return {}
         largest = max(prepared, key=lambda face: face.size_px)
+        told = {EYES_OPEN: largest.eyes_open, PITCH_DEGREES: largest.pitch_degrees}
         return {
             "faces": float(len(prepared)),
             "size_px": largest.size_px,
             "sharpness": largest.sharpness,
             "brightness": largest.brightness,
+            **{name: value for name, value in told.items() if value is not None},
         }
 
     @torch.inference_mode()

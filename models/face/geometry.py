@@ -8,6 +8,9 @@ centres agreed within 0.02 of the side.
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels; right and bottom are outside."""
 
+Landmarks = tuple[tuple[float, float], ...]
+"""Points (x, y) in pixels: eyes, tip of the nose and corners of the mouth, from left to right; or none."""
+
 _FRAMING = 1.06  # side of the square / longest side of the box
 
 

@@ -2,7 +2,8 @@
 
 A cell begins at every multiple of each of `cells_ns`, counted from the epoch. Faces are detected on the first picture
 of a cell. On the others, optical flow moves its boxes. A face is detected again where the flow is lost, where the crop
-no longer resembles the detected one, and where there is no face to track. Where no face is upright, rotated faces are
+no longer resembles the detected one, and where there is no face to track. Where eyes are read, faces are detected on
+every picture: landmarks are not tracked. Where no face is upright, rotated faces are
 detected on the first picture of a cell, and on the picture where tracked faces are lost. A picture older than the
 newest of its cell is detected on by itself and changes nothing.
 
@@ -21,7 +22,9 @@ from numpy.typing import NDArray
 
 from models.face.crop import Face, cut_face
 from models.face.detector import Detection
+from models.face.eyes import EyeReader
 from models.face.geometry import Box, longest_side
+from models.face.head_pitch import head_pitch_degrees
 from models.face.optical_flow import moved_box
 from models.face.rotated import Detector, RotatedFaceDetector
 
@@ -68,12 +71,20 @@ class FaceTracker:
     """
 
     def __init__(
-        self, detector: Detector, config: TrackerConfig | None = None, turned: RotatedFaceDetector | None = None
+        self,
+        detector: Detector,
+        config: TrackerConfig | None = None,
+        turned: RotatedFaceDetector | None = None,
+        eyes: EyeReader | None = None,
     ) -> None:
-        """Without `turned`, only upright faces are detected."""
+        """Without `turned`, only upright faces are detected.
+
+        Without `eyes`, no eyes are read.
+        """
         self.config = config or TrackerConfig()
         self._detector = detector
         self._turned = turned
+        self._eyes = eyes
         self._cells: OrderedDict[tuple[int, ...], _Seen] = OrderedDict()
 
     def faces(self, picture: NDArray[np.uint8], time_ns: int) -> list[Face]:
@@ -86,7 +97,7 @@ class FaceTracker:
         before = self._cells.get(cell)
         if before is not None and time_ns < before.time_ns:
             return self._detected(picture, grey, time_ns, search=True).faces
-        now = _followed(before, grey, time_ns) if before is not None else None
+        now = _followed(before, grey, time_ns) if before is not None and self._eyes is None else None
         if now is None:
             now = self._detected(picture, grey, time_ns, search=before is None or bool(before.faces))
         self._cells[cell] = now
@@ -105,8 +116,15 @@ class FaceTracker:
                 detections = self._turned.search(picture)
         if self.config.policy == "largest" and detections:
             detections = [max(detections, key=lambda detection: longest_side(detection.box))]
-        faces = [cut_face(grey, detection) for detection in detections]
+        faces = [self._face(grey, detection) for detection in detections]
         return _Seen(time_ns, grey.shape, _reduced(grey), detections, faces, [face.crop for face in faces])
+
+    def _face(self, grey: NDArray[np.uint8], detection: Detection) -> Face:
+        face = cut_face(grey, detection)
+        if self._eyes is None:
+            return face
+        openness, pitch = self._eyes.openness(grey, detection.landmarks), head_pitch_degrees(detection.landmarks)
+        return replace(face, eyes_open=openness, pitch_degrees=pitch)
 
 
 def _followed(before: _Seen, grey: NDArray[np.uint8], time_ns: int) -> _Seen | None:

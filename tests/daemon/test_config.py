@@ -101,6 +101,11 @@ def test_each_kind_of_source_has_a_table_of_its_own(tmp_path: Path) -> None:
             "take a step of whole seconds, or a longer window (is 1.5)",
         ),
         (
+            "[risk]\ndrowsiness = true\n[video]\nsample_hz = 2\n",
+            "camera.toml:4 video.sample_hz: must be at least 5 with risk.drowsiness, which tells blinks by their "
+            "length (is 2.0)",
+        ),
+        (
             "[windows]\nstep_s = 0.5\nsmoothing_s = 1.2\n",
             "camera.toml:3 windows.smoothing_s: must be a multiple of windows.step_s, 0.5 (is 1.2)",
         ),

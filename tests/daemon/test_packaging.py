@@ -237,6 +237,7 @@ def test_the_wheel_holds_what_the_commands_need_and_no_model_of_a_study(wheel: P
         *(f"models/weights/default/{name}" for name in ("model.json", "weights.safetensors", "MODEL_CARD.md")),
         "models/weights/centerface/centerface.onnx",
         "models/weights/centerface/LICENSE",
+        "models/weights/eyes/eyes.safetensors",
     } <= names
     python = {str(path.relative_to(ROOT)) for path in sources(*PACKAGES)}
     assert {name for name in names if name.endswith(".py")} == python
@@ -249,6 +250,7 @@ def test_the_wheel_holds_what_the_commands_need_and_no_model_of_a_study(wheel: P
         "streams/schemas",
         "models/weights/default",
         "models/weights/centerface",
+        "models/weights/eyes",
     }
 
 

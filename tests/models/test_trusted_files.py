@@ -39,6 +39,7 @@ class Session(onnxruntime.InferenceSession):
         super().__init__(model, *args, **kwargs)
 onnxruntime.InferenceSession = Session
 from models.face.detector import FaceDetector
+from models.face.eyes import EyeReader
 from models.model import AffectModel
 from models.text.minilm import load_minilm
 from models.transcription.model_files import find_model
@@ -46,6 +47,7 @@ AffectModel.load("default", device="cpu")
 find_model("tiny", "en", on_gpu=False)
 find_model("base", "auto", on_gpu=False)
 FaceDetector()
+EyeReader()
 load_minilm()
 print(json.dumps({"opened": sorted(opened), "sessions": sessions}))
 """
