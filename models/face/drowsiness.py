@@ -91,7 +91,7 @@ def _is_closed(picture: EyesAndHead) -> bool:
 
 
 def _usual_pitch(pictures: Sequence[EyesAndHead]) -> float | None:
-    """The lower quartile: half of a short stretch may be a look down."""
+    """The lower quartile: much of a stretch may be down."""
     pitches = [picture.pitch_degrees for picture in pictures if picture.pitch_degrees is not None]
     return sorted(pitches)[len(pitches) // 4] if pitches else None
 
