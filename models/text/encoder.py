@@ -3,7 +3,7 @@
 A multilingual network reads every line, and an English network reads English lines too; the weighted mean of their
 logits is better than either alone. A line is read whole, and sentence by sentence (`models.text.readings`): its emotion
 is the mean of the whole's stretches, its risk that of the worst stretch or sentence. A corpus labels its posts as
-wholes, so on a corpus's terms sentences are not read by themselves.
+wholes, so on a corpus's terms risk is the mean of the stretches too.
 
 The rule of pooling: a window's emotion is the mean of its lines; its risk is that of its worst line, because one cry
 for help among ten jokes counts. The worst is a soft maximum (a Boltzmann mean), so that two alarming lines weigh as one
@@ -258,8 +258,9 @@ def _line_logits(line: PreparedLine, readings: torch.Tensor) -> torch.Tensor:
     """
     if len(line.whole) + len(line.sentences) == 1:
         return readings[:, 0]
-    of_corpus = readings[1, : len(line.whole)]
-    return torch.stack([(_shares(line, each) * each).sum(dim=0) for each in (readings[0], of_corpus)])
+    shares = _shares(line, readings[0])
+    stretches = shares[:, :1]  # those of a mood, which all that a corpus labels is read by
+    return torch.stack([(shares * readings[0]).sum(dim=0), (stretches * readings[1]).sum(dim=0)])
 
 
 def _shares(line: PreparedLine, readings: torch.Tensor) -> torch.Tensor:
