@@ -26,9 +26,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-DWELL_S = 60.0
-"""How long an emotion lasts on average: labels of a steady mood are to change once a minute at most. What is shorter
-shows all the same where it is plain, or longer than a window.
+DWELL_S = 30.0
+"""How long an emotion lasts on average. In the sample session twice of it hides a change that is shorter than a window
+and plain.
 """
 
 KEEP_ODDS = math.exp(3.0)
