@@ -51,6 +51,7 @@ EyeReader()
 load_minilm()
 print(json.dumps({"opened": sorted(opened), "sessions": sessions}))
 """
+LIBRARY_DATA = {"emoji.json"}  # names of emoji, which a library reads as its own data: no weights
 CODE = {".py", ".pyc", ".pyi", ".so", ".pth", ".toml", ".txt", ".cfg", ""}  # and dist-info, which has no weights
 
 
@@ -64,9 +65,10 @@ def files_loaded() -> tuple[set[Path], list[bool]]:
     paths = {Path(path).resolve() for path in told["opened"]}
     packaged = {path for path in paths if "site-packages" in path.parts or path.is_relative_to(ROOT / "models")}
     listed = {path.name for file in TRUSTED for path in [Path(file.path)]}
-    return {p for p in packaged if p.name in listed or (p.suffix not in CODE and "dist-info" not in str(p))}, told[
-        "sessions"
-    ]
+    data = {path for path in packaged if path.suffix not in CODE and "dist-info" not in str(path)}
+    return {path for path in packaged if path.name in listed} | {
+        path for path in data if path.name not in LIBRARY_DATA
+    }, told["sessions"]
 
 
 def test_every_packaged_file_that_is_loaded_is_trusted_and_every_trusted_file_is_loaded() -> None:
