@@ -36,7 +36,7 @@ BUSY_S = 3.0  # what a machine that is busy with other things may add; a window 
 PATIENCE_S = 60.0
 PARTITIONS = 3
 
-VIDEO, AUDIO, TEXT = Modality
+VIDEO, AUDIO, TEXT = MEDIA
 STEPS_S = {VIDEO: 0.2, AUDIO: 0.25, TEXT: 0.8}
 
 
