@@ -4,13 +4,14 @@ The state is a leaky accumulator (Usher and McClelland, 2001) of one-sided evide
 with the level `low` as its reference). The evidence e of a window is by how many log-odds its worst words, or signals,
 pass `low`; words that do not reach it add nothing, and take nothing back:
 
-    state(t) = exp(-step / decay) * state(t - step) + step / size * e(t)
+    state(t) = min(most, exp(-step / decay) * state(t - step) + step / size * e(t))
 
 A line lies in size / step windows, so it counts once. Log-odds of independent lines add up, so what the window itself
 says (e) and the state where it begins make the score, as the probability with the log-odds low + state + e; it is at
 least what the whole state gives. When nothing more is said, what is left of the state is the score, and fades to 0. So
 one line that says it plainly is enough, in its own window; several that each say less come to more; and the score falls
-when no more is said.
+when no more is said. The state is bounded a little above `critical`, so that it falls as soon after many lines of
+crisis as after one.
 
 Face and voice do not accumulate: ten sour faces say what one says. Where one of them bears out words that reach a
 level, it raises their odds, at most to twice. An agitated voice (anger and fear together) is a reason of its own if it
@@ -31,6 +32,7 @@ from models.scores import RiskCode, RiskLevel, RiskReason, RiskScores, Scores
 DECAY_S = 15.0
 """What was said counts for 1 / e after so long: hardly anything is left of it at the end of the usual lookback."""
 
+_BEYOND_CRITICAL = 2.0  # log-odds of the most that is kept: a plain line of crisis leaves about as much
 _MOST_ODDS = 2.0  # by which a face or a voice raises those of words: it never makes a level of words that reach none
 _LEAST_CERTAIN = 1e-9  # probabilities are at least so far from 0 and 1
 _AGITATED = (EMOTIONS.index("anger"), EMOTIONS.index("fear"))
@@ -84,9 +86,11 @@ class RiskCourse:
 
     def _state(self, evidence: Sequence[float]) -> float:
         """The accumulated log-odds, one step after the last window."""
+        levels = self.rule.levels
+        most = _log_odds(levels[RiskLevel.CRITICAL]) - _log_odds(levels[RiskLevel.LOW]) + _BEYOND_CRITICAL
         state = 0.0
         for value in evidence:
-            state = self._kept * (state + self.step_s / self.size_s * value)
+            state = self._kept * min(most, state + self.step_s / self.size_s * value)
         return state
 
     def _apart(self, evidence: Sequence[float]) -> float:

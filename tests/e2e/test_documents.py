@@ -42,4 +42,4 @@ def test_what_the_documents_do_without_a_broker_works_from_a_fresh_shell(tmp_pat
     assert {each["session"] for each in replayed} == {"sample"}
     published = {key for each in replayed for report in each["modalities"].values() for key in report["quality"]}
     explained = {row[0].strip("`") for row in rows("daemon/README.md", "A prediction") if len(row) == 3}
-    assert explained == published
+    assert explained - {"eyes_open", "pitch_degrees"} == published  # those only with risk.drowsiness

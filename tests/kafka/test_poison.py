@@ -81,7 +81,7 @@ def poisons(start_ns: int) -> Iterator[Sent]:
     """One bad message of every kind, within a session of good records."""
     picture, sound, noise = jpeg(), wav(), np.random.default_rng(0).bytes(LARGE_BYTES)
     at_ns = start_ns + NS_PER_S
-    video, audio, text = Modality
+    video, audio, text = MEDIA
 
     def kind(content_type: str, at_ns: int = at_ns) -> Headers:
         return [("content-type", content_type.encode()), ("ce_time", format_ns(at_ns).encode())]

@@ -71,7 +71,7 @@ def test_lines_with_a_risk_are_measured_on_it_and_training_splits_are_called_so(
     lines = [("I can't cope any more, everything is falling apart", 1), ("see you at lunch", 0)] * 12
     write_lines(data, "dreaddit_train", [{"text": text, "stress": stress} for text, stress in lines])
     figures = measured("dreaddit", data, "train")
-    assert set(figures) == KEYS
+    assert set(figures) == KEYS | {"alarms"}
     assert (figures["task"], figures["labels"]) == ("distress", ["no distress", "distress"])
     assert figures["auroc"] == 1
     assert "The model was trained on this split." in str(figures["note"])

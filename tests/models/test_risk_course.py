@@ -90,6 +90,14 @@ def test_after_a_line_of_crisis_the_level_falls_step_by_step_and_never_rises_aga
     assert {reason.modality for risk in after for reason in risk.reasons} == {"text"}
 
 
+def test_after_many_lines_of_crisis_the_level_falls_within_half_a_minute_as_after_one() -> None:
+    long = course([*of_line(0.999) * 10, *[CALM] * LOOKBACK])[10 * SIZE :]
+    below = next(at for at, risk in enumerate(long) if risk.level not in ("high", "critical"))
+    assert below <= 15
+    gone = next(at for at, risk in enumerate(long) if risk.level == "none")
+    assert gone <= 30
+
+
 def test_what_was_said_is_forgotten_at_the_end_of_the_lookback_where_hardly_anything_is_left_of_it() -> None:
     found = course([*of_line(0.99), *[CALM] * 60])
     assert found[-1] == CALM.risk

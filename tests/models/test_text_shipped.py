@@ -83,7 +83,7 @@ def test_dying_of_laughter_raises_no_risk(encoder: TextEncoder) -> None:
 BURIED = [
     ("I want to kill myself tonight.", ("I had pasta for lunch today.", "The bus was late again this morning.")),
     ("我今晚要自杀。", ("今天天气很好。", "我中午吃了火锅。")),
-    ("me quiero matar.", ("Hoy hace buen tiempo.", "He comido pasta al mediodía.")),
+    ("quiero morir esta noche.", ("Hoy hace buen tiempo.", "He comido pasta al mediodía.")),
     ("ich will heute Nacht sterben.", ("Heute ist das Wetter schön.", "Mittags gab es Nudeln.")),
     ("je vais me suicider ce soir.", ("Il fait beau aujourd'hui.", "J'ai mangé des pâtes à midi.")),
     ("أريد أن أموت.", ("الطقس جميل اليوم.", "أكلت المعكرونة على الغداء.")),

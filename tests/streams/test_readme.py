@@ -49,7 +49,7 @@ def test_a_table_has_one_row_for_each_value_of_its_closed_set(heading: str, clos
 
 
 def test_every_measure_of_quality_has_its_row() -> None:
-    face = SimpleNamespace(size_px=100.0, sharpness=50.0, brightness=0.5)
+    face = SimpleNamespace(size_px=100.0, sharpness=50.0, brightness=0.5, eyes_open=0.9, pitch_degrees=5.0)
     line = SimpleNamespace(characters=3, read=3)
     voice = SimpleNamespace(level_db=-20.0, snr_db=30.0)
     measured = {
