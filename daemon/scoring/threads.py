@@ -190,6 +190,8 @@ def set_levels(model: AffectModel, levels: Mapping[str, float]) -> None:
 
     Raises ConfigurationError for one that there is not, and where they do not rise.
     """
+    if not levels:
+        return
     rule = model.manifest.risk
     try:
         changed = RiskRule(heads=rule.heads, levels={**rule.levels, **levels}, affect_from=rule.affect_from)

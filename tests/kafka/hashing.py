@@ -24,6 +24,7 @@ from daemon.scoring.prediction_builder import PredictionSettings, build_predicti
 from daemon.scoring.results import ParticipantScores, ScoredWindow, UnitFeatures
 from daemon.telemetry.instruments import Instruments
 from daemon.wiring import limits, timeline_config
+from models.artifact import SHIPPED, read_manifest
 from models.labels import EMOTIONS
 from models.scores import NO_RISK, ModalityScores, Scores
 from streams.alignment.closed_window import ClosedWindow
@@ -54,6 +55,7 @@ class HashingModel:
     """What `daemon.scoring.threads` needs of a model beside scoring."""
 
     name, version, digest, device = MODEL.name, MODEL.version, MODEL.digest, torch.device("cpu")
+    manifest = read_manifest(SHIPPED)
 
     @classmethod
     def load(cls, *_: object) -> "HashingModel":
