@@ -19,6 +19,7 @@ from daemon.scoring import threads as scoring
 from daemon.telemetry.instruments import Instruments
 from daemon.wiring import build_endpoints
 from streams.alignment.closed_window import ClosedWindow
+from streams.alignment.ordered_units import UnitsByModality
 from streams.decoding import pictures
 from streams.events import EncodingUnit, Picture
 from streams.kafka.source import KafkaSource
@@ -44,8 +45,11 @@ class DecodingEngine(HashingEngine):
             super().encode(unit)
 
     def score(self, window: ClosedWindow) -> None:
-        sound = {m: tuple(unit for unit in units if unit.damage is None) for m, units in window.units.items()}
-        super().score(replace(window, units=sound))
+        super().score(replace(window, units=_undamaged(window.units), lookback=_undamaged(window.lookback)))
+
+
+def _undamaged(by_modality: UnitsByModality) -> UnitsByModality:
+    return {m: tuple(unit for unit in units if unit.damage is None) for m, units in by_modality.items()}
 
 
 class Daemon:
@@ -118,7 +122,7 @@ def configured(topics: Topics, windows: Mapping[str, float]) -> Config:
         "dead_letters_topic": topics.dead_letters,
     }
     settings: dict[str, Any] = {
-        "windows": dict(windows),
+        "windows": {"smoothing_s": 0.0, **windows},  # without a lookback, all is committed soon
         "sources": [{"kind": "kafka", "kafka": source}],
         "sinks": [{"kind": "kafka", "kafka": results}],
         "http": {"bind": ""},
