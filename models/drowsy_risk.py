@@ -5,8 +5,6 @@ so under other thresholds. The worst reason makes the score, as with words. It i
 how somebody feels: the categories and the emotion stay. Left out: when it is asked for (the configuration).
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from models.face.drowsiness import Drowsiness
@@ -23,11 +21,7 @@ def with_drowsiness(risk: RiskScores, signs: Drowsiness, rule: RiskRule) -> Risk
     weights = {code: _score(severity, rule) for code, severity in found.items()}
     least = rule.levels[RiskLevel.LOW]
     reasons = [RiskReason(code, "video", weight) for code, weight in weights.items() if weight >= least]
-    if not reasons:
-        return risk
-    ranked = sorted([*risk.reasons, *reasons], key=lambda reason: -reason.weight)
-    score = max(risk.score, ranked[0].weight)
-    return replace(risk, score=score, level=rule.level(score), reasons=tuple(ranked))
+    return rule.raised(risk, reasons) if reasons else risk
 
 
 def _score(severity: float, rule: RiskRule) -> float:

@@ -9,7 +9,8 @@ how often ordinary chat reaches them (the model card gives the figures). Left ou
 (`models.risk_course`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -84,13 +85,23 @@ class RiskRule(BaseModel):
         rows = zip(words.tolist(), negative, leading, strict=True)
         return [self._score(row, share, MODALITIES[modality]) for row, share, modality in rows]
 
+    def raised(self, risk: RiskScores, reasons: Iterable[RiskReason], score: float = 0.0) -> RiskScores:
+        """The risk with more reasons, and the level that follows.
+
+        The score becomes at least `score` and that of each reason; reasons below `low` are not named. The categories
+        stay.
+        """
+        every = [*risk.reasons, *reasons]
+        highest = max(*(reason.weight for reason in every), risk.score, score)  # what is no number stays visible
+        named = (reason for reason in every if reason.weight >= self.levels[RiskLevel.LOW])
+        ranked = tuple(sorted(named, key=lambda reason: -reason.weight))
+        return replace(risk, score=highest, level=self.level(highest), reasons=ranked)
+
     def _score(self, words: list[float], negative: float, leading: str) -> RiskScores:
         of_words = [RiskReason(_WORDS[name], "text", p) for name, p in zip(RISKS, words, strict=True)]
         of_affect = RiskReason(RiskCode.NEGATIVE_AFFECT, leading, self._affect(negative))
-        ranked = sorted([*of_words, of_affect], key=lambda reason: -reason.weight)
-        reasons = tuple(reason for reason in ranked if reason.weight >= self.levels[RiskLevel.LOW])
-        score = ranked[0].weight
-        return RiskScores(score, self.level(score), dict(zip(RISKS, words, strict=True)), reasons)
+        unraised = RiskScores(0.0, RiskLevel.NONE, dict(zip(RISKS, words, strict=True)))
+        return self.raised(unraised, [*of_words, of_affect])
 
     def _affect(self, negative: float) -> float:
         """Score of negative affect, at most the middle of `low`."""

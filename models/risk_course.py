@@ -23,7 +23,7 @@ take others back, because who is in danger often says so.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from models.labels import EMOTIONS
 from models.risk import NEGATIVE, RiskRule
@@ -69,7 +69,7 @@ class RiskCourse:
         voice = self._agitated_voice(row)
         if not (new or state or voice):
             return own
-        low, reasons, scored = _log_odds(rule.levels[RiskLevel.LOW]), list(own.reasons), own.score
+        low, reasons, scored = _log_odds(rule.levels[RiskLevel.LOW]), list[RiskReason](), 0.0
         if max(state, apart + new) > new:
             earlier = max(state, apart)
             fading = _probability(low + earlier) * min(1.0, earlier)
@@ -78,11 +78,8 @@ class RiskCourse:
             reasons.append(RiskReason(RiskCode.AGITATED_VOICE, "audio", voice))
         if new:
             felt = _borne_out(row[-1], rule) * math.log(_MOST_ODDS)
-            scored = max(scored, _probability(low + max(state, apart + new + felt)))
-        score = max(scored, *(reason.weight for reason in reasons))
-        least = rule.levels[RiskLevel.LOW]
-        ranked = sorted((reason for reason in reasons if reason.weight >= least), key=lambda reason: -reason.weight)
-        return replace(own, score=score, level=rule.level(score), reasons=tuple(ranked))
+            scored = _probability(low + max(state, apart + new + felt))
+        return rule.raised(own, reasons, scored)
 
     def _state(self, evidence: Sequence[float]) -> float:
         """The accumulated log-odds, one step after the last window."""

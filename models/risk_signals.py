@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from models.risk import RiskRule
-from models.scores import RiskCode, RiskLevel, RiskReason, Scores
+from models.scores import RiskCode, RiskReason, Scores
 
 
 def strength(signals: Iterable[tuple[str, float, float]], weights: Mapping[str, float]) -> float | None:
@@ -26,11 +26,5 @@ def with_signals(scores: Scores, strongest: float, rule: RiskRule) -> Scores:
 
     strongest: from `strength`. rule: as of the model.
     """
-    risk = scores.risk
-    score = max(risk.score, strongest)
-    reasons = risk.reasons
-    if strongest >= rule.levels[RiskLevel.LOW]:
-        reason = RiskReason(RiskCode.SIGNAL, "signals", strongest)
-        reasons = tuple(sorted((*reasons, reason), key=lambda each: -each.weight))
-    raised = replace(risk, score=score, level=rule.level(score), reasons=reasons)
-    return replace(scores, risk=raised, signals=score - risk.score)
+    raised = rule.raised(scores.risk, [RiskReason(RiskCode.SIGNAL, "signals", strongest)])
+    return replace(scores, risk=raised, signals=raised.score - scores.risk.score)
