@@ -12,12 +12,10 @@ from daemon.scoring.participants import participants_of, units_of
 from streams.alignment.closed_window import ClosedWindow
 from streams.alignment.ordered_units import UnitsByModality
 from streams.alignment.timeline_config import TimelineConfig
-from streams.coordinates import Partition
-from streams.delivery.ledger import Position
 from streams.events import Event, Line, Sound
 from streams.participants import NamedBy, Participant
 from streams.records import Modality
-from tests.property.test_delivery import Instance, Log, Published, assert_agrees, content, written
+from tests.property.test_delivery import Instance, Log, assert_crashes_change_nothing, content, written
 from tests.property.test_delivery import settings as lookbacks
 from tests.property.test_time import BOUND_S, grids, held, played, settings, value
 from tests.streams.making import line, ns, picture, sound
@@ -120,27 +118,7 @@ class Telling(Instance):
 def test_after_any_crashes_every_window_was_published_with_the_same_people(
     log: Log, with_settings: TimelineConfig, data: st.DataObject
 ) -> None:
-    def whole(committed: dict[Partition, Position]) -> Published:
-        instance = Telling(committed, with_settings)
-        for event, at in log:
-            instance.read(event, at)
-        instance.end()
-        instance.publish(10_000)
-        return instance.published
-
-    expected, published, committed = whole({}), Published(), dict[Partition, Position]()
-    for _ in range(data.draw(st.integers(0, 3), label="crashes")):
-        instance = Telling(committed, with_settings)
-        for event, at in log[: data.draw(st.integers(0, len(log)), label="read")]:
-            instance.read(event, at)
-            instance.publish(data.draw(st.sampled_from([0, 0, 1, 5])))
-            if data.draw(st.booleans()):
-                committed = instance.ledger.checkpoint()
-        assert_agrees(published, instance.published)
-        published |= instance.published
-    last = whole(committed)
-    assert_agrees(published, last)
-    assert published | last == expected
+    assert_crashes_change_nothing(log, lambda committed: Telling(committed, with_settings), data)
 
 
 def test_the_examples_hold_what_they_are_to_hold() -> None:
