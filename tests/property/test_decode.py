@@ -25,6 +25,7 @@ REASONS = {
     "corrupt",
     "empty",
     "invalid_json",
+    "invalid_participant",
     "invalid_text",
     "invalid_utf8",
     "oversized",
