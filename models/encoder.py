@@ -87,6 +87,10 @@ class Encoder(Pooler, ABC):
         """Returns measures of quality, by name, of events that were prepared together."""
         return {}
 
+    def voiced(self, prepared: Any) -> Sequence[float]:
+        """Returns the voiced share, 0..1, of each tenth of a second of sound."""
+        return ()
+
     def has_corpus_head(self, corpus: str) -> bool:
         """Whether the encoder has learned the labels of a corpus."""
         return False

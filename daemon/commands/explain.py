@@ -18,6 +18,7 @@ from typing import Any
 from daemon.commands.progress import OnProgress, counted
 from daemon.config import Config
 from daemon.scoring.inline import InlineScorer
+from daemon.scoring.faces_told import faces_told
 from daemon.scoring.participants import units_of
 from daemon.scoring.preparer import build_preparer
 from daemon.scoring.recognizer import build_transcriber, load_recognizer
@@ -126,6 +127,8 @@ class _Explainer:
         self._detects_language = config.transcription.language == "auto"
         self._model, self._question, self._on_explanation = model, question, on_explanation
         self._size_ns = timeline.grid.size_ns
+        self._lookback_ns = 0 if question.participant is None else timeline.lookback_ns
+        self._most = config.participants.most_participants
         self._first_ns: dict[str, int] = {}
         """By session, the event time of its first record."""
         self.counts = driver.counts
@@ -149,16 +152,18 @@ class _Explainer:
     def _may_explain(self, unit: EncodingUnit) -> bool:
         """Whether a wanted window may hold the unit.
 
-        Earlier utterances are heard too where they decide on the language of later ones.
+        Earlier utterances are heard too where they decide on the language of later ones, and what tells faces apart is
+        encoded where one person is asked for.
         """
         if unit.task is Task.TRANSCRIBE and self._detects_language and self._question.at_s is not None:
             at_ns = self._first_ns[unit.session] + round(self._question.at_s * NS_PER_S)
             return unit.start_ns - self._size_ns <= at_ns
-        return self._holds_moment(unit.session, unit.start_ns - self._size_ns, unit.end_ns + self._size_ns)
+        until_ns = unit.end_ns + self._size_ns + self._lookback_ns
+        return self._holds_moment(unit.session, unit.start_ns - self._size_ns, until_ns)
 
     def _explain(self, window: ClosedWindow) -> None:
         participant = self._question.participant
-        theirs = window.units if participant is None else units_of(window.units, participant)
+        theirs = window.units if participant is None else units_of(faces_told(window, self._most).units, participant)
         if not any(theirs.values()):
             return
         events = {

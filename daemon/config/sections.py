@@ -238,6 +238,10 @@ class ParticipantSettings(Section):
         description='names and roles of those who are scored, as ["customer"]; others, and what nobody names, are left '
         "out before anything is computed; empty scores everybody",
     )
+    follow_faces: bool = Field(
+        default=True,
+        description="several faces in a picture that nobody names are told apart, as face-1, face-2 from left to right",
+    )
     roles: dict[ParticipantName, ParticipantName] = Field(
         default_factory=dict, description="roles by name; a channel's role is its name"
     )

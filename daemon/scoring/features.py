@@ -4,12 +4,12 @@ The rows of a unit are encoded to features; those of its units are a window's. E
 every window that holds it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from daemon.scoring.results import BadRow, UnitFeatures, units_with_evidence
+from daemon.scoring.results import BadRow, FaceFeatures, UnitFeatures, UnitRows, units_with_evidence
 from models.encoder import Encoded, Encoder
 from models.model import WindowFeatures
 from streams.alignment.ordered_units import UnitsByModality
@@ -28,9 +28,29 @@ def encode_units(encoder: Encoder, units: Sequence[Sequence[Any]]) -> list[Encod
     return [Encoded(*found) if all(torch.isfinite(part).all() for part in found) else NOT_FINITE for found in each]
 
 
-def no_features(quality: Mapping[str, float], encode_ms: float) -> UnitFeatures:
+def no_features(prepared: UnitRows, encode_ms: float) -> UnitFeatures:
     """Returns the features of a unit without rows."""
-    return UnitFeatures(torch.zeros(0, 0), torch.zeros(0), quality, encode_ms)
+    return UnitFeatures(torch.zeros(0, 0), torch.zeros(0), prepared.quality, encode_ms, voiced=prepared.voiced)
+
+
+def unit_features(prepared: UnitRows, encoded: Encoded, encode_ms: float) -> UnitFeatures:
+    """Returns the features of a unit whose rows were encoded."""
+    of_session = len(prepared.rows) - prepared.others
+    faces, at = prepared.faces, [face.row for face in prepared.faces]
+    followed = FaceFeatures(
+        encoded.embedding[at],
+        encoded.weight[at],
+        tuple(face.sight for face in faces),
+        tuple(face.quality for face in faces),
+    )
+    return UnitFeatures(
+        encoded.embedding[:of_session],
+        encoded.weight[:of_session],
+        prepared.quality,
+        encode_ms,
+        faces=followed if faces else None,
+        voiced=prepared.voiced,
+    )
 
 
 def window_features(units: UnitsByModality) -> WindowFeatures:

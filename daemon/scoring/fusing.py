@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from daemon.scoring.drowsy_windows import drowsy_scores
+from daemon.scoring.faces_told import faces_told, most_faces
 from daemon.scoring.features import NOT_FINITE, window_features
 from daemon.scoring.fused_once import FusedWindow, FusingOnce, Row
 from daemon.scoring.participants import participants_of
@@ -80,9 +81,9 @@ class WindowFusion:
         self._drowsiness = drowsiness
 
     def rows(self, window: ClosedWindow) -> int:
-        """How many rows a window takes; those before are known."""
+        """How many rows a window takes at most; those before are known."""
         told, _ = participants_of(window.units, self._most)
-        return 1 + len(told)
+        return 1 + min(self._most, len(told) + most_faces(window.units))
 
     def fuse(self, windows: Sequence[ClosedWindow]) -> list[WindowScores | BadRow]:
         """Scores windows, each independent of the others.
@@ -106,8 +107,10 @@ class WindowFusion:
 
         Returns its session's row, and whose the others are.
         """
-        session, placed = len(rows), self._placed(window)
-        rows.append(once.add(Row(window.memo, None, placed)))
+        session = len(rows)
+        rows.append(once.add(Row(window.memo, None, self._placed(window))))
+        window = faces_told(window, self._most)
+        placed = self._placed(window)
         told, too_many = participants_of(window.units, self._most)
         if too_many:
             self._telemetry.untold(UntoldReason.TOO_MANY, too_many)

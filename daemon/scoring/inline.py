@@ -8,7 +8,7 @@ and publishing.
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from daemon.scoring.features import encode_units, no_features
+from daemon.scoring.features import encode_units, no_features, unit_features
 from daemon.scoring.fusing import WindowFusion
 from daemon.scoring.preparation import Preparer, prepare_unit, uncomputable
 from daemon.scoring.results import BadRow, UnitFeatures, Untranscribed, WindowScores
@@ -81,9 +81,9 @@ class InlineScorer:
             (transcribed,) = self._transcriber.transcribe([QueuedUtterance(unit, prepared.rows[0])])
             return transcribed
         if not prepared.rows:
-            return no_features(prepared.quality, 0.0)
+            return no_features(prepared, 0.0)
         (encoded,) = encode_units(self._model.encoders[unit.modality], [prepared.rows])
         if isinstance(encoded, BadRow):
             unit.damage = uncomputable(encoded)
             return None
-        return UnitFeatures(encoded.embedding, encoded.weight, prepared.quality, 0.0)
+        return unit_features(prepared, encoded, 0.0)

@@ -10,13 +10,13 @@ from itertools import chain
 from daemon.scoring.results import UnitFeatures
 from streams.alignment.ordered_units import UnitsByModality
 from streams.events import EncodingUnit
-from streams.participants import Participant, merged
+from streams.participants import NamedBy, Participant, merged
 
 
 def participants_of(units: UnitsByModality, most: int) -> tuple[list[Participant], int]:
     """The participants of a window by id, and how many more.
 
-    Of more than `most`, those who come first in the window.
+    Of more than `most`, those who are named before faces that were followed, and of these those who come first.
     """
     named: dict[str, list[Participant]] = {}
     first_ns: dict[str, int] = {}
@@ -24,8 +24,9 @@ def participants_of(units: UnitsByModality, most: int) -> tuple[list[Participant
         for participant in _named_in(unit):
             named.setdefault(participant.id, []).append(participant)
             first_ns[participant.id] = min(unit.start_ns, first_ns.get(participant.id, unit.start_ns))
-    told = sorted(named, key=lambda id: (first_ns[id], id))[:most]
-    return [merged(named[id]) for id in sorted(told)], len(named) - len(told)
+    people = {id: merged(same) for id, same in named.items()}
+    told = sorted(people, key=lambda id: (people[id].named_by is NamedBy.TRACK, first_ns[id], id))[:most]
+    return [people[id] for id in sorted(told)], len(people) - len(told)
 
 
 def units_of(units: UnitsByModality, participant: str) -> UnitsByModality:
@@ -36,7 +37,7 @@ def units_of(units: UnitsByModality, participant: str) -> UnitsByModality:
 def _named_in(unit: EncodingUnit) -> Iterator[Participant]:
     if unit.participant is not None:
         yield unit.participant
-    elif isinstance(unit.result, UnitFeatures) and unit.result.participants is not None:
+    elif isinstance(unit.result, UnitFeatures):
         yield from (participant for participant in unit.result.participants if participant is not None)
 
 
@@ -45,11 +46,19 @@ def _theirs(units: tuple[EncodingUnit, ...], participant: str) -> Iterator[Encod
         if unit.participant is not None:
             if unit.participant.id == participant:
                 yield unit
-        elif isinstance(unit.result, UnitFeatures) and unit.result.participants is not None:
+        elif isinstance(unit.result, UnitFeatures):
             rows = [at for at, of in enumerate(unit.result.participants) if of is not None and of.id == participant]
             if rows:
                 yield replace(unit, result=_rows(unit.result, rows))
 
 
 def _rows(features: UnitFeatures, rows: list[int]) -> UnitFeatures:
-    return replace(features, embedding=features.embedding[rows], weight=features.weight[rows], participants=None)
+    quality = features.quality if features.faces is None else features.faces.quality[rows[0]]
+    return replace(
+        features,
+        embedding=features.embedding[rows],
+        weight=features.weight[rows],
+        quality=quality,
+        faces=None,
+        participants=(),
+    )

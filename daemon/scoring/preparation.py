@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from daemon.scoring.batching import DeviceRequest
-from daemon.scoring.features import no_features
+from daemon.scoring.features import no_features, unit_features
 from daemon.scoring.results import LANES, BadRow, UnitFeatures, UnitRows, Untranscribed
 from daemon.telemetry.instruments import Instruments
 from streams.channels.fair_queue import FairQueue
@@ -227,7 +227,7 @@ class _Worker:
             self._finish(unit, prepared)
             return
         if not prepared.rows:
-            self._finish(unit, no_features(prepared.quality, seconds * 1e3))
+            self._finish(unit, no_features(prepared, seconds * 1e3))
             return
         rows, sources = prepared.rows, unit.sources
         done = partial(self._encoded, unit, prepared, began_ns)
@@ -246,7 +246,7 @@ class _Worker:
             self._finish(unit, result)
             return
         encode_ms = (self._clock.monotonic_ns() - began_ns) / NS_PER_MS
-        self._finish(unit, UnitFeatures(result.embedding, result.weight, prepared.quality, encode_ms))
+        self._finish(unit, unit_features(prepared, result, encode_ms))
 
     def _finish(self, unit: EncodingUnit, result: UnitFeatures | Voice | Transcript | Untranscribed | None) -> None:
         unit.result = result

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.config import Config
-from daemon.scoring.results import UnitRows
+from daemon.scoring.results import PreparedFace, UnitRows
 from daemon.scoring.transcription import SpeechRecognizer
 from models.encoder import Encoder
-from models.face.crop import Face
 from models.face.detector import FaceDetector
 from models.face.eyes import EyeReader
 from models.face.rotated import RotatedFaceDetector
-from models.face.tracking import FaceTracker, TrackerConfig
+from models.face.sight import sight_of
+from models.face.tracking import FacesSeen, FaceTracker, TrackerConfig
 from models.model import AffectModel
 from models.speech.segment import SegmentSound
 from models.speech.voice_stream import VoiceStream
@@ -70,8 +70,11 @@ class UnitPreparer:
         if unit.task is Task.TRANSCRIBE and self._recognizer is not None:
             return UnitRows([self._recognizer.prepare(_rendered(unit))], {})
         encoder = self._encoders[unit.modality]
+        if unit.modality is Modality.VIDEO and isinstance(unit.payload, Picture):
+            return self._faces(unit, unit.payload, encoder)
         prepared = [encoder.prepare(event) for event in self._events(unit)]
-        return UnitRows([row for row in prepared if encoder.weight(row) > 0], encoder.quality(prepared))
+        voiced = tuple(share for row in prepared for share in encoder.voiced(row))
+        return UnitRows([row for row in prepared if encoder.weight(row) > 0], encoder.quality(prepared), voiced=voiced)
 
     def forget(self, session: str) -> None:
         self._trackers.pop(session, None)
@@ -80,10 +83,8 @@ class UnitPreparer:
                 self._recognizer.forget(stream)
 
     def _events(self, unit: EncodingUnit) -> Sequence[Any]:
-        """Finds a picture's faces, a segment's sound, or a line."""
+        """Finds a segment's sound, or a line."""
         match unit.modality, unit.payload:
-            case Modality.VIDEO, Picture() as picture:
-                return self._faces(unit, picture)
             case Modality.AUDIO, SoundPieces():
                 return [SegmentSound(_rendered(unit), unit.unbroken_s)]
             case Modality.TEXT, Line(text=text, spoken=spoken):
@@ -98,9 +99,28 @@ class UnitPreparer:
         probability, level_db = voice(unit.start_ns // (unit.end_ns - unit.start_ns), _rendered(unit))
         return Voice(tuple(probability.tolist()), tuple(level_db.tolist()))
 
-    def _faces(self, unit: EncodingUnit, picture: Picture) -> list[Face]:
+    def _faces(self, unit: EncodingUnit, picture: Picture, encoder: Encoder) -> UnitRows:
+        """The rows of a picture: the session's faces, then the others.
+
+        Of a picture that somebody's camera took, all faces are theirs.
+        """
         tracker, _ = _followed(self._trackers, unit, self._new_tracker)
-        return tracker.faces(pictures.decode_picture(picture, self._max_side_px), unit.start_ns)
+        pixels = pictures.decode_picture(picture, self._max_side_px)
+        if unit.participant is None:
+            seen = tracker.all_faces(pixels, unit.start_ns)
+        else:
+            seen = FacesSeen(tracker.faces(pixels, unit.start_ns), [])
+        chosen, others = ([encoder.prepare(face) for face in faces] for faces in (seen.chosen, seen.others))
+        rows = [row for row in chosen if encoder.weight(row) > 0]
+        quality = encoder.quality(chosen)
+        if unit.participant is not None or not tracker.config.most_faces:
+            return UnitRows(rows, quality)
+        others = [row for row in others if encoder.weight(row) > 0]
+        rows += others
+        side_px = max(pixels.shape)
+        followed = sorted(range(len(rows)), key=lambda at: (-rows[at].size_px, at))[: tracker.config.most_faces]
+        faces = tuple(PreparedFace(at, sight_of(rows[at], side_px), encoder.quality([rows[at]])) for at in followed)
+        return UnitRows(rows, quality, others=len(others), faces=faces)
 
 
 def _followed(
@@ -132,7 +152,9 @@ def tracker_config(config: Config) -> TrackerConfig:
     Not into the next window: its faces must not depend on earlier windows.
     """
     cells_ns = round(config.video.detect_every_s * NS_PER_S), config.windows.step_ns
-    return TrackerConfig(policy=config.video.face_policy, cells_ns=cells_ns)
+    people = config.participants
+    most_faces = people.most_participants if people.follow_faces else 0
+    return TrackerConfig(policy=config.video.face_policy, cells_ns=cells_ns, most_faces=most_faces)
 
 
 def build_preparer(config: Config, model: AffectModel, recognizer: SpeechRecognizer | None = None) -> UnitPreparer:

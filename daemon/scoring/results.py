@@ -16,13 +16,44 @@ from streams.participants import Participant
 if TYPE_CHECKING:
     import torch
 
+    from models.face.sight import FaceSight
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFace:
+    """A face that may be followed: which row of its picture it is."""
+
+    row: int
+    sight: "FaceSight"
+    quality: Mapping[str, float]
+
 
 @dataclass(frozen=True, slots=True)
 class UnitRows:
-    """The rows of a prepared unit, and its quality by name."""
+    """The rows of a prepared unit, and its quality by name.
+
+    others: how many of the rows, the last ones, do not count for the session. faces: of a picture that nobody names.
+    voiced: of sound, the voiced share of each tenth of a second.
+    """
 
     rows: Sequence[Any]
     quality: Mapping[str, float]
+    others: int = 0
+    faces: tuple[PreparedFace, ...] = ()
+    voiced: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FaceFeatures:
+    """Features of the faces of a picture that nobody names.
+
+    embedding: (faces, width) and weight: (faces,). sights and quality: of each.
+    """
+
+    embedding: "torch.Tensor"
+    weight: "torch.Tensor"
+    sights: "tuple[FaceSight, ...]"
+    quality: tuple[Mapping[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +67,12 @@ class UnitFeatures:
     weight: "torch.Tensor"
     quality: Mapping[str, float]
     encode_ms: float
-    participants: tuple[Participant | None, ...] | None = None
-    """Of faces that were told apart: whose each row is."""
+    faces: FaceFeatures | None = None
+    """Of a picture that nobody names, where faces are followed: all that may be somebody's."""
+    participants: tuple[Participant | None, ...] = ()
+    """Whose each of the faces is, where these were told apart."""
+    voiced: tuple[float, ...] = ()
+    """Of sound: the voiced share of each tenth of a second."""
 
 
 @dataclass(frozen=True, slots=True)

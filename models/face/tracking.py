@@ -8,8 +8,11 @@ detected on the first picture of a cell, and on the picture where tracked faces 
 newest of its cell is detected on by itself and changes nothing.
 
 Nothing is carried from one cell to the next. So the faces of a window are the same on any instance, whatever came
-before. A picture without a face gives an empty list, never a guess. Left out: identity; under "largest", two people of
-nearly the same size may alternate from cell to cell.
+before. A picture without a face gives an empty list, never a guess. Left out: identity, which is followed over many
+pictures by `models.face.tracks`; under "largest", two people of nearly the same size may alternate from cell to cell.
+
+Beside the faces of the policy, others of the same detection may be asked for, so that people can be told apart. They
+change nothing for the first: one of them that the flow loses is left out until faces are detected again.
 """
 
 from collections import OrderedDict
@@ -37,11 +40,13 @@ _OPEN_CELLS = 3  # pictures may come in any order among so many; reduced picture
 class TrackerConfig:
     """Configuration of face tracking.
 
-    policy: only the largest face of a detection, or all. cells_ns: a cell begins at every multiple of each.
+    policy: only the largest face of a detection, or all. cells_ns: a cell begins at every multiple of each. most_faces:
+    how many, the largest first, are followed where the policy chooses fewer.
     """
 
     policy: Literal["largest", "all"] = "largest"
     cells_ns: tuple[int, ...] = (1_000_000_000,)
+    most_faces: int = 0
 
     def __post_init__(self) -> None:
         """Raises ValueError for a cell of no length."""
@@ -50,18 +55,38 @@ class TrackerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A cell's newest picture and the faces on it.
+class FacesSeen:
+    """The faces of one picture: those that the policy chooses, and others."""
 
-    detected: the crop of each face on the picture that was last detected on.
+    chosen: list[Face]
+    others: list[Face]
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """One face of a cell's newest picture.
+
+    detected: its crop on the picture that was last detected on.
     """
+
+    detection: Detection
+    face: Face
+    detected: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A cell's newest picture and the faces on it."""
 
     time_ns: int
     shape: tuple[int, ...]
     small: NDArray[np.uint8]
-    detections: list[Detection]
-    faces: list[Face]
-    detected: list[NDArray[np.uint8]]
+    chosen: list[_Followed]
+    others: list[_Followed]
+
+    @property
+    def faces(self) -> FacesSeen:
+        return FacesSeen([each.face for each in self.chosen], [each.face for each in self.others])
 
 
 class FaceTracker:
@@ -92,32 +117,50 @@ class FaceTracker:
 
         picture: (height, width, 3) uint8 BGR, taken at `time_ns`.
         """
+        return self._see(picture, time_ns, 0).chosen
+
+    def all_faces(self, picture: NDArray[np.uint8], time_ns: int) -> FacesSeen:
+        """The faces of a picture, as the policy chooses, and others."""
+        return self._see(picture, time_ns, self.config.most_faces)
+
+    def _see(self, picture: NDArray[np.uint8], time_ns: int, most: int) -> FacesSeen:
         grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
         cell = tuple(time_ns // length_ns for length_ns in self.config.cells_ns)
         before = self._cells.get(cell)
         if before is not None and time_ns < before.time_ns:
-            return self._detected(picture, grey, time_ns, search=True).faces
+            return self._detected(picture, grey, time_ns, True, most).faces
         now = _followed(before, grey, time_ns) if before is not None and self._eyes is None else None
         if now is None:
-            now = self._detected(picture, grey, time_ns, search=before is None or bool(before.faces))
+            now = self._detected(picture, grey, time_ns, before is None or bool(before.chosen), most)
         self._cells[cell] = now
         self._cells.move_to_end(cell)
         if len(self._cells) > _OPEN_CELLS:
             self._cells.popitem(last=False)
         return now.faces
 
-    def _detected(self, picture: NDArray[np.uint8], grey: NDArray[np.uint8], time_ns: int, search: bool) -> _Seen:
-        """Detects faces. search: also rotated ones where none is upright."""
+    def _detected(
+        self, picture: NDArray[np.uint8], grey: NDArray[np.uint8], time_ns: int, search: bool, most: int
+    ) -> _Seen:
+        """Detects faces.
+
+        search: also rotated ones where none is upright. most: of all that are chosen, and others.
+        """
         detections = self._detector.detect(picture)
         if self._turned is not None:
             if detections:
                 detections = self._turned.set_upright(picture, detections)
             elif search:
                 detections = self._turned.search(picture)
-        if self.config.policy == "largest" and detections:
-            detections = [max(detections, key=lambda detection: longest_side(detection.box))]
-        faces = [self._face(grey, detection) for detection in detections]
-        return _Seen(time_ns, grey.shape, _reduced(grey), detections, faces, [face.crop for face in faces])
+        ranked = sorted(detections, key=lambda detection: -longest_side(detection.box))
+        chosen = ranked[:1] if self.config.policy == "largest" else detections
+        others = ranked[len(chosen) : most]
+        return _Seen(
+            time_ns,
+            grey.shape,
+            _reduced(grey),
+            [_begun(detection, self._face(grey, detection)) for detection in chosen],
+            [_begun(detection, cut_face(grey, detection)) for detection in others],
+        )
 
     def _face(self, grey: NDArray[np.uint8], detection: Detection) -> Face:
         face = cut_face(grey, detection)
@@ -127,25 +170,42 @@ class FaceTracker:
         return replace(face, eyes_open=openness, pitch_degrees=pitch)
 
 
+def _begun(detection: Detection, face: Face) -> _Followed:
+    return _Followed(detection, face, face.crop)
+
+
 def _followed(before: _Seen, grey: NDArray[np.uint8], time_ns: int) -> _Seen | None:
-    """The faces moved by optical flow; None if any is lost."""
-    if not before.faces or grey.shape != before.shape:
+    """The faces moved by optical flow; None if a chosen one is lost."""
+    if not before.chosen or grey.shape != before.shape:
         return None
     small = _reduced(grey)
-    scale = max(small.shape) / max(grey.shape)
-    detections, faces = [], []
-    for detection, crop in zip(before.detections, before.detected, strict=True):
-        box = moved_box(before.small, small, _scaled(detection.box, scale))
-        if box is None:
+    chosen = []
+    for each in before.chosen:
+        moved = _moved(each, before.small, small, grey)
+        if moved is None:
             return None
-        # Landmarks are not followed: those of the detection would be wrong, and nothing here reads them.
-        moved = replace(detection, box=_scaled(box, 1 / scale), landmarks=())
-        face = cut_face(grey, moved)
-        if _likeness(face.crop, crop) < _LEAST_LIKENESS:
-            return None
-        detections.append(moved)
-        faces.append(face)
-    return replace(before, time_ns=time_ns, small=small, detections=detections, faces=faces)
+        chosen.append(moved)
+    others = [moved for each in before.others if (moved := _moved(each, before.small, small, grey)) is not None]
+    return replace(before, time_ns=time_ns, small=small, chosen=chosen, others=others)
+
+
+def _moved(
+    followed: _Followed, before: NDArray[np.uint8], after: NDArray[np.uint8], grey: NDArray[np.uint8]
+) -> _Followed | None:
+    """A face on the next picture, `grey`; None if lost.
+
+    before, after: the pictures, reduced alike.
+    """
+    scale = max(after.shape) / max(grey.shape)
+    box = moved_box(before, after, _scaled(followed.detection.box, scale))
+    if box is None:
+        return None
+    # Landmarks are not followed: those of the detection would be wrong, and nothing here reads them.
+    detection = replace(followed.detection, box=_scaled(box, 1 / scale), landmarks=())
+    face = cut_face(grey, detection)
+    if _likeness(face.crop, followed.detected) < _LEAST_LIKENESS:
+        return None
+    return replace(followed, detection=detection, face=face)
 
 
 def _reduced(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ SEGMENT_SAMPLES = 2 * HOP_SAMPLES
 """Samples of a segment: 2 s, the length the network was trained on; where windows are too small for that, 1 s."""
 
 _FRAMES_PER_HOP = HOP_SAMPLES // whisper.SAMPLES_PER_FRAME
+_FRAMES_PER_TENTH = _FRAMES_PER_HOP // 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +90,11 @@ class SegmentEncoder(Encoder):
     def weight(self, prepared: SpeechSegment) -> float:
         """Returns the voiced fraction."""
         return prepared.voiced_fraction
+
+    def voiced(self, prepared: SpeechSegment) -> list[float]:
+        """Returns the voiced share of each tenth of a second."""
+        shares: list[float] = prepared.voiced.reshape(-1, _FRAMES_PER_TENTH).mean(axis=1).tolist()
+        return shares
 
     def quality(self, prepared: Sequence[SpeechSegment]) -> dict[str, float]:
         """Returns the level and the signal-to-noise ratio of a segment."""

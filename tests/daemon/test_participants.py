@@ -8,12 +8,11 @@ from importlib.resources import files
 
 import jsonschema
 import pytest
-import torch
 
 from daemon.scoring.fusing import Lookback, WindowFusion
 from daemon.scoring.participants import participants_of, units_of
 from daemon.scoring.prediction_builder import build_prediction
-from daemon.scoring.results import BadRow, ScoredWindow, UnitFeatures, WindowScores
+from daemon.scoring.results import BadRow, ScoredWindow, WindowScores
 from models.fusion.smoothed_scores import Course
 from models.model import WindowFeatures
 from models.scores import Scores
@@ -78,16 +77,6 @@ def test_a_person_who_is_named_in_two_ways_is_one() -> None:
     assert ann == Participant("ann", NamedBy.AUTHOR, "customer")
     theirs = units_of(window(*voice, *of(ANN, 1), *of(BEN, 2)).units, "ann")
     assert {modality: len(units) for modality, units in theirs.items() if units} == {"audio": 1, "text": 1}
-
-
-def test_faces_of_one_picture_may_be_of_different_people() -> None:
-    picture = unit(Modality.VIDEO, result=replace(evidence(0.9, 0.8, 0.7), participants=(ANN, None, BEN)))
-    units = window(picture).units
-    assert names(participants_of(units, 8)[0]) == ["ann", "ben"]
-    [theirs] = units_of(units, "ben")[Modality.VIDEO]
-    assert isinstance(theirs.result, UnitFeatures)
-    assert theirs.result.weight.tolist() == pytest.approx([0.7])
-    assert torch.equal(theirs.result.embedding, torch.full((1, 2), 2.0))
 
 
 def test_each_person_is_scored_from_what_is_theirs_in_one_call_with_all_sessions() -> None:

@@ -15,6 +15,7 @@ from models.speech.encoder import SpeechEncoder
 from models.speech.segment import SEGMENT_SAMPLES, SegmentSound, SpeechSegment
 from models.text.encoder import ChatLine, PreparedLine, Reading, TextEncoder
 from streams.events import EncodingUnit, Picture, Sound, SoundPieces
+from streams.participants import NamedBy, Participant
 from streams.reasons import BadRecord
 from streams.records import MEDIA, RAW_PICTURE, Modality
 from tests.daemon.making import unit
@@ -137,7 +138,31 @@ def test_faces_are_followed_within_a_session_until_it_is_forgotten() -> None:
 
 def test_faces_are_not_followed_from_one_window_into_the_next() -> None:
     config = Config.model_validate({"windows": {"step_s": 0.5}, "video": {"detect_every_s": 2, "face_policy": "all"}})
-    assert tracker_config(config) == TrackerConfig("all", cells_ns=(2_000_000_000, 500_000_000))
+    assert tracker_config(config) == TrackerConfig("all", cells_ns=(2_000_000_000, 500_000_000), most_faces=8)
+
+
+def test_faces_that_nobody_names_are_prepared_beside_the_sessions_own_largest_first() -> None:
+    several = made(FakeDetector((SMALL, LARGE)), TrackerConfig(most_faces=2)).prepare(shown())
+    assert [face.box for face in several.rows] == [LARGE, SMALL]
+    assert several.others == 1
+    assert several.quality["size_px"] == several.faces[0].quality["size_px"] == 120
+    assert [(face.row, round(face.sight.size * 320)) for face in several.faces] == [(0, 120), (1, 50)]
+    everyone = made(FakeDetector((SMALL, LARGE)), TrackerConfig("all", most_faces=1)).prepare(shown())
+    assert (len(everyone.rows), everyone.others, [face.row for face in everyone.faces]) == (2, 0, [1])
+
+
+def test_faces_before_somebodys_camera_are_theirs_and_not_told_apart() -> None:
+    camera = shown()
+    camera.participant = Participant("ann", NamedBy.CONFIG)
+    theirs = made(FakeDetector((SMALL, LARGE)), TrackerConfig(most_faces=2)).prepare(camera)
+    assert [face.box for face in theirs.rows] == [LARGE]
+    assert theirs.faces == ()
+
+
+@pytest.mark.parametrize("people", [{"follow_faces": False}, {"most_participants": 0}])
+def test_faces_are_left_unnamed_where_the_configuration_says_so(people: dict[str, int]) -> None:
+    assert tracker_config(Config.model_validate({"participants": people})).most_faces == 0
+    assert made(FakeDetector((SMALL, LARGE))).prepare(shown()).faces == ()
 
 
 def test_forgetting_an_unknown_session_is_nothing() -> None:
@@ -147,6 +172,7 @@ def test_forgetting_an_unknown_session_is_nothing() -> None:
 def test_a_voice_is_one_row_and_silence_none_but_both_tell_their_level() -> None:
     voice, silence = made().prepare(heard(0.5)), made().prepare(heard(0.0))
     assert len(voice.rows) == 1
+    assert voice.voiced == (1.0,) * 10
     assert len(silence.rows) == 0
     assert voice.quality == silence.quality == {"level_db": -20.0, "snr_db": 30.0}
 
