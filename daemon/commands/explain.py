@@ -17,8 +17,8 @@ from typing import Any
 
 from daemon.commands.progress import OnProgress, counted
 from daemon.config import Config
-from daemon.scoring.inline import InlineScorer
 from daemon.scoring.faces_told import faces_told
+from daemon.scoring.inline import InlineScorer
 from daemon.scoring.participants import units_of
 from daemon.scoring.preparer import build_preparer
 from daemon.scoring.recognizer import build_transcriber, load_recognizer

@@ -14,13 +14,16 @@ from daemon.scoring.prediction_builder import build_prediction
 from daemon.scoring.results import BadRow, FaceFeatures, ScoredWindow, UnitFeatures, WindowScores
 from models.face.sight import LOOK_PX, FaceSight
 from models.fusion.smoothed_scores import Course
+from models.labels import EMOTIONS
+from models.model import WindowFeatures
+from models.scores import Abstention, Scores
 from streams.alignment.closed_window import ClosedWindow
 from streams.clock import NS_PER_S
 from streams.events import EncodingUnit, Line
 from streams.participants import NamedBy, Participant
 from streams.records import Modality
 from tests.daemon.making import counted, evidence, instruments, unit, window
-from tests.daemon.test_engine import FakeModel, Moody
+from tests.daemon.test_engine import FakeModel, scores
 from tests.daemon.test_prediction_builder import PUBLICATION
 from tests.models.model_folders import plain_manifest
 from tests.models.test_voice_match import face as moving_face
@@ -33,6 +36,21 @@ LEFT, RIGHT = (0, 0.2), (1, 0.7)
 COURSE = Course.of_windows(4, 1, plain_manifest().risk)
 Shown = tuple[int, float]
 """Who, which is their row's embedding too, and where from left to right."""
+
+
+class Faces(FakeModel):
+    """The mood of a window follows from all of its rows."""
+
+    def fuse(self, windows: Sequence[WindowFeatures]) -> list[Scores]:
+        self.batches.append(len(windows))
+        return [self._mood(features) for features in windows]
+
+    def _mood(self, features: WindowFeatures) -> Scores:
+        rows = [float(row) for each in features.events.values() for row in each.embedding[:, 0]]
+        share = 0.5 + 0.4 * sum(rows) / max(1, 2 * len(rows))
+        likely = (share, *[(1 - share) / 6] * 6)
+        abstained = None if rows else Abstention.NO_EVIDENCE
+        return replace(scores(float(len(rows))), emotion=likely, label=EMOTIONS[0], abstained=abstained)
 
 
 def picture(at_s: float, *faces: Shown, looks: Sequence[np.ndarray] = LOOKS) -> EncodingUnit:
@@ -92,11 +110,12 @@ def test_who_was_seen_with_another_in_the_lookback_keeps_the_name_while_alone() 
 
 def test_the_sessions_own_row_is_what_it_is_without_names() -> None:
     several, single = closed(filmed(0, 4, RIGHT, LEFT)), closed(filmed(0, 4, RIGHT))
-    fusion = WindowFusion(Moody(), instruments().metrics)
+    fusion = WindowFusion(Faces(), instruments().metrics)
     with_names, alone = fusion.fuse([several, single])
     assert isinstance(with_names, WindowScores)
     assert isinstance(alone, WindowScores)
     assert with_names.session == alone.session
+    assert len({each.scores.emotion for each in with_names.participants}) == 2
     assert [each.participant for each in with_names.participants] == [
         Participant("face-1", NamedBy.TRACK),
         Participant("face-2", NamedBy.TRACK),
@@ -105,7 +124,7 @@ def test_the_sessions_own_row_is_what_it_is_without_names() -> None:
 
 
 def test_everybody_is_fused_in_one_call_and_counted_in_the_rows() -> None:
-    model, crowd = FakeModel(), closed(filmed(0, 4, RIGHT, LEFT))
+    model, crowd = Faces(), closed(filmed(0, 4, RIGHT, LEFT))
     fusion = WindowFusion(model, instruments().metrics)
     assert fusion.rows(crowd) == 3
     fusion.fuse([crowd])
@@ -128,7 +147,7 @@ def test_a_window_scored_again_from_its_units_and_lookback_alone_is_the_same(ord
         *filmed(17, 24, (1, 0.2), (0, 0.7), (2, 0.9)),
         *filmed(24, 30, (0, 0.7)),
     ]
-    fusion = WindowFusion(Moody(), instruments().metrics, Lookback(10, NS_PER_S, COURSE))
+    fusion = WindowFusion(Faces(), instruments().metrics, Lookback(10, NS_PER_S, COURSE))
     memo: dict[object, object] = {}
     starts = list(range(26))
     if order == "backward":
@@ -168,7 +187,7 @@ def test_people_who_are_named_come_before_faces_where_there_are_too_many() -> No
     line = unit(Modality.TEXT, 3.0, result=evidence(1.0))
     line.participant = Participant("zoe", NamedBy.AUTHOR)
     on = instruments()
-    answer = scored(closed([line, *filmed(0, 4, LEFT, RIGHT)]), WindowFusion(FakeModel(), on.metrics, None, 2))
+    answer = scored(closed([line, *filmed(0, 4, LEFT, RIGHT)]), WindowFusion(Faces(), on.metrics, None, 2))
     assert [each.participant.id for each in answer.participants] == ["face-1", "zoe"]
     assert counted(on, "participants_untold_total", reason="too_many") == 1
 
@@ -185,7 +204,7 @@ def test_faces_before_somebodys_camera_are_theirs() -> None:
 
 def test_a_prediction_tells_of_a_face_what_is_its_own() -> None:
     of = closed([*filmed(0, 2, RIGHT, LEFT), *filmed(2, 4, RIGHT)])
-    answer = scored(of, WindowFusion(Moody(), instruments().metrics))
+    answer = scored(of, WindowFusion(Faces(), instruments().metrics))
     published = build_prediction(
         ScoredWindow(of, answer.session, 0.0, 0.0, answer.participants), answer.session, PUBLICATION, 0.0
     )
