@@ -88,7 +88,7 @@ class Encoder(Pooler, ABC):
         return {}
 
     def voiced(self, prepared: Any) -> Sequence[float]:
-        """Returns the voiced share, 0..1, of each tenth of a second of sound."""
+        """Returns the voiced share of each tenth of a second, 0..1."""
         return ()
 
     def has_corpus_head(self, corpus: str) -> bool:

@@ -1,4 +1,4 @@
-"""Tells apart the faces of a window that nobody names, and whose voice it is.
+"""Tells apart faces that nobody names, and whose voice it is.
 
 Pictures of the window and of its lookback say which faces are of one person (`models.face.tracks`), and those with the
 sound that nobody names, whose mouth moves with it (`models.face.voice_match`). The names, face-1, face-2, are theirs
@@ -114,7 +114,7 @@ def _told(
 
 
 def _kept(window: ClosedWindow, unit: EncodingUnit, people: tuple[Participant | None, ...]) -> EncodingUnit:
-    """The unit with its people; the same one as long as they are."""
+    """The unit with its people, kept as long as they are the same."""
     key = (unit, unit.start_ns)
     known = window.memo.get(key)
     if known is None or known[0] != people:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PreparedFace:
-    """A face that may be followed: which row of its picture it is."""
+    """A face that may be followed.
+
+    row: of the rows of its picture.
+    """
 
     row: int
     sight: "FaceSight"

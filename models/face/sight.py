@@ -1,4 +1,4 @@
-"""What is kept of a face to know it again: where it is, and its crop, reduced."""
+"""Sights of faces: what is kept to know them again."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class FaceSight:
 
 
 def sight_of(face: Face, longest_side_px: int) -> FaceSight:
-    """The sight of a face on a picture, given the picture's longest side."""
+    """The sight of a face, given the longest side of its picture."""
     left, top, right, bottom = face.box
     centre = (left + right) / 2 / longest_side_px, (top + bottom) / 2 / longest_side_px
     look = cv2.resize(face.crop, (LOOK_PX, LOOK_PX), interpolation=cv2.INTER_AREA)

@@ -175,7 +175,10 @@ def _begun(detection: Detection, face: Face) -> _Followed:
 
 
 def _followed(before: _Seen, grey: NDArray[np.uint8], time_ns: int) -> _Seen | None:
-    """The faces moved by optical flow; None if a chosen one is lost."""
+    """The faces moved by optical flow; None if one is lost.
+
+    Others than the chosen ones may be lost.
+    """
     if not before.chosen or grey.shape != before.shape:
         return None
     small = _reduced(grey)

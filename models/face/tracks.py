@@ -51,10 +51,10 @@ Picture = tuple[int, Sequence[FaceSight]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Sights of one person, without a long gap where it is of one cell.
+    """Sights of one person, in one cell or over several.
 
-    sights: which face of a picture, by the picture's time. first, last: where it begins and ends, (x, y); velocity: at
-    its end, a second. look: (144,) of length 1.
+    sights: which face of a picture, by the picture's time. places: (x, y) of each. velocity: at the end, a second.
+    look: (144,) of length 1.
     """
 
     sights: dict[int, int]
@@ -171,5 +171,5 @@ def _looks(pictures: Sequence[Picture]) -> list[FloatArray]:
 
 
 def _place(track: Piece) -> tuple[float, float, int]:
-    """Median place from left to right, then from the top, then by time."""
+    """Median place from the left, then from the top, then time."""
     return median(x for x, _ in track.places), median(y for _, y in track.places), track.first_ns

@@ -77,7 +77,10 @@ class HeardVoice:
 
 
 def face_of_voice(faces: Sequence[SeenFace], voice: HeardVoice) -> int | None:
-    """The face whose mouth moves with the voice; None where none surely does."""
+    """The face whose mouth moves with the voice.
+
+    None where none surely does.
+    """
     matches = [_match(face, voice) for face in faces]
     ranked = sorted(range(len(faces)), key=lambda at: -matches[at].correlation)
     if not ranked or not matches[ranked[0]].certain:
@@ -131,14 +134,17 @@ def _match(face: SeenFace, voice: HeardVoice) -> _Match:
 
 
 def _resting(motion: FloatArray, share: FloatArray, rest: float, second: int) -> float:
-    """The share of the seconds of speech in which a mouth moves less than `rest`."""
+    """The share of seconds of speech in which a mouth rests.
+
+    rest: what it moves less than.
+    """
     spoken, moved = (np.convolve(each, np.ones(second) / second, "valid") for each in (share, motion))
     of_speech = spoken >= _OF_SPEECH
     return float((moved[of_speech] < rest).mean()) if of_speech.any() else 1.0
 
 
 def mouth_motion(looks: NDArray[np.uint8]) -> FloatArray:
-    """How much a mouth moves from each look to the next: (looks - 1,)."""
+    """How much a mouth moves between looks: (looks - 1,)."""
     flat = looks.reshape(len(looks), -1).astype(np.float64)
     flat -= flat.mean(axis=1, keepdims=True)
     flat /= np.maximum(flat.std(axis=1, keepdims=True), 1.0)

@@ -1,8 +1,8 @@
 """Mean recall of each of two people in one session, beside their session's and theirs alone.
 
 Sessions are composed of two people with different emotions: two voices on the channels of a call (RAVDESS, EMO-DB), two
-cameras (FER+), two authors (GoEmotions). Each person is scored with the other one there, and alone. The session's own
-answer is compared with both of its people.
+cameras, two faces in one picture (FER+), two authors (GoEmotions). Each person is scored with the other one there, and
+alone. The session's own answer is compared with both of its people.
 
 `python -m tests.benchmarks.participants_accuracy --data DIR` prints a row of JSON for each kind of session. Voices are
 of people whom the model was trained on: what is compared are differences. Nothing is timed.
@@ -106,14 +106,21 @@ class Scorer:
 
 
 def compare(
-    kind: str, scorer: Scorer, pairs: Sequence[tuple[Person, ...]], compose: Callable[..., list[Record]]
+    kind: str,
+    scorer: Scorer,
+    pairs: Sequence[tuple[Person, ...]],
+    compose: Callable[..., list[Record]],
+    names: tuple[str, str] = _NAMES,
 ) -> Row:
-    """Scores every pair together and each of its people alone."""
+    """Scores every pair together and each of its people alone.
+
+    names: of the two people, as they are told apart.
+    """
     people, together, alone, sessions = list[str](), list[str](), list[str](), list[str]()
     for pair in pairs:
         both = scorer.score(compose(*(person.content for person in pair)))
         found = {each.participant.id: each.scores for each in both.participants}
-        for at, (name, person) in enumerate(zip(_NAMES, pair, strict=True)):
+        for at, (name, person) in enumerate(zip(names, pair, strict=True)):
             by_itself = scorer.score(compose(*(each.content if at == i else None for i, each in enumerate(pair))))
             people.append(person.emotion)
             together.append(_likeliest(found[name]))
@@ -147,6 +154,13 @@ def cameras(*faces: Grey | None) -> list[Record]:
     ]
 
 
+def faces(*shown: Grey | None) -> list[Record]:
+    """A picture of all faces, side by side."""
+    halves = [_canvas(face) if face is not None else _wall() for face in shown]
+    png = cv2.imencode(".png", np.concatenate(halves, axis=1))[1].tobytes()
+    return [_record(Modality.VIDEO, "image/png", png, at / _PICTURES_HZ) for at in range(WINDOW_S * _PICTURES_HZ)]
+
+
 def chat(*lines: str | None) -> list[Record]:
     """A line of each author."""
     return [
@@ -160,12 +174,12 @@ def rows(data: Path, of_each: int, scorer: Scorer) -> Iterator[Row]:
     """A row for each kind of session. of_each: people of each emotion, at most."""
     clips = _pairs([(clip.emotion, clip) for clip in (*read_ravdess(data), *read_emodb(data))], of_each)
     yield compare("channels", scorer, [_mapped(pair, read_pcm) for pair in clips], call)
-    faces, detector = read_ferplus(data, "valid"), FaceDetector()
-    shown = zip(faces.images, faces.labels, strict=True)
+    valid, detector = read_ferplus(data, "valid"), FaceDetector()
+    shown = zip(valid.images, valid.labels, strict=True)
     seen = [(EXPRESSIONS[label], image) for image, label in shown if EXPRESSIONS[label] in EMOTIONS]
-    yield compare(
-        "cameras", scorer, _pairs(seen, of_each, lambda image: bool(detector.detect(_canvas(image)))), cameras
-    )
+    people = _pairs(seen, of_each, lambda image: _is_found(detector, image))
+    yield compare("cameras", scorer, people, cameras)
+    yield compare("faces", scorer, people, faces, ("face-1", "face-2"))
     said = [
         (EMOTIONS[sample.emotion.index(1.0)], sample.text)
         for sample in read_corpus("goemotions", data, "valid")
@@ -203,9 +217,16 @@ def _cut(voice: Sound) -> NDArray[np.int16]:
     return (whole * 32_767).astype("<i2")
 
 
-def _canvas(
-    face: Grey,
-) -> Colour:
+def _is_found(detector: FaceDetector, face: Grey) -> bool:
+    """Whether the face is found beside an empty half, and before its own camera."""
+    return all(detector.detect(each) for each in (_canvas(face), np.concatenate([_canvas(face), _wall()], axis=1)))
+
+
+def _wall() -> Colour:
+    return np.full((*_PICTURE_PX, 3), 128, np.uint8)
+
+
+def _canvas(face: Grey) -> Colour:
     """A picture with the face in its middle: (height, width, 3) BGR."""
     (height, width), large = _PICTURE_PX, cv2.resize(face, (_FACE_PX, _FACE_PX), interpolation=cv2.INTER_CUBIC)
     picture = np.full((height, width), 128, np.uint8)

@@ -22,7 +22,7 @@ def found() -> dict[str, Row]:
     return {row.kind: row for row in rows(Path(data), _OF_EACH, Scorer(AffectModel.load("default", "cpu", 1)))}
 
 
-@pytest.mark.parametrize("kind", ["channels", "cameras", "authors"])
+@pytest.mark.parametrize("kind", ["channels", "cameras", "faces", "authors"])
 def test_each_of_two_people_is_recognised_as_well_as_alone(kind: str, found: dict[str, Row]) -> None:
     row = found[kind]
     assert row.people == 7 * _OF_EACH
