@@ -114,7 +114,7 @@ def _told(
 
 
 def _kept(window: ClosedWindow, unit: EncodingUnit, people: tuple[Participant | None, ...]) -> EncodingUnit:
-    """The unit with its people, kept as long as they are the same."""
+    """The unit with its people, kept while they are the same."""
     key = (unit, unit.start_ns)
     known = window.memo.get(key)
     if known is None or known[0] != people:
