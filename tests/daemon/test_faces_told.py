@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from daemon.scoring.faces_told import faces_told, most_faces
 from daemon.scoring.fusing import Lookback, WindowFusion
@@ -31,7 +32,7 @@ from tests.models.test_voice_match import speech
 
 pytestmark = pytest.mark.unit
 
-LOOKS = np.random.default_rng(1).integers(0, 255, (3, LOOK_PX, LOOK_PX)).astype(np.uint8)
+LOOKS = tuple(np.random.default_rng(1).integers(0, 255, (3, LOOK_PX, LOOK_PX)).astype(np.uint8))
 LEFT, RIGHT = (0, 0.2), (1, 0.7)
 COURSE = Course.of_windows(4, 1, plain_manifest().risk)
 Shown = tuple[int, float]
@@ -53,7 +54,7 @@ class Faces(FakeModel):
         return replace(scores(float(len(rows))), emotion=likely, label=EMOTIONS[0], abstained=abstained)
 
 
-def picture(at_s: float, *faces: Shown, looks: Sequence[np.ndarray] = LOOKS) -> EncodingUnit:
+def picture(at_s: float, *faces: Shown, looks: Sequence[NDArray[np.uint8]] = LOOKS) -> EncodingUnit:
     """A picture of faces; the first one is the largest, and the session's."""
     rows = torch.tensor([[float(who)] * 2 for who, _ in faces]).reshape(-1, 2)
     weight = torch.ones(len(faces))
