@@ -2,12 +2,16 @@
 
 A step of a tenth of the size makes ten times as many windows, but every picture, second and line is encoded once: the
 whole costs little more, since fusion is cheap. For the same reason a session whose people are told apart costs little
-more: each has rows of fusion, and nothing is encoded for it.
+more: each has rows of fusion, and nothing is encoded for it. Faces that nobody names cost more, since each is followed
+and encoded.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+
+import cv2
+import numpy as np
 
 from daemon.bench.align import SIZE_NS, timeline_config
 from daemon.bench.material import START_NS, records
@@ -57,6 +61,7 @@ def fuse(model: AffectModel, effort: Effort) -> Iterator[Figure]:
         against="cost of a window in a batch of 1",
     )
     yield from _whole(model, effort)
+    yield from _another_face(model, effort)
 
 
 def _whole(model: AffectModel, effort: Effort) -> Iterator[Figure]:
@@ -85,12 +90,40 @@ def _whole(model: AffectModel, effort: Effort) -> Iterator[Figure]:
         )
 
 
+def _another_face(model: AffectModel, effort: Effort) -> Iterator[Figure]:
+    """Cost of a second face in the picture, told apart or not."""
+    taken = [_beside_itself(record) for record in records(effort.scored_s)]
+    unnamed = Config.model_validate({"participants": {"follow_faces": False}})
+    rooms = _Room(model, unnamed), _Room(model)
+    plain, told = timed([partial(room.score, taken, SIZE_NS) for room in rooms], effort.scored_rounds)
+    dearer: Figure = {"ratio": told[1] / plain[1], "against": "cost with the largest face alone"}
+    for name, ((units, windows), took_s), compared in (
+        ("of two faces, the largest counts", plain, Figure()),
+        ("of two faces, told apart", told, dearer),
+    ):
+        took_ms = took_s * 1e3 / effort.scored_s
+        yield figure(
+            "fuse", f"second of a whole session, {name}", took_ms, "ms", **compared, units=units, windows=windows
+        )
+
+
+def _beside_itself(record: Record) -> Record:
+    """A picture beside its mirror image; any other record as it is."""
+    if record.modality is not Modality.VIDEO:
+        return record
+    picture = cv2.imdecode(np.frombuffer(record.payload, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError("a picture of the sample session cannot be read")
+    both = cv2.resize(np.concatenate([picture, picture[:, ::-1]], axis=1), None, fx=0.5, fy=0.5)
+    return replace(record, payload=cv2.imencode(".jpg", both)[1].tobytes())
+
+
 class _Room:
     """One session from records to scores, in the caller's thread."""
 
-    def __init__(self, model: AffectModel) -> None:
+    def __init__(self, model: AffectModel, config: Config | None = None) -> None:
         self._model = model
-        self._preparer = build_preparer(Config(), model)
+        self._preparer = build_preparer(config or Config(), model)
 
     def score(self, taken: Sequence[Record], step_ns: int, lookback: int = 0) -> tuple[int, int]:
         """Returns how many units were encoded and how many windows were scored.

@@ -36,20 +36,23 @@ def no_features(prepared: UnitRows, encode_ms: float) -> UnitFeatures:
 def unit_features(prepared: UnitRows, encoded: Encoded, encode_ms: float) -> UnitFeatures:
     """Returns the features of a unit whose rows were encoded."""
     of_session = len(prepared.rows) - prepared.others
-    faces, at = prepared.faces, [face.row for face in prepared.faces]
-    followed = FaceFeatures(
-        encoded.embedding[at],
-        encoded.weight[at],
-        tuple(face.sight for face in faces),
-        tuple(face.quality for face in faces),
-    )
     return UnitFeatures(
         encoded.embedding[:of_session],
         encoded.weight[:of_session],
         prepared.quality,
         encode_ms,
-        faces=followed if faces else None,
+        faces=_face_features(prepared, encoded) if prepared.faces else None,
         voiced=prepared.voiced,
+    )
+
+
+def _face_features(prepared: UnitRows, encoded: Encoded) -> FaceFeatures:
+    rows = [face.row for face in prepared.faces]
+    return FaceFeatures(
+        encoded.embedding[rows],
+        encoded.weight[rows],
+        tuple(face.sight for face in prepared.faces),
+        tuple(face.quality for face in prepared.faces),
     )
 
 

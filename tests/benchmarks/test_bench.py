@@ -70,6 +70,8 @@ def test_units_are_encoded_once_however_many_windows_they_lie_in(figures: dict[s
     assert (whole["windows"], tenth["windows"]) == (1, 19)
     people = figures["second of a whole session, step = size / 10, of two people"]
     assert (people["units"], people["windows"]) == (tenth["units"], tenth["windows"])
+    told = figures["second of a whole session, of two faces, told apart"]
+    assert (told["units"], told["windows"]) == (whole["units"], whole["windows"])
 
 
 def test_what_is_compared_is_timed_in_turns_after_a_first_call() -> None:
