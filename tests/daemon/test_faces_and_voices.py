@@ -29,7 +29,7 @@ from streams.alignment.windows import SegmentGrid, WindowGrid
 from streams.clock import NS_PER_S, ManualClock
 from streams.decoding.decode import Limits
 from streams.delivery.ledger import Ledger
-from streams.records import EndOfSession, Modality, Record
+from streams.records import EndOfSession, Modality, OfSession, Record
 from streams.telemetry import NullTelemetry
 from tests.streams.making import START_NS
 
@@ -153,7 +153,8 @@ def scored(model: AffectModel, records: Sequence[Record]) -> ClosedWindow:
     driver = AlignmentDriver(sessions, Limits(), clock, telemetry)
     scorer = InlineScorer(driver, build_preparer(Config(), model), model)
     ordered = sorted(records, key=lambda each: each.event_time_ns)
-    closed = [window for item in (*ordered, EndOfSession("room")) for window in scorer.take(item, "file")]
+    items: list[OfSession] = [*ordered, EndOfSession("room")]
+    closed = [window for item in items for window in scorer.take(item, "file")]
     return closed[-1]
 
 
