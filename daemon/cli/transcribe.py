@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from daemon.cli.options import configured, load_configured
+from daemon.cli.options import channels, configured, load_configured
 from daemon.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ Format = Literal["jsonl", "srt", "text"]
 
 @click.command()
 @configured
+@channels
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option(
     "--format",
@@ -27,8 +28,14 @@ Format = Literal["jsonl", "srt", "text"]
     show_default=True,
     help="JSON lines with the times of words, subtitles (SubRip), or a line of text for each utterance.",
 )
-def transcribe(file: Path | None, settings: tuple[str, ...], paths: tuple[Path, ...], written_as: Format) -> int:
-    """Says what was said, when, and in which session.
+def transcribe(
+    file: Path | None,
+    settings: tuple[str, ...],
+    channels: tuple[str, ...],
+    paths: tuple[Path, ...],
+    written_as: Format,
+) -> int:
+    """Says what was said, when, in which session, and by whom where channels have names.
 
     Of stored sessions, or folders of them. Only sound is read: chat is not transcribed.
     """
@@ -39,7 +46,7 @@ def transcribe(file: Path | None, settings: tuple[str, ...], paths: tuple[Path, 
     from daemon.telemetry.instruments import Instruments
 
     instruments = Instruments()
-    sessions = command.sound_sessions(paths, instruments)
+    sessions = command.sound_sessions(paths, instruments, channels)
     writer = _Writer(written_as, several=len(sessions) > 1)
     try:
         with shown("loading the recogniser", where=not sys.stdout.isatty()) as progress:
@@ -74,7 +81,7 @@ class _Writer:
             case "text":
                 click.echo(text_line(utterance, spoken.zero_ns))
             case "srt":
-                self._cues += cues(utterance, spoken.zero_ns, utterance.session if self._several else "")
+                self._cues += cues(utterance, spoken.zero_ns, self._several)
 
     def end(self) -> None:
         from daemon.commands.transcript_formats import subrip

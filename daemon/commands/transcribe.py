@@ -1,7 +1,8 @@
 """`affectd transcribe`: what is said in stored sessions, and when.
 
 Sound takes the way that it takes in the daemon, from the file to words; pictures and chat are not opened, and no
-encoder is loaded. What is found is handed on as soon as it is known. Left out: who speaks, beyond the session's name.
+encoder is loaded. What is found is handed on as soon as it is known. Who
+speaks is said where the channels of sound have names.
 """
 
 import threading
@@ -47,12 +48,15 @@ class Outcome:
     refused: Mapping[str, int]
 
 
-def sound_sessions(paths: Sequence[Path], instruments: Instruments) -> list[StoredSession]:
+def sound_sessions(
+    paths: Sequence[Path], instruments: Instruments, channels: tuple[str, ...] = ()
+) -> list[StoredSession]:
     """The sessions in `paths`, of which only sound is read.
 
-    SourceError where a name is that of two, or a folder holds none.
+    channels: who speaks on each channel of sound. SourceError where a name is that of two, or a folder holds none.
     """
-    return stored_sessions(paths, StoredOptions(telemetry=instruments.metrics, wanted=frozenset({Modality.AUDIO})))
+    wanted = frozenset({Modality.AUDIO})
+    return stored_sessions(paths, StoredOptions(telemetry=instruments.metrics, wanted=wanted, channels=channels))
 
 
 def transcribe(

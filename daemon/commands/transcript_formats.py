@@ -29,6 +29,7 @@ def json_line(spoken: SessionTranscript) -> str:
         {
             "schema": SCHEMA,
             "session": spoken.session,
+            "participant": spoken.participant,
             "start": format_ns(transcript.words[0].start_ns),
             "end": format_ns(_end_ns(transcript.words)),
             "language": transcript.language,
@@ -44,14 +45,15 @@ def json_line(spoken: SessionTranscript) -> str:
 
 
 def text_line(spoken: SessionTranscript, zero_ns: int) -> str:
-    """One utterance as `session [h:]mm:ss text`.
+    """One utterance as `session [h:]mm:ss [participant:] text`.
 
     zero_ns: when the session begins.
     """
     seconds = max(0, spoken.transcript.words[0].start_ns - zero_ns) // NS_PER_S
     hours, minutes = divmod(seconds // 60, 60)
     at = f"{hours}:{minutes:02}" if hours else f"{minutes:02}"
-    return f"{_one_line(spoken.session)} {at}:{seconds % 60:02} {spoken.transcript.text}"
+    speaker = "" if spoken.participant is None else f"{_one_line(spoken.participant)}: "
+    return f"{_one_line(spoken.session)} {at}:{seconds % 60:02} {speaker}{spoken.transcript.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,13 @@ class Cue:
     lines: tuple[str, ...]
 
 
-def cues(spoken: SessionTranscript, zero_ns: int, speaker: str = "") -> Iterator[Cue]:
+def cues(spoken: SessionTranscript, zero_ns: int, several: bool = False) -> Iterator[Cue]:
     """Cuts an utterance into subtitles.
 
-    zero_ns: when the session begins. speaker: put before the words, where it is not clear who speaks.
+    zero_ns: when the session begins. several: whether there are other sessions, so that the session is named where
+    nobody else is.
     """
+    speaker = spoken.participant or (spoken.session if several else "")
     words = list(spoken.transcript.words)
     while words:
         count, lines = _lines_of(words, f"{_one_line(speaker)}:" if speaker else "")

@@ -13,6 +13,7 @@ from daemon.scoring.results import UnitRows
 from daemon.scoring.transcription import QueuedUtterance, Transcriber
 from streams.alignment.driver import AlignmentDriver
 from streams.events import EncodingUnit, Task, Transcript, Voice
+from streams.participants import name_of
 from streams.records import EndOfSession, OfSession
 
 BATCH_UTTERANCES = 16
@@ -21,10 +22,14 @@ BATCH_UTTERANCES = 16
 
 @dataclass(frozen=True, slots=True)
 class SessionTranscript:
-    """What was said in one utterance of a session."""
+    """What was said in one utterance of a session.
+
+    participant: who said it, None where nobody is named.
+    """
 
     session: str
     transcript: Transcript
+    participant: str | None = None
 
 
 class InlineTranscriber:
@@ -70,6 +75,6 @@ class InlineTranscriber:
         for each, result in zip(queued, self._transcriber.transcribe(queued), strict=True):
             each.unit.result = result
             if isinstance(result, Transcript) and result.words:
-                transcripts.append(SessionTranscript(each.unit.session, result))
+                transcripts.append(SessionTranscript(each.unit.session, result, name_of(each.unit.participant) or None))
             self._advance(self._driver.finish(each.unit))
         return transcripts

@@ -126,6 +126,19 @@ def test_sound_of_any_rate_is_transcribed_with_the_times_of_its_words(
     assert not any(word in err.lower() for word in ("window", "apples", "brother"))
 
 
+def test_channels_with_names_say_who_speaks(tmp_path: Path, capsys: Captured) -> None:
+    first, second = (synthesize(line, voice).pcm for line, voice in zip(LINES[:2], VOICES[:2], strict=True))
+    call = np.zeros((len(first) + len(second) + 2 * RATE_HZ, 2), np.float32)
+    call[: len(first), 0] = first
+    call[-len(second) :, 1] = second
+    soundfile.write(tmp_path / "call.wav", call, RATE_HZ)
+    found = objects(transcribed(capsys, tmp_path, "--channels", "agent,customer")[0])
+    by_speaker = {name: [each for each in found if each["participant"] == name] for name in ("agent", "customer")}
+    assert sum(map(len, by_speaker.values())) == len(found)
+    for line, said in zip(LINES, by_speaker.values(), strict=False):
+        assert wrong_words(said, (line,)) < len(words_of(line)) / 2
+
+
 def test_words_do_not_depend_on_the_batches_they_were_recognised_in(
     spoken: Spoken, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def test_a_json_line_says_who_when_and_how_sure_with_the_times_of_words() -> Non
     assert json.loads(json_line(said("Good", "morning."))) == {
         "schema": "affectd.transcript/1",
         "session": "room",
+        "participant": None,
         "start": "2000-01-01T00:00:01Z",
         "end": "2000-01-01T00:00:02Z",
         "language": "en",
@@ -56,9 +57,9 @@ def test_a_line_of_text_tells_the_time_since_the_session_began(at_s: float, show
 
 
 def test_a_name_with_line_breaks_stays_on_one_line() -> None:
-    named = SessionTranscript("a\nb", said("Yes.").transcript)
+    named = SessionTranscript("a\nb", said("Yes.").transcript, "c\nd")
     assert text_line(named, ZERO_NS).count("\n") == 0
-    assert all("\n" not in line for cue in cues(named, ZERO_NS, "a\nb") for line in cue.lines)
+    assert all("\n" not in line for cue in cues(named, ZERO_NS, several=True) for line in cue.lines)
 
 
 def test_a_media_library_reads_the_subtitles_with_their_times() -> None:
@@ -87,8 +88,15 @@ def test_a_word_longer_than_a_line_is_shown_whole() -> None:
     assert cue.lines == ("o" * 60,)
 
 
-def test_who_speaks_stands_before_the_words() -> None:
-    assert [cue.lines for cue in cues(said("Yes."), ZERO_NS, "anna")] == [("anna: Yes.",)]
+def test_who_speaks_stands_before_the_words_in_every_format() -> None:
+    named = SessionTranscript("room", said("Yes.").transcript, "anna")
+    assert json.loads(json_line(named))["participant"] == "anna"
+    assert text_line(named, ZERO_NS) == "room 00:01 anna: Yes."
+    assert [cue.lines for several in (False, True) for cue in cues(named, ZERO_NS, several)] == [("anna: Yes.",)] * 2
+
+
+def test_where_nobody_is_named_the_session_is_if_there_are_others() -> None:
+    assert [cue.lines for cue in cues(said("Yes."), ZERO_NS, several=True)] == [("room: Yes.",)]
 
 
 def test_cues_of_several_sessions_are_numbered_in_order_of_time() -> None:
