@@ -24,6 +24,78 @@ from tests.models.model_folders import Repeater
 SIZE, STEP, LOOKBACK = 4, 1, 50  # seconds
 _ROWS_PER_CALL = 64
 
+CALM_LINES = (
+    "good morning, did you sleep well?",
+    "yes, thanks, and you?",
+    "I made pancakes for breakfast",
+    "the train was on time today",
+    "can you send me the notes from Tuesday?",
+    "sure, they are in the shared folder",
+    "it looks like rain this afternoon",
+    "I'll take the umbrella then",
+    "what shall we cook tonight?",
+    "pasta with tomatoes, we still have some basil",
+    "my sister is coming to visit next week",
+    "how nice, is she bringing the kids?",
+    "the meeting moved to three o'clock",
+    "ok, I put it in the calendar",
+    "have you seen the new library downtown?",
+    "not yet, let's go there on Saturday",
+    "the cat is asleep on my keyboard again",
+    "I finished the second chapter",
+    "the bakery has fresh bread at four",
+    "could you water the plants while I'm away?",
+    "of course, twice a week?",
+    "yes, and the orchid only once",
+    "my bike needs a new tyre",
+    "the shop around the corner is quite good",
+    "we are planning a picnic by the lake",
+    "I can bring a salad and some lemonade",
+    "thank you, that would be lovely",
+    "the report is done, I will print it later",
+    "you can use the printer on the second floor",
+    "see you at lunch",
+)
+CALM_LINES_ZH = (
+    "早上好,今天天气不错",
+    "是啊,适合出去走走",
+    "中午想吃什么?",
+    "食堂新开了一家面馆",
+    "下午三点开会,别忘了",
+    "好的,我已经记下来了",
+    "周末一起去公园吧",
+    "可以,我带点水果",
+    "这本书你看完了吗?",
+    "还差最后两章",
+    "妈妈寄了一箱苹果来",
+    "真好,分我两个",
+    "地铁今天很空",
+    "我大概六点到家",
+    "晚上一起看电影吧",
+)
+SARCASM = (
+    "oh great, another meeting about meetings",
+    "just what I always wanted for a Friday afternoon",
+    "wow, the printer works, alert the press",
+    "sure, let's do it all again from the start, I love that",
+    "what a brilliant idea, who needs weekends anyway",
+    "yes boss, right away boss, anything else boss",
+    "I'm thrilled, can't you tell?",
+    "best day ever, truly",
+)
+ESCALATION = (
+    "hi, how was your day?",
+    "not great to be honest, everything went wrong at work",
+    "I can't sleep any more and I cry all the time",
+    "nobody would even notice if I was gone",
+    "I can't do this any more, I want to die",
+)
+CRISES = {
+    "English": ("thanks for the film yesterday", "I have to tell you something", "I want to kill myself"),
+    "Chinese": ("昨天谢谢你", "我想跟你说件事", "我不想活了,我想自杀"),
+    "two languages": ("sorry I missed your call", "工作还行吧", "but honestly 我真的不想活了, I want to die"),
+}
+
 Played = Sequence[tuple[int, Scores]]
 """When each window starts, in seconds of the session, and its scores; windows in which nothing is are left out."""
 
