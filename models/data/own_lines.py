@@ -17,6 +17,10 @@ from models.data.corpora.text import CorpusError, TextSample
 from models.labels import EMOTIONS, RISKS
 
 LANGUAGES = ("en", "zh")
+"""Those that have thousands of lines."""
+
+OTHER_LANGUAGES = ("ar", "de", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr")
+"""Those that have some dozens, all to train on, so that what was learned in the former is found in them too."""
 
 HELD_OUT_VOICE = "f"
 HELD_OUT_SITUATIONS = ("relapse", "polite_insult")
@@ -52,7 +56,8 @@ class OwnLine:
     @property
     def held_out(self) -> bool:
         """Whether it is a validation line."""
-        return self.voice == HELD_OUT_VOICE or self.situation in HELD_OUT_SITUATIONS
+        left_out = self.voice == HELD_OUT_VOICE or self.situation in HELD_OUT_SITUATIONS
+        return left_out and self.lang in LANGUAGES
 
     def sample(self, number: int) -> TextSample:
         """The line as a row of a corpus.
@@ -66,7 +71,7 @@ class OwnLine:
         )
 
 
-def own_lines(langs: Iterable[str] = LANGUAGES) -> list[OwnLine]:
+def own_lines(langs: Iterable[str] = (*LANGUAGES, *OTHER_LANGUAGES)) -> list[OwnLine]:
     """All lines of some languages. Raises CorpusError naming file and line."""
     return [line for lang in langs for line in read_lines(_FOLDER / f"{lang}.jsonl")]
 

@@ -12,6 +12,7 @@ from models.data.own_lines import (
     HELD_OUT_SITUATIONS,
     HELD_OUT_VOICE,
     LANGUAGES,
+    OTHER_LANGUAGES,
     OwnLine,
     own_lines,
     own_samples,
@@ -56,6 +57,15 @@ def test_no_opening_of_four_words_is_a_frame_of_many_lines(lang: str) -> None:
     assert max(map(len, by_opening.values())) <= 6
 
 
+@pytest.mark.parametrize("lang", OTHER_LANGUAGES)
+def test_other_languages_have_some_lines_of_every_risk_and_all_are_trained_on(lang: str) -> None:
+    lines = own_lines([lang])
+    assert {line.lang for line in lines} == {lang}
+    assert all(any(risk in line.risks for line in lines) for risk in RISKS)
+    assert any(not line.risks for line in lines)
+    assert not any(line.held_out for line in lines)
+
+
 def test_lines_at_risk_are_high_or_critical_and_harmless_ones_are_not() -> None:
     for line in own_lines():
         if "self_harm" in line.risks:
@@ -66,7 +76,9 @@ def test_lines_at_risk_are_high_or_critical_and_harmless_ones_are_not() -> None:
 
 def test_validation_lines_are_of_a_voice_and_of_situations_that_are_not_trained_on() -> None:
     held_out = {
-        line.group for line in own_lines() if line.voice == HELD_OUT_VOICE or line.situation in HELD_OUT_SITUATIONS
+        line.group
+        for line in own_lines(LANGUAGES)
+        if line.voice == HELD_OUT_VOICE or line.situation in HELD_OUT_SITUATIONS
     }
     train, valid = own_samples(held_out=False), own_samples(held_out=True)
     assert {sample.group for sample in valid} == held_out

@@ -22,6 +22,8 @@ _CONTEXT_SHARE = 0.7
 _PLACED_AMONG, _PLACED_AFTER = 0.2, 0.15  # shares of copies
 _LONGEST_ORDINARY = 90  # characters
 _TAILS = {"en": ("lol", "...", "haha", "idk", "!!"), "zh": ("……", "哈哈", "唉", "！！", "吧")}
+_ANY_TAILS = ("...", "!!", "haha")
+_FULL_STOPS = {"zh": "。", "ja": "。", "th": " "}  # of languages that set no space between sentences
 _TYPO_RATE = 0.05  # of the letters of a misspelt line
 
 
@@ -123,7 +125,7 @@ def _copy(sample: TextSample, copy: int, ordinary: Sequence[str], seed: int) -> 
     beside = [str(each) for each in of_pair.choice(ordinary, 2)] if ordinary else []
     if place < _PLACED_AMONG and beside:
         first = int(of_pair.integers(len(beside) + 1))
-        joint = " " if sample.lang == "en" else ""
+        joint = "" if sample.lang in _FULL_STOPS else " "
         text = joint.join(_ended(each, sample.lang) for each in [*beside[:first], text, *beside[first:]])
     elif place < _PLACED_AMONG + _PLACED_AFTER:
         before = (*before, *beside)
@@ -142,7 +144,7 @@ def _reworded(sample: TextSample, rng: np.random.Generator) -> str:
     if kind < 0.55:
         return "".join(c for c in text if c.isalnum() or c.isspace() or c in "'’") or text
     if kind < 0.65:
-        return f"{text} {rng.choice(_TAILS[sample.lang])}"
+        return f"{text} {rng.choice(_TAILS.get(sample.lang, _ANY_TAILS))}"
     return text
 
 
@@ -154,4 +156,4 @@ def traditional(text: str) -> str:
 
 
 def _ended(text: str, lang: str) -> str:
-    return text if not text[-1:].isalnum() else text + ("." if lang == "en" else "。")
+    return text if not text[-1:].isalnum() else text + _FULL_STOPS.get(lang, ".")
