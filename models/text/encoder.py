@@ -1,9 +1,9 @@
 """The encoder of text: lines to logits, windows to one answer.
 
-A multilingual network reads every line, and an English network reads English lines too; the weighted mean of their
-logits is better than either alone. A line is read whole, and sentence by sentence (`models.text.readings`): its emotion
-is the mean of the whole's stretches, its risk that of the worst stretch or sentence. A corpus labels its posts as
-wholes, so on a corpus's terms risk is the mean of the stretches too.
+An English network reads English lines, and a multilingual one all others: a line costs the one that knows its language
+best. A line is read whole, and sentence by sentence (`models.text.readings`): its emotion is the mean of the whole's
+stretches, its risk that of the worst stretch or sentence. A corpus labels its posts as wholes, so on a corpus's terms
+risk is the mean of the stretches too.
 
 The rule of pooling: a window's emotion is the mean of its lines; its risk is that of its worst line, because one cry
 for help among ten jokes counts. The worst is a soft maximum (a Boltzmann mean), so that two alarming lines weigh as one
@@ -12,7 +12,7 @@ calibrated for transcripts, which hold recognition errors. Left out: authors. Th
 are one stream.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,11 +22,10 @@ from models.encoder import Encoded, Encoder, Pooled
 from models.labels import EMOTIONS, RISKS
 from models.text.language import EnglishDetector
 from models.text.network import TextNetwork
-from models.text.readings import LineSpans, LineTokenizer, line_spans
-from models.text.word_pieces import WordPieceTokenizer
+from models.text.reader import Reader
+from models.text.readings import LineSpans, line_spans
 
 _SHARPNESS = 2.0  # per logit: a line 2 logits above another counts 55 times as much
-_ENGLISH_SHARE = 0.7  # of the answer to an English line, chosen on validation lines; little depends on it
 _LINES_PER_CALL = 64  # bounds the memory of one call; the CPU's caches are full by then
 
 
@@ -44,13 +43,10 @@ class ChatLine:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The token ids of what is read at once.
-
-    ids: for the network of many languages. english_ids: for the English one, where it is English.
-    """
+    """The token ids of what is read at once, and whether by the English network."""
 
     ids: list[int]
-    english_ids: list[int] | None = None
+    english: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +68,9 @@ class PreparedLine:
         return sum(len(reading.ids) for reading in (*self.whole, *self.sentences))
 
 
-@dataclass(frozen=True, slots=True)
-class EnglishBranch:
-    """The English network, its tokenizer, and the detector of its lines."""
-
-    network: TextNetwork
-    tokenizer: WordPieceTokenizer
-    detector: EnglishDetector
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkInput:
-    """One network's view of one reading of a line.
+    """What a network is given of one reading of a line.
 
     ids: of its tokens, the context's last. spans: of the reading's own tokens and marks, characters of the line.
     share: (10,) of this input in each of the line's logits; those of a line sum to 1.
@@ -104,30 +91,22 @@ class TextEncoder(Encoder):
     transcripts: TranscriptCalibration | None = None
     width = len(EMOTIONS) + len(RISKS)
 
-    def __init__(
-        self,
-        network: TextNetwork,
-        tokenizer: LineTokenizer,
-        device: torch.device | None = None,
-        english: EnglishBranch | None = None,
-    ) -> None:
-        """network, tokenizer: of all lines; they read alone where `english` is None."""
+    def __init__(self, reader: Reader, device: torch.device | None = None, english: Reader | None = None) -> None:
+        """reader: of all lines, or of those that are not English where `english` reads those."""
         self._device = device or torch.device("cpu")
-        self._network = network.to(self._device).eval()
-        self._tokenizer = tokenizer
-        self._english = english
-        if english is not None:
-            english.network.to(self._device).eval()
+        self._readers = {False: reader} if english is None else {False: reader, True: english}
+        self._detector = None if english is None else EnglishDetector()
+        for each in self._readers.values():
+            each.network.to(self._device).eval()
 
     def has_corpus_head(self, corpus: str) -> bool:
         """Whether a network has a head for a corpus."""
-        english = () if self._english is None else self._english.network.corpora
-        return corpus in self._network.corpora or corpus in english
+        return any(corpus in reader.network.corpora for reader in self._readers.values())
 
     def prepare(self, event: str | ChatLine) -> PreparedLine:
         """Divides one line into readings, and these into tokens.
 
-        Any text at all will do. Only English lines use context, and sentences by themselves none.
+        Any text at all will do. Sentences by themselves are read without what was said before.
         """
         chat = event if isinstance(event, ChatLine) else ChatLine(event)
         return self._divided(chat)[0]
@@ -177,11 +156,10 @@ class TextEncoder(Encoder):
         readings = [*prepared.whole, *prepared.sentences]
         shares = _shares(prepared, self._reading_logits(readings, None)[0])
         return [
-            each
+            self._input(reading, chat.text[start:end], start, share)
             for reading, (start, end), share in zip(
                 readings, [*spans.stretches, *spans.sentences], shares.unbind(), strict=True
             )
-            for each in self._inputs(reading, chat.text[start:end], start, share)
         ]
 
     def pool(self, embedding: torch.Tensor, weight: torch.Tensor) -> Pooled:
@@ -202,44 +180,37 @@ class TextEncoder(Encoder):
 
         Each sentence is read in its own language, the whole in one.
         """
-        text, english = chat.text, self._english_branch(chat.text)
-        spans = line_spans(text, [self._tokenizer, *([] if english is None else [english.tokenizer])])
+        text, english = chat.text, self._is_english(chat.text)
+        spans = line_spans(text, [reader.tokenizer for reader in self._readers.values()])
         whole = tuple(self._reading(text[start:end], english, chat.before) for start, end in spans.stretches)
         alone = [text[start:end] for start, end in spans.sentences]
-        sentences = tuple(self._reading(sentence, self._english_branch(sentence)) for sentence in alone)
+        sentences = tuple(self._reading(sentence, self._is_english(sentence)) for sentence in alone)
         lengths = tuple(end - start for start, end in spans.stretches)
         return PreparedLine(whole, sentences, lengths, len(text), spans.read, chat.spoken), spans
 
-    def _reading(self, text: str, english: EnglishBranch | None, before: Sequence[str] = ()) -> Reading:
-        ids = self._tokenizer.ids(text)
-        if english is None:
-            return Reading(ids)
-        return Reading(ids, english.tokenizer.ids(text) + english.tokenizer.context(before))
+    def _reading(self, text: str, english: bool, before: Sequence[str] = ()) -> Reading:
+        tokenizer = self._readers[english].tokenizer
+        return Reading(tokenizer.ids(text) + tokenizer.context(before), english)
 
-    def _english_branch(self, text: str) -> EnglishBranch | None:
-        return self._english if self._english is not None and self._english.detector.is_english(text) else None
+    def _is_english(self, text: str) -> bool:
+        return self._detector is not None and self._detector.is_english(text)
 
-    def _inputs(self, reading: Reading, text: str, start: int, share: torch.Tensor) -> Iterator[NetworkInput]:
-        """Each network's input from one reading, which begins at `start`."""
+    def _input(self, reading: Reading, text: str, start: int, share: torch.Tensor) -> NetworkInput:
+        """What the network is given of a reading.
 
-        def spans(tokenizer: LineTokenizer) -> list[tuple[int, int]]:
-            return [(start + first, start + last) for first, last in tokenizer.spans(text)]
-
-        if self._english is None or reading.english_ids is None:
-            yield NetworkInput(self._network, reading.ids, spans(self._tokenizer), share)
-            return
-        yield NetworkInput(self._network, reading.ids, spans(self._tokenizer), (1 - _ENGLISH_SHARE) * share)
-        pieces = spans(self._english.tokenizer)
-        yield NetworkInput(self._english.network, reading.english_ids, pieces, _ENGLISH_SHARE * share)
+        text: that of the reading, which begins at character `start` of the line.
+        """
+        reader = self._readers[reading.english]
+        spans = [(start + first, start + last) for first, last in reader.tokenizer.spans(text)]
+        return NetworkInput(reader.network, reading.ids, spans, share)
 
     def _reading_logits(self, readings: Sequence[Reading], corpus: str | None) -> torch.Tensor:
         """(2, readings, 10) logits without and with the corpus head."""
-        logits = self._read(self._network, [reading.ids for reading in readings], corpus)
-        english = {i: each.english_ids for i, each in enumerate(readings) if each.english_ids is not None}
-        if self._english is not None and english:
-            rows = list(english)
-            read = self._read(self._english.network, list(english.values()), corpus)
-            logits[:, rows] = logits[:, rows].lerp(read, _ENGLISH_SHARE)
+        logits = torch.empty(2, len(readings), self.width)
+        for english, reader in self._readers.items():
+            rows = [row for row, reading in enumerate(readings) if reading.english == english]
+            if rows:
+                logits[:, rows] = self._read(reader.network, [readings[row].ids for row in rows], corpus)
         return logits
 
     def _read(self, network: TextNetwork, lines: Sequence[list[int]], corpus: str | None) -> torch.Tensor:

@@ -13,11 +13,9 @@ import torch
 from safetensors.torch import load
 
 from models.text.packing import pack_table, unpack_table
-from models.text.transformer import Transformer, TransformerSize
+from models.text.transformer import SIZE, Transformer
 from models.text.word_pieces import SEPARATOR
 from models.trusted_files import MINILM_PIECES, MINILM_WEIGHTS
-
-SIZE = TransformerSize(layers=6)
 
 
 def minilm_vocabulary() -> list[str]:
@@ -29,7 +27,7 @@ def load_minilm() -> Transformer:
     """The pretrained encoder. Raises UntrustedFileError."""
     read = load(MINILM_WEIGHTS.read())
     table = unpack_table(*pack_table(read["embeddings.word_embeddings.weight"]))
-    encoder = Transformer(table, minilm_vocabulary().index(SEPARATOR), SIZE)
+    encoder = Transformer(table, minilm_vocabulary().index(SEPARATOR))
     encoder.load_state_dict(_state(read))
     return encoder
 

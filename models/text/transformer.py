@@ -33,6 +33,10 @@ class TransformerSize:
     norm_epsilon: float = 1e-12
 
 
+SIZE = TransformerSize(layers=6)
+"""Of the shipped networks."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Group:
     """Sentences that attend together.
@@ -99,7 +103,7 @@ class Transformer(nn.Module):
     A sentence's own tokens are those through its first separator; what follows is context, seen but not averaged.
     """
 
-    def __init__(self, table: torch.Tensor, separator: int, size: TransformerSize) -> None:
+    def __init__(self, table: torch.Tensor, separator: int, size: TransformerSize = SIZE) -> None:
         """table: (tokens, hidden) float32. separator: the id that ends a sentence."""
         super().__init__()
         self.separator = separator

@@ -2,8 +2,8 @@
 
 Word pieces (Schuster and Nakajima, 2012) of BERT's uncased vocabulary, of the normalised line
 (`models.text.normalisation`). Chat is hostile input: any `str` is taken, and the time it costs is bounded, as in
-`models.text.tokens`. A line may come with the lines before it. Their tokens follow its own, nearest first, so that the
-furthest are cut.
+`models.text.unigram_pieces`. A line may come with the lines before it. Their tokens follow its own, nearest first, so
+that the furthest are cut.
 """
 
 from collections.abc import Sequence
@@ -27,23 +27,27 @@ _MAX_CHARACTERS = 4096
 
 
 class WordPieceTokenizer:
-    """Tokenizes lines. Stateless after construction; shared by all decode threads."""
+    """Tokenizes lines. Stateless after construction; shared by all decode threads.
+
+    pieces: by id. separator: the id that ends a line.
+    """
 
     most_tokens = MAX_TOKENS
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         """vocabulary: pieces by id. Raises ValueError without the marks."""
+        self.pieces = tuple(vocabulary)
         ids = {piece: i for i, piece in enumerate(vocabulary)}
         if missing := {MARK, SEPARATOR, _UNKNOWN} - ids.keys():
             raise ValueError(f"the vocabulary lacks {', '.join(sorted(missing))}")
-        self._mark, self._separator = ids[MARK], ids[SEPARATOR]
+        self._mark, self.separator = ids[MARK], ids[SEPARATOR]
         self._model = Pieces(WordPiece(ids, unk_token=_UNKNOWN))
         self._model.normalizer = BertNormalizer(lowercase=True)
         self._model.pre_tokenizer = BertPreTokenizer()
 
     def ids(self, text: str) -> list[int]:
         """Token ids of one line between its marks: 2 to `MAX_TOKENS`."""
-        return [self._mark, *self._pieces(text)[: MAX_TOKENS - 2], self._separator]
+        return [self._mark, *self._pieces(text)[: MAX_TOKENS - 2], self.separator]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """The characters of each token of `ids`: start and end.
@@ -61,7 +65,7 @@ class WordPieceTokenizer:
 
         before: in the order in which they were written. The result may be empty.
         """
-        ids = [piece for text in reversed(before) for piece in (*self._pieces(text), self._separator)]
+        ids = [piece for text in reversed(before) for piece in (*self._pieces(text), self.separator)]
         return ids[:CONTEXT_TOKENS]
 
     def _pieces(self, text: str) -> list[int]:

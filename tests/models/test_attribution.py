@@ -16,14 +16,14 @@ from models.explanation.shapley import coalitions, shapley_values
 from models.explanation.word_attribution import attribute_line, direction, word_spans
 from models.labels import EMOTIONS, RISKS
 from models.model import AffectModel, WindowFeatures
-from models.text.encoder import ChatLine, EnglishBranch, TextEncoder
-from models.text.language import EnglishDetector
+from models.text.encoder import ChatLine, TextEncoder
 from models.text.network import TextNetwork
-from models.text.sentence_encoder import SentenceEncoder
-from models.text.tokens import MAX_TOKENS, Tokenizer
+from models.text.reader import Reader
 from models.text.transformer import Transformer, TransformerSize
+from models.text.unigram_pieces import MAX_TOKENS, UnigramTokenizer
 from models.text.word_pieces import WordPieceTokenizer
 from tests.models.model_folders import Repeater, plain_manifest
+from tests.models.unigram import TOKENIZER, untrained_reader
 
 pytestmark = pytest.mark.unit
 
@@ -183,11 +183,11 @@ class Planted(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return Tokenizer()
+def tokenizer() -> UnigramTokenizer:
+    return TOKENIZER
 
 
-def test_a_planted_word_gets_the_largest_share_and_all_shares_add_up(tokenizer: Tokenizer) -> None:
+def test_a_planted_word_gets_the_largest_share_and_all_shares_add_up(tokenizer: UnigramTokenizer) -> None:
     line = "Today I am furious, no: very furious with you."
     ids, spans = tokenizer.ids(line), tokenizer.spans(line)
     at = line.index("furious")
@@ -197,7 +197,7 @@ def test_a_planted_word_gets_the_largest_share_and_all_shares_add_up(tokenizer: 
     network = TextNetwork(Planted(planted))
     with torch.no_grad():
         network.emotion.weight[EMOTIONS.index("anger")] = network.hidden.weight[:, 1].relu()
-    found = attribute_line(TextEncoder(network, tokenizer), line, "anger")
+    found = attribute_line(TextEncoder(Reader(network, tokenizer)), line, "anger")
     told = {line[word.start : word.end]: word.evidence for word in found.words if word.evidence > 0.01}
     assert set(told) == {"furious"}
     said = math.fsum(word.evidence for word in found.words)
@@ -208,9 +208,9 @@ def test_a_planted_word_gets_the_largest_share_and_all_shares_add_up(tokenizer: 
 @pytest.mark.parametrize(
     "line", ["I hate this!", "我很难过,一直在哭。", "ok", "All is well here. I ha\u200bte this 😡! Я не хочу жить."]
 )
-def test_words_of_an_untrained_network_add_up_to_its_logit(line: str, tokenizer: Tokenizer) -> None:
+def test_words_of_an_untrained_network_add_up_to_its_logit(line: str, tokenizer: UnigramTokenizer) -> None:
     torch.manual_seed(0)
-    encoder = TextEncoder(TextNetwork(SentenceEncoder.load()), tokenizer)
+    encoder = TextEncoder(untrained_reader())
     found = attribute_line(encoder, line, "distress")
     assert found.evidence == pytest.approx(float(encoder.encode([encoder.prepare(line)]).embedding[0, 7]), abs=1e-4)
     difference = found.evidence - found.baseline
@@ -218,14 +218,14 @@ def test_words_of_an_untrained_network_add_up_to_its_logit(line: str, tokenizer:
     assert "".join(line[w.start : w.end] for w in found.words) == line.replace(" ", "")
 
 
-def test_a_network_without_embeddings_is_refused(tokenizer: Tokenizer) -> None:
+def test_a_network_without_embeddings_is_refused(tokenizer: UnigramTokenizer) -> None:
     class Opaque(nn.Module):
         width = 2
 
         def forward(self, sentences: Sequence[Sequence[int]]) -> torch.Tensor:
             return torch.ones(len(sentences), 2)
 
-    encoder = TextEncoder(TextNetwork(Opaque()), tokenizer)
+    encoder = TextEncoder(Reader(TextNetwork(Opaque()), tokenizer))
     with pytest.raises(TypeError, match="a Opaque exposes no token embeddings"):
         attribute_line(encoder, "hello", "fear")
     model = AffectModel(plain_manifest(), {"text": encoder}, torch.device("cpu"))
@@ -248,7 +248,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_every_token_has_its_place_in_the_line(text: str, tokenizer: Tokenizer) -> None:
+def test_every_token_has_its_place_in_the_line(text: str, tokenizer: UnigramTokenizer) -> None:
     pieces = WordPieceTokenizer(["[CLS]", "[SEP]", "[UNK]", "the", "two", "fine", "words", "!"])
     for each in (tokenizer, pieces):
         spans = each.spans(text)
@@ -259,7 +259,7 @@ def test_every_token_has_its_place_in_the_line(text: str, tokenizer: Tokenizer) 
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(words_found))
 
 
-def test_tokens_lie_over_the_letters_that_they_spell(tokenizer: Tokenizer) -> None:
+def test_tokens_lie_over_the_letters_that_they_spell(tokenizer: UnigramTokenizer) -> None:
     line = "  I don't  like ﬁsh, 一直在哭"
     spelled = [line[start:end].strip() for start, end in tokenizer.spans(line)]
     assert "".join(spelled) == line.replace(" ", "")
@@ -277,17 +277,17 @@ def test_words_are_what_no_token_straddles() -> None:
     ]
 
 
-def test_where_two_networks_answer_together_their_words_are_weighed_as_their_answers_are(tokenizer: Tokenizer) -> None:
+def test_where_two_networks_read_parts_of_a_line_their_words_are_weighed_as_their_answers_are() -> None:
     torch.manual_seed(0)
     vocabulary = ["[CLS]", "[SEP]", "[UNK]", *["i", "am", "so", "sad", "and", "alone", "today", "."]]
     size = TransformerSize(layers=1, hidden=32, heads=4, feed_forward=64)
     english = TextNetwork(Transformer(torch.randn(len(vocabulary), 32), vocabulary.index("[SEP]"), size))
-    reader = EnglishBranch(english, WordPieceTokenizer(vocabulary), EnglishDetector())
-    encoder = TextEncoder(TextNetwork(SentenceEncoder.load()), tokenizer, english=reader)
-    line = ChatLine("I am so sad and alone today.", ("I am so so so sad",))
-    torch.testing.assert_close(sum(each.share for each in encoder.network_inputs(line)), torch.ones(10))
-    assert len(encoder.network_inputs(line)) == 2
+    encoder = TextEncoder(untrained_reader(), english=Reader(english, WordPieceTokenizer(vocabulary)))
+    line = ChatLine("I am so sad and alone today. 我今天很难过。", ("I am so so so sad",))
+    inputs = encoder.network_inputs(line)
+    torch.testing.assert_close(sum(each.share for each in inputs), torch.ones(10))
+    assert len({id(each.network) for each in inputs}) == 2
     found = attribute_line(encoder, line, "abuse")
     assert found.evidence == pytest.approx(float(encoder.encode([encoder.prepare(line)]).embedding[0, 9]), abs=1e-4)
     assert abs(found.error) <= word_attribution.TOLERANCE * max(1.0, abs(found.evidence - found.baseline))
-    assert len(found.words) == 8
+    assert "".join(line.text[word.start : word.end] for word in found.words) == line.text.replace(" ", "")

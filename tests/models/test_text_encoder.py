@@ -8,17 +8,21 @@ import torch
 from models.encoder import Encoder
 from models.evaluation.notes import unread_lines
 from models.text.encoder import ChatLine, TextEncoder
-from models.text.network import TextNetwork
-from models.text.sentence_encoder import SentenceEncoder
-from models.text.tokens import Tokenizer
+from tests.models.unigram import untrained_reader
 
 pytestmark = pytest.mark.unit
+
+READER = untrained_reader()
 
 
 @pytest.fixture(scope="module")
 def encoder() -> TextEncoder:
-    torch.manual_seed(0)
-    return TextEncoder(TextNetwork(SentenceEncoder.load()), Tokenizer())
+    return TextEncoder(READER)
+
+
+@torch.no_grad()
+def read_alone(text: str) -> torch.Tensor:
+    return torch.cat(READER.network([READER.tokenizer.ids(text)]), dim=1)
 
 
 def lines(*risk: float) -> torch.Tensor:
@@ -52,10 +56,12 @@ CRY, ORDINARY = "I want to die.", ("The bus was late again.", "I had pasta for l
 def test_the_risk_of_a_line_is_that_of_its_worst_sentence(encoder: TextEncoder, place: int) -> None:
     line = [*ORDINARY]
     line.insert(place, CRY)
-    read = encoder.encode([encoder.prepare(each) for each in (" ".join(line), *line)]).embedding[:, 7:]
-    worst = read[1:].max(dim=0).values
-    assert (read[0] > read[1:].mean(dim=0)).all()
-    torch.testing.assert_close(read[0], worst, atol=0.5, rtol=0)
+    whole = " ".join(line)
+    readings = torch.cat([read_alone(text) for text in (whole, *line)])[:, 7:]
+    worst = (readings * (2 * readings).softmax(dim=0)).sum(dim=0)
+    risk = encoder.encode([encoder.prepare(whole)]).embedding[0, 7:]
+    torch.testing.assert_close(risk, worst, atol=1e-4, rtol=0)
+    assert (risk > readings.mean(dim=0)).all()
 
 
 def test_the_mood_of_a_line_is_that_of_the_whole(encoder: TextEncoder) -> None:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from models.text.language import EnglishDetector
 from models.text.normalisation import normalised
-from models.text.tokens import Tokenizer
+from models.text.readings import LineTokenizer
 from models.text.word_pieces import WordPieceTokenizer
+from tests.models.unigram import TOKENIZER
 
 pytestmark = pytest.mark.unit
 
@@ -139,8 +140,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PIECES = WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", *LETTERS, *(f"##{letter}" for letter in LETTERS)])
 
 
-@pytest.mark.parametrize("tokenizer", [Tokenizer(), PIECES], ids=["many languages", "English"])
-def test_both_tokenizers_read_the_normalised_line(tokenizer: Tokenizer | WordPieceTokenizer) -> None:
+@pytest.mark.parametrize("tokenizer", [TOKENIZER, PIECES], ids=["many languages", "English"])
+def test_both_tokenizers_read_the_normalised_line(tokenizer: LineTokenizer) -> None:
     assert tokenizer.ids("I want to d\u200bіе") == tokenizer.ids("I want to die")
     assert tokenizer.ids("so sad😭") == tokenizer.ids("so sad loudly crying face")
     text = "so su\u200bch 😭"

@@ -9,6 +9,7 @@ from models.data.corpora.text import TextSample
 from models.text.component import build_text_encoder, pack_recurrent
 from models.text.encoder import ChatLine
 from models.text.network import LineEncoder, TextNetwork
+from models.text.reader import Reader
 from models.text.recurrent import (
     RecurrentEncoder,
     RecurrentSize,
@@ -16,13 +17,13 @@ from models.text.recurrent import (
     learn_vocabulary,
     start_recurrent,
 )
-from models.text.sentence_encoder import SentenceEncoder
 from models.training.loop.fit import FitConfig, fit
 from models.training.text.augment import in_another_case, misspelt, with_typos
 from models.training.text.batches import TextMix, rows_of
 from models.training.text.loss import joint_loss
 from models.training.text.recipes import RECIPES, SHIPPED
 from models.training.text.train import score
+from tests.models.unigram import untrained_reader
 
 pytestmark = pytest.mark.unit
 
@@ -120,14 +121,14 @@ def test_it_may_be_the_text_part_of_a_model() -> None:
     torch.manual_seed(0)
     tokenizer, encoder = start_recurrent(LINES)
     network = TextNetwork(encoder).eval()
-    part = build_text_encoder(pack_recurrent(network), torch.device("cpu"))
+    part = build_text_encoder(pack_recurrent(Reader(network, tokenizer)), torch.device("cpu"))
     lines = ["what a lovely day", "今天", ""]
     read = part.encode([part.prepare(line) for line in lines]).embedding
     torch.testing.assert_close(read, torch.cat(network([tokenizer.ids(line) for line in lines]), 1), atol=0.02, rtol=0)
     after = part.encode([part.prepare(ChatLine(lines[0], ("such a dreadful day",)))]).embedding
     torch.testing.assert_close(after, read[:1], atol=1e-5, rtol=0)
     with pytest.raises(TypeError):
-        pack_recurrent(TextNetwork(SentenceEncoder.load()))
+        pack_recurrent(untrained_reader())
 
 
 def test_it_is_a_choice_that_is_not_shipped() -> None:

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from models.text.readings import MOST_STRETCHES, line_spans
 from models.text.sentences import sentences
-from models.text.tokens import Tokenizer
 from models.text.word_pieces import WordPieceTokenizer
+from tests.models.unigram import TOKENIZER
 
 pytestmark = pytest.mark.unit
 
@@ -74,7 +74,7 @@ def test_sentences_cover_all_but_spaces_in_order(text: str) -> None:
 
 
 PIECES = WordPieceTokenizer(["[UNK]", "[CLS]", "[SEP]", "word", "so", "."])
-MANY = Tokenizer()
+MANY = TOKENIZER
 
 
 def test_a_line_of_one_sentence_is_read_once() -> None:

@@ -5,12 +5,10 @@ import pytest
 import torch
 
 from models.data.corpora.text import TextSample
-from models.text.network import TextNetwork
-from models.text.sentence_encoder import SentenceEncoder
-from models.text.tokens import Tokenizer
 from models.training.text.augment import augment, crop_span, drop_tokens
 from models.training.text.batches import PROJECT_LINES, Rows, TextBatch, TextMix, log_prior, rows_of
 from models.training.text.loss import emotion_loss, joint_loss, pair_loss, risk_loss
+from tests.models.unigram import TOKENIZER, untrained
 
 pytestmark = pytest.mark.unit
 
@@ -20,7 +18,7 @@ ANGRY = (0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 @pytest.fixture(scope="module")
 def corpora() -> dict[str, Rows]:
-    tokenizer = Tokenizer()
+    tokenizer = TOKENIZER
     moods = [TextSample(str(i), "en", f"mood {i}", str(i), HAPPY if i % 2 else ANGRY) for i in range(200)]
     risks = [TextSample(str(i), "en", f"post {i}", str(i), None, (None, None, float(i % 2))) for i in range(200)]
     return {"goemotions": rows_of("goemotions", moods, tokenizer), "cold": rows_of("cold", risks, tokenizer)}
@@ -89,14 +87,14 @@ def test_lines_of_a_pair_are_drawn_into_one_batch() -> None:
     lines = [
         TextSample(str(i), "en", f"line {i}", f"pair {i // 2}", HAPPY, (0.0, 0.0, float(i % 2))) for i in range(100)
     ]
-    rows = {PROJECT_LINES: rows_of(PROJECT_LINES, lines, Tokenizer())}
+    rows = {PROJECT_LINES: rows_of(PROJECT_LINES, lines, TOKENIZER)}
     for batch in TextMix(rows, {PROJECT_LINES: 96}, batch_rows=32).batches(0):
         assert set(np.bincount(batch.pair.numpy()).tolist()) == {0, 2}
 
 
 def test_a_corpus_of_other_habits_moves_its_own_terms_and_no_others(corpora: dict[str, Rows]) -> None:
     torch.manual_seed(0)
-    network = TextNetwork(SentenceEncoder.load(), corpora=["cold", "goemotions"])
+    network = untrained(["cold", "goemotions"])
     lines = corpora["goemotions"].ids[:8]
     with torch.no_grad():
         before = {name: torch.cat(network(lines, name), dim=1) for name in (None, *corpora)}

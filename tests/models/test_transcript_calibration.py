@@ -12,10 +12,8 @@ from models.calibration.scaling import TemperatureScaling
 from models.calibration.transcripts import RiskScaling, TranscriptCalibration
 from models.labels import RISKS
 from models.text.encoder import ChatLine, TextEncoder
-from models.text.network import TextNetwork
-from models.text.sentence_encoder import SentenceEncoder
-from models.text.tokens import Tokenizer
 from tests.models.model_folders import plain_manifest
+from tests.models.unigram import untrained_reader
 
 pytestmark = pytest.mark.unit
 
@@ -29,7 +27,7 @@ CALIBRATION = TranscriptCalibration(
 @pytest.fixture
 def encoder() -> TextEncoder:
     torch.manual_seed(0)
-    encoder = TextEncoder(TextNetwork(SentenceEncoder.load()), Tokenizer())
+    encoder = TextEncoder(untrained_reader())
     encoder.transcripts = CALIBRATION
     return encoder
 

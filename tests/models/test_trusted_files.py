@@ -15,10 +15,9 @@ from models import trusted_files
 from models.face.detector import FaceDetector
 from models.speech import activity
 from models.speech.whisper import load_whisper
+from models.text.e5 import start_e5
 from models.text.language import EnglishDetector
 from models.text.minilm import load_minilm, minilm_vocabulary
-from models.text.sentence_encoder import SentenceEncoder
-from models.text.tokens import Tokenizer
 from models.transcription.model_files import find_model
 from models.trusted_files import CENTERFACE, TRUSTED, TrustedFile, UntrustedFileError
 
@@ -94,10 +93,9 @@ LOADERS: dict[str, Callable[[], object]] = {
     "speech": lambda: load_whisper(1),
     "words": lambda: find_model("base", "auto", on_gpu=False),
     "English words": lambda: find_model("tiny", "en", on_gpu=False),
-    "lines": SentenceEncoder.load,
-    "pieces": Tokenizer,
     "languages": EnglishDetector,
-    "start of training": load_minilm,
+    "start of English training": load_minilm,
+    "start of other training": lambda: start_e5([]),
     "word pieces": minilm_vocabulary,
 }
 

@@ -45,8 +45,8 @@ FEATURES = {
     "video": "grey crop of 48x48 pixels of one face, brought to zero mean and unit deviation, and its mirror image",
     "audio": "two seconds of 16 kHz mono sound, a pair beginning every second: levelled log-mel frames, through the "
     "first four layers of Whisper base; mean and spread over a window's voiced frames of what layers 2, 3 and 4 say",
-    "text": "token ids of one line by a unigram tokenizer for 16 languages; of an English line its word pieces, and "
-    "those of the lines before it where they are given",
+    "text": "token ids of one line, and of the lines before it where they are given: word pieces of English, unigram "
+    "pieces of other languages",
 }
 _PRESENCE = {"video": Presence(), "audio": Presence(least_amount=0.25), "text": Presence()}
 _FUSED_LINES = "goemotions"

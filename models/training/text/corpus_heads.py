@@ -15,7 +15,7 @@ from torch import nn
 from models.data.corpora.text import TextSample
 from models.labels import EMOTIONS
 from models.text.network import TextNetwork
-from models.text.readings import LineTokenizer
+from models.text.reader import Reader
 from models.training.text.batches import PROJECT_LINES, Rows, TextBatch, rows_of
 from models.training.text.loss import emotion_loss, risk_loss
 
@@ -27,20 +27,18 @@ _RIDGE = 1e-3
 _DROPOUT = 0.1
 
 
-def fit_corpus_heads(
-    network: TextNetwork, tokenizer: LineTokenizer, learnt: Mapping[str, Sequence[TextSample]], seed: int
-) -> None:
+def fit_corpus_heads(reader: Reader, learnt: Mapping[str, Sequence[TextSample]], seed: int) -> None:
     """Fits the heads in place.
 
     learnt: lines by corpus.
     """
-    network.eval()
+    network = reader.network.eval()
     rng = np.random.default_rng(seed)
     for corpus in network.corpora:
         if corpus == PROJECT_LINES or not learnt.get(corpus):
             continue
         chosen = rng.permutation(len(learnt[corpus]))[:_MOST_ROWS]
-        rows = rows_of(corpus, [learnt[corpus][row] for row in chosen], tokenizer)
+        rows = rows_of(corpus, [learnt[corpus][row] for row in chosen], reader.tokenizer)
         _fit_head(network, corpus, rows, seed)
 
 

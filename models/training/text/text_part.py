@@ -21,7 +21,6 @@ from models.labels import EMOTIONS, RISKS
 from models.metrics.text import best_thresholds, emotion_figures, label_scores, multi_label_f1, risk_figures
 from models.text.component import build_text_encoder, pack_networks
 from models.text.encoder import ChatLine, TextEncoder
-from models.text.minilm import minilm_vocabulary
 from models.training.loop.progress import Report
 from models.training.part.folder import PartFolder
 from models.training.part.held_out import CLEAN, EmotionLogits, HeldOutLogits, RiskLogits
@@ -45,7 +44,7 @@ def make_text_part(data: Path, out: Path, training: TextTraining, progress: Mapp
     folder = PartFolder(out, "text")
     english, multilingual = (train_text(name, data, folder, training, progress[name]) for name in SHIPPED)
     train, valid, _ = read_training_data(data)
-    return write_part(pack_networks(multilingual, english, minilm_vocabulary()), train, valid, folder)
+    return write_part(pack_networks(multilingual, english), train, valid, folder)
 
 
 def write_part(

@@ -21,7 +21,7 @@ from models.labels import EMOTIONS
 from models.metrics.text import emotion_figures, risk_figures, text_logits
 from models.precision import mixed_precision
 from models.text.network import TextNetwork
-from models.text.readings import LineTokenizer
+from models.text.reader import Reader
 from models.training.loop.fit import FitConfig, FitResult, Metrics, fit
 from models.training.part.folder import PartFolder
 from models.training.text.augment import misspelt, varied
@@ -33,7 +33,6 @@ from models.training.text.recipes import Recipe, TextTraining
 log = logging.getLogger(__name__)
 
 
-_COPIES = 5  # of a line written for this project
 _VALID_ROWS = 1200  # most rows of a corpus that an epoch is judged by: all of them take half as long as the epoch
 
 
@@ -53,7 +52,7 @@ def read_training_data(data: Path) -> tuple[dict[str, list[TextSample]], dict[st
 
 def train_text(
     name: str, data_dir: Path, folder: PartFolder, training: TextTraining, progress: Callable[[int, Metrics], None]
-) -> TextNetwork:
+) -> Reader:
     """Trains a network of RECIPES, with new heads, on public corpora.
 
     name: of the network. data_dir: holds `text/`.
@@ -68,16 +67,16 @@ def train_text(
     torch.manual_seed(seed)
     tokenizer, encoder = recipe.start([sample.text for samples in spoken.values() for sample in samples])
     judged = {corpus: _some(_spoken(valid[corpus], recipe), seed) for corpus in recipe.draws}
-    network = TextNetwork(encoder, recipe.dropout, corpora=list(recipe.draws))
+    reader = Reader(TextNetwork(encoder, recipe.dropout, corpora=list(recipe.draws)), tokenizer)
     before = 0
     for number, stage in enumerate(recipe.stages):
         learnt = {corpus: _learnt(corpus, spoken[corpus], stage, seed) for corpus in stage.draws}
         checkpoint = folder.checkpoint(f"{name}/finish_{number}" if number else name)
         report = _later(progress, before)
-        fit_text(network, tokenizer, learnt, judged, stage, seed, checkpoint, report)
+        fit_text(reader, learnt, judged, stage, seed, checkpoint, report)
         before += stage.epochs
-    fit_corpus_heads(network, tokenizer, {corpus: _drawn(corpus, spoken[corpus], recipe) for corpus in spoken}, seed)
-    return network
+    fit_corpus_heads(reader, {corpus: _drawn(corpus, spoken[corpus], recipe) for corpus in spoken}, seed)
+    return reader
 
 
 def _drawn(corpus: str, samples: list[TextSample], recipe: Recipe) -> list[TextSample]:
@@ -87,7 +86,7 @@ def _drawn(corpus: str, samples: list[TextSample], recipe: Recipe) -> list[TextS
 
 def _learnt(corpus: str, samples: list[TextSample], stage: Recipe, seed: int) -> list[TextSample]:
     if corpus == PROJECT_LINES:
-        return varied(samples, _COPIES, seed)
+        return [line for lang, copies in stage.copies.items() for line in varied(_in(lang, samples), copies, seed)]
     return misspelt(samples, stage.misspelt, seed)
 
 
@@ -96,8 +95,7 @@ def _later(report: Callable[[int, Metrics], None], epochs: int) -> Callable[[int
 
 
 def fit_text(
-    network: TextNetwork,
-    tokenizer: LineTokenizer,
+    reader: Reader,
     learnt: Mapping[str, Sequence[TextSample]],
     judged: Mapping[str, Sequence[TextSample]],
     recipe: Recipe,
@@ -105,12 +103,12 @@ def fit_text(
     checkpoint: Path,
     progress: Callable[[int, Metrics], None],
 ) -> FitResult:
-    """Trains the network in place on lines by corpus.
+    """Trains the reader's network in place on lines by corpus.
 
     learnt: lines that it learns from. judged: lines that the best epoch is chosen by.
     """
-    taught = {corpus: rows_of(corpus, samples, tokenizer) for corpus, samples in learnt.items()}
-    held_out = {corpus: rows_of(corpus, samples, tokenizer) for corpus, samples in judged.items()}
+    taught = {corpus: rows_of(corpus, samples, reader.tokenizer) for corpus, samples in learnt.items()}
+    held_out = {corpus: rows_of(corpus, samples, reader.tokenizer) for corpus, samples in judged.items()}
     priors = {corpus: rows.log_prior for corpus, rows in taught.items()}
     mix = TextMix(taught, recipe.draws, recipe.batch_rows, seed)
     config = FitConfig(
@@ -124,11 +122,15 @@ def fit_text(
         bf16=True,
         checkpoint=checkpoint,
     )
-    return fit(network, mix.batches, joint_loss, lambda net: score(net, held_out, priors), config, progress)
+    return fit(reader.network, mix.batches, joint_loss, lambda net: score(net, held_out, priors), config, progress)
 
 
 def _spoken(samples: list[TextSample], recipe: Recipe) -> list[TextSample]:
-    return [sample for sample in samples if sample.lang in recipe.languages]
+    return [sample for sample in samples if sample.lang in recipe.copies]
+
+
+def _in(lang: str, samples: Sequence[TextSample]) -> list[TextSample]:
+    return [sample for sample in samples if sample.lang == lang]
 
 
 def _some(samples: list[TextSample], seed: int) -> list[TextSample]:

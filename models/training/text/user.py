@@ -2,7 +2,7 @@
 
 Rule: both shipped networks go on by the losses that they were trained with, at a share of their rate and for a few
 epochs, since what they know of other lines must last; labels that a line does not have are masked. The English network
-learns from the lines that are English alone, and stays as it is where these teach nothing. Epochs are judged by the
+learns from English lines alone, and a network stays as it is where its lines teach nothing. Epochs are judged by the
 validation lines. Left out: the word tables, which stay; lines of the public corpora, which a user does not have, and
 their terms: a user's are those that the heads answer on.
 """
@@ -17,10 +17,7 @@ from models.artifact import SHIPPED, read_model_folder
 from models.data.corpora.text import TextSample
 from models.data.user.manifest import USER_CORPUS
 from models.data.user.texts import ENGLISH, learnable, read_user_texts
-from models.text.component import pack_networks, read_vocabulary, unpack_networks
-from models.text.network import TextNetwork
-from models.text.tokens import Tokenizer
-from models.text.word_pieces import WordPieceTokenizer
+from models.text.component import pack_networks, unpack_networks
 from models.training.loop.progress import Report
 from models.training.part.folder import PartFolder
 from models.training.text.recipes import Recipe, TextTraining
@@ -47,23 +44,17 @@ def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapp
     train, valid, left_out = read_user_texts(data)
     left_out.write(folder.left_out)
     part = read_model_folder(SHIPPED).tensors["text"]
-    vocabulary = read_vocabulary(part)
     multilingual, english = unpack_networks(part, terms=False)
-    readers: dict[str, tuple[TextNetwork, Tokenizer | WordPieceTokenizer]] = {
-        "english": (english, WordPieceTokenizer(vocabulary)),
-        "multilingual": (multilingual, Tokenizer()),
-    }
     best_epochs = {}
-    for name, (network, tokenizer) in readers.items():
+    for name, reader in (("english", english), ("multilingual", multilingual)):
         learnt, judged = ([line for line in lines if _reads(name, line)] for lines in (train, valid))
         if not learnable(learnt, judged):
             log.info("%s network: kept as it is, the lines that it reads teach it nothing", name)
             continue
         recipe = user_recipe(name, training, len(learnt))
-        network.dropout.p = recipe.dropout
+        reader.network.dropout.p = recipe.dropout
         result = fit_text(
-            network,
-            tokenizer,
+            reader,
             {USER_CORPUS: learnt},
             {USER_CORPUS: judged},
             recipe,
@@ -78,8 +69,7 @@ def make_user_text(data: Path, out: Path, training: TextTraining, progress: Mapp
         "dropped": left_out.counts(),
         "best_epochs": best_epochs,
     }
-    packed = pack_networks(multilingual, english, vocabulary)
-    return write_part(packed, {USER_CORPUS: train}, {USER_CORPUS: valid}, folder, facts)
+    return write_part(pack_networks(multilingual, english), {USER_CORPUS: train}, {USER_CORPUS: valid}, folder, facts)
 
 
 def user_recipe(name: str, training: TextTraining, rows: int) -> Recipe:
