@@ -3,8 +3,9 @@
 The rule: a sentence ends at a full stop, a question or exclamation mark of any script that the tokenizers know, or at a
 line break. In scripts with spaces one has to follow, or a capital; a stop after an abbreviation or a single letter ends
 nothing. Emoji and laughter end a sentence too, where enough is written on both sides. A long sentence ends at commas as
-well, and in scripts without spaces at spaces: much chat knows no other marks. A piece too short to say anything ("ok.",
-"lol") joins the one before it. Spans cover every character but the spaces between them. Left out: grammar; a line
+well, and in scripts without spaces at spaces: much chat knows no other marks. Where Latin and Asian
+letters take turns, each is a sentence too, since a network reads one language at a time. A piece too short to say
+anything ("ok.", "lol") joins the one before it. Spans cover every character but the spaces between them. Left out: grammar; a line
 without any mark is one sentence.
 """
 
@@ -34,9 +35,12 @@ _LONGEST_ABBREVIATION = 8
 
 _LETTER = re.compile(r"[^\W_]")
 _WIDE = re.compile(f"[{_NO_SPACES}\uac00-\ud7af]")
+_OTHER_SCRIPT = re.compile(
+    f"(?<=[{_NO_SPACES}\uac00-\ud7af])[^\\w]*(?=[A-Za-z])|(?<=[A-Za-z])[^\\w]*(?=[{_NO_SPACES}\uac00-\ud7af])"
+)
 _WIDE_LETTERS = 2.5  # what a character that is a syllable or a word counts
 
-_LEAST_SENTENCE, _LEAST_AROUND_TAIL, _LEAST_CLAUSE = 5, 7, 12
+_LEAST_SENTENCE, _LEAST_AROUND_TAIL, _LEAST_IN_A_SCRIPT, _LEAST_CLAUSE = 5, 7, 9, 12
 _LONG = 150
 """Letters of a sentence from which on it is cut at pauses: about 30 English words or 60 Chinese characters."""
 
@@ -49,10 +53,20 @@ def sentences(text: str) -> list[tuple[int, int]]:
     found = []
     ends = [match.end() for match in _END.finditer(text) if not _is_abbreviation(text, match)]
     for sentence in _cut(text, (0, len(text)), ends, _LEAST_SENTENCE):
-        for piece in _cut(text, sentence, _places(_TAIL, text, sentence), _LEAST_AROUND_TAIL):
-            is_long = _letters(text[slice(*piece)]) > _LONG
-            found += _cut(text, piece, _places(_PAUSE, text, piece), _LEAST_CLAUSE) if is_long else [piece]
+        for piece in _in_one_script(text, sentence):
+            found += _pieces(text, piece)
     return found
+
+
+def _in_one_script(text: str, span: tuple[int, int]) -> list[tuple[int, int]]:
+    return _cut(text, span, _places(_OTHER_SCRIPT, text, span), _LEAST_IN_A_SCRIPT)
+
+
+def _pieces(text: str, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """A sentence that ends where laughter does, and at pauses where it is long."""
+    for piece in _cut(text, span, _places(_TAIL, text, span), _LEAST_AROUND_TAIL):
+        is_long = _letters(text[slice(*piece)]) > _LONG
+        yield from _cut(text, piece, _places(_PAUSE, text, piece), _LEAST_CLAUSE) if is_long else [piece]
 
 
 def _is_abbreviation(text: str, end: re.Match[str]) -> bool:

@@ -37,6 +37,20 @@ def test_sentences_end_at_marks_emoji_laughter_and_line_breaks(pieces: list[str]
 @pytest.mark.parametrize(
     "pieces",
     [
+        ["but honestly", "我真的不想活了,", "I want to die"],
+        ["我今天真的", "want to die"],
+        ["老板说 deadline 是周五"],
+        ["今天用iPhone拍照"],
+    ],
+)
+def test_a_sentence_ends_where_the_script_changes_for_more_than_a_word(pieces: list[str]) -> None:
+    text = " ".join(pieces)
+    assert [text[start:end] for start, end in sentences(text)] == pieces
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
         ["今天天气很好。", "我吃了火锅！", "我今晚要自杀"],
         ["今日は疲れた…", "死にたい。", "ごめんね？"],
         ["好吧...", "再见了"],

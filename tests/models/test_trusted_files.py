@@ -40,6 +40,7 @@ onnxruntime.InferenceSession = Session
 from models.face.detector import FaceDetector
 from models.face.eyes import EyeReader
 from models.model import AffectModel
+from models.text.e5 import start_e5
 from models.text.minilm import load_minilm
 from models.transcription.model_files import find_model
 AffectModel.load("default", device="cpu")
@@ -48,6 +49,7 @@ find_model("base", "auto", on_gpu=False)
 FaceDetector()
 EyeReader()
 load_minilm()
+start_e5([])
 print(json.dumps({"opened": sorted(opened), "sessions": sessions}))
 """
 LIBRARY_DATA = {"emoji.json"}  # names of emoji, which a library reads as its own data: no weights
