@@ -35,9 +35,10 @@ def transcribe(
     paths: tuple[Path, ...],
     written_as: Format,
 ) -> int:
-    """Says what was said, when, in which session, and by whom where channels have names.
+    """Says what was said, when, by whom, and in which session.
 
-    Of stored sessions, or folders of them. Only sound is read: chat is not transcribed.
+    Of stored sessions, or folders of them. Who spoke is known where channels have names. Only sound is read: chat is
+    not transcribed.
     """
     config = load_configured(file, settings)
     from daemon.commands import transcribe as command

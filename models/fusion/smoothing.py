@@ -8,7 +8,7 @@ newest counts whole, and is joined to what was believed when it began: the windo
 
 Hysteresis: the label that was named last has higher odds in the next window, by `KEEP_ODDS` where that window named
 it, by the square root of that where it abstained. So it is easier to go on than to begin, for labels and for
-abstention. What lasts is followed: where another label is the best of every window for longer than a window lasts, the
+abstention. What lasts is followed: where the label is not the best of any window for longer than a window lasts, the
 filter begins again there. So a change shows at once where it is plain, and else a window later at most. All this is
 in the probabilities: the label is the most probable one.
 
@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 DWELL_S = 30.0
@@ -33,8 +32,6 @@ and plain.
 
 KEEP_ODDS = math.exp(3.0)
 """By what the odds of the last label are raised. With more, a label that was misread is kept for too long."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ class Smoothing:
         rows, windows, labels = own.shape
         own = np.where(seen[..., None], own - own.max(axis=-1, keepdims=True), 0.0)
         likelihood, shared = np.exp(own), np.exp(own * (self.step_s / self.size_s))
-        best, lasts = self._best(own, seen)
+        best, lasting = own.argmax(axis=-1), math.floor(self.size_s / self.step_s) + 1
         leaves = (1 - self.stay) / (labels - 1)
         flat = np.full((rows, labels), 1 / labels)
         answer = now = flat
@@ -80,9 +77,11 @@ class Smoothing:
         believed = deque([flat] * apart, maxlen=apart)
         remains = (self.stay - leaves) ** apart
         named, odds, row = np.full(rows, -1), np.ones(rows), np.arange(rows)
+        denied = np.zeros(rows, np.int64)  # windows since the label was the best of one
         for at in range(windows):
             before = leaves + (self.stay - leaves) * now
-            if (anew := lasts[:, at] & (named >= 0) & (named != best[:, at])).any():
+            denied = np.where(seen[:, at], np.where(best[:, at] == named, 0, denied + 1), denied)
+            if (anew := (named >= 0) & (denied >= lasting)).any():
                 before[anew], odds[anew] = 1 / labels, 1.0
                 believed = deque([np.where(anew[:, None], flat, each) for each in believed], maxlen=apart)
             answer = ((1 - remains) / labels + remains * believed[0]) * likelihood[:, at]
@@ -92,24 +91,8 @@ class Smoothing:
             now /= now.sum(axis=-1, keepdims=True)
             believed.append(now)
             sure = answer.max(axis=-1) >= least_confidence
-            named = np.where(seen[:, at] & sure, answer.argmax(axis=-1), named)
+            last, named = named, np.where(seen[:, at] & sure, answer.argmax(axis=-1), named)
+            denied = np.where(anew | (named != last), 0, denied)
             kept = np.where(sure, KEEP_ODDS, math.sqrt(KEEP_ODDS))
             odds = np.where(seen[:, at] & (named >= 0), kept, odds)
         return torch.from_numpy(answer)
-
-    def _best(self, own: Floats, seen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The best label of each window, and where it has lasted.
-
-        That is where it just has been the best for longer than a window. Both are (rows, windows). Windows without
-        evidence are passed over.
-        """
-        lasting = math.floor(self.size_s / self.step_s) + 1
-        best, lasts = own.argmax(axis=-1), np.zeros(seen.shape, bool)
-        for row in range(len(own)):
-            with_evidence = np.flatnonzero(seen[row])
-            labels = best[row, with_evidence]
-            begins = np.flatnonzero(np.diff(labels, prepend=-1))
-            ends = np.append(begins[1:], len(labels))
-            at = begins + lasting - 1
-            lasts[row, with_evidence[at[at < ends]]] = True
-        return best, lasts

@@ -119,7 +119,10 @@ def start_e5(lines: Iterable[str], most_pieces: int = 56_000) -> tuple[UnigramTo
 
 
 def _chosen(pieces: Pieces, lines: Iterable[str], most: int) -> list[int]:
-    """Ids of the pieces that are taken, rising; the file has them by frequency."""
+    """Ids of the pieces that are taken, rising.
+
+    The file has them by frequency.
+    """
     every = UnigramTokenizer(pieces.texts, pieces.scores.tolist())
     used = Counter(piece for line in lines for piece in every.ids(line))
     taken = {*range(len(MARKS)), *(piece for piece, uses in used.items() if uses > 1)}

@@ -43,7 +43,10 @@ class ChatLine:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The token ids of what is read at once, and whether by the English network."""
+    """The token ids of what is read at once.
+
+    english: whether the English network reads it.
+    """
 
     ids: list[int]
     english: bool = False
@@ -92,7 +95,7 @@ class TextEncoder(Encoder):
     width = len(EMOTIONS) + len(RISKS)
 
     def __init__(self, reader: Reader, device: torch.device | None = None, english: Reader | None = None) -> None:
-        """reader: of all lines, or of those that are not English where `english` reads those."""
+        """reader: of all lines, or of those that `english` does not read."""
         self._device = device or torch.device("cpu")
         self._readers = {False: reader} if english is None else {False: reader, True: english}
         self._detector = None if english is None else EnglishDetector()

@@ -3,10 +3,10 @@
 The rule: a sentence ends at a full stop, a question or exclamation mark of any script that the tokenizers know, or at a
 line break. In scripts with spaces one has to follow, or a capital; a stop after an abbreviation or a single letter ends
 nothing. Emoji and laughter end a sentence too, where enough is written on both sides. A long sentence ends at commas as
-well, and in scripts without spaces at spaces: much chat knows no other marks. Where Latin and Asian
-letters take turns, each is a sentence too, since a network reads one language at a time. A piece too short to say
-anything ("ok.", "lol") joins the one before it. Spans cover every character but the spaces between them. Left out: grammar; a line
-without any mark is one sentence.
+well, and in scripts without spaces at spaces: much chat knows no other marks. Where Latin and Asian letters take turns,
+each is a sentence too, since a network reads one language at a time. A piece too short to say anything ("ok.", "lol")
+joins the one before it. Spans cover every character but the spaces between them. Left out: grammar; a line without any
+mark is one sentence.
 """
 
 import re
@@ -63,7 +63,7 @@ def _in_one_script(text: str, span: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def _pieces(text: str, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """A sentence that ends where laughter does, and at pauses where it is long."""
+    """Cuts a sentence after laughter, and at pauses where it is long."""
     for piece in _cut(text, span, _places(_TAIL, text, span), _LEAST_AROUND_TAIL):
         is_long = _letters(text[slice(*piece)]) > _LONG
         yield from _cut(text, piece, _places(_PAUSE, text, piece), _LEAST_CLAUSE) if is_long else [piece]

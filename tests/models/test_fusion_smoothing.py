@@ -111,6 +111,15 @@ def test_a_steady_mood_with_noise_that_is_shorter_than_a_window_keeps_its_label(
     assert {smoothed_label(smoothing, *stream[at - 31 : at]) for at in range(31, len(stream) + 1)} == {label}
 
 
+def test_a_label_that_no_window_bears_out_for_longer_than_one_lasts_is_given_up_though_others_take_turns() -> None:
+    smoothing, label = Smoothing(4, 1), 1
+    others = [saying(2 + at % 3, 0.5) for at in range(5)]
+    before = [saying(label, 0.999)] * 20
+    found = [smoothed_label(smoothing, *before, *others[: at + 1]) for at in range(len(others))]
+    assert found[0] == label
+    assert found[-1] != label
+
+
 def test_a_label_is_easier_to_keep_than_to_regain() -> None:
     """The window between is sure enough to name a label in one reading, and abstained from in the other."""
     smoothing, stream = Smoothing(4, 1, dwell_s=1), torch.stack([saying(1, 0.999), saying(1, 1 / 7), saying(1, 0.2)])

@@ -6,7 +6,13 @@ import torch
 
 from models.labels import EMOTIONS, MODALITIES, RISKS
 from models.risk import LEVELS
-from models.training.calibration.risk_levels import HARMLESS_SHARE, ORDINARY_SHARE, SELF_HARM_SHARE, fit_risk
+from models.training.calibration.risk_levels import (
+    HARMLESS_SHARE,
+    HIGH_HARMLESS_SHARE,
+    ORDINARY_SHARE,
+    SELF_HARM_SHARE,
+    fit_risk,
+)
 from models.training.fusion import synthetic_windows
 from models.training.fusion.pool import fit_fusion
 from models.training.part.held_out import RiskLogits
@@ -81,3 +87,14 @@ def test_lines_written_for_the_project_move_levels_to_see_self_harm_and_to_leave
     assert (score[labels] >= rule.levels["low"]).mean() >= SELF_HARM_SHARE - 0.01
     assert (score[~labels] >= rule.levels["medium"]).mean() <= HARMLESS_SHARE + 0.01
     assert figures["every_ordinary_line"]["medium"] < ORDINARY_SHARE["medium"]
+
+
+def test_a_high_level_is_in_reach_of_what_few_harmless_lines_of_the_project_reach() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(4000) % 2 == 1
+    logits = rng.normal(np.where(labels, 2, -2), 0.7).astype(np.float32)
+    heads = {name: RiskLogits(logits, logits, labels, np.full(4000, PROJECT_LINES)) for name in RISKS}
+    alarming = torch.from_numpy(rng.normal(3, 1, (5000, 3)))  # ordinary lines that are distressed in earnest
+    rule, _ = fit_risk(heads, {"chat": alarming})
+    score = rule.categories(torch.from_numpy(logits)[:, None].repeat(1, 3)).amax(dim=1).numpy()
+    assert (score[~labels] >= rule.levels["high"]).mean() == pytest.approx(HIGH_HARMLESS_SHARE, abs=0.002)

@@ -166,9 +166,10 @@ def test_a_part_made_of_lines_is_whole_and_said_only_what_was_measured_of_it(dat
     model = with_user_parts(shipped, out, ["text"])
     assert [same(model, shipped, part) for part in ("face", "speech", "text")] == [True, True, False]
     tensors = model.tensors["text"]
-    assert all(
-        tensors[f"words.{name}"].equal(shipped.tensors["text"][f"words.{name}"]) for name in ("nibbles", "spelling")
-    )
+    table = [
+        f"{network}.{name}" for network in ("english", "multilingual") for name in ("table.nibbles", "pieces.spelling")
+    ]
+    assert all(tensors[name].equal(shipped.tensors["text"][name]) for name in table)
 
     metrics = model.manifest.metrics
     assert metrics["text"]["rows"] == {"train": 16, "valid": 8}

@@ -2,8 +2,9 @@
 
 A level's threshold is the score that a given share of ordinary lines reaches, because what a level costs is the false
 alarms that a person has to look at. Some ordinary lines are distressed or abusive in earnest, so the true rate of false
-alarms is a little lower. Lines written for this project, where there are any, move two of them: `low` is low enough for
-most lines of self-harm, and `medium` high enough for nearly all harmless lines, which were written to frighten.
+alarms is a little lower. Lines written for this project, where there are any, move three of them: `low` is low enough
+for most lines of self-harm, `medium` high enough for nearly all harmless lines, which were written to frighten, and
+`high` no higher than few of these reach.
 Left out: negative affect, which by itself only ever raises the lowest.
 """
 
@@ -29,6 +30,9 @@ SELF_HARM_SHARE = 0.85
 
 HARMLESS_SHARE = 0.04
 """Share of the project's harmless lines that reach `medium`, at most."""
+
+HIGH_HARMLESS_SHARE = 0.005
+"""Share of the project's harmless lines that reach `high`, at least: what is higher misses plain words of crisis."""
 
 _STEP = 0.001  # between levels, at least
 
@@ -76,8 +80,16 @@ def _moved(
     labels = np.stack([heads[name].labels[own[name]] for name in RISKS], axis=1)
     score = _scores(curves, torch.from_numpy(logits))
     most_low = float(np.quantile(score[labels[:, RISKS.index("self_harm")]], 1 - SELF_HARM_SHARE))
-    least_medium = float(np.quantile(score[~labels.any(axis=1)], 1 - HARMLESS_SHARE))
-    return {**limits, "low": min(limits["low"], most_low), "medium": max(limits["medium"], least_medium)}
+    harmless = score[~labels.any(axis=1)]
+    least_medium, most_high = (
+        float(np.quantile(harmless, 1 - share)) for share in (HARMLESS_SHARE, HIGH_HARMLESS_SHARE)
+    )
+    return {
+        "low": min(limits["low"], most_low),
+        "medium": max(limits["medium"], least_medium),
+        "high": min(limits["high"], most_high),
+        "critical": limits["critical"],
+    }
 
 
 def _rising(quantiles: Mapping[str, float]) -> dict[str, float]:
