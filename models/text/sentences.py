@@ -50,7 +50,7 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
     Empty for a line of spaces. Takes time linear in the line's length.
     """
-    found = []
+    found: list[tuple[int, int]] = []
     ends = [match.end() for match in _END.finditer(text) if not _is_abbreviation(text, match)]
     for sentence in _cut(text, (0, len(text)), ends, _LEAST_SENTENCE):
         for piece in _in_one_script(text, sentence):

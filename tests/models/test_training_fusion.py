@@ -92,9 +92,10 @@ def test_lines_written_for_the_project_move_levels_to_see_self_harm_and_to_leave
 def test_a_high_level_is_in_reach_of_what_few_harmless_lines_of_the_project_reach() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(4000) % 2 == 1
-    logits = rng.normal(np.where(labels, 2, -2), 0.7).astype(np.float32)
+    logits = rng.normal(np.where(labels, 1, -1), 1.0).astype(np.float32)
     heads = {name: RiskLogits(logits, logits, labels, np.full(4000, PROJECT_LINES)) for name in RISKS}
-    alarming = torch.from_numpy(rng.normal(3, 1, (5000, 3)))  # ordinary lines that are distressed in earnest
-    rule, _ = fit_risk(heads, {"chat": alarming})
+    in_earnest = torch.from_numpy(rng.normal(5, 0.5, (75, 3)))  # ordinary lines are so too, a few of them
+    ordinary = torch.cat([torch.from_numpy(rng.normal(-3, 1, (4925, 3))), in_earnest])
+    rule, _ = fit_risk(heads, {"chat": ordinary})
     score = rule.categories(torch.from_numpy(logits)[:, None].repeat(1, 3)).amax(dim=1).numpy()
     assert (score[~labels] >= rule.levels["high"]).mean() == pytest.approx(HIGH_HARMLESS_SHARE, abs=0.002)
