@@ -2,8 +2,8 @@
 
 Wang et al., 2024. Its package carries twelve layers of 384 and 250002 pieces, in 4 bits a weight.
 
-Only the pieces that are used much in the languages served are taken, and only the first layers, which a line's meaning
-is read from as well as from all of them: a line has to cost little. Left out: the package's own engine.
+Only the pieces that are used much in the languages served are taken, and only the first six layers: a line has to cost
+little. Left out: the package's own engine.
 """
 
 import struct
