@@ -13,6 +13,7 @@ from torch import nn
 from models.text.encoder import TextEncoder
 from models.text.network import LineEncoder, TextNetwork
 from models.text.packing import pack, pack_table, unpack, unpack_table
+from models.text.pieces import PieceTokenizer
 from models.text.reader import Reader
 from models.text.readings import LineTokenizer
 from models.text.recurrent import RecurrentEncoder, SingleLineTokenizer
@@ -85,11 +86,12 @@ def _packed(prefix: str, reader: Reader) -> dict[str, torch.Tensor]:
 
 
 def _pieces(tokenizer: LineTokenizer) -> dict[str, torch.Tensor]:
+    if not isinstance(tokenizer, PieceTokenizer):
+        raise TypeError(f"{type(tokenizer).__name__} has no pieces to be packed")
+    spelling = {_PIECES: _spelt(tokenizer.pieces)}
     if isinstance(tokenizer, UnigramTokenizer):
-        return {_PIECES: _spelt(tokenizer.pieces), _SCORES: torch.tensor(tokenizer.scores)}
-    if isinstance(tokenizer, WordPieceTokenizer):
-        return {_PIECES: _spelt(tokenizer.pieces)}
-    raise TypeError(f"{type(tokenizer).__name__} has no pieces to be packed")
+        return {**spelling, _SCORES: torch.tensor(tokenizer.scores)}
+    return spelling
 
 
 def _unpacked(own: dict[str, torch.Tensor], encoder: LineEncoder, terms: bool = True) -> TextNetwork:

@@ -19,25 +19,21 @@ from tokenizers.normalizers import NFKC, Replace, Strip
 from tokenizers.normalizers import Sequence as Normalizers
 from tokenizers.pre_tokenizers import Metaspace
 
-from models.text.normalisation import normalised
+from models.text.pieces import MAX_CHARACTERS, PieceTokenizer
 
 MAX_TOKENS = 256
 """Token budget of one line, marks included: about 190 English words or 350 Chinese characters."""
 
-CONTEXT_TOKENS = 64
-"""Token budget of the lines before it, which comes on top."""
-
 MARKS = ("<s>", "<pad>", "</s>", "<unk>")
 """The first pieces of a vocabulary, in this order."""
 
-_MAX_CHARACTERS = 4096
 _SPACE = "▁"  # before a word; it may be a piece of its own
 
 
-class UnigramTokenizer:
-    """Tokenizes lines. Stateless after construction; shared by all decode threads.
+class UnigramTokenizer(PieceTokenizer):
+    """Tokenizes lines into unigram pieces.
 
-    pieces, scores: as it was given them. separator: the id that ends a line.
+    scores: of the pieces, as it was given them.
     """
 
     most_tokens = MAX_TOKENS
@@ -46,25 +42,20 @@ class UnigramTokenizer:
         """pieces, scores: by id, the marks first. Raises ValueError without the marks."""
         if tuple(pieces[: len(MARKS)]) != MARKS:
             raise ValueError("the vocabulary does not begin with its marks")
-        self.pieces, self.scores = tuple(pieces), tuple(map(float, scores))
-        self._mark, self.separator = MARKS.index("<s>"), MARKS.index("</s>")
-        vocabulary = list(zip(self.pieces, self.scores, strict=True))
-        self._model = Model(Unigram(vocabulary, unk_id=MARKS.index("<unk>"), byte_fallback=False))
-        self._model.normalizer = Normalizers([NFKC(), Replace(Regex(r"\s+"), " "), Strip()])
-        self._model.pre_tokenizer = Metaspace(replacement=_SPACE, prepend_scheme="always", split=False)
-
-    def ids(self, text: str) -> list[int]:
-        """Token ids of one line between its marks: 2 to `MAX_TOKENS`."""
-        return [self._mark, *self._pieces(text)[: MAX_TOKENS - 2], self.separator]
+        self.scores = tuple(map(float, scores))
+        vocabulary = list(zip(pieces, self.scores, strict=True))
+        model = Model(Unigram(vocabulary, unk_id=MARKS.index("<unk>"), byte_fallback=False))
+        model.normalizer = Normalizers([NFKC(), Replace(Regex(r"\s+"), " "), Strip()])
+        model.pre_tokenizer = Metaspace(replacement=_SPACE, prepend_scheme="always", split=False)
+        super().__init__(model, pieces, MARKS.index("<s>"), MARKS.index("</s>"))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """The characters of each token of `ids`: start and end.
 
         Marks cover no characters.
         """
-        written = text[:_MAX_CHARACTERS]
-        line = normalised(written)
-        read = self._model.encode(line.text[:_MAX_CHARACTERS], add_special_tokens=False)
+        written = text[:MAX_CHARACTERS]
+        line, read = self._read(text)
         spans = []
         for start, end in read.offsets[: MAX_TOKENS - 2]:
             first, last = line.origin[start][0], line.origin[max(start, end - 1)][1]
@@ -72,16 +63,3 @@ class UnigramTokenizer:
         if spans and read.tokens[0] == _SPACE:  # it stands before the first word, and for no character
             spans[0] = (spans[0][0], spans[0][0])
         return [(0, 0), *spans, (len(written), len(written))]
-
-    def context(self, before: Sequence[str]) -> list[int]:
-        """Token ids of the lines before, to follow a line's own.
-
-        before: in the order in which they were written. The result may be empty.
-        """
-        ids = [piece for text in reversed(before) for piece in (*self._pieces(text), self.separator)]
-        return ids[:CONTEXT_TOKENS]
-
-    def _pieces(self, text: str) -> list[int]:
-        line = normalised(text[:_MAX_CHARACTERS]).text[:_MAX_CHARACTERS]
-        pieces: list[int] = self._model.encode(line, add_special_tokens=False).ids
-        return pieces

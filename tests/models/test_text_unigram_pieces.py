@@ -2,7 +2,8 @@
 
 import pytest
 
-from models.text.unigram_pieces import CONTEXT_TOKENS, MARKS, MAX_TOKENS, UnigramTokenizer
+from models.text.pieces import CONTEXT_TOKENS
+from models.text.unigram_pieces import MARKS, MAX_TOKENS, UnigramTokenizer
 from tests.models.unigram import PIECES, TOKENIZER
 
 pytestmark = pytest.mark.unit

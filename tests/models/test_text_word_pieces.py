@@ -2,7 +2,8 @@
 
 import pytest
 
-from models.text.word_pieces import CONTEXT_TOKENS, MAX_TOKENS, WordPieceTokenizer
+from models.text.pieces import CONTEXT_TOKENS
+from models.text.word_pieces import MAX_TOKENS, WordPieceTokenizer
 
 pytestmark = pytest.mark.unit
 
