@@ -8,7 +8,7 @@ Left out: the encoders' word tables, which stay as they are.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +63,10 @@ def train_text(
     recipe, seed = training.recipe(name), training.seed
     train, valid, repeats = read_training_data(data_dir)
     log.info("training rows that repeat a validation text, left out: %s", repeats)
-    spoken = {corpus: _spoken(train[corpus], recipe) for corpus in recipe.draws}
+    spoken = {corpus: _in(recipe.copies, train[corpus]) for corpus in recipe.draws}
     torch.manual_seed(seed)
     tokenizer, encoder = recipe.start([sample.text for samples in spoken.values() for sample in samples])
-    judged = {corpus: _some(_spoken(valid[corpus], recipe), seed) for corpus in recipe.draws}
+    judged = {corpus: _some(_in(recipe.copies, valid[corpus]), seed) for corpus in recipe.draws}
     reader = Reader(TextNetwork(encoder, recipe.dropout, corpora=list(recipe.draws)), tokenizer)
     before = 0
     for number, stage in enumerate(recipe.stages):
@@ -86,7 +86,7 @@ def _drawn(corpus: str, samples: list[TextSample], recipe: Recipe) -> list[TextS
 
 def _learnt(corpus: str, samples: list[TextSample], stage: Recipe, seed: int) -> list[TextSample]:
     if corpus == PROJECT_LINES:
-        return [line for lang, copies in stage.copies.items() for line in varied(_in(lang, samples), copies, seed)]
+        return [line for lang, copies in stage.copies.items() for line in varied(_in([lang], samples), copies, seed)]
     return misspelt(samples, stage.misspelt, seed)
 
 
@@ -125,12 +125,8 @@ def fit_text(
     return fit(reader.network, mix.batches, joint_loss, lambda net: score(net, held_out, priors), config, progress)
 
 
-def _spoken(samples: list[TextSample], recipe: Recipe) -> list[TextSample]:
-    return [sample for sample in samples if sample.lang in recipe.copies]
-
-
-def _in(lang: str, samples: Sequence[TextSample]) -> list[TextSample]:
-    return [sample for sample in samples if sample.lang == lang]
+def _in(langs: Collection[str], samples: Sequence[TextSample]) -> list[TextSample]:
+    return [sample for sample in samples if sample.lang in langs]
 
 
 def _some(samples: list[TextSample], seed: int) -> list[TextSample]:
