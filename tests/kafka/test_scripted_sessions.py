@@ -15,7 +15,7 @@ import soundfile
 from streams.clock import NS_PER_S
 from streams.formats import rfc3339
 from tests.kafka.conftest import Topics
-from tests.kafka.test_same_as_replay import Instance, affectd, assert_same, configuration, published, until
+from tests.kafka.test_same_as_replay import affectd, assert_same, produce, published, replayed_at, running, until
 from tests.models.scripted_sessions import CALM_LINES, CRISES, ESCALATION
 from tests.speech.synthesis import RATE_HZ, synthesize
 
@@ -25,7 +25,6 @@ START_NS = 946_684_800 * NS_PER_S  # 2000
 EVERY_S = 6.0
 HIGH = ("high", "critical")
 SPOKEN = ("good morning, the parcel came today", "thank you, that is good to hear", "I want to kill myself")
-BASE = ('model = "tiny"', 'model = "base"')
 
 Prediction = Mapping[str, Any]
 
@@ -109,21 +108,13 @@ def assert_right_people(found: Sequence[Prediction]) -> None:
 def test_a_crisis_in_writing_is_seen_on_the_right_person_by_replay_and_over_kafka(
     sessions: Path, topics: Topics, tmp_path: Path
 ) -> None:
-    expected = {each["id"]: dict(each) for each in replayed(sessions, tmp_path)}
+    expected = replayed_at(sessions, tmp_path / "predictions.jsonl")
     assert_right_people(list(expected.values()))
     topics.create()
-    settings = configuration(topics).replace(*BASE)
-    (tmp_path / "kafka.toml").write_text(settings)
-    affectd(
-        "produce", sessions, "--config", tmp_path / "kafka.toml", "--speed", "max", "--start", "2000-01-01T00:00:00Z"
-    )
-    instance = Instance(tmp_path, settings)
-    try:
+    produce(sessions, topics, tmp_path, "max")
+    with running(1, topics, tmp_path) as (instance,):
         until(lambda: {each["id"] for each in published(topics)} >= expected.keys(), "all that replay says")
         instance.terminate()
-    finally:
-        instance.process.kill()
-        instance.process.wait()
     found = published(topics)
     assert_right_people(found)
     for each in found:
