@@ -1,8 +1,8 @@
 """`affectd transcribe`: what is said in stored sessions, and when.
 
 Sound takes the way that it takes in the daemon, from the file to words; pictures and chat are not opened, and no
-encoder is loaded. What is found is handed on as soon as it is known. Who
-speaks is said where the channels of sound have names.
+encoder is loaded. What is found is handed on as soon as it is known. Who speaks is said where the channels of sound
+have names.
 """
 
 import threading
